@@ -49,14 +49,14 @@ impl TokenMeter {
             characters += text.chars().count();
         }
         if bytes == 0 {
-            self.pending = self.pending.saturating_add(chunk.entries);
+            self.pending = self.pending.saturating_add(chunk.logprob_count);
             return;
         }
         let pending = std::mem::take(&mut self.pending);
-        if bytes <= chunk.entries.saturating_mul(MAX_TOKEN_LENGTH) {
+        if bytes <= chunk.logprob_count.saturating_mul(MAX_TOKEN_LENGTH) {
             let parts = pending.min(bytes - characters);
             self.counted =
-                self.counted.saturating_add(chunk.entries.saturating_add(parts).min(bytes));
+                self.counted.saturating_add(chunk.logprob_count.saturating_add(parts).min(bytes));
         } else {
             chunk.texts().for_each(|text| self.estimated.add(text));
         }
@@ -101,13 +101,13 @@ mod tests {
 
     use super::*;
 
-    fn chunk(delta: &Value, entries: usize) -> Chunk {
+    fn chunk(delta: &Value, logprob_count: usize) -> Chunk {
         let body = ChunkBody::Object(json!({"choices": [{"delta": delta}]}));
-        Chunk { body, characters: 0, entries, is_content: true }
+        Chunk { body, characters: 0, logprob_count, is_content: true }
     }
 
-    fn text(text: &str, entries: usize) -> Chunk {
-        chunk(&json!({ "content": text }), entries)
+    fn text(text: &str, logprob_count: usize) -> Chunk {
+        chunk(&json!({ "content": text }), logprob_count)
     }
 
     fn count_tokens(chunks: &[Chunk], max_tokens: u64) -> u64 {

@@ -233,7 +233,7 @@ mod tests {
         Chunk {
             body: ChunkBody::Text(text.to_owned()),
             characters: text.len(),
-            entries: 1,
+            logprob_count: 1,
             is_content: true,
         }
     }

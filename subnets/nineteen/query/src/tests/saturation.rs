@@ -336,7 +336,7 @@ async fn queued_request_fails_once_no_miner_is_left() {
         sent: 0.0,
         score: None,
     };
-    test_market.contenders[0].set_others(&row);
+    test_market.contenders[0].set_other_counts(&row);
     let error = waiting.await.unwrap().unwrap_err();
     assert!(matches!(error, QueryError::NoContender(_)), "{error:?}");
     assert!(start.elapsed() < Duration::from_secs(15), "{:?}", start.elapsed());
