@@ -32,7 +32,7 @@ pub enum GatewayError {
     Forbidden(String),
     /// A field is missing, malformed or unsupported.
     #[error("{message}")]
-    Field {
+    InvalidField {
         /// Name of the field.
         param: String,
         /// Why the field is invalid.
@@ -46,10 +46,10 @@ pub enum GatewayError {
     InvalidForm(String),
     /// The body was not received completely.
     #[error("the request body is incomplete")]
-    Incomplete,
+    IncompleteBody,
     /// The body did not arrive in time.
     #[error("the request body did not arrive within {} s; hint: retry the request", .0.as_secs())]
-    Timeout(Duration),
+    BodyTimeout(Duration),
     /// The body, or the request to miners, is too large.
     #[error("{message}")]
     TooLarge {
@@ -193,11 +193,11 @@ pub enum GatewayError {
 impl GatewayError {
     /// Creates an error for an invalid field.
     pub(crate) fn field(param: impl Into<String>, message: impl Into<String>) -> Self {
-        Self::Field { param: param.into(), message: message.into() }
+        Self::InvalidField { param: param.into(), message: message.into() }
     }
 
     /// Creates an error for an image that cannot be downloaded.
-    pub(crate) fn image(param: &str, reason: impl Into<String>) -> Self {
+    pub(crate) fn image_download(param: &str, reason: impl Into<String>) -> Self {
         Self::ImageDownload { param: param.to_owned(), reason: reason.into() }
     }
 
@@ -228,10 +228,11 @@ impl GatewayError {
             Self::RevokedKey => (StatusCode::UNAUTHORIZED, INVALID, Some("key_revoked")),
             Self::ExpiredKey => (StatusCode::UNAUTHORIZED, INVALID, Some("key_expired")),
             Self::Forbidden(_) => (StatusCode::FORBIDDEN, INVALID, Some("model_not_allowed")),
-            Self::Field { .. } | Self::InvalidBody(_) | Self::InvalidForm(_) | Self::Incomplete => {
-                (StatusCode::BAD_REQUEST, INVALID, None)
-            }
-            Self::Timeout(_) => (StatusCode::REQUEST_TIMEOUT, INVALID, None),
+            Self::InvalidField { .. }
+            | Self::InvalidBody(_)
+            | Self::InvalidForm(_)
+            | Self::IncompleteBody => (StatusCode::BAD_REQUEST, INVALID, None),
+            Self::BodyTimeout(_) => (StatusCode::REQUEST_TIMEOUT, INVALID, None),
             Self::TooLarge { .. } => {
                 (StatusCode::PAYLOAD_TOO_LARGE, INVALID, Some("request_too_large"))
             }
@@ -286,7 +287,9 @@ impl GatewayError {
     pub(crate) fn document(&self) -> serde_json::Value {
         let (_, kind, code) = self.classify();
         let param = match self {
-            Self::Field { param, .. } | Self::ImageDownload { param, .. } => Some(param.as_str()),
+            Self::InvalidField { param, .. } | Self::ImageDownload { param, .. } => {
+                Some(param.as_str())
+            }
             Self::ContextExceeded { param, .. } => Some(*param),
             Self::TooLarge { param, .. } => param.as_deref(),
             Self::UnknownModel(_) | Self::Forbidden(_) => Some("model"),
@@ -299,7 +302,7 @@ impl GatewayError {
 impl IntoResponse for GatewayError {
     fn into_response(self) -> Response {
         let mut response = (self.status(), Json(self.document())).into_response();
-        let retry_after = match self {
+        let retry_after_seconds = match self {
             // Rounded up, so that buyers do not retry too early.
             Self::RateLimit { retry_after, .. }
             | Self::TokenRate { retry_after, .. }
@@ -310,7 +313,7 @@ impl IntoResponse for GatewayError {
             Self::NoCapacity(_) => Some(RATE_LIMIT_RETRY_AFTER.as_secs()),
             _ => None,
         };
-        if let Some(seconds) = retry_after {
+        if let Some(seconds) = retry_after_seconds {
             response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
         }
         // For routes whose errors have another format.
@@ -350,9 +353,9 @@ impl From<BodyRefusal> for GatewayError {
                 param: None,
                 message: format!("the request body exceeds {} MiB", limit >> 20),
             },
-            BodyRefusal::Timeout { limit } => Self::Timeout(limit),
+            BodyRefusal::Timeout { limit } => Self::BodyTimeout(limit),
             BodyRefusal::Busy => Self::Busy { retry_after: RATE_LIMIT_RETRY_AFTER },
-            _ => Self::Incomplete,
+            _ => Self::IncompleteBody,
         }
     }
 }
@@ -400,7 +403,7 @@ mod tests {
     fn ignored_dimensions_are_an_invalid_field() {
         let error = GatewayError::from(QueryError::Dimensions(3));
         assert!(
-            matches!(&error, GatewayError::Field { param, .. } if param == "dimensions"),
+            matches!(&error, GatewayError::InvalidField { param, .. } if param == "dimensions"),
             "{error:?}"
         );
         assert!(error.to_string().contains("have 3 dimensions; hint: omit dimensions"), "{error}");

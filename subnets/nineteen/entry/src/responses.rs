@@ -11,7 +11,7 @@ use taonet_nineteen_query::Chunk;
 use crate::GatewayError;
 use crate::answer::{ChoiceEnd, ResponseHead};
 use crate::bill::Bill;
-use crate::delivery::{self, Events};
+use crate::delivery::{self, EventEncoder};
 use crate::replies::Replies;
 use crate::sse::named_event;
 use output::Output;
@@ -72,10 +72,10 @@ pub(crate) fn stream(
     bill: Bill,
 ) -> Response {
     let output = Output::new(head.id.clone(), head.wants_logprobs);
-    delivery::stream(ResponseEvents { head, echo, output, sequence: 0 }, replies, bill)
+    delivery::stream(ResponseEncoder { head, echo, output, sequence: 0 }, replies, bill)
 }
 
-struct ResponseEvents {
+struct ResponseEncoder {
     head: ResponseHead,
     echo: EchoedFields,
     output: Output,
@@ -83,7 +83,7 @@ struct ResponseEvents {
     sequence: u64,
 }
 
-impl ResponseEvents {
+impl ResponseEncoder {
     fn event(&mut self, kind: &str, mut event: Value) -> String {
         if let Some(event) = event.as_object_mut() {
             event.insert("sequence_number".to_owned(), self.sequence.into());
@@ -97,7 +97,7 @@ impl ResponseEvents {
     }
 }
 
-impl Events for ResponseEvents {
+impl EventEncoder for ResponseEncoder {
     fn begin(&mut self) -> Vec<String> {
         let response = self.echo.document(&self.head, ResponseState::InProgress, Vec::new(), None);
         ["response.created", "response.in_progress"]

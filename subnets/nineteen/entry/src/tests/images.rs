@@ -357,7 +357,7 @@ proptest::proptest! {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         let form = runtime.block_on(parse_edit_form(FORM, body.into()));
         let Ok(fields) = form else { return Ok(()) };
-        match ImageRequest::edit(&serde_json::to_vec(&fields).unwrap()) {
+        match ImageRequest::parse_edit(&serde_json::to_vec(&fields).unwrap()) {
             Ok(request) => {
                 let payload = request.payload;
                 prop_assert!((5..=49).contains(&payload.steps) && (1..=10).contains(&request.count));
