@@ -250,7 +250,7 @@ impl EventEncoder for ChunkEncoder {
     /// token is one event.
     fn relay(&mut self, choice: usize, chunk: &Chunk, events: &mut String) {
         // The parts of a character are tokens without text.
-        if !(chunk.is_content || self.head.wants_logprobs && chunk.logprob_count > 0) {
+        if !(chunk.is_content || self.head.wants_logprobs && chunk.entries > 0) {
             return;
         }
         let miner_choice = chunk.choice();
@@ -460,13 +460,13 @@ mod tests {
         let object = Chunk {
             body: ChunkBody::Object(miner_fields),
             characters: 2,
-            logprob_count: 0,
+            entries: 0,
             is_content: true,
         };
         let text = Chunk {
             body: ChunkBody::Text("h\u{e9}".to_owned()),
             characters: 2,
-            logprob_count: 1,
+            entries: 1,
             is_content: true,
         };
         for (chunk, logprobs) in [(object, json!({"content": []})), (text, Value::Null)] {

@@ -285,7 +285,7 @@ mod tests {
 
     fn chunk(text: &str) -> Chunk {
         let body = ChunkBody::Text(text.to_owned());
-        Chunk { body, characters: text.len(), logprob_count: 1, is_content: true }
+        Chunk { body, characters: text.len(), entries: 1, is_content: true }
     }
 
     /// Returns a delivery of replies after the events `pending_events`, and the folder of its

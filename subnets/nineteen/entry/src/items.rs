@@ -214,7 +214,7 @@ mod tests {
 
     fn chunk(delta: &Value) -> Chunk {
         let body = ChunkBody::Object(json!({"choices": [{"delta": delta}]}));
-        Chunk { body, characters: 0, logprob_count: 0, is_content: true }
+        Chunk { body, characters: 0, entries: 0, is_content: true }
     }
 
     fn call(index: u64, id: &str, arguments: &str) -> Value {

@@ -287,7 +287,7 @@ mod tests {
         ] {
             let body = taonet_nineteen_query::ChunkBody::Object(json!({ "choices": [choice] }));
             let mut end = ChoiceEnd::default();
-            end.record(&Chunk { body, characters: 0, logprob_count: 0, is_content: true });
+            end.record(&Chunk { body, characters: 0, entries: 0, is_content: true });
             end.tokens = tokens;
             assert_eq!(
                 stop_fields(&options, &head, &[end]),

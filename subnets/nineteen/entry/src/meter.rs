@@ -49,15 +49,15 @@ impl TokenMeter {
             characters += text.chars().count();
         }
         if bytes == 0 {
-            self.pending_logprobs = self.pending_logprobs.saturating_add(chunk.logprob_count);
+            self.pending_logprobs = self.pending_logprobs.saturating_add(chunk.entries);
             return;
         }
         let pending_logprobs = std::mem::take(&mut self.pending_logprobs);
-        if bytes <= chunk.logprob_count.saturating_mul(MAX_TOKEN_LENGTH) {
+        if bytes <= chunk.entries.saturating_mul(MAX_TOKEN_LENGTH) {
             let partial_characters = pending_logprobs.min(bytes - characters);
             self.logprob_tokens = self
                 .logprob_tokens
-                .saturating_add(chunk.logprob_count.saturating_add(partial_characters).min(bytes));
+                .saturating_add(chunk.entries.saturating_add(partial_characters).min(bytes));
         } else {
             chunk.texts().for_each(|text| self.estimated_size.add(text));
         }
@@ -106,7 +106,7 @@ mod tests {
 
     fn chunk(delta: &Value, logprob_count: usize) -> Chunk {
         let body = ChunkBody::Object(json!({"choices": [{"delta": delta}]}));
-        Chunk { body, characters: 0, logprob_count, is_content: true }
+        Chunk { body, characters: 0, entries: logprob_count, is_content: true }
     }
 
     fn text(text: &str, logprob_count: usize) -> Chunk {

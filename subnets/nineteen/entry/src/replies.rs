@@ -242,7 +242,7 @@ mod tests {
         Chunk {
             body: ChunkBody::Text(text.to_owned()),
             characters: text.len(),
-            logprob_count: 1,
+            entries: 1,
             is_content: true,
         }
     }

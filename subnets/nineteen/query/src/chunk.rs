@@ -19,8 +19,8 @@ pub struct Chunk {
     /// Number of characters of text in the chunk.
     pub characters: usize,
     /// Number of tokens for which the chunk has log-probabilities.
-    #[serde(default, rename = "entries")]
-    pub logprob_count: usize,
+    #[serde(default)]
+    pub entries: usize,
     /// Whether the chunk has content: a text, reasoning, or part of a tool call. An empty text is
     /// no content.
     pub is_content: bool,
@@ -179,7 +179,7 @@ impl Chunk {
     /// Creates a chunk with only a text, and log-probabilities for `logprob_count` tokens.
     fn from_text(text: String, logprob_count: usize) -> Self {
         let (characters, is_content) = (text.chars().count(), !text.is_empty());
-        Self { body: ChunkBody::Text(text), characters, logprob_count, is_content }
+        Self { body: ChunkBody::Text(text), characters, entries: logprob_count, is_content }
     }
 
     /// Parses a chunk of a stream. Chunks with only a role, a finish reason or usage have no
@@ -196,7 +196,7 @@ impl Chunk {
             return Ok(Self {
                 body: ChunkBody::Object(value),
                 characters: 0,
-                logprob_count: 0,
+                entries: 0,
                 is_content: false,
             });
         };
@@ -229,7 +229,7 @@ impl Chunk {
             .and_then(Value::as_array)
             .is_some_and(|calls| !calls.is_empty());
         let is_content = has_calls || texts_of(choice).any(|text| !text.is_empty());
-        Ok(Self { body: ChunkBody::Object(value), characters, logprob_count, is_content })
+        Ok(Self { body: ChunkBody::Object(value), characters, entries: logprob_count, is_content })
     }
 
     /// Returns the finish reason, if the chunk has one.
@@ -357,10 +357,10 @@ mod tests {
             let data = value.to_string();
             let chunk = Chunk::text_only(data.as_bytes(), false).unwrap();
             assert_eq!(
-                (chunk.body, chunk.characters, chunk.logprob_count),
+                (chunk.body, chunk.characters, chunk.entries),
                 (ChunkBody::Text("h\u{e9}".to_owned()), 2, 1)
             );
-            assert_eq!(Chunk::from_stream(value).unwrap().logprob_count, 1);
+            assert_eq!(Chunk::from_stream(value).unwrap().entries, 1);
             assert_eq!(Chunk::text_only(data.as_bytes(), true), None);
         }
     }

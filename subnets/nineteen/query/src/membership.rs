@@ -3,7 +3,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
-use taonet_nineteen_store::{ProcessId, ProcessRow, Store, StoreError};
+use taonet_nineteen_store::{Process, ProcessRow, Store, StoreError};
 use tokio::time::Instant;
 
 use crate::{Division, Divisions, Market};
@@ -28,12 +28,12 @@ const SERVING_TIME: Duration = Duration::from_mins(10);
 /// monotonic clock, because the clocks of machines differ.
 #[derive(Debug)]
 pub(crate) struct Membership {
-    process: ProcessId,
+    process: Process,
     /// Whether this process has a full share of the limits even without buyers' requests.
     always_serves: bool,
     heartbeats: i64,
     /// Other processes: their last row, and when it changed.
-    other_processes: HashMap<ProcessId, (ProcessRow, Instant)>,
+    other_processes: HashMap<Process, (ProcessRow, Instant)>,
     latest_divisions: VecDeque<Division>,
     membership_changed_at: Option<Instant>,
     /// Time of the latest update.
@@ -43,7 +43,7 @@ pub(crate) struct Membership {
 }
 
 impl Membership {
-    pub(crate) fn new(process: ProcessId, always_serves: bool) -> Self {
+    pub(crate) fn new(process: Process, always_serves: bool) -> Self {
         Self {
             process,
             always_serves,
@@ -101,7 +101,7 @@ impl Membership {
     }
 
     /// Records the rows of the other processes; returns those to be deleted.
-    fn record_rows(&mut self, rows: Vec<ProcessRow>, now: Instant) -> Vec<ProcessId> {
+    fn record_rows(&mut self, rows: Vec<ProcessRow>, now: Instant) -> Vec<Process> {
         let mut previous_rows = std::mem::take(&mut self.other_processes);
         for row in rows.into_iter().filter(|row| row.process != self.process) {
             let changed_at = match previous_rows.remove(&row.process) {
@@ -121,7 +121,7 @@ impl Membership {
         let is_live = |changed: Instant| now.saturating_duration_since(changed) < MAX_HEARTBEAT_AGE;
         let others = self.other_processes.values().filter(|(_, changed)| is_live(*changed));
         let live: Vec<&ProcessRow> = others.map(|(row, _)| row).collect();
-        let serving: Vec<&ProcessId> =
+        let serving: Vec<&Process> =
             live.iter().filter(|row| row.serves).map(|row| &row.process).collect();
         // Without workers, a validator has all slots for its first buyer.
         let is_only_process = serving.is_empty();
@@ -171,7 +171,7 @@ mod tests {
         fn start(&mut self, always_serves: bool) {
             let market = Market::default();
             market.divide(Divisions::new([Division::UNKNOWN], false));
-            self.members.push((Membership::new(ProcessId::random(), always_serves), market));
+            self.members.push((Membership::new(Process::random(), always_serves), market));
         }
 
         /// Lets time pass; each process updates its row once per second.

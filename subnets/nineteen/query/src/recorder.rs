@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use taonet_nineteen_core::{MarketConfig, TaskName};
 use taonet_nineteen_store::{
-    ContenderRow, Node, PeriodId, ProcessId, Sample, SpentBudget, Store, StoreError,
+    ContenderRow, Node, PeriodId, Process, Sample, SpentBudget, Store, StoreError,
 };
 use taonet_nineteen_transport::Session;
 use taonet_primitives::Hotkey;
@@ -45,7 +45,7 @@ pub enum ProcessRole {
 pub struct Recorder {
     store: Store,
     market: Market,
-    process: ProcessId,
+    process: Process,
     role: ProcessRole,
 }
 
@@ -53,7 +53,7 @@ impl Recorder {
     /// Creates a recorder for the counters in `market`. If other processes can share the database,
     /// the miners' limits are small until [`Self::sync_counters`] has found these processes.
     pub fn new(store: Store, market: Market, role: ProcessRole) -> Self {
-        let recorder = Self { store, market, process: ProcessId::random(), role };
+        let recorder = Self { store, market, process: Process::random(), role };
         if recorder.divides_limits() {
             recorder.market.divide(Divisions::new([Division::UNKNOWN], false));
         }

@@ -28,7 +28,7 @@ use tokio::sync::{Notify, oneshot};
 use tokio::time::Instant;
 
 use crate::credits::{HoldRefusal, Usage};
-use crate::{ProcessId, StoreError};
+use crate::{Process, StoreError};
 
 mod batch;
 mod plan;
@@ -51,7 +51,7 @@ const RENEWAL_INTERVAL: Duration = Duration::from_mins(1);
 /// Leases, holds and pending charges of this process.
 #[derive(Debug)]
 pub(crate) struct CreditLeases {
-    process: ProcessId,
+    process: Process,
     state: Mutex<State>,
     /// Locked during a transaction.
     transaction_lock: tokio::sync::Mutex<()>,
@@ -327,7 +327,7 @@ impl State {
 impl CreditLeases {
     pub(crate) fn new() -> Self {
         Self {
-            process: ProcessId::random(),
+            process: Process::random(),
             state: Mutex::default(),
             transaction_lock: tokio::sync::Mutex::default(),
             wake_writer: Notify::new(),

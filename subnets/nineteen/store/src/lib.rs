@@ -23,7 +23,7 @@
 //! ```
 //!
 //! Two rules make the database crash-safe: each process stores its part of a period's counters as
-//! absolute values ([`ProcessId`]), and the result of a check replaces its sample in one
+//! absolute values ([`Process`]), and the result of a check replaces its sample in one
 //! transaction, keyed by the job. A third rule makes it safe to share: a transaction whose writes
 //! depend on its reads begins by locking the row of the API key or of the period, with an update
 //! that changes nothing. One process at a time runs the periods ([`Store::lock_control`]).
@@ -85,7 +85,7 @@ pub use idempotency::{Claim, StoredResponse};
 pub use invoices::{Invoice, InvoiceGrant, InvoiceLine, Month, MonthError, usage_csv};
 pub use keys::{ApiKey, KeyTerms, NewKey};
 pub use nodes::Node;
-pub use parts::{ProcessId, SpentBudget};
+pub use parts::{Process, SpentBudget};
 pub use periods::{BudgetRow, ContenderRow, HistoryRow, NewContender, PeriodId, PeriodRow};
 pub use processes::ProcessRow;
 pub use rates::RateUsage;

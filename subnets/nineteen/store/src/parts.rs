@@ -8,9 +8,9 @@ use crate::{ContenderRow, PeriodId, Store, StoreError};
 /// Random ID of a process, which identifies its part of the counters. A restarted process has a new
 /// ID; the part stored under the old ID remains.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ProcessId(String);
+pub struct Process(String);
 
-impl ProcessId {
+impl Process {
     /// Creates a random ID.
     pub fn random() -> Self {
         Self(hex::encode(rand::random::<[u8; 8]>()))
@@ -45,7 +45,7 @@ impl Store {
     pub async fn put_part(
         &self,
         period: PeriodId,
-        process: &ProcessId,
+        process: &Process,
         rows: &[ContenderRow],
         spent: &[SpentBudget],
     ) -> Result<bool, StoreError> {
@@ -62,7 +62,7 @@ impl Store {
 pub(crate) async fn put_part(
     transaction: &mut Transaction,
     period: PeriodId,
-    process: &ProcessId,
+    process: &Process,
     rows: &[ContenderRow],
     spent: &[SpentBudget],
 ) -> Result<(), StoreError> {

@@ -10,7 +10,7 @@ use taonet_primitives::{Hotkey, Uid};
 
 use crate::error::{integer_column, invalid_value, parse_column};
 use crate::parts::{merge_parts, put_part};
-use crate::{ProcessId, SpentBudget, Store, StoreError};
+use crate::{Process, SpentBudget, Store, StoreError};
 
 /// Number of a scoring period, from 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
@@ -264,7 +264,7 @@ impl Store {
     pub async fn contenders_excluding(
         &self,
         period: PeriodId,
-        process: &ProcessId,
+        process: &Process,
     ) -> Result<Vec<ContenderRow>, StoreError> {
         select_contenders(&self.database, period, Some(process)).await
     }
@@ -277,7 +277,7 @@ impl Store {
     pub async fn budgets(
         &self,
         period: PeriodId,
-        excluded: Option<&ProcessId>,
+        excluded: Option<&Process>,
     ) -> Result<Vec<BudgetRow>, StoreError> {
         let rows = statement(
             "SELECT task, planned, remaining - COALESCE((SELECT CAST(SUM(spent) AS BIGINT) FROM budget_part
@@ -285,7 +285,7 @@ impl Store {
              FROM budget WHERE period_id = $1",
         )
         .bind(period.0)
-        .bind(excluded.map_or("", ProcessId::as_str))
+        .bind(excluded.map_or("", Process::as_str))
         .rows(&self.database)
         .await?;
         let budget_row = |row: &Row| {
@@ -310,7 +310,7 @@ impl Store {
     pub async fn close_period(
         &self,
         period: PeriodId,
-        process: &ProcessId,
+        process: &Process,
         rows: &[ContenderRow],
         spent: &[SpentBudget],
         closed_ms: i64,
@@ -405,7 +405,7 @@ pub(crate) async fn lock_open_period(
 async fn select_contenders(
     executor: impl Into<Executor<'_>>,
     period: PeriodId,
-    excluded: Option<&ProcessId>,
+    excluded: Option<&Process>,
 ) -> Result<Vec<ContenderRow>, StoreError> {
     let rows = statement(
         "SELECT contender.task, contender.hotkey, uid, declared, accepted, to_score, concurrency, score,
@@ -422,7 +422,7 @@ async fn select_contenders(
          WHERE contender.period_id = $1",
     )
     .bind(period.0)
-    .bind(excluded.map_or("", ProcessId::as_str))
+    .bind(excluded.map_or("", Process::as_str))
     .rows(executor)
     .await?;
     let mut rows = rows.iter().map(parse_contender).collect::<Result<Vec<_>, _>>()?;

@@ -2,13 +2,13 @@
 
 use taonet_database::{Row, statement};
 
-use crate::{ProcessId, Store, StoreError};
+use crate::{Process, Store, StoreError};
 
 /// A process that sends requests to miners.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ProcessRow {
     /// ID of the process.
-    pub process: ProcessId,
+    pub process: Process,
     /// Counter that a live process increases.
     pub heartbeats: i64,
     /// Whether the process serves buyers.
@@ -40,7 +40,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError`] when the database fails.
-    pub async fn delete_process(&self, process: &ProcessId) -> Result<(), StoreError> {
+    pub async fn delete_process(&self, process: &Process) -> Result<(), StoreError> {
         statement("DELETE FROM query_process WHERE process = $1")
             .bind(process.as_str())
             .execute(&self.database)
@@ -52,7 +52,7 @@ impl Store {
 fn parse_row(row: &Row) -> Result<ProcessRow, StoreError> {
     let (process, serves): (String, i64) = (row.get("process")?, row.get("serves")?);
     Ok(ProcessRow {
-        process: ProcessId::new(process),
+        process: Process::new(process),
         heartbeats: row.get("heartbeats")?,
         serves: serves != 0,
     })

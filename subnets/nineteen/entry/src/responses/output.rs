@@ -219,7 +219,7 @@ mod tests {
             json!({"choices": [{"delta": delta, "logprobs": {"content": logprobs}}]}),
         );
         let is_content = delta.as_object().unwrap().values().any(|value| value != "");
-        Chunk { body, characters: 0, logprob_count: 0, is_content }
+        Chunk { body, characters: 0, entries: 0, is_content }
     }
 
     fn kinds(events: &[Event]) -> Vec<&'static str> {

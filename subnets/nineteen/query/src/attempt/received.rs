@@ -151,7 +151,7 @@ impl ReceivedAnswer {
         Ok(Chunk {
             body: ChunkBody::Object(answer),
             characters: self.characters,
-            logprob_count: 0,
+            entries: 0,
             is_content: true,
         })
     }

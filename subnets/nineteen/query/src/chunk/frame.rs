@@ -97,9 +97,8 @@ impl Frame {
             [("", 0); 2]
         };
         let is_parsed = |(text, (logprobs, logprob_count)): (&str, (&str, usize))| {
-            Chunk::text_only(&self.render(text, logprobs), false).is_some_and(|chunk| {
-                chunk.text() == Some(text) && chunk.logprob_count == logprob_count
-            })
+            Chunk::text_only(&self.render(text, logprobs), false)
+                .is_some_and(|chunk| chunk.text() == Some(text) && chunk.entries == logprob_count)
         };
         ["one text", "another"].into_iter().zip(logprobs).all(is_parsed)
     }

@@ -55,12 +55,12 @@ async fn connect(url: &str, folder: &TempDir) -> Queue {
 }
 
 /// A query worker with its own runtime, dropped to simulate a killed process.
-struct ProcessId {
+struct Process {
     runtime: Option<Runtime>,
     querier: Querier,
 }
 
-impl ProcessId {
+impl Process {
     async fn start(fixture: &QueueFixture, market: &Market) -> Self {
         // Less than the pause after a rate limit.
         let wait = Duration::from_millis(100);
@@ -106,7 +106,7 @@ impl ProcessId {
     }
 }
 
-impl Drop for ProcessId {
+impl Drop for Process {
     fn drop(&mut self) {
         if let Some(runtime) = self.runtime.take() {
             runtime.shutdown_background();
@@ -167,7 +167,7 @@ async fn answers_and_errors_cross_the_queue() {
     ] {
         let TestMarket { querier, contenders, .. } =
             test_market(handlers, QueryDeadlines::default()).await;
-        let worker = ProcessId::start(&fixture, querier.market()).await;
+        let worker = Process::start(&fixture, querier.market()).await;
         match (fixture.entry.query(organic()).await, expected) {
             (Ok(answer), Ok(expected)) => {
                 assert_eq!(text(answer).await.unwrap(), expected);
@@ -192,7 +192,7 @@ async fn requests_and_answers_may_be_larger_than_a_frame() {
         [chunk(&text.to_string()), chunk(&"y".repeat(900_000))].concat()
     });
     let TestMarket { querier, .. } = test_market(vec![miner], QueryDeadlines::default()).await;
-    let _worker = ProcessId::start(&fixture, querier.market()).await;
+    let _worker = Process::start(&fixture, querier.market()).await;
     let mut order = organic();
     order.payload.insert("text".to_owned(), json!("z".repeat(700_000)));
     let answer = text(fixture.entry.query(order).await.unwrap()).await.unwrap();
@@ -205,7 +205,7 @@ async fn slow_reader_pauses_the_miner_across_the_queue() {
     let (sent, (cancelled, _cancellations)) = (Arc::default(), mpsc::unbounded_channel());
     let handler = endless(Duration::from_micros(100), 8_000, &sent, &cancelled);
     let TestMarket { querier, .. } = test_market(vec![handler], QueryDeadlines::default()).await;
-    let _worker = ProcessId::start(&fixture, querier.market()).await;
+    let _worker = Process::start(&fixture, querier.market()).await;
     let mut answer = fixture.entry.query(organic()).await.unwrap();
     // Wait until the window and the connection's buffers are full.
     let (start, mut before) = (Instant::now(), 0);
@@ -229,7 +229,7 @@ async fn cancelled_request_is_cancelled_at_the_miner() {
     let (sent, (cancelled, mut cancellations)) = (Arc::default(), mpsc::unbounded_channel());
     let handler = endless(Duration::from_millis(5), 1, &sent, &cancelled);
     let TestMarket { querier, .. } = test_market(vec![handler], QueryDeadlines::default()).await;
-    let worker = ProcessId::start(&fixture, querier.market()).await;
+    let worker = Process::start(&fixture, querier.market()).await;
     let mut answer = fixture.entry.query(organic()).await.unwrap();
     for _ in 0..3 {
         answer.next().await.unwrap().unwrap();
@@ -250,7 +250,7 @@ async fn cancelled_request_is_cancelled_at_the_miner() {
     });
     let deadlines = QueryDeadlines { first_chunk: Some(LONG_TIMEOUT), ..QueryDeadlines::default() };
     let TestMarket { querier, .. } = test_market(vec![silent], deadlines).await;
-    let _worker = ProcessId::start(&fixture, querier.market()).await;
+    let _worker = Process::start(&fixture, querier.market()).await;
     let entry = fixture.entry.clone();
     let waiting = tokio::spawn(async move { entry.query(organic()).await.map(drop) });
     while arrived.load(Ordering::SeqCst) == 0 {
@@ -276,7 +276,7 @@ async fn failed_worker_is_replaced_before_the_first_chunk() {
     });
     let TestMarket { querier, .. } =
         test_market(vec![first_hangs], QueryDeadlines::default()).await;
-    let killed_process = ProcessId::start(&fixture, querier.market()).await;
+    let killed_process = Process::start(&fixture, querier.market()).await;
     let entry = fixture.entry.clone();
     let pending_text =
         tokio::spawn(async move { text(entry.query(organic()).await.unwrap()).await });
@@ -284,7 +284,7 @@ async fn failed_worker_is_replaced_before_the_first_chunk() {
         sleep(Duration::from_millis(10)).await;
     }
     drop(killed_process);
-    let _survivor = ProcessId::start(&fixture, querier.market()).await;
+    let _survivor = Process::start(&fixture, querier.market()).await;
     assert_eq!(timeout(LONG_TIMEOUT, pending_text).await.unwrap().unwrap().unwrap(), "good");
 }
 
@@ -294,9 +294,9 @@ async fn failed_worker_interrupts_the_answer_after_the_first_chunk() {
     let (sent, (cancelled, mut cancellations)) = (Arc::default(), mpsc::unbounded_channel());
     let handler = endless(Duration::from_millis(5), 1, &sent, &cancelled);
     let TestMarket { querier, .. } = test_market(vec![handler], QueryDeadlines::default()).await;
-    let killed_process = ProcessId::start(&fixture, querier.market()).await;
+    let killed_process = Process::start(&fixture, querier.market()).await;
     let answer = fixture.entry.query(organic()).await.unwrap();
-    let _survivor = ProcessId::start(&fixture, querier.market()).await;
+    let _survivor = Process::start(&fixture, querier.market()).await;
     drop(killed_process);
     let error = timeout(LONG_TIMEOUT, text(answer)).await.unwrap().unwrap_err();
     assert_eq!(error.to_string(), "the answer was interrupted: no query worker responds");
@@ -312,7 +312,7 @@ async fn entry_and_worker_reconnect_to_restarted_nats() {
     assert_eq!(refused, Err(QueryError::NoWorker(TASK.parse().unwrap())), "there is none");
     let TestMarket { querier, .. } =
         test_market(vec![respond_with(chunk("good"))], QueryDeadlines::default()).await;
-    let _worker = ProcessId::start(&fixture, querier.market()).await;
+    let _worker = Process::start(&fixture, querier.market()).await;
     fixture.nats.stop();
     fixture.nats.delete_all_data();
     fixture.nats.start_server();
@@ -335,7 +335,7 @@ async fn worker_pulls_no_jobs_before_its_share_is_known() {
         test_market(vec![respond_with(chunk("good"))], QueryDeadlines::default()).await;
     let market = querier.market();
     market.divide(Divisions::new([Division::UNKNOWN], false));
-    let mut starting = std::pin::pin!(ProcessId::start(&fixture, market));
+    let mut starting = std::pin::pin!(Process::start(&fixture, market));
     assert!(timeout(Duration::from_secs(1), &mut starting).await.is_err());
     market.divide(Divisions::default());
     let _worker = timeout(LONG_TIMEOUT, starting).await.unwrap();
@@ -401,7 +401,7 @@ async fn backlog_of_a_busy_model_does_not_delay_another_model() {
     let market = offer_one_task_per_miner(&test_market);
     // More than the 8 slots of the busy miner, and far less than its backlog.
     let settings = QueueSettings { wait: LONG_TIMEOUT, running: 10, ..QueueSettings::default() };
-    let _worker = ProcessId::start_with(&fixture, &market, settings).await;
+    let _worker = Process::start_with(&fixture, &market, settings).await;
     let mut busy = JoinSet::new();
     for _ in 0..BACKLOG {
         let entry = fixture.entry.clone();
@@ -428,7 +428,7 @@ async fn backlog_of_a_busy_worker_is_fair_among_keys() {
     let (gate, arrived) = (Arc::new(Semaphore::new(0)), Arc::default());
     let test_market = test_market(vec![gated(&gate, &arrived)], QueryDeadlines::default()).await;
     let settings = QueueSettings { wait: LONG_TIMEOUT, running: 2, ..QueueSettings::default() };
-    let worker = ProcessId::start_with(&fixture, test_market.querier.market(), settings).await;
+    let worker = Process::start_with(&fixture, test_market.querier.market(), settings).await;
     let mut buying = JoinSet::new();
     let mut buy = |key: &'static str| {
         let entry = fixture.entry.clone();

@@ -12,7 +12,7 @@ use super::plan::{KeyState, Plan, SettledKey};
 use super::teams::Teams;
 use super::{Hold, PendingCharge};
 use crate::budgets::{BudgetLimits, BudgetPeriod, Budgets};
-use crate::{ProcessId, StoreError};
+use crate::{Process, StoreError};
 
 /// Row counts of the prepared `INSERT` statements, in descending order: any number of rows up to 64
 /// needs at most three of them. Executing a statement costs more than inserting a few rows.
@@ -123,7 +123,7 @@ struct PendingRows<'a> {
 /// Writes the pending work, by the ID of the API key; returns the results in the same order.
 pub(super) async fn write(
     database: &Database,
-    process: &ProcessId,
+    process: &Process,
     plans: &BTreeMap<String, Plan>,
 ) -> Result<Vec<SettledKey>, StoreError> {
     let mut transaction = database.begin().await?;

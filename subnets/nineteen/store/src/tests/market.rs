@@ -184,7 +184,7 @@ pub(super) async fn parts_of_a_period_are_counted_once(location: DatabaseLocatio
     }
     busy.sent = 20.0;
     // Parts are absolute values: storing them twice has no effect.
-    let (process, spent) = (ProcessId::random(), [SpentBudget { task: task("a"), requests: 2 }]);
+    let (process, spent) = (Process::random(), [SpentBudget { task: task("a"), requests: 2 }]);
     for _ in 0..2 {
         assert!(store.put_part(id, &process, &rows, &spent).await.unwrap());
     }
@@ -325,7 +325,7 @@ pub(super) async fn rows_are_sorted_bytewise(location: DatabaseLocation) {
     let actual: Vec<_> =
         store.budgets(id, None).await.unwrap().iter().map(|row| row.task.to_string()).collect();
     assert_eq!(actual, ["b", "b-a", "b.b", "ba"]);
-    store.close_period(id, &ProcessId::random(), &rows, &[], 5).await.unwrap();
+    store.close_period(id, &Process::random(), &rows, &[], 5).await.unwrap();
     let history = store.history_since(0).await.unwrap();
     let actual: Vec<_> =
         history.iter().map(|row| (row.task.to_string(), row.hotkey.to_string())).collect();

@@ -215,7 +215,7 @@ pub(super) async fn reserved_admissions_never_exceed_the_limit(location: Databas
 pub(super) async fn counters_of_a_closed_period_are_unchanged(location: DatabaseLocation) {
     let stores = processes(&location).await;
     let ([control, worker], config) =
-        ([ProcessId::random(), ProcessId::random()], MarketConfig::default());
+        ([Process::random(), Process::random()], MarketConfig::default());
     let answered = RequestOutcome::Answered { work: 5.0 };
     for round in 0..10 {
         let id = stores[0]
@@ -240,7 +240,7 @@ pub(super) async fn counters_of_a_closed_period_are_unchanged(location: Database
 
 pub(super) async fn counts_of_processes_add_up(location: DatabaseLocation) {
     let stores = processes(&location).await;
-    let processes: Vec<_> = (0..4).map(|_| ProcessId::random()).collect();
+    let processes: Vec<_> = (0..4).map(|_| Process::random()).collect();
     let (offers, config) = ([offer("//Alice", "a"), offer("//Bob", "a")], MarketConfig::default());
     let id = stores[0]
         .begin_period(0, 1, PeriodProfile::Seed, &offers, &[(task("a"), 100)], &config)

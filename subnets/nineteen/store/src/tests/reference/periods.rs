@@ -144,7 +144,7 @@ async fn periods_older_than_the_newest_own_period_are_not_imported() {
     // A validator that was stopped leaves its period open.
     let report = store.preview_import(&records, None).await.unwrap();
     assert_eq!((report.periods, counts(&report, "contenders_history")), (3, [14, 5, 0, 9]));
-    store.close_period(own, &ProcessId::random(), &[], &[], seconds_ago(3_600)).await.unwrap();
+    store.close_period(own, &Process::random(), &[], &[], seconds_ago(3_600)).await.unwrap();
     assert_eq!(store.import(&records, None).await.unwrap(), report);
     let reason = "older than the newest period of this database";
     let older = report.left_out.iter().find(|remark| remark.reason == reason).unwrap();
