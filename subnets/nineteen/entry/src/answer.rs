@@ -249,7 +249,7 @@ impl EventEncoder for ChunkEncoder {
     /// Writes the event of a content chunk directly, without building a JSON document, because each
     /// token is one event.
     fn relay(&mut self, choice: usize, chunk: &Chunk, events: &mut String) {
-        // The parts of a character are tokens without text.
+        // Tokens that are only part of a character have no text.
         if !(chunk.is_content || self.head.wants_logprobs && chunk.entries > 0) {
             return;
         }

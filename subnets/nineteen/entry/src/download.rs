@@ -14,7 +14,7 @@ use taonet_http::client::{builder, fault, read_capped};
 use taonet_wire::is_public;
 
 /// Timeout of a download, with all redirects.
-const TIMEOUT: Duration = Duration::from_secs(10);
+const DOWNLOAD_TIMEOUT: Duration = Duration::from_secs(10);
 /// Maximum size of an image, in bytes.
 const MAX_IMAGE_BYTES: usize = 6 << 20;
 /// Maximum number of redirects.
@@ -51,7 +51,7 @@ pub(crate) struct Downloader {
 
 impl Default for Downloader {
     fn default() -> Self {
-        Self { scheme: "https", is_allowed: is_public, timeout: TIMEOUT }
+        Self { scheme: "https", is_allowed: is_public, timeout: DOWNLOAD_TIMEOUT }
     }
 }
 

@@ -8,8 +8,7 @@ use taonet_http::BodyRefusal;
 use taonet_nineteen_query::QueryError;
 use taonet_nineteen_store::{BudgetPeriod, BudgetScope};
 
-/// Time after which buyers are told to retry when all attempts were rate-limited, as without a
-/// miner.
+/// `Retry-After` of a response when all attempts were rate-limited, or no miner has capacity.
 const RATE_LIMIT_RETRY_AFTER: Duration = Duration::from_secs(5);
 
 /// Why the gateway rejects a request. The response has OpenAI's error format.

@@ -17,9 +17,10 @@ const MAX_TEXT_LENGTH: usize = 1 << 20;
 /// Counts the tokens of an answer as it is delivered.
 ///
 /// With a tokenizer, it counts the tokens of the text. Without one, each log-probability of a text
-/// is a token, but no token is shorter than a byte. Those of a chunk without text count only if
-/// they can be the first bytes of the next chunk's characters. A text without log-probabilities, or
-/// with too few, is estimated from its length. The count never exceeds the requested maximum.
+/// is a token, but no token is shorter than a byte. The log-probabilities of chunks without text
+/// count only as far as they can be the first bytes of the next chunk's characters. A text without
+/// log-probabilities, or with too few, is estimated from its length. The count never exceeds the
+/// requested maximum.
 #[derive(Default)]
 pub(crate) struct TokenMeter {
     max_tokens: u64,
@@ -32,7 +33,7 @@ pub(crate) struct TokenMeter {
     logprob_tokens: usize,
     /// Size of the texts without log-probabilities.
     estimated_size: TextSize,
-    /// Log-probabilities of the chunks without text since the last text.
+    /// Number of log-probabilities in the chunks without text since the last text.
     pending_logprobs: usize,
 }
 

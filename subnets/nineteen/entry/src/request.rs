@@ -19,12 +19,12 @@ use crate::vision::MAX_IMAGES;
 pub(crate) const MAX_TOKENS: u64 = 32_768;
 /// Maximum number of answers to a request, as in OpenAI's API. Each is a request to miners.
 const MAX_CHOICES: u64 = 128;
-/// Maximum number of tokens of all answers to a request together. Answers that are not streamed are
-/// in memory until the last one is complete, so all of them take at most as much of it as eight of
-/// the longest ones. If there are more than eight, with log-probabilities, each alternative of a
-/// token counts as a token, too.
+/// Maximum number of tokens of all answers to a request together: those of eight answers of maximum
+/// length, because answers that are not streamed are in memory until the last one is complete. With
+/// more than eight answers with log-probabilities, each alternative of a token also counts as a
+/// token.
 pub(crate) const MAX_TOTAL_TOKENS: u64 = MAX_LONGEST_ANSWERS * MAX_TOKENS;
-/// Number of the longest answers that may be in memory for one request.
+/// Number of answers of maximum length that may be in memory for one request.
 const MAX_LONGEST_ANSWERS: u64 = 8;
 /// Maximum number of messages in a conversation.
 pub(crate) const MAX_MESSAGES: usize = 1_024;

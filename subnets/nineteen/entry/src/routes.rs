@@ -235,12 +235,12 @@ impl Gateway {
             Ok(body) => body,
             Err(refusal) => return GatewayError::from(refusal).into_response(),
         };
-        let (status, admitted) =
+        let (rate_limit_status, admission_result) =
             match self.0.rate_limiter.admit(&self.0.store, &key, (self.0.clock)()).await {
                 Ok(admission) => admission,
                 Err(error) => return error.into_response(),
             };
-        let result = match admitted {
+        let result = match admission_result {
             Ok(()) if request_type == RequestType::Edit => {
                 match form_to_json(&head.headers, body.bytes.clone()).await {
                     Ok(fields) => {
@@ -272,7 +272,7 @@ impl Gateway {
         if key.terms.log_requests {
             log_request(&key, head.uri.path(), &response);
         }
-        status.write_headers(response.headers_mut());
+        rate_limit_status.write_headers(response.headers_mut());
         self.0.rate_limiter.write_token_headers(&key, response.headers_mut());
         self.0.budget_warnings.write_header(&key, response.headers_mut());
         response

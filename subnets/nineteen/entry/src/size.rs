@@ -9,8 +9,8 @@ use crate::GatewayError;
 use crate::request::TextRequest;
 use crate::vision::largest_image;
 
-/// Maximum size in bytes of the encrypted requests for all choices, since one miner may get all of
-/// them: a miner has as much memory for large requests.
+/// Maximum size in bytes of the encrypted requests for all choices together. One miner may get all
+/// of them, and reserves this much memory for large requests.
 const MAX_CHOICES_BYTES: usize = 4 * MAX_REQUEST_BYTES;
 /// Maximum encrypted size in bytes of the fields of a text request beside its input and the buyer's
 /// options.

@@ -26,7 +26,7 @@ const NAMED_COLOURS: [(&str, Colour); 16] = [
 ];
 /// Colour of a prompt without words.
 const NEUTRAL: Colour = [128.0; 3];
-/// Range of the colours of other words.
+/// Range of the channels of colours that are derived from words.
 const CHANNEL_RANGE: std::ops::RangeInclusive<f32> = 50.0..=205.0;
 
 /// Returns the words of a text in lower case.

@@ -147,13 +147,13 @@ fn initial_image(source: &ImageSource, (width, height): (u32, u32)) -> Vec<Colou
 /// Rounds the colours, and puts the initial image back outside the mask.
 fn render(canvas: &Canvas, source: &ImageSource, initial: &[Colour]) -> Picture {
     let (width, height) = (canvas.width as u32, canvas.height as u32);
-    let replaced_mask = match source {
+    let replaced_pixels = match source {
         ImageSource::Masked(_, mask) => mask.scaled(width, height).white_pixels(),
         _ => Vec::new(),
     };
     let mut pixels = RgbaImage::new(width, height);
     for (index, (pixel, painted)) in pixels.pixels_mut().zip(&canvas.pixels).enumerate() {
-        let is_replaced = replaced_mask.get(index).copied().unwrap_or(true);
+        let is_replaced = replaced_pixels.get(index).copied().unwrap_or(true);
         let original = initial.get(index).filter(|_| !is_replaced);
         let [red, green, blue] =
             original.unwrap_or(painted).map(|channel| channel.clamp(0.0, 255.0) as u8);

@@ -99,7 +99,7 @@ impl Attempt {
                 return Err(self.into_failure(error, request, deadline));
             }
         }
-        self.outcome.return_answer();
+        self.outcome.record_answer_returned();
         let contender = Arc::clone(&self.slot.contender);
         let attempt = stream.is_some().then_some(self);
         Ok(Answer::new(contender, chunks, stream, attempt))

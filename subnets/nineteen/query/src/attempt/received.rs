@@ -9,8 +9,8 @@ use crate::sse::{Event, EventParser, MAX_DEPTH, StreamFault, nesting_depth};
 use crate::tool_calls::CallIndexer;
 use crate::{Chunk, ChunkBody, Request};
 
-/// Maximum number of events of a stream for each requested chunk: the parts of a character are
-/// tokens without text.
+/// Maximum number of events of a stream for each requested chunk: tokens that are only part of a
+/// character have events without text.
 const MAX_EVENTS_PER_CHUNK: usize = 5;
 
 /// The part of an answer that has arrived.

@@ -9,9 +9,9 @@ use taonet_nineteen_core::{KeyWeight, TaskName};
 /// While requests of the key are queued, its service grows: the time that its requests are in
 /// flight, divided by its weight. The key with the least service gets the next slot, so that
 /// saturating keys share the slots' time in proportion to their weights, however few slots there
-/// are. A key without queued requests does not wait for others: it neither saves service for later,
-/// nor owes any for slots that nobody else has needed. Nor does a key owe much to one that has
-/// waited for slots which this key could not use, such as those of another task's miners: see
+/// are. A key without queued requests does not compete with others: its service does not change,
+/// whatever slots nobody else needs. The lead of a key is limited if another key has waited for
+/// slots which this key could not use, such as those of another task's miners: see
 /// [`Self::limit_service`].
 #[derive(Debug)]
 pub(super) struct KeyLoad {
