@@ -152,11 +152,11 @@ pub(crate) async fn download_images(
                 "the images of the request have more than 9 MiB together",
             ));
         }
-        let kind = media_type(&bytes);
-        let kind = kind.ok_or_else(|| {
+        let mime = media_type(&bytes);
+        let mime = mime.ok_or_else(|| {
             GatewayError::image_download(param, "the file is not a JPEG, PNG, GIF or WebP image")
         })?;
-        *url = format!("data:{kind};base64,{}", STANDARD.encode(&bytes)).into();
+        *url = format!("data:{mime};base64,{}", STANDARD.encode(&bytes)).into();
     }
     Ok(())
 }

@@ -63,8 +63,8 @@ pub(crate) fn palette(prompt: &str, negative_prompt: &str) -> Vec<Colour> {
 fn colour_of_word(word: &str) -> Colour {
     let digest = Sha256::digest(word.as_bytes());
     let (low, range) = (*CHANNEL_RANGE.start(), CHANNEL_RANGE.end() - CHANNEL_RANGE.start());
-    let mut parts = digest.iter().map(|byte| low + range * f32::from(*byte) / 255.0);
-    std::array::from_fn(|_| parts.next().unwrap_or(low))
+    let mut channels = digest.iter().map(|byte| low + range * f32::from(*byte) / 255.0);
+    std::array::from_fn(|_| channels.next().unwrap_or(low))
 }
 
 /// Random numbers from a seed (SplitMix64), which are the same on every machine and in every

@@ -105,7 +105,9 @@ impl Membership {
         let mut previous_rows = std::mem::take(&mut self.other_processes);
         for row in rows.into_iter().filter(|row| row.process != self.process) {
             let changed_at = match previous_rows.remove(&row.process) {
-                Some((earlier, changed_at)) if earlier.heartbeats == row.heartbeats => changed_at,
+                Some((previous_row, changed_at)) if previous_row.heartbeats == row.heartbeats => {
+                    changed_at
+                }
                 _ => now,
             };
             self.other_processes.insert(row.process.clone(), (row, changed_at));
@@ -119,8 +121,8 @@ impl Membership {
     /// Computes the division from the live processes.
     fn divide(&mut self, serves: bool, now: Instant) -> Divisions {
         let is_live = |changed: Instant| now.saturating_duration_since(changed) < MAX_HEARTBEAT_AGE;
-        let others = self.other_processes.values().filter(|(_, changed)| is_live(*changed));
-        let live: Vec<&ProcessRow> = others.map(|(row, _)| row).collect();
+        let live_processes = self.other_processes.values().filter(|(_, changed)| is_live(*changed));
+        let live: Vec<&ProcessRow> = live_processes.map(|(row, _)| row).collect();
         let serving: Vec<&Process> =
             live.iter().filter(|row| row.serves).map(|row| &row.process).collect();
         // Without workers, a validator has all slots for its first buyer.

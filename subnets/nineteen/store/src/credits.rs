@@ -226,8 +226,18 @@ impl Store {
             if let Some(amount) =
                 lease.bind(&id).bind(before_ms).value::<i64>(&mut transaction).await?
             {
-                let (available, held) = (format!("key:{key}"), format!("held:{key}"));
-                transfer(&mut transaction, "hold", &id, now_ms, amount, &held, &available).await?;
+                let (available_account, held_account) =
+                    (format!("key:{key}"), format!("held:{key}"));
+                transfer(
+                    &mut transaction,
+                    "hold",
+                    &id,
+                    now_ms,
+                    amount,
+                    &held_account,
+                    &available_account,
+                )
+                .await?;
                 transaction.commit().await?;
                 released = released.saturating_add(1);
             }

@@ -113,8 +113,8 @@ impl Store {
     /// # Errors
     /// [`StoreError`] when the database fails.
     pub async fn admit(&self, key: &str, limit: u32, now_ms: i64) -> Result<RateUsage, StoreError> {
-        let (share, second) = (limit / RESERVATION_DIVISOR, now_ms.div_euclid(1_000));
-        if share < 2 {
+        let (reservation_size, second) = (limit / RESERVATION_DIVISOR, now_ms.div_euclid(1_000));
+        if reservation_size < 2 {
             return Ok(self.reserve(key, limit, (1, second), None, now_ms).await?.1);
         }
         let lease = self.rates.lease_for(key);
@@ -129,7 +129,7 @@ impl Store {
         let expired = Some((expired_admissions.unused, expired_admissions.second))
             .filter(|(unused, _)| *unused > 0);
         let (admitted, usage) =
-            self.reserve(key, limit, (share, second + 1), expired, now_ms).await?;
+            self.reserve(key, limit, (reservation_size, second + 1), expired, now_ms).await?;
         let unused = admitted.saturating_sub(1);
         *lease.admissions() =
             Admissions { second: second + 1, unused, further_admissions: usage.remaining };

@@ -194,9 +194,9 @@ impl RemoteAnswer {
             frames_read: 0,
             frames_credited: 0,
         };
-        let earlier = self.worker.replace(connection);
+        let previous_worker = self.worker.replace(connection);
         self.latest_frame = None;
-        if let Some(WorkerConnection { mut outbox, .. }) = earlier {
+        if let Some(WorkerConnection { mut outbox, .. }) = previous_worker {
             metrics::record_lost_worker();
             outbox.send(Frame::End).await;
         }
@@ -251,7 +251,7 @@ impl RemoteAnswer {
             self.latest_frame = worker
                 .assembler
                 .push(number, frame)
-                .map_err(|lost| Interrupted(lost.to_string()))?;
+                .map_err(|error| Interrupted(error.to_string()))?;
             // A lost credit is sent again after the worker's next heartbeat.
             if is_alive || worker.frames_read >= worker.frames_credited + MAX_UNREAD_CHUNKS / 2 {
                 worker.frames_credited = worker.frames_read;

@@ -222,7 +222,7 @@ fn new_charges<'a>(
 ) -> impl Iterator<Item = (&'a PendingCharge, Option<i64>)> {
     let charges = plan.pending_charges.iter().zip(&settled.charges).zip(earlier_charges);
     charges
-        .filter(|(_, earlier)| earlier.is_none())
+        .filter(|(_, earlier_charge)| earlier_charge.is_none())
         .map(|((pending_charge, charge), _)| (pending_charge, *charge))
 }
 
@@ -236,7 +236,7 @@ impl<'a> PendingRows<'a> {
         earlier_charges: &[Option<i64>],
         settled: &SettledKey,
     ) {
-        let (available, held) = (format!("key:{key}"), format!("held:{key}"));
+        let (available_account, held_account) = (format!("key:{key}"), format!("held:{key}"));
         let mut remaining = key_state.lease;
         for (pending_charge, charge) in new_charges(plan, earlier_charges, settled) {
             let Some(charge) = charge else {
@@ -269,7 +269,7 @@ impl<'a> PendingRows<'a> {
                 &pending_charge.request,
                 pending_charge.now_ms,
                 charge,
-                &held,
+                &held_account,
                 "revenue",
             );
         }
@@ -277,7 +277,15 @@ impl<'a> PendingRows<'a> {
         if newly_leased != 0 {
             // A sequential id would serialise all transfers.
             let number = i64::from_le_bytes(rand::random()) & i64::MAX;
-            self.transfer(number, "hold", id, plan.now_ms, newly_leased, &available, &held);
+            self.transfer(
+                number,
+                "hold",
+                id,
+                plan.now_ms,
+                newly_leased,
+                &available_account,
+                &held_account,
+            );
         }
         if settled.lease > 0 {
             self.leases.extend::<[Value; 4]>([

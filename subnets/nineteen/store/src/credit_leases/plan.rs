@@ -113,14 +113,18 @@ impl Plan {
             .map(String::as_str)
     }
 
-    /// Computes the result of the transaction. `earlier` are charges that an earlier transaction
-    /// with an unknown outcome has written, in the order of [`Plan::pending_charges`].
-    pub(super) fn settle(&self, key_state: &KeyState, earlier: &[Option<i64>]) -> SettledKey {
+    /// Computes the result of the transaction. `earlier_charges` are charges that an earlier
+    /// transaction with an unknown outcome has written, in the order of [`Plan::pending_charges`].
+    pub(super) fn settle(
+        &self,
+        key_state: &KeyState,
+        earlier_charges: &[Option<i64>],
+    ) -> SettledKey {
         let (mut remaining_lease, mut budgets) = (key_state.lease, key_state.budgets);
         let mut charges = Vec::with_capacity(self.pending_charges.len());
-        for (pending_charge, earlier) in self.pending_charges.iter().zip(earlier) {
-            if earlier.is_some() {
-                charges.push(*earlier);
+        for (pending_charge, earlier_charge) in self.pending_charges.iter().zip(earlier_charges) {
+            if earlier_charge.is_some() {
+                charges.push(*earlier_charge);
                 continue;
             }
             let charge = Some(pending_charge.charge()).filter(|charge| *charge <= remaining_lease);

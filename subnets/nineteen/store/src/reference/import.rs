@@ -230,7 +230,7 @@ fn select_new_periods<'a>(
     let first_id = existing.iter().map(|period| period.id).max().unwrap_or(0).saturating_add(1);
     let mut periods = Vec::new();
     let is_imported = |period: &PeriodRecord| {
-        existing.iter().any(|earlier| earlier.closed_ms == Some(period.closed_ms))
+        existing.iter().any(|existing_period| existing_period.closed_ms == Some(period.closed_ms))
     };
     for period in records.periods.iter().filter(|period| !is_imported(period)) {
         // Periods are numbered in the order of time.
