@@ -141,7 +141,7 @@ mod tests {
         let terms = KeyTerms { team: team.map(str::to_owned), ..KeyTerms::new("test", 5) };
         let key = ApiKey { id: key.to_owned(), terms, balance: 0, created_ms: 0, revoked_ms: None };
         let mut headers = HeaderMap::new();
-        warnings.write(&key, &mut headers);
+        warnings.write_header(&key, &mut headers);
         headers.get(WARNING_HEADER).map(|value| value.to_str().unwrap().to_owned())
     }
 

@@ -187,14 +187,14 @@ impl TaskMiner {
 
     /// Returns [`Self::part`] if the counters have changed since its last call.
     pub fn take_changes(&self) -> Option<(ContenderRow, PeriodCounts)> {
-        let has_changed = self.live().changed;
+        let has_changed = self.live().has_changed;
         has_changed.then(|| self.part())
     }
 
     /// Makes the next [`Self::take_changes`] return the counters again, because it is unknown
     /// whether they were stored.
     pub(crate) fn mark_changed(&self) {
-        self.live().changed = true;
+        self.live().has_changed = true;
     }
 
     /// Moves `unstored`, a part of the counters, to the next period, because this period was closed

@@ -290,14 +290,14 @@ mod tests {
             |budget, spent| BudgetUse { scope, owner: String::new(), period, budget, spent };
         assert_eq!(
             (
-                parse_budget_use(100, 79).percent(),
-                parse_budget_use(1_000, 799).percent(),
-                parse_budget_use(3, 4).percent()
+                budget_use(100, 79).percent(),
+                budget_use(1_000, 799).percent(),
+                budget_use(3, 4).percent()
             ),
             (79, 79, 133)
         );
         assert_eq!(
-            (parse_budget_use(0, 0).percent(), parse_budget_use(i64::MAX, i64::MAX).percent()),
+            (budget_use(0, 0).percent(), parse_budget_use(i64::MAX, i64::MAX).percent()),
             (100, 100)
         );
     }

@@ -145,7 +145,7 @@ fn wait_estimate_follows_queue_length_and_rate() {
     // The average of a short time is not too low.
     let mut rate = StartRate::default();
     (0..10).for_each(|start| rate.start(f64::from(start) * 0.2));
-    assert!((4.0..6.5).contains(&rate.get(2.0).unwrap()), "{rate:?}");
+    assert!((4.0..6.5).contains(&rate.starts_per_second(2.0).unwrap()), "{rate:?}");
     assert_eq!(queue.estimate_wait(&x, 1e9), MAX_WAIT);
 }
 
