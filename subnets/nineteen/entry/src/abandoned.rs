@@ -9,8 +9,8 @@ use crate::Gateway;
 use crate::bill::now_ms;
 use crate::webhook::BACKOFF;
 
-/// Age from which an unfinished request counts as abandoned, and an unrenewed lease of credits as
-/// that of a killed process: a miner's answer takes at most 15 minutes.
+/// Age from which an unfinished request counts as abandoned, and a lease of credits that is not
+/// renewed as that of a killed process. A miner's answer takes at most 15 minutes.
 const ABANDONED_AFTER: Duration = Duration::from_mins(30);
 /// Interval between two searches for abandoned requests.
 const SEARCH_INTERVAL: Duration = Duration::from_mins(1);
@@ -27,7 +27,7 @@ impl Gateway {
             self.release_abandoned().await
         } else {
             let released = self.0.store.release_holds(i64::MAX, now_ms(&self.0.clock)).await?;
-            warn_of_released(released);
+            log_released(released);
             Ok(())
         }
     }
@@ -66,20 +66,20 @@ impl Gateway {
         self.0.store.close_leases().await;
     }
 
-    /// Releases the abandoned requests. This process's running requests are not, because a bill is
-    /// charged or released when it is dropped: their answers may take any time, such as those to
-    /// many choices, or to a buyer who reads slowly.
+    /// Releases the abandoned requests, but not the running requests of this process, however long
+    /// they take, such as those with many choices or a slow buyer: dropping their bill charges or
+    /// releases them.
     async fn release_abandoned(&self) -> Result<(), StoreError> {
         let now_ms = now_ms(&self.0.clock);
         let age_ms = millis(ABANDONED_AFTER);
         let released =
             self.0.store.release_abandoned(now_ms.saturating_sub(age_ms), now_ms).await?;
-        warn_of_released(released);
+        log_released(released);
         Ok(())
     }
 }
 
-fn warn_of_released(released: usize) {
+fn log_released(released: usize) {
     if released > 0 {
         tracing::warn!(released, "released holds and leases of unfinished requests");
     }

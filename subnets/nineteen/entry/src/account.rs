@@ -10,17 +10,17 @@ use taonet_nineteen_store::{
 };
 use taonet_primitives::BlockNumber;
 
-use crate::bill::today;
+use crate::bill::{now_ms, utc_day};
 use crate::{Gateway, GatewayError};
 
 /// Maximum number of transfers in one document.
 const MAX_TRANSFERS: u32 = 100;
 
 impl Gateway {
-    /// Authenticates a request for a document of the own key, unless there are too many.
-    async fn authenticate_reader(&self, headers: &HeaderMap) -> Result<ApiKey, GatewayError> {
+    /// Authenticates a request for a document of its API key, subject to the rate limit of reads.
+    async fn authenticate_read(&self, headers: &HeaderMap) -> Result<ApiKey, GatewayError> {
         let key = self.authenticate(headers).await?;
-        self.0.rates.admit_read(&key, (self.0.clock)())?;
+        self.0.rate_limiter.admit_read(&key, (self.0.clock)())?;
         Ok(key)
     }
 }
@@ -30,8 +30,8 @@ pub(crate) async fn key(
     State(gateway): State<Gateway>,
     headers: HeaderMap,
 ) -> Result<Response, GatewayError> {
-    let key = gateway.authenticate_reader(&headers).await?;
-    let (_, today) = today(&gateway.0.clock);
+    let key = gateway.authenticate_read(&headers).await?;
+    let today = utc_day(now_ms(&gateway.0.clock));
     let budget_uses = gateway.0.store.budget_uses(Some(&key.id), &today).await?;
     let budgets = |scope| budget_documents(&budget_uses, scope);
     let team = key
@@ -59,7 +59,7 @@ pub(crate) async fn key(
     Ok(Json(document).into_response())
 }
 
-/// Describes what is spent of the budgets of a key or of its team.
+/// Describes the budgets of a key or of its team, with the spent credits.
 fn budget_documents(budget_uses: &[BudgetUse], scope: BudgetScope) -> Vec<Value> {
     let document = |budget_use: &BudgetUse| json!({"period": budget_use.period.to_string(), "budget": budget_use.budget, "spent": budget_use.spent});
     budget_uses.iter().filter(|budget_use| budget_use.scope == scope).map(document).collect()
@@ -71,11 +71,11 @@ pub(crate) async fn usage(
     uri: Uri,
     headers: HeaderMap,
 ) -> Result<Response, GatewayError> {
-    let key = gateway.authenticate_reader(&headers).await?;
+    let key = gateway.authenticate_read(&headers).await?;
     let format = Format::from_uri(&uri)?;
     let rows = gateway.0.store.usage(Some(&key.id)).await?;
     if format == Format::Csv {
-        return Ok(csv("usage.csv", usage_csv(&rows)));
+        return Ok(csv_download("usage.csv", usage_csv(&rows)));
     }
     let row = |row: UsageRow| {
         json!({
@@ -91,7 +91,7 @@ pub(crate) async fn usage(
     Ok(Json(json!({"object": "list", "data": data})).into_response())
 }
 
-/// Handler of `GET /v1/invoices/{month}`: what the request's API key has used and received in a
+/// Handler of `GET /v1/invoices/{month}`: usage, grants and deposits of the request's API key in a
 /// month.
 pub(crate) async fn invoice(
     State(gateway): State<Gateway>,
@@ -99,14 +99,14 @@ pub(crate) async fn invoice(
     uri: Uri,
     headers: HeaderMap,
 ) -> Result<Response, GatewayError> {
-    let key = gateway.authenticate_reader(&headers).await?;
+    let key = gateway.authenticate_read(&headers).await?;
     let format = Format::from_uri(&uri)?;
     let month: Month = month
         .parse()
         .map_err(|error: MonthError| GatewayError::field("month", error.to_string()))?;
     let invoice = gateway.0.store.invoice(&key.id, month).await?.ok_or(GatewayError::UnknownKey)?;
     if format == Format::Csv {
-        return Ok(csv(&format!("invoice-{month}.csv"), invoice.to_csv()));
+        return Ok(csv_download(&format!("invoice-{month}.csv"), invoice.to_csv()));
     }
     // The reasons of grants are the operator's notes.
     let grant = |grant: &InvoiceGrant| json!({"credits": grant.credits, "granted": grant.granted_ms / 1_000});
@@ -132,7 +132,7 @@ enum Format {
 
 impl Format {
     fn from_uri(uri: &Uri) -> Result<Self, GatewayError> {
-        match parameter(uri, "format") {
+        match query_parameter(uri, "format") {
             None | Some("json") => Ok(Self::Json),
             Some("csv") => Ok(Self::Csv),
             Some(_) => Err(GatewayError::field("format", "format must be json or csv")),
@@ -141,25 +141,25 @@ impl Format {
 }
 
 /// Returns the value of a parameter of the URL.
-fn parameter<'a>(uri: &'a Uri, name: &str) -> Option<&'a str> {
+fn query_parameter<'a>(uri: &'a Uri, name: &str) -> Option<&'a str> {
     let parameters = uri.query().unwrap_or_default().split('&');
     parameters.filter_map(|parameter| parameter.strip_prefix(name)?.strip_prefix('=')).next_back()
 }
 
 /// Reads the block and the event before which transfers are listed, such as `7654321-12`.
-fn before_parameter(uri: &Uri) -> Result<Option<(BlockNumber, u32)>, GatewayError> {
-    let Some(value) = parameter(uri, "before") else { return Ok(None) };
-    let position = value
+fn parse_before(uri: &Uri) -> Result<Option<(BlockNumber, u32)>, GatewayError> {
+    let Some(value) = query_parameter(uri, "before") else { return Ok(None) };
+    let cursor = value
         .split_once('-')
         .and_then(|(block, event)| Some((block.parse().ok()?, event.parse().ok()?)));
-    let position: (u32, u32) = position.ok_or_else(|| {
+    let cursor: (u32, u32) = cursor.ok_or_else(|| {
         GatewayError::field("before", "before must be BLOCK-EVENT, such as 7654321-12")
     })?;
-    Ok(Some((BlockNumber::new(position.0), position.1)))
+    Ok(Some((BlockNumber::new(cursor.0), cursor.1)))
 }
 
 /// Returns a CSV document as a download.
-fn csv(name: &str, text: String) -> Response {
+fn csv_download(name: &str, text: String) -> Response {
     let disposition = format!("attachment; filename=\"{name}\"");
     (
         [(CONTENT_TYPE, "text/csv; charset=utf-8".to_owned()), (CONTENT_DISPOSITION, disposition)],
@@ -188,8 +188,8 @@ pub(crate) async fn topup(
     uri: Uri,
     headers: HeaderMap,
 ) -> Result<Response, GatewayError> {
-    let key = gateway.authenticate_reader(&headers).await?;
-    let before = before_parameter(&uri)?;
+    let key = gateway.authenticate_read(&headers).await?;
+    let before = parse_before(&uri)?;
     let store = &gateway.0.store;
     let topups =
         store.topups().await?.filter(|topups| topups.is_enabled).ok_or(GatewayError::NoTopUps)?;

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use crate::GatewayError;
 use crate::bill::Bill;
-use crate::delivery::{self, Events};
+use crate::delivery::{self, EventEncoder};
 use crate::logprobs::{MissingLogprobs, missing_logprobs_error};
 use crate::replies::Replies;
 use crate::sse::escape_separators;
@@ -57,15 +57,15 @@ pub(crate) struct ResponseHead {
     pub(crate) max_tokens: u64,
     /// Number of choices for all prompts, each with its own answer. Those for the first prompt come
     /// first.
-    pub(crate) choices: usize,
+    pub(crate) choice_count: usize,
     /// Number of prompts; 1 for a chat.
-    pub(crate) prompts: usize,
+    pub(crate) prompt_count: usize,
     /// Prompts, if the choices begin with them; otherwise empty.
-    pub(crate) echo: Vec<String>,
+    pub(crate) echoed_prompts: Vec<String>,
 }
 
 impl ResponseHead {
-    fn fields(&self, object: &str) -> Map<String, Value> {
+    fn base_fields(&self, object: &str) -> Map<String, Value> {
         let mut fields = Map::new();
         fields.insert("id".to_owned(), self.id.as_str().into());
         fields.insert("object".to_owned(), object.into());
@@ -74,10 +74,10 @@ impl ResponseHead {
         fields
     }
 
-    fn chunk(&self, choices: Value) -> Map<String, Value> {
+    fn chunk_fields(&self, choices: Value) -> Map<String, Value> {
         let object =
             if self.choice_format.is_chat() { "chat.completion.chunk" } else { "text_completion" };
-        let mut fields = self.fields(object);
+        let mut fields = self.base_fields(object);
         if self.wants_usage {
             // As with OpenAI, only the last chunk has it, in place of null.
             fields.insert("usage".to_owned(), Value::Null);
@@ -95,23 +95,24 @@ impl ResponseHead {
         } else {
             "stop"
         };
-        let reason = end.finish.as_deref().unwrap_or(default_reason);
+        let reason = end.finish_reason.as_deref().unwrap_or(default_reason);
         let is_function_call =
             self.choice_format == ChoiceFormat::FunctionChat && reason == "tool_calls";
         if is_function_call { "function_call".to_owned() } else { reason.to_owned() }
     }
 
     /// Returns the prompt with which a choice begins; empty if the buyer does not want it.
-    fn echo_of(&self, choice: usize) -> &str {
-        let choices_per_prompt = self.choices.checked_div(self.prompts).unwrap_or(1);
-        let prompt =
-            choice.checked_div(choices_per_prompt).and_then(|prompt| self.echo.get(prompt));
+    fn echoed_prompt(&self, choice: usize) -> &str {
+        let choices_per_prompt = self.choice_count.checked_div(self.prompt_count).unwrap_or(1);
+        let prompt = choice
+            .checked_div(choices_per_prompt)
+            .and_then(|prompt| self.echoed_prompts.get(prompt));
         prompt.map_or("", String::as_str)
     }
 }
 
-/// Appends a text as a JSON string.
-fn quote(text: &str, json: &mut String) {
+/// Appends a text to `json` as a JSON string.
+fn push_json_string(text: &str, json: &mut String) {
     if text.bytes().all(|byte| byte >= b' ' && !matches!(byte, b'"' | b'\\')) {
         json.push('"');
         json.push_str(text);
@@ -122,11 +123,11 @@ fn quote(text: &str, json: &mut String) {
     }
 }
 
-fn usage((input, output): (u64, u64)) -> Value {
+fn usage_document((input, output): (u64, u64)) -> Value {
     json!({"prompt_tokens": input, "completion_tokens": output, "total_tokens": input.saturating_add(output)})
 }
 
-fn event(document: Map<String, Value>) -> String {
+fn data_event(document: Map<String, Value>) -> String {
     format!("data: {}\n\n", Value::Object(document))
 }
 
@@ -134,9 +135,9 @@ fn event(document: Map<String, Value>) -> String {
 /// and its length.
 #[derive(Default)]
 pub(crate) struct ChoiceEnd {
-    finish: Option<String>,
+    finish_reason: Option<String>,
     /// Stop sequence that ended the answer, if the server reports it.
-    pub(crate) stop: Option<String>,
+    pub(crate) stop_sequence: Option<String>,
     calls_tools: bool,
     /// Number of tokens.
     pub(crate) tokens: u64,
@@ -145,10 +146,10 @@ pub(crate) struct ChoiceEnd {
 impl ChoiceEnd {
     pub(crate) fn record(&mut self, chunk: &Chunk) {
         if let Some(finish) = chunk.finish_reason() {
-            self.finish = Some(finish.to_owned());
+            self.finish_reason = Some(finish.to_owned());
             let choice = chunk.choice();
             let stop = STOP_FIELDS.iter().find_map(|name| choice?.get(name)?.as_str());
-            self.stop = stop.map(str::to_owned);
+            self.stop_sequence = stop.map(str::to_owned);
         }
         self.calls_tools |= chunk.tool_calls().is_some();
     }
@@ -156,18 +157,18 @@ impl ChoiceEnd {
 
 /// Returns an answer as a stream of server-sent events.
 pub(crate) fn stream(head: ResponseHead, replies: Replies, bill: Bill) -> Response {
-    delivery::stream(Chunks::new(head), replies, bill)
+    delivery::stream(ChunkEncoder::new(head), replies, bill)
 }
 
 /// Returns the common start of all chunk events, up to the choice.
 fn chunk_start(head: &ResponseHead) -> String {
-    let start = Value::Object(head.chunk(json!([]))).to_string();
+    let start = Value::Object(head.chunk_fields(json!([]))).to_string();
     // Strip the end of the empty list of choices, so that each event can append its own choice.
     format!("data: {}", start.trim_end_matches("]}"))
 }
 
 /// Encoder of the events of chat completions and completions.
-struct Chunks {
+struct ChunkEncoder {
     head: ResponseHead,
     /// Common start of all chunk events, up to the choice.
     start: String,
@@ -177,11 +178,11 @@ struct Chunks {
     functions: Vec<FunctionStream>,
 }
 
-impl Chunks {
+impl ChunkEncoder {
     fn new(head: ResponseHead) -> Self {
         let mut functions = Vec::new();
         if head.choice_format == ChoiceFormat::FunctionChat {
-            functions.resize_with(head.choices, FunctionStream::default);
+            functions.resize_with(head.choice_count, FunctionStream::default);
         }
         let start = chunk_start(&head);
         let first_start = format!("{start}{{\"index\":0,");
@@ -213,26 +214,32 @@ impl Chunks {
     }
 
     /// Appends an event with the text of a completion.
-    fn text_event(&self, choice: usize, text: &str, logprobs: Option<&Value>, events: &mut String) {
+    fn push_text_event(
+        &self,
+        choice: usize,
+        text: &str,
+        logprobs: Option<&Value>,
+        events: &mut String,
+    ) {
         let start = self.begin_event(choice, events);
         events.push_str("\"text\":");
-        quote(text, events);
+        push_json_string(text, events);
         Self::end_event(start, logprobs, events);
     }
 }
 
-impl Events for Chunks {
+impl EventEncoder for ChunkEncoder {
     fn begin(&mut self) -> Vec<String> {
         let mut events = Vec::new();
-        for index in 0..self.head.choices {
+        for index in 0..self.head.choice_count {
             let mut event = String::new();
             if self.head.choice_format.is_chat() {
                 let start = self.begin_event(index, &mut event);
                 event.push_str("\"delta\":{\"role\":\"assistant\",\"content\":\"\"}");
                 Self::end_event(start, None, &mut event);
                 events.push(event);
-            } else if !self.head.echo_of(index).is_empty() {
-                self.text_event(index, self.head.echo_of(index), None, &mut event);
+            } else if !self.head.echoed_prompt(index).is_empty() {
+                self.push_text_event(index, self.head.echoed_prompt(index), None, &mut event);
                 events.push(event);
             }
         }
@@ -242,15 +249,20 @@ impl Events for Chunks {
     /// Writes the event of a content chunk directly, without building a JSON document, because each
     /// token is one event.
     fn relay(&mut self, choice: usize, chunk: &Chunk, events: &mut String) {
-        // The parts of a character are tokens without text.
+        // Tokens that are only part of a character have no text.
         if !(chunk.is_content || self.head.wants_logprobs && chunk.entries > 0) {
             return;
         }
-        let sent_choice = chunk.choice();
-        let field = |name: &str| sent_choice.and_then(|sent_choice| sent_choice.get(name));
+        let miner_choice = chunk.choice();
+        let field = |name: &str| miner_choice.and_then(|miner_choice| miner_choice.get(name));
         let logprobs = field("logprobs").filter(|_| self.head.wants_logprobs);
         if !self.head.choice_format.is_chat() {
-            return self.text_event(choice, chunk.text().unwrap_or_default(), logprobs, events);
+            return self.push_text_event(
+                choice,
+                chunk.text().unwrap_or_default(),
+                logprobs,
+                events,
+            );
         }
         if let Some(functions) = self.functions.get_mut(choice) {
             let mut deltas = functions.add(chunk);
@@ -268,7 +280,7 @@ impl Events for Chunks {
         match &chunk.body {
             ChunkBody::Text(text) => {
                 events.push_str("\"delta\":{\"content\":");
-                quote(text, events);
+                push_json_string(text, events);
                 events.push('}');
             }
             ChunkBody::Object(_) => {
@@ -277,7 +289,7 @@ impl Events for Chunks {
                 for (index, (name, value)) in fields.filter(|(name, _)| *name != "role").enumerate()
                 {
                     events.push_str(if index == 0 { "" } else { "," });
-                    quote(name, events);
+                    push_json_string(name, events);
                     let _ = write!(events, ":{value}");
                 }
                 events.push('}');
@@ -298,14 +310,14 @@ impl Events for Chunks {
             let is_chat = self.head.choice_format.is_chat();
             event.push_str(if is_chat { "\"delta\":{}" } else { "\"text\":\"\"" });
             event.push_str(",\"logprobs\":null,\"finish_reason\":");
-            quote(&self.head.finish_reason(end), &mut event);
+            push_json_string(&self.head.finish_reason(end), &mut event);
             event.push_str("}]}\n\n");
             events.push(event);
         }
         if self.head.wants_usage {
-            let mut last = self.head.chunk(json!([]));
-            last.insert("usage".to_owned(), usage(tokens));
-            events.push(event(last));
+            let mut last = self.head.chunk_fields(json!([]));
+            last.insert("usage".to_owned(), usage_document(tokens));
+            events.push(data_event(last));
         }
         events.push(DONE_EVENT.to_owned());
         events
@@ -313,8 +325,8 @@ impl Events for Chunks {
 }
 
 /// Returns an answer as one JSON document. If there are more answers than choices, the best ones to
-/// each prompt are its choices: those without log-probabilities come last. If none has any, the
-/// request is refused, and so are further ones of its kind for some minutes.
+/// each prompt are its choices: those without log-probabilities come last. If no answer has any,
+/// the request is refused, and so are further requests with `best_of` for some minutes.
 pub(crate) async fn complete_response(
     head: &ResponseHead,
     replies: Replies,
@@ -323,47 +335,48 @@ pub(crate) async fn complete_response(
 ) -> Result<Response, GatewayError> {
     let mut answers = Vec::new();
     answers.resize_with(replies.len(), Choice::default);
-    let (mut ends, bill) = delivery::read(replies, bill, |index, chunk| {
+    let (mut ends, bill) = delivery::read_answer(replies, bill, |index, chunk| {
         if let Some(answer) = answers.get_mut(index) {
             answer.add(chunk, head.wants_logprobs);
         }
     })
     .await?;
-    let is_selection = answers.len() > head.choices;
+    let selects_best = answers.len() > head.choice_count;
     if answers.iter().any(Choice::has_logprobs) {
         missing_logprobs.forget(&head.model);
-    } else if is_selection && answers.iter().any(Choice::has_text) {
+    } else if selects_best && answers.iter().any(Choice::has_text) {
         missing_logprobs.remember(&head.model, Instant::now());
         delivery::cancel_bill(bill).await;
         return Err(missing_logprobs_error());
     }
-    let tokens = delivery::charge(&mut ends, bill).await;
+    let tokens = delivery::charge_complete(&mut ends, bill).await;
     let mut answers: Vec<_> = answers.into_iter().zip(ends).collect();
-    if is_selection {
+    if selects_best {
         answers = select_best(answers, head);
     }
     let choices = answers.into_iter().enumerate();
     let choices: Vec<Value> =
         choices.map(|(index, (choice, end))| choice.document(head, index, &end)).collect();
-    let mut document = head.fields(if head.choice_format.is_chat() {
+    let mut document = head.base_fields(if head.choice_format.is_chat() {
         "chat.completion"
     } else {
         "text_completion"
     });
     document.insert("choices".to_owned(), choices.into());
-    document.insert("usage".to_owned(), usage(tokens));
+    document.insert("usage".to_owned(), usage_document(tokens));
     Ok(Json(document).into_response())
 }
 
 /// Returns as many answers to each prompt as it has choices: the best ones, the best one first.
 fn select_best(answers: Vec<(Choice, ChoiceEnd)>, head: &ResponseHead) -> Vec<(Choice, ChoiceEnd)> {
-    let count_per_prompt = |number: usize| number.checked_div(head.prompts).unwrap_or(number);
+    let per_prompt = |number: usize| number.checked_div(head.prompt_count).unwrap_or(number);
     let (answers_per_prompt, choices_per_prompt) =
-        (count_per_prompt(answers.len()), count_per_prompt(head.choices));
-    let (mut answers, mut choices) = (answers.into_iter(), Vec::with_capacity(head.choices));
-    for _ in 0..head.prompts {
+        (per_prompt(answers.len()), per_prompt(head.choice_count));
+    let (mut answers, mut choices) = (answers.into_iter(), Vec::with_capacity(head.choice_count));
+    for _ in 0..head.prompt_count {
         let mut candidates: Vec<_> = answers.by_ref().take(answers_per_prompt).collect();
-        candidates.sort_by(|(one, _), (other, _)| other.likelihood().total_cmp(&one.likelihood()));
+        candidates
+            .sort_by(|(one, _), (other, _)| other.mean_logprob().total_cmp(&one.mean_logprob()));
         choices.extend(candidates.into_iter().take(choices_per_prompt));
     }
     choices
@@ -377,7 +390,7 @@ mod tests {
     fn texts_are_quoted_as_json() {
         for text in ["", "a word", "h\u{e9} \u{1f600}", "\"", "a\\b", "\n", "\u{1f}", "\u{7f}"] {
             let mut json = String::new();
-            quote(text, &mut json);
+            push_json_string(text, &mut json);
             assert_eq!(json, serde_json::to_string(text).unwrap());
         }
     }
@@ -397,15 +410,15 @@ mod tests {
                 wants_logprobs: false,
                 wants_usage: true,
                 max_tokens: 9,
-                choices: 2,
-                prompts: 1,
-                echo: Vec::new(),
+                choice_count: 2,
+                prompt_count: 1,
+                echoed_prompts: Vec::new(),
             };
             let chunk = |index: usize, (name, text): (&str, Value), finish: Value| {
                 let choice = json!([{"index": index, name: text, "logprobs": null, "finish_reason": finish}]);
-                event(head.chunk(choice))
+                data_event(head.chunk_fields(choice))
             };
-            let mut events = Chunks::new(head.clone());
+            let mut events = ChunkEncoder::new(head.clone());
             let first = |index| {
                 chunk(index, ("delta", json!({"role": "assistant", "content": ""})), Value::Null)
             };
@@ -413,14 +426,14 @@ mod tests {
             assert_eq!(events.begin(), if is_chat { vec![first(0), first(1)] } else { Vec::new() });
             let ends = [("stop \"\n\"", 3), ("", 9)].map(|(finish, tokens)| {
                 let finish = Some(finish).filter(|finish| !finish.is_empty()).map(str::to_owned);
-                ChoiceEnd { finish, tokens, ..ChoiceEnd::default() }
+                ChoiceEnd { finish_reason: finish, tokens, ..ChoiceEnd::default() }
             });
             let empty = || if is_chat { ("delta", json!({})) } else { ("text", json!("")) };
-            let mut usage_event = head.chunk(json!([]));
-            usage_event.insert("usage".to_owned(), usage((5, 12)));
+            let mut usage_event = head.chunk_fields(json!([]));
+            usage_event.insert("usage".to_owned(), usage_document((5, 12)));
             let [stop, length] = [(0, "stop \"\n\""), (1, "length")]
                 .map(|(index, finish)| chunk(index, empty(), finish.into()));
-            let expected = [stop, length, event(usage_event), DONE_EVENT.to_owned()];
+            let expected = [stop, length, data_event(usage_event), DONE_EVENT.to_owned()];
             assert_eq!(events.finish(&ends, (5, 12)), expected);
         }
     }
@@ -436,9 +449,9 @@ mod tests {
             wants_logprobs: true,
             wants_usage: false,
             max_tokens: 9,
-            choices: 2,
-            prompts: 1,
-            echo: Vec::new(),
+            choice_count: 2,
+            prompt_count: 1,
+            echoed_prompts: Vec::new(),
         };
         let choice = json!({"index": 0, "delta": {"role": "assistant", "content": "h\u{e9}"}, "logprobs": {"content": []},
             "finish_reason": "stop", "stop_reason": 7});
@@ -457,7 +470,7 @@ mod tests {
             is_content: true,
         };
         for (chunk, logprobs) in [(object, json!({"content": []})), (text, Value::Null)] {
-            let (mut events, mut relayed) = (Chunks::new(head.clone()), String::new());
+            let (mut events, mut relayed) = (ChunkEncoder::new(head.clone()), String::new());
             events.relay(1, &chunk, &mut relayed);
             let event = relayed
                 .strip_prefix("data: ")

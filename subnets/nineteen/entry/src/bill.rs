@@ -22,7 +22,7 @@ use crate::rates::TokenReservation;
 /// Maximum time that the end of an answer waits for its charge. A slower charge continues in the
 /// background.
 const SETTLE_TIMEOUT: Duration = Duration::from_secs(5);
-/// Timeout for the retries of a failed charge; `abandoned` releases the hold afterwards.
+/// Timeout for the retries of a failed charge. Afterwards, the hold is released as abandoned.
 const CHARGE_TIMEOUT: Duration = Duration::from_mins(10);
 /// Pauses between the attempts to charge a request.
 const BACKOFF: Backoff = Backoff::new(Duration::from_millis(250), Duration::from_secs(30));
@@ -54,12 +54,12 @@ pub(crate) struct Bill {
     store: Store,
     clock: Clock,
     tariff: Tariff,
-    delivered: bool,
+    is_delivered: bool,
     /// Counts of the tokens of the texts, one per choice.
     meters: Vec<TokenMeter>,
     request_id: String,
     usage: Option<Usage>,
-    tokens: Option<TokenReservation>,
+    token_reservation: Option<TokenReservation>,
     sale_metrics: Option<Arc<SaleMetrics>>,
     /// ID of the API key, if its requests are logged.
     logged_key: Option<String>,
@@ -76,15 +76,16 @@ impl Bill {
         (input_tokens, max_output): (u64, u64),
     ) -> Result<Self, GatewayError> {
         let request_id = random_id();
-        let needed = tariff.cost(input_tokens, max_output);
-        let (now_ms, day) = today(clock);
-        match store.hold(key, &request_id, needed, &day, now_ms).await? {
+        let required = tariff.cost(input_tokens, max_output);
+        let now_ms = now_ms(clock);
+        let day = utc_day(now_ms);
+        match store.hold(key, &request_id, required, &day, now_ms).await? {
             Ok(()) => {}
             Err(HoldRefusal::Credits { balance }) => {
-                return Err(GatewayError::InsufficientCredits { needed, has: balance });
+                return Err(GatewayError::InsufficientCredits { required, available: balance });
             }
-            Err(HoldRefusal::Budget { left, period, scope }) => {
-                return Err(GatewayError::BudgetExceeded { needed, left, period, scope });
+            Err(HoldRefusal::Budget { remaining, period, scope }) => {
+                return Err(GatewayError::BudgetExceeded { required, remaining, period, scope });
             }
         }
         let usage = Usage { model, day, input_tokens, output_tokens: 0, charge: 0 };
@@ -93,11 +94,11 @@ impl Bill {
             store,
             clock,
             tariff,
-            delivered: false,
+            is_delivered: false,
             meters: Vec::new(),
             request_id,
             usage: Some(usage),
-            tokens: None,
+            token_reservation: None,
             sale_metrics: None,
             logged_key: None,
             started: Instant::now(),
@@ -112,8 +113,11 @@ impl Bill {
 
     /// Sets the tokens that the request has reserved, of which the unused ones are returned with
     /// the charge.
-    pub(crate) fn with_tokens(mut self, tokens: Option<TokenReservation>) -> Self {
-        self.tokens = tokens;
+    pub(crate) fn with_token_reservation(
+        mut self,
+        token_reservation: Option<TokenReservation>,
+    ) -> Self {
+        self.token_reservation = token_reservation;
         self
     }
 
@@ -130,9 +134,9 @@ impl Bill {
     }
 
     /// Counts the time to the first token of a stream.
-    pub(crate) fn record_first_token(&self, first: Duration) {
+    pub(crate) fn record_first_token(&self, latency: Duration) {
         if let Some(sale_metrics) = &self.sale_metrics {
-            sale_metrics.record_first_token(first);
+            sale_metrics.record_first_token(latency);
         }
     }
 
@@ -152,8 +156,8 @@ impl Bill {
     }
 
     /// Records the delivery of a chunk of a choice's text.
-    pub(crate) fn deliver_chunk(&mut self, choice: usize, chunk: &Chunk) {
-        self.delivered = true;
+    pub(crate) fn record_chunk_delivery(&mut self, choice: usize, chunk: &Chunk) {
+        self.is_delivered = true;
         self.count_chunk(choice, chunk);
     }
 
@@ -165,8 +169,8 @@ impl Bill {
     }
 
     /// Records the delivery of an image, in steps.
-    pub(crate) const fn deliver_steps(&mut self, steps: u64) {
-        self.delivered = true;
+    pub(crate) const fn record_image_delivery(&mut self, steps: u64) {
+        self.is_delivered = true;
         if let Some(usage) = &mut self.usage {
             usage.output_tokens = steps;
         }
@@ -174,38 +178,39 @@ impl Bill {
 
     /// Records the delivery of a complete answer, which may have no output: embeddings, or a text
     /// without tokens.
-    pub(crate) const fn deliver_all(&mut self) {
-        self.delivered = true;
+    pub(crate) const fn record_complete_delivery(&mut self) {
+        self.is_delivered = true;
     }
 
     /// Records that the buyer gets an error in place of what was delivered.
     pub(crate) fn cancel(&mut self) {
-        self.delivered = false;
+        self.is_delivered = false;
         self.meters.clear();
     }
 
     /// Charges the delivered work, or nothing without a delivery. If the database is unavailable,
     /// the charge is retried in the background.
     pub(crate) async fn settle(mut self) {
-        if let Some(usage) = self.take() {
-            let tokens = self.take_tokens(&usage);
-            let _charged_or_continuing =
-                tokio::time::timeout(SETTLE_TIMEOUT, self.charge(usage, tokens)).await;
+        if let Some(usage) = self.take_usage() {
+            let used_tokens = self.take_reservation(&usage);
+            // After a timeout, the dropped charge continues in a separate task.
+            let _timeout_result =
+                tokio::time::timeout(SETTLE_TIMEOUT, self.charge(usage, used_tokens)).await;
         }
     }
 
     /// Takes the usage out of the bill, with the computed charge, and counts and logs it; `None` if
     /// it was already taken.
-    fn take(&mut self) -> Option<Usage> {
+    fn take_usage(&mut self) -> Option<Usage> {
         let mut usage = self.usage.take()?;
-        if self.delivered {
+        if self.is_delivered {
             for meter in &self.meters {
                 usage.output_tokens = usage.output_tokens.saturating_add(meter.tokens());
             }
             usage.charge = self.tariff.cost(usage.input_tokens, usage.output_tokens);
         }
         if let Some(sale_metrics) = &self.sale_metrics {
-            sale_metrics.record(&usage, self.delivered);
+            sale_metrics.record(&usage, self.is_delivered);
         }
         self.log(&usage);
         Some(usage)
@@ -227,25 +232,28 @@ impl Bill {
     }
 
     /// Returns unused tokens to the window of the key, then charges the usage.
-    fn charge(&mut self, usage: Usage, tokens: Option<(TokenReservation, u64)>) -> Charge {
+    fn charge(&mut self, usage: Usage, used_tokens: Option<(TokenReservation, u64)>) -> Charge {
         let (store, clock, request_id) =
             (self.store.clone(), self.clock.clone(), std::mem::take(&mut self.request_id));
-        Charge(Some(Box::pin(charge(store, clock, request_id, usage, tokens))))
+        Charge(Some(Box::pin(charge(store, clock, request_id, usage, used_tokens))))
     }
 
     /// Takes the reservation of tokens, with the tokens that were used.
-    fn take_tokens(&mut self, usage: &Usage) -> Option<(TokenReservation, u64)> {
-        let used =
-            if self.delivered { usage.input_tokens.saturating_add(usage.output_tokens) } else { 0 };
-        self.tokens.take().map(|reservation| (reservation, used))
+    fn take_reservation(&mut self, usage: &Usage) -> Option<(TokenReservation, u64)> {
+        let used = if self.is_delivered {
+            usage.input_tokens.saturating_add(usage.output_tokens)
+        } else {
+            0
+        };
+        self.token_reservation.take().map(|reservation| (reservation, used))
     }
 }
 
 impl Drop for Bill {
     fn drop(&mut self) {
-        let Some(usage) = self.take() else { return };
-        let tokens = self.take_tokens(&usage);
-        drop(self.charge(usage, tokens));
+        let Some(usage) = self.take_usage() else { return };
+        let used_tokens = self.take_reservation(&usage);
+        drop(self.charge(usage, used_tokens));
     }
 }
 
@@ -281,9 +289,9 @@ async fn charge(
     clock: Clock,
     request_id: String,
     usage: Usage,
-    tokens: Option<(TokenReservation, u64)>,
+    used_tokens: Option<(TokenReservation, u64)>,
 ) {
-    if let Some((reservation, used)) = tokens {
+    if let Some((reservation, used)) = used_tokens {
         reservation.settle(used).await;
     }
     let (start, mut retries) = (Instant::now(), 0_u32);
@@ -312,12 +320,11 @@ pub(crate) fn now_ms(clock: &Clock) -> i64 {
     unix_millis(clock())
 }
 
-/// Returns the Unix time in milliseconds and the date in UTC.
-pub(crate) fn today(clock: &Clock) -> (i64, String) {
-    let millis = now_ms(clock);
-    let day = Timestamp::from_millisecond(millis)
+/// Returns the date in UTC, such as `2026-11-21`, of a Unix time in milliseconds.
+pub(crate) fn utc_day(time_ms: i64) -> String {
+    let day = Timestamp::from_millisecond(time_ms)
         .map(|time| Offset::UTC.to_datetime(time).date().to_string());
-    (millis, day.unwrap_or_default())
+    day.unwrap_or_default()
 }
 
 /// Returns a random UUID as 32 hex digits. Unlike `Uuid::new_v4`, needs no system call.

@@ -8,22 +8,22 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use taonet_nineteen_store::{ApiKey, BudgetPeriod, BudgetScope, BudgetUse, StoreError};
 
 use crate::Gateway;
-use crate::bill::today;
+use crate::bill::{now_ms, utc_day};
 use crate::webhook::WebhookEvent;
 
 /// Header of the warning in responses, such as `month 83%, team day 91%`.
-const HEADER: HeaderName = HeaderName::from_static("x-taonet-budget-warning");
+const WARNING_HEADER: HeaderName = HeaderName::from_static("x-taonet-budget-warning");
 /// Share of a budget, in percent, from which there is a warning.
 const WARNING_PERCENT: u64 = 80;
 /// Share of a budget, in percent, from which there is a second warning.
 pub(crate) const EXHAUSTED_PERCENT: u64 = 100;
 /// Name of the counter of logged warnings.
-const WARNINGS: &str = "taonet_nineteen_budget_warnings_total";
+const WARNING_COUNTER: &str = "taonet_nineteen_budget_warnings_total";
 
 /// Registers the help text of the metric.
 pub(crate) fn describe() {
     metrics::describe_counter!(
-        WARNINGS,
+        WARNING_COUNTER,
         "Logged warnings about budgets of API keys and teams that are (nearly) spent, by period and scope"
     );
 }
@@ -68,7 +68,7 @@ impl BudgetWarnings {
                 BudgetScope::Key => add_text(&mut key_texts, &budget_use, ""),
                 BudgetScope::Team => add_text(&mut team_texts, &budget_use, "team "),
             }
-            let date = budget_use.period.of_day(today).to_owned();
+            let date = budget_use.period.date_prefix(today).to_owned();
             let logged = state
                 .logged
                 .entry((budget_use.scope, budget_use.owner.clone(), budget_use.period, date))
@@ -83,7 +83,7 @@ impl BudgetWarnings {
     }
 
     /// Writes the warnings of a key and of its team, if there are any, to a response.
-    pub(crate) fn write(&self, key: &ApiKey, headers: &mut HeaderMap) {
+    pub(crate) fn write_header(&self, key: &ApiKey, headers: &mut HeaderMap) {
         let state = self.state();
         let team_text = key.terms.team.as_ref().and_then(|team| state.team_texts.get(team));
         let texts: Vec<_> =
@@ -92,7 +92,7 @@ impl BudgetWarnings {
             return;
         }
         if let Ok(value) = HeaderValue::try_from(texts.join(", ")) {
-            headers.insert(HEADER, value);
+            headers.insert(WARNING_HEADER, value);
         }
     }
 }
@@ -111,14 +111,15 @@ impl Gateway {
     /// spent, and again once it is spent, once per day or month, and sends these warnings to the
     /// webhook.
     pub(crate) async fn warn_of_budgets(&self) -> Result<(), StoreError> {
-        let (now_ms, today) = today(&self.0.clock);
+        let now_ms = now_ms(&self.0.clock);
+        let today = utc_day(now_ms);
         let uses = self.0.store.budget_uses(None, &today).await?;
         for (budget_use, threshold) in self.0.budget_warnings.update(uses, &today) {
             if let Some(webhook) = &self.0.webhook {
                 webhook.push(WebhookEvent::for_budget(&budget_use, threshold, &today, now_ms));
             }
             let BudgetUse { scope, owner, period, budget, spent } = budget_use;
-            metrics::counter!(WARNINGS, "period" => period.to_string(), "scope" => scope.to_string()).increment(1);
+            metrics::counter!(WARNING_COUNTER, "period" => period.to_string(), "scope" => scope.to_string()).increment(1);
             tracing::warn!(%scope, owner, %period, budget, spent, threshold, "most of a budget is spent");
         }
         Ok(())
@@ -140,8 +141,8 @@ mod tests {
         let terms = KeyTerms { team: team.map(str::to_owned), ..KeyTerms::new("test", 5) };
         let key = ApiKey { id: key.to_owned(), terms, balance: 0, created_ms: 0, revoked_ms: None };
         let mut headers = HeaderMap::new();
-        warnings.write(&key, &mut headers);
-        headers.get(HEADER).map(|value| value.to_str().unwrap().to_owned())
+        warnings.write_header(&key, &mut headers);
+        headers.get(WARNING_HEADER).map(|value| value.to_str().unwrap().to_owned())
     }
 
     fn header(warnings: &BudgetWarnings, key: &str) -> Option<String> {

@@ -23,12 +23,12 @@ const FLUSH_BYTES: usize = 16 * 1024;
 /// burst waits for its charge.
 const BURST_WINDOW: Duration = Duration::from_millis(10);
 
-/// Turns of the runtime without a further event after which a burst has ended. In each, the runtime
-/// looks for data of the miner's connection, which this task reads.
+/// Number of yields to the runtime without a further event after which a burst has ended. During
+/// each yield, the runtime polls the miner's connection, which this task reads.
 const IDLE_YIELDS: usize = 2;
 
 /// Server-sent events of an answer, in the format of one of the gateway's protocols.
-pub(crate) trait Events: Send + 'static {
+pub(crate) trait EventEncoder: Send + 'static {
     /// Returns the events before the first chunk.
     fn begin(&mut self) -> Vec<String>;
     /// Appends the events for a chunk of a choice.
@@ -42,8 +42,8 @@ pub(crate) trait Events: Send + 'static {
 
 /// Streams an answer as server-sent events. Reads from the miners only as fast as the buyer reads.
 /// When the buyer disconnects, cancels the miners' work and charges the delivered part.
-pub(crate) fn stream(mut events: impl Events, replies: Replies, bill: Bill) -> Response {
-    let ready = events.begin().concat();
+pub(crate) fn stream(mut events: impl EventEncoder, replies: Replies, bill: Bill) -> Response {
+    let pending_events = events.begin().concat();
     let ends = initial_ends(&replies);
     let delivery = Delivery {
         events,
@@ -51,12 +51,12 @@ pub(crate) fn stream(mut events: impl Events, replies: Replies, bill: Bill) -> R
         bill: Some(bill),
         charge: None,
         ends,
-        ready,
+        pending_events,
         final_events: None,
         last_write: None,
     };
     let texts = futures::stream::unfold(delivery, |mut delivery| async move {
-        let text = delivery.next().await?;
+        let text = delivery.next_events().await?;
         Some((Ok::<_, Infallible>(Bytes::from(text)), delivery))
     });
     let headers = [(CONTENT_TYPE, "text/event-stream; charset=utf-8"), (CACHE_CONTROL, "no-cache")];
@@ -74,20 +74,20 @@ struct Delivery<E> {
     /// How the choices end.
     ends: Vec<ChoiceEnd>,
     /// Events to send.
-    ready: String,
+    pending_events: String,
     /// Events to send once the answer is charged.
     final_events: Option<Vec<String>>,
     /// Time of the latest write; `None` before the first one.
     last_write: Option<Instant>,
 }
 
-impl<E: Events> Delivery<E> {
+impl<E: EventEncoder> Delivery<E> {
     /// Returns the next events: as many as the miner has sent, up to about [`FLUSH_BYTES`].
-    async fn next(&mut self) -> Option<String> {
+    async fn next_events(&mut self) -> Option<String> {
         let mut is_burst = false;
-        while self.final_events.is_none() && self.ready.len() < FLUSH_BYTES {
+        while self.final_events.is_none() && self.pending_events.len() < FLUSH_BYTES {
             let Some(replies) = self.replies.as_mut() else { break };
-            let next = if self.ready.is_empty() {
+            let next = if self.pending_events.is_empty() {
                 let next = replies.next().await;
                 is_burst =
                     self.last_write.is_some_and(|last_write| last_write.elapsed() < BURST_WINDOW);
@@ -107,24 +107,24 @@ impl<E: Events> Delivery<E> {
                     None => break,
                 }
             };
-            self.take(next);
+            self.handle_chunk(next);
         }
         // Boxed: the future of a delivery is kept as long as the stream is open.
         if self.final_events.is_some() && Box::pin(self.charge_answer(is_burst)).await {
-            self.ready.extend(self.final_events.take().unwrap_or_default());
+            self.pending_events.extend(self.final_events.take().unwrap_or_default());
         }
-        if self.ready.is_empty() {
+        if self.pending_events.is_empty() {
             return None;
         }
         self.last_write = Some(Instant::now());
-        Some(std::mem::take(&mut self.ready))
+        Some(std::mem::take(&mut self.pending_events))
     }
 
     /// Charges the answer before its last events are sent; returns whether it is charged. The end
     /// of a burst waits briefly for the charge, to share a write with the last events; other events
     /// are sent without waiting.
     async fn charge_answer(&mut self, is_burst: bool) -> bool {
-        let has_events = !self.ready.is_empty();
+        let has_events = !self.pending_events.is_empty();
         if has_events && !is_burst {
             return false;
         }
@@ -143,15 +143,15 @@ impl<E: Events> Delivery<E> {
         true
     }
 
-    fn take(&mut self, next: Option<(usize, NextChunk)>) {
+    fn handle_chunk(&mut self, next: Option<(usize, NextChunk)>) {
         let Some(bill) = self.bill.as_mut() else { return };
         match next {
             Some((choice, Some(Ok(chunk)))) => {
                 if let Some(end) = self.ends.get_mut(choice) {
                     end.record(&chunk);
                 }
-                bill.deliver_chunk(choice, &chunk);
-                self.events.relay(choice, &chunk, &mut self.ready);
+                bill.record_chunk_delivery(choice, &chunk);
+                self.events.relay(choice, &chunk, &mut self.pending_events);
             }
             Some((_, Some(Err(_)))) => {
                 self.replies = None;
@@ -160,14 +160,14 @@ impl<E: Events> Delivery<E> {
             Some((_, None)) => {}
             None => {
                 self.replies = None;
-                let tokens = complete_all(&mut self.ends, bill);
+                let tokens = complete_choices(&mut self.ends, bill);
                 self.final_events = Some(self.events.finish(&self.ends, tokens));
             }
         }
     }
 }
 
-/// Waits for [`IDLE_YIELDS`] turns of the runtime.
+/// Yields to the runtime [`IDLE_YIELDS`] times.
 async fn yield_while_idle() {
     for _ in 0..IDLE_YIELDS {
         tokio::task::yield_now().await;
@@ -183,8 +183,8 @@ fn initial_ends(replies: &Replies) -> Vec<ChoiceEnd> {
 
 /// Records that all answers are complete; returns the token counts of the request and of the
 /// answers.
-fn complete_all(ends: &mut [ChoiceEnd], bill: &mut Bill) -> (u64, u64) {
-    bill.deliver_all();
+fn complete_choices(ends: &mut [ChoiceEnd], bill: &mut Bill) -> (u64, u64) {
+    bill.record_complete_delivery();
     let mut output_tokens = 0_u64;
     for (choice, end) in ends.iter_mut().enumerate() {
         end.tokens = bill.output_tokens(choice);
@@ -201,22 +201,22 @@ fn complete_all(ends: &mut [ChoiceEnd], bill: &mut Bill) -> (u64, u64) {
 pub(crate) async fn read_and_charge(
     replies: Replies,
     bill: Bill,
-    take: impl FnMut(usize, &Chunk),
+    on_chunk: impl FnMut(usize, &Chunk),
 ) -> Result<(Vec<ChoiceEnd>, (u64, u64)), GatewayError> {
-    let (mut ends, bill) = read(replies, bill, take).await?;
-    let tokens = charge(&mut ends, bill).await;
+    let (mut ends, bill) = read_answer(replies, bill, on_chunk).await?;
+    let tokens = charge_complete(&mut ends, bill).await;
     Ok((ends, tokens))
 }
 
 /// Reads a complete answer; returns how its choices ended, and the bill, which is to be charged or
-/// refused.
+/// cancelled.
 ///
 /// # Errors
 /// [`GatewayError`] when a choice has no complete answer, in which case nothing is charged.
-pub(crate) async fn read(
+pub(crate) async fn read_answer(
     mut replies: Replies,
     mut bill: Bill,
-    mut take: impl FnMut(usize, &Chunk),
+    mut on_chunk: impl FnMut(usize, &Chunk),
 ) -> Result<(Vec<ChoiceEnd>, Bill), GatewayError> {
     let mut ends = initial_ends(&replies);
     while let Some((choice, chunk)) = replies.next().await {
@@ -233,14 +233,14 @@ pub(crate) async fn read(
             end.record(&chunk);
         }
         bill.count_chunk(choice, &chunk);
-        take(choice, &chunk);
+        on_chunk(choice, &chunk);
     }
     Ok((ends, bill))
 }
 
 /// Charges a complete answer; returns the token counts of the request and of the answer.
-pub(crate) async fn charge(ends: &mut [ChoiceEnd], mut bill: Bill) -> (u64, u64) {
-    let tokens = complete_all(ends, &mut bill);
+pub(crate) async fn charge_complete(ends: &mut [ChoiceEnd], mut bill: Bill) -> (u64, u64) {
+    let tokens = complete_choices(ends, &mut bill);
     bill.settle().await;
     tokens
 }
@@ -263,9 +263,9 @@ mod tests {
     use crate::replies::testing::replies_from_channel;
 
     /// Events of a protocol that relays texts without a format.
-    struct PlainEvents;
+    struct PlainEncoder;
 
-    impl Events for PlainEvents {
+    impl EventEncoder for PlainEncoder {
         fn begin(&mut self) -> Vec<String> {
             Vec::new()
         }
@@ -288,8 +288,9 @@ mod tests {
         Chunk { body, characters: text.len(), entries: 1, is_content: true }
     }
 
-    /// Returns a delivery of replies after the events `ready`, and the folder of its database.
-    async fn delivery(replies: Replies, ready: &str) -> (Delivery<PlainEvents>, TempDir) {
+    /// Returns a delivery of replies after the events `pending_events`, and the folder of its
+    /// database.
+    async fn delivery(replies: Replies, pending_events: &str) -> (Delivery<PlainEncoder>, TempDir) {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(folder.path()).await.unwrap();
         let key = store.create_key(&KeyTerms::new("test", 5), &[7; 40], 0).await.unwrap().id;
@@ -299,10 +300,22 @@ mod tests {
         let bill = Bill::open(&store, &clock, &key, ("chat-a".to_owned(), tariff), (10, 50))
             .await
             .unwrap();
-        let (ends, ready) = (initial_ends(&replies), ready.to_owned());
+        let (ends, pending_events) = (initial_ends(&replies), pending_events.to_owned());
         let (replies, bill) = (Some(replies), Some(bill));
-        let (events, charge, final_events, last_write) = (PlainEvents, None, None, None);
-        (Delivery { events, replies, bill, charge, ends, ready, final_events, last_write }, folder)
+        let (events, charge, final_events, last_write) = (PlainEncoder, None, None, None);
+        (
+            Delivery {
+                events,
+                replies,
+                bill,
+                charge,
+                ends,
+                pending_events,
+                final_events,
+                last_write,
+            },
+            folder,
+        )
     }
 
     /// The buyer may be slow to read the events before the error.
@@ -311,11 +324,11 @@ mod tests {
         let (sender, replies) = replies_from_channel(2);
         let (mut delivery, _folder) = delivery(replies, "earlier events").await;
         sender.send((0, Some(Err(GatewayError::Interrupted)))).await.unwrap();
-        assert_eq!(delivery.next().await.as_deref(), Some("earlier events"));
+        assert_eq!(delivery.next_events().await.as_deref(), Some("earlier events"));
         assert!(sender.is_closed(), "the other answer is still read");
         assert!(delivery.bill.is_some());
-        assert_eq!(delivery.next().await.as_deref(), Some("interrupted"));
-        assert!(delivery.bill.is_none() && delivery.next().await.is_none());
+        assert_eq!(delivery.next_events().await.as_deref(), Some("interrupted"));
+        assert!(delivery.bill.is_none() && delivery.next_events().await.is_none());
     }
 
     #[tokio::test]
@@ -323,11 +336,11 @@ mod tests {
         let (sender, replies) = replies_from_channel(1);
         let (mut delivery, _folder) = delivery(replies, "begin ").await;
         sender.send((0, Some(Ok(chunk("a"))))).await.unwrap();
-        assert_eq!(delivery.next().now_or_never().flatten().as_deref(), Some("begin a"));
+        assert_eq!(delivery.next_events().now_or_never().flatten().as_deref(), Some("begin a"));
         // Nor do events that arrive long after the latest ones.
         delivery.last_write = Instant::now().checked_sub(BURST_WINDOW);
         sender.send((0, Some(Ok(chunk("b"))))).await.unwrap();
-        assert_eq!(delivery.next().now_or_never().flatten().as_deref(), Some("b"));
+        assert_eq!(delivery.next_events().now_or_never().flatten().as_deref(), Some("b"));
     }
 
     /// As the tasks of several choices do, the sender relays one chunk in each turn.
@@ -344,7 +357,7 @@ mod tests {
             }
             std::future::pending::<()>().await;
         });
-        assert_eq!(delivery.next().await.as_deref(), Some("abc"));
+        assert_eq!(delivery.next_events().await.as_deref(), Some("abc"));
     }
 
     #[tokio::test]

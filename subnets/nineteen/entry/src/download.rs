@@ -1,8 +1,8 @@
 //! Download of images that buyers pass as URLs.
 //!
-//! A URL could make the gateway call hosts in its own network. Only public addresses are called:
-//! the address is checked after name resolution, for each redirect too, and the checked address is
-//! the one that is called.
+//! A URL could make the gateway connect to hosts in its own network. Only public addresses are
+//! allowed: the address is checked after name resolution, for each redirect too, and the client
+//! connects to the checked address.
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -14,7 +14,7 @@ use taonet_http::client::{builder, fault, read_capped};
 use taonet_wire::is_public;
 
 /// Timeout of a download, with all redirects.
-const TIMEOUT: Duration = Duration::from_secs(10);
+const DOWNLOAD_TIMEOUT: Duration = Duration::from_secs(10);
 /// Maximum size of an image, in bytes.
 const MAX_IMAGE_BYTES: usize = 6 << 20;
 /// Maximum number of redirects.
@@ -40,21 +40,22 @@ pub(crate) enum DownloadError {
     Transfer(#[from] Fault),
 }
 
-/// Rules for the URLs that the gateway calls.
+/// Downloads files from public hosts. Also the DNS resolver of its client, which drops private
+/// addresses.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Downloads {
+pub(crate) struct Downloader {
     scheme: &'static str,
-    is_callable: fn(IpAddr) -> bool,
+    is_allowed: fn(IpAddr) -> bool,
     timeout: Duration,
 }
 
-impl Default for Downloads {
+impl Default for Downloader {
     fn default() -> Self {
-        Self { scheme: "https", is_callable: is_public, timeout: TIMEOUT }
+        Self { scheme: "https", is_allowed: is_public, timeout: DOWNLOAD_TIMEOUT }
     }
 }
 
-impl Downloads {
+impl Downloader {
     /// Returns whether a text begins like a URL of the allowed scheme.
     pub(crate) fn is_url(self, text: &str) -> bool {
         text.strip_prefix(self.scheme).is_some_and(|url| url.starts_with("://"))
@@ -66,12 +67,12 @@ impl Downloads {
             return Err(DownloadError::Malformed);
         }
         let url: Url = url.parse().map_err(|_| DownloadError::Malformed)?;
-        self.check(&url)?;
+        self.check_url(&url)?;
         let redirects = redirect::Policy::custom(move |attempt| {
             if attempt.previous().len() > MAX_REDIRECTS {
                 return attempt.error(DownloadError::Redirect);
             }
-            match self.check(attempt.url()) {
+            match self.check_url(attempt.url()) {
                 Ok(()) => attempt.follow(),
                 Err(error) => attempt.error(error),
             }
@@ -93,26 +94,26 @@ impl Downloads {
     }
 
     /// Checks the scheme, and a host that is an address. Host names are checked by the resolver.
-    fn check(self, url: &Url) -> Result<(), DownloadError> {
+    fn check_url(self, url: &Url) -> Result<(), DownloadError> {
         if url.scheme() != self.scheme {
             return Err(DownloadError::Scheme);
         }
         let host = url.host_str().ok_or(DownloadError::Malformed)?;
         match host.trim_matches(['[', ']']).parse() {
-            Ok(address) if !(self.is_callable)(address) => Err(DownloadError::Private),
+            Ok(address) if !(self.is_allowed)(address) => Err(DownloadError::Private),
             _ => Ok(()),
         }
     }
 }
 
-/// Resolves names to the addresses that may be called.
-impl Resolve for Downloads {
+/// Resolves names to the allowed addresses.
+impl Resolve for Downloader {
     fn resolve(&self, name: Name) -> Resolving {
-        let is_callable = self.is_callable;
+        let is_allowed = self.is_allowed;
         Box::pin(async move {
             let resolved = tokio::net::lookup_host((name.as_str(), 0)).await?;
             let addresses: Vec<SocketAddr> =
-                resolved.filter(|address| is_callable(address.ip())).collect();
+                resolved.filter(|address| is_allowed(address.ip())).collect();
             if addresses.is_empty() {
                 return Err(DownloadError::Private.into());
             }
@@ -129,9 +130,9 @@ pub(crate) mod testing {
 
     /// Rules under which the tests' server is a public one, and the rest of this machine is
     /// private.
-    pub(crate) fn rules() -> Downloads {
-        let is_callable = |ip| ip == IpAddr::V4(Ipv4Addr::LOCALHOST);
-        Downloads { scheme: "http", is_callable, timeout: Duration::from_secs(2) }
+    pub(crate) fn rules() -> Downloader {
+        let is_allowed = |ip| ip == IpAddr::V4(Ipv4Addr::LOCALHOST);
+        Downloader { scheme: "http", is_allowed, timeout: Duration::from_secs(2) }
     }
 }
 
@@ -173,7 +174,7 @@ mod tests {
     #[tokio::test]
     async fn redirects_sizes_and_resolved_hosts_are_checked() {
         let (url, rules) = (server().await, rules());
-        let download = async |rules: Downloads, url: &str| rules.download(url).await;
+        let download = async |rules: Downloader, url: &str| rules.download(url).await;
         assert_eq!(download(rules, &format!("{url}/image")).await.unwrap(), b"image");
         assert_eq!(download(rules, &format!("{url}/once")).await.unwrap(), b"image");
         for path in ["/loop", "/private", "/mapped", "/metadata", "/scheme"] {
@@ -193,14 +194,14 @@ mod tests {
         // A name is checked after its resolution; the server is reachable by this name.
         let named = url.replace("127.0.0.1", "localhost");
         assert_eq!(download(rules, &format!("{named}/image")).await.unwrap(), b"image");
-        let none_callable = Downloads { is_callable: |_| false, ..rules };
+        let none_callable = Downloader { is_allowed: |_| false, ..rules };
         let error = download(none_callable, &format!("{named}/image")).await.unwrap_err();
         assert!(matches!(error, DownloadError::Transfer(Fault::Transport(_))), "{error}");
     }
 
     #[test]
     fn only_public_https_addresses_are_allowed() {
-        let check = |url: &str| Downloads::default().check(&url.parse().unwrap());
+        let check = |url: &str| Downloader::default().check_url(&url.parse().unwrap());
         for url in
             ["https://example.org/a.png", "https://8.8.8.8:8443/a", "https://[2606:4700::1111]/a"]
         {

@@ -59,39 +59,42 @@ impl EmbeddingRequest {
                 ));
             }
         };
-        let dimensions = fields.integer("dimensions", 1, MAX_DIMENSIONS)?;
+        let dimensions = fields.take_integer("dimensions", 1, MAX_DIMENSIONS)?;
         let extra_fields = dimensions
             .map(|dimensions| ("dimensions".to_owned(), dimensions.into()))
             .into_iter()
             .collect();
-        let model = fields.model()?;
-        fields.end()?;
+        let model = fields.take_model()?;
+        fields.reject_remaining()?;
         Ok(Self { payload: EmbeddingPayload { input, model, extra_fields }, is_base64 })
     }
 
     /// Converts a miner's answer to OpenAI's format; returns `None` if a vector is missing or has
     /// the wrong length.
     pub(crate) fn document(&self, answer: &Value, model: &str, tokens: u64) -> Option<Value> {
-        let mut received = vec![None; self.payload.input.len()];
+        let mut vectors_by_index = vec![None; self.payload.input.len()];
         for entry in answer.get("data")?.as_array()? {
             let index = usize::try_from(entry.get("index")?.as_u64()?).ok()?;
-            let numbers = entry.get("embedding")?.as_array()?;
-            let numbers = numbers.iter().map(Value::as_f64).collect::<Option<Vec<f64>>>()?;
-            *received.get_mut(index)? = Some(numbers);
+            let components = entry.get("embedding")?.as_array()?;
+            let components = components.iter().map(Value::as_f64).collect::<Option<Vec<f64>>>()?;
+            *vectors_by_index.get_mut(index)? = Some(components);
         }
-        let vectors = received.into_iter().collect::<Option<Vec<_>>>()?;
-        let width = vectors.first()?.len();
-        let requested = self.payload.extra_fields.get("dimensions").and_then(Value::as_u64);
-        if width == 0
-            || vectors.iter().any(|vector| vector.len() != width)
-            || requested.is_some_and(|requested| u64::try_from(width).ok() != Some(requested))
+        let vectors = vectors_by_index.into_iter().collect::<Option<Vec<_>>>()?;
+        let dimensions = vectors.first()?.len();
+        let requested_dimensions =
+            self.payload.extra_fields.get("dimensions").and_then(Value::as_u64);
+        if dimensions == 0
+            || vectors.iter().any(|vector| vector.len() != dimensions)
+            || requested_dimensions.is_some_and(|requested_dimensions| {
+                u64::try_from(dimensions).ok() != Some(requested_dimensions)
+            })
         {
             return None;
         }
         let entry = |(index, vector): (usize, Vec<f64>)| {
             let embedding = if self.is_base64 {
                 let bytes: Vec<u8> =
-                    vector.iter().flat_map(|number| (*number as f32).to_le_bytes()).collect();
+                    vector.iter().flat_map(|component| (*component as f32).to_le_bytes()).collect();
                 Value::from(STANDARD.encode(bytes))
             } else {
                 Value::from(vector)
@@ -141,7 +144,7 @@ mod tests {
         ] {
             let error = parse(&body).unwrap_err();
             assert!(
-                matches!(&error, GatewayError::Field { param: found, .. } if found == param),
+                matches!(&error, GatewayError::InvalidField { param: found, .. } if found == param),
                 "{error:?}"
             );
         }

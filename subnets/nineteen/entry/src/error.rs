@@ -8,8 +8,7 @@ use taonet_http::BodyRefusal;
 use taonet_nineteen_query::QueryError;
 use taonet_nineteen_store::{BudgetPeriod, BudgetScope};
 
-/// Time after which buyers are told to retry when all attempts were rate-limited, as without a
-/// miner.
+/// `Retry-After` of a response when all attempts were rate-limited, or no miner has capacity.
 const RATE_LIMIT_RETRY_AFTER: Duration = Duration::from_secs(5);
 
 /// Why the gateway rejects a request. The response has OpenAI's error format.
@@ -32,7 +31,7 @@ pub enum GatewayError {
     Forbidden(String),
     /// A field is missing, malformed or unsupported.
     #[error("{message}")]
-    Field {
+    InvalidField {
         /// Name of the field.
         param: String,
         /// Why the field is invalid.
@@ -46,10 +45,10 @@ pub enum GatewayError {
     InvalidForm(String),
     /// The body was not received completely.
     #[error("the request body is incomplete")]
-    Incomplete,
+    IncompleteBody,
     /// The body did not arrive in time.
     #[error("the request body did not arrive within {} s; hint: retry the request", .0.as_secs())]
-    Timeout(Duration),
+    BodyTimeout(Duration),
     /// The body, or the request to miners, is too large.
     #[error("{message}")]
     TooLarge {
@@ -86,51 +85,53 @@ pub enum GatewayError {
         /// Maximum requests per minute.
         limit: u32,
         /// Time until the next request is admitted.
-        retry: Duration,
+        retry_after: Duration,
     },
     /// The request's tokens exceed what remains of the API key's limit.
     #[error(
-        "the request counts with {needed} tokens, its own and max_tokens, but only {left} of the API key's limit of {limit} \
+        "the request counts with {required} tokens, its own and max_tokens, but only {remaining} of the API key's limit of {limit} \
          tokens per minute remain; hint: lower max_tokens, or retry later"
     )]
     TokenRate {
         /// Tokens of the request and of the longest answer.
-        needed: u64,
+        required: u64,
         /// Remaining tokens.
-        left: u64,
+        remaining: u64,
         /// Maximum tokens per minute.
         limit: u32,
         /// Time until the request is admitted.
-        retry: Duration,
+        retry_after: Duration,
     },
     /// The request alone exceeds the API key's limit of tokens.
     #[error(
-        "the request counts with {needed} tokens, its own and max_tokens, but the API key's limit is {limit} tokens per \
+        "the request counts with {required} tokens, its own and max_tokens, but the API key's limit is {limit} tokens per \
          minute; hint: lower max_tokens, or shorten the request"
     )]
     TokenLimit {
         /// Tokens of the request and of the longest answer.
-        needed: u64,
+        required: u64,
         /// Maximum tokens per minute.
         limit: u32,
     },
     /// The API key has too few credits.
-    #[error("the request may cost {needed} credits, but the API key has {has}; hint: add credits")]
+    #[error(
+        "the request may cost {required} credits, but the API key has {available}; hint: add credits"
+    )]
     InsufficientCredits {
         /// Maximum cost of the request, in credits.
-        needed: i64,
+        required: i64,
         /// Available credits of the key.
-        has: i64,
+        available: i64,
     },
     /// The request exceeds a budget of the month or of the day.
     #[error(
-        "the request may cost {needed} credits, but only {left} remain in the {scope}'s budget for this {period} (UTC)"
+        "the request may cost {required} credits, but only {remaining} remain in the {scope}'s budget for this {period} (UTC)"
     )]
     BudgetExceeded {
         /// Maximum cost of the request, in credits.
-        needed: i64,
+        required: i64,
         /// Remaining budget, in credits.
-        left: i64,
+        remaining: i64,
         /// Period of the budget.
         period: BudgetPeriod,
         /// Whether the budget is that of the key or of its team.
@@ -143,7 +144,7 @@ pub enum GatewayError {
     #[error("all miners are busy; hint: retry after the seconds in the Retry-After header")]
     Busy {
         /// Estimated time until a new request would be sent to a miner.
-        retry: Duration,
+        retry_after: Duration,
     },
     /// The miners rejected the request as malformed.
     #[error("the miners rejected the request with status {0}; hint: check its fields")]
@@ -191,11 +192,11 @@ pub enum GatewayError {
 impl GatewayError {
     /// Creates an error for an invalid field.
     pub(crate) fn field(param: impl Into<String>, message: impl Into<String>) -> Self {
-        Self::Field { param: param.into(), message: message.into() }
+        Self::InvalidField { param: param.into(), message: message.into() }
     }
 
     /// Creates an error for an image that cannot be downloaded.
-    pub(crate) fn image(param: &str, reason: impl Into<String>) -> Self {
+    pub(crate) fn image_download(param: &str, reason: impl Into<String>) -> Self {
         Self::ImageDownload { param: param.to_owned(), reason: reason.into() }
     }
 
@@ -226,10 +227,11 @@ impl GatewayError {
             Self::RevokedKey => (StatusCode::UNAUTHORIZED, INVALID, Some("key_revoked")),
             Self::ExpiredKey => (StatusCode::UNAUTHORIZED, INVALID, Some("key_expired")),
             Self::Forbidden(_) => (StatusCode::FORBIDDEN, INVALID, Some("model_not_allowed")),
-            Self::Field { .. } | Self::InvalidBody(_) | Self::InvalidForm(_) | Self::Incomplete => {
-                (StatusCode::BAD_REQUEST, INVALID, None)
-            }
-            Self::Timeout(_) => (StatusCode::REQUEST_TIMEOUT, INVALID, None),
+            Self::InvalidField { .. }
+            | Self::InvalidBody(_)
+            | Self::InvalidForm(_)
+            | Self::IncompleteBody => (StatusCode::BAD_REQUEST, INVALID, None),
+            Self::BodyTimeout(_) => (StatusCode::REQUEST_TIMEOUT, INVALID, None),
             Self::TooLarge { .. } => {
                 (StatusCode::PAYLOAD_TOO_LARGE, INVALID, Some("request_too_large"))
             }
@@ -284,7 +286,9 @@ impl GatewayError {
     pub(crate) fn document(&self) -> serde_json::Value {
         let (_, kind, code) = self.classify();
         let param = match self {
-            Self::Field { param, .. } | Self::ImageDownload { param, .. } => Some(param.as_str()),
+            Self::InvalidField { param, .. } | Self::ImageDownload { param, .. } => {
+                Some(param.as_str())
+            }
             Self::ContextExceeded { param, .. } => Some(*param),
             Self::TooLarge { param, .. } => param.as_deref(),
             Self::UnknownModel(_) | Self::Forbidden(_) => Some("model"),
@@ -297,18 +301,18 @@ impl GatewayError {
 impl IntoResponse for GatewayError {
     fn into_response(self) -> Response {
         let mut response = (self.status(), Json(self.document())).into_response();
-        let retry = match self {
+        let retry_after_seconds = match self {
             // Rounded up, so that buyers do not retry too early.
-            Self::RateLimit { retry, .. }
-            | Self::TokenRate { retry, .. }
-            | Self::Busy { retry } => {
-                Some(retry.as_millis().div_ceil(1_000).max(1).try_into().unwrap_or(u64::MAX))
+            Self::RateLimit { retry_after, .. }
+            | Self::TokenRate { retry_after, .. }
+            | Self::Busy { retry_after } => {
+                Some(retry_after.as_millis().div_ceil(1_000).max(1).try_into().unwrap_or(u64::MAX))
             }
             Self::InProgress => Some(1),
             Self::NoCapacity(_) => Some(RATE_LIMIT_RETRY_AFTER.as_secs()),
             _ => None,
         };
-        if let Some(seconds) = retry {
+        if let Some(seconds) = retry_after_seconds {
             response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
         }
         // For routes whose errors have another format.
@@ -324,9 +328,11 @@ impl From<QueryError> for GatewayError {
             QueryError::UnknownTask(task)
             | QueryError::NoContender(task)
             | QueryError::NoWorker(task) => Self::NoCapacity(task.to_string()),
-            QueryError::Limited(_) => Self::Busy { retry: RATE_LIMIT_RETRY_AFTER },
-            QueryError::Busy { retry, .. } => Self::Busy { retry },
-            QueryError::Failed { refused: Some(status), .. } => Self::RejectedByMiners(status),
+            QueryError::Limited(_) => Self::Busy { retry_after: RATE_LIMIT_RETRY_AFTER },
+            QueryError::Busy { retry_after, .. } => Self::Busy { retry_after },
+            QueryError::Failed { rejection_status: Some(status), .. } => {
+                Self::RejectedByMiners(status)
+            }
             QueryError::Failed { is_disputed: true, .. } => Self::MinersFailed,
             QueryError::Dimensions(dimensions) => {
                 let message = format!(
@@ -346,9 +352,9 @@ impl From<BodyRefusal> for GatewayError {
                 param: None,
                 message: format!("the request body exceeds {} MiB", limit >> 20),
             },
-            BodyRefusal::Timeout { limit } => Self::Timeout(limit),
-            BodyRefusal::Busy => Self::Busy { retry: RATE_LIMIT_RETRY_AFTER },
-            _ => Self::Incomplete,
+            BodyRefusal::Timeout { limit } => Self::BodyTimeout(limit),
+            BodyRefusal::Busy => Self::Busy { retry_after: RATE_LIMIT_RETRY_AFTER },
+            _ => Self::IncompleteBody,
         }
     }
 }
@@ -396,7 +402,7 @@ mod tests {
     fn ignored_dimensions_are_an_invalid_field() {
         let error = GatewayError::from(QueryError::Dimensions(3));
         assert!(
-            matches!(&error, GatewayError::Field { param, .. } if param == "dimensions"),
+            matches!(&error, GatewayError::InvalidField { param, .. } if param == "dimensions"),
             "{error:?}"
         );
         assert!(error.to_string().contains("have 3 dimensions; hint: omit dimensions"), "{error}");

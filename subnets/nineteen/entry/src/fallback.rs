@@ -1,4 +1,4 @@
-//! Aliases of models: lists of tasks, of which the next one is asked if one cannot answer.
+//! Model aliases: lists of tasks, each the fallback of the task before it.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -14,19 +14,19 @@ use taonet_nineteen_store::ApiKey;
 use tokio::time::Instant;
 
 use crate::request::TextRequest;
-use crate::sale::{Protocol, QueryLimits, named_task};
+use crate::sale::{Protocol, QueryLimits, find_task};
 use crate::usage::PromptTokens;
 use crate::vision::image_tokens;
 use crate::{Gateway, GatewayError};
 
 /// Header of a request with the preference among the tasks of an alias.
-const HEADER: &str = "x-taonet-route";
-/// Minimum share of the newest answer in the moving average of a task's time to the first token. It
-/// grows with the time since the answer before.
+const ROUTE_HEADER: &str = "x-taonet-route";
+/// Minimum weight of the newest answer in the moving average of a task's time to the first token.
+/// The weight grows with the time since the previous answer.
 const MIN_NEWEST_SHARE: f64 = 0.2;
 /// Age after which the average of a task is ignored.
-const MAX_SPEED_AGE: Duration = Duration::from_mins(10);
-/// One of so many requests that prefer speed asks a task whose speed is unknown first.
+const MAX_LATENCY_AGE: Duration = Duration::from_mins(10);
+/// One of this many requests that prefer speed first asks a task without a recent latency.
 const EXPLORATION_INTERVAL: usize = 16;
 /// Maximum time that a request waits in the queue of a task that is not the last one of its alias.
 const MAX_FALLBACK_WAIT: Duration = Duration::from_secs(1);
@@ -45,14 +45,14 @@ pub(crate) enum RoutePreference {
 impl RoutePreference {
     /// Reads the preference of a request; without the header, it is the operator's order.
     pub(crate) fn from_headers(headers: &HeaderMap) -> Result<Self, GatewayError> {
-        let Some(value) = headers.get(HEADER) else { return Ok(Self::Quality) };
+        let Some(value) = headers.get(ROUTE_HEADER) else { return Ok(Self::Quality) };
         match value.as_bytes() {
             b"price" => Ok(Self::Price),
             b"speed" => Ok(Self::Speed),
             b"quality" => Ok(Self::Quality),
             _ => Err(GatewayError::field(
-                HEADER,
-                format!("{HEADER} must be price, speed or quality"),
+                ROUTE_HEADER,
+                format!("{ROUTE_HEADER} must be price, speed or quality"),
             )),
         }
     }
@@ -60,46 +60,46 @@ impl RoutePreference {
 
 /// Moving average of a task's times to the first token.
 #[derive(Debug, Clone, Copy)]
-struct Speed {
+struct LatencyAverage {
     seconds: f64,
     /// Time of the newest answer.
     measured_at: Instant,
 }
 
-impl Speed {
+impl LatencyAverage {
     /// Counts the time to the first token of a further stream.
     fn add(&mut self, seconds: f64, now: Instant) {
         let age = now.saturating_duration_since(self.measured_at).as_secs_f64()
-            / MAX_SPEED_AGE.as_secs_f64();
+            / MAX_LATENCY_AGE.as_secs_f64();
         self.seconds += age.clamp(MIN_NEWEST_SHARE, 1.0) * (seconds - self.seconds);
         self.measured_at = now;
     }
 
     fn is_recent(&self, now: Instant) -> bool {
-        now.saturating_duration_since(self.measured_at) < MAX_SPEED_AGE
+        now.saturating_duration_since(self.measured_at) < MAX_LATENCY_AGE
     }
 }
 
 /// Times to the first token of streams, with the time in the queue, by task.
 #[derive(Debug, Default)]
-pub(crate) struct Speeds {
-    tasks: Mutex<HashMap<TaskName, Speed>>,
+pub(crate) struct TaskLatencies {
+    tasks: Mutex<HashMap<TaskName, LatencyAverage>>,
     /// Number of requests that have been ordered by speed.
     requests: AtomicUsize,
 }
 
-impl Speeds {
-    fn tasks(&self) -> MutexGuard<'_, HashMap<TaskName, Speed>> {
+impl TaskLatencies {
+    fn tasks(&self) -> MutexGuard<'_, HashMap<TaskName, LatencyAverage>> {
         self.tasks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Counts the time to the first token of a stream.
-    pub(crate) fn record(&self, task: &TaskName, first: Duration, now: Instant) {
-        let seconds = first.as_secs_f64();
+    pub(crate) fn record(&self, task: &TaskName, time_to_first_token: Duration, now: Instant) {
+        let seconds = time_to_first_token.as_secs_f64();
         let mut tasks = self.tasks();
         match tasks.get_mut(task) {
-            Some(speed) => speed.add(seconds, now),
-            None => _ = tasks.insert(task.clone(), Speed { seconds, measured_at: now }),
+            Some(latency) => latency.add(seconds, now),
+            None => _ = tasks.insert(task.clone(), LatencyAverage { seconds, measured_at: now }),
         }
     }
 
@@ -110,26 +110,27 @@ impl Speeds {
                 tasks
                     .sort_by_key(|task| u64::from(task.price.input) + u64::from(task.price.output));
             }
-            RoutePreference::Speed => self.order_by_speed(tasks, now),
+            RoutePreference::Speed => self.order_by_latency(tasks, now),
             RoutePreference::Quality => {}
         }
     }
 
-    /// Orders tasks by speed. Those without a recent stream come last; now and then, one of them
-    /// comes first, since its speed would never be known otherwise.
-    fn order_by_speed(&self, tasks: &mut [&Task], now: Instant) {
-        let speeds = self.tasks();
+    /// Orders tasks by latency. Those without a recent stream come last, except that one of them
+    /// occasionally comes first, so that its latency is measured.
+    fn order_by_latency(&self, tasks: &mut [&Task], now: Instant) {
+        let latencies = self.tasks();
         let seconds = |task: &Task| {
-            let recent = speeds.get(&task.task).filter(|speed| speed.is_recent(now));
-            recent.map_or(f64::INFINITY, |speed| speed.seconds)
+            let recent = latencies.get(&task.task).filter(|latency| latency.is_recent(now));
+            recent.map_or(f64::INFINITY, |latency| latency.seconds)
         };
         tasks.sort_by(|one, other| seconds(one).total_cmp(&seconds(other)));
         let request = self.requests.fetch_add(1, Ordering::Relaxed);
         if request % EXPLORATION_INTERVAL == EXPLORATION_INTERVAL - 1
-            && let Some(unknown) = tasks.iter().position(|task| seconds(task).is_infinite())
-            && let Some(until_unknown) = tasks.get_mut(..=unknown)
+            && let Some(unmeasured_index) =
+                tasks.iter().position(|task| seconds(task).is_infinite())
+            && let Some(leading_tasks) = tasks.get_mut(..=unmeasured_index)
         {
-            until_unknown.rotate_right(1);
+            leading_tasks.rotate_right(1);
         }
     }
 }
@@ -225,7 +226,7 @@ impl Gateway {
         let result =
             self.answer_with_task(key, last_candidate, request, endpoint, protocol, limits).await;
         match (result, failure) {
-            // The miners that were asked tell more than those that are missing.
+            // Failures of earlier tasks are more informative than the last task's lack of miners.
             (Err(GatewayError::NoCapacity(_)), Some(failure)) => Err(failure),
             (result, _) => result,
         }
@@ -244,21 +245,23 @@ impl Gateway {
         preference: RoutePreference,
     ) -> Result<Vec<&'a Task>, GatewayError> {
         let Some(tasks) = tasks_of_alias(config, key, &request.model, endpoint) else {
-            return Ok(vec![named_task(config, key, Some(&request.model), endpoint)?]);
+            return Ok(vec![find_task(config, key, Some(&request.model), endpoint)?]);
         };
         let mut tasks = tasks?;
-        retain_if_any(&mut tasks, |task| image_tokens(task, &request.images).is_ok());
+        retain_if_any(&mut tasks, |task| image_tokens(task, &request.image_fields).is_ok());
         let max_output = request.max_tokens.unwrap_or(request.min_tokens.max(1));
         let tokens = PromptTokens::estimate(request).longest.saturating_add(max_output);
         retain_if_any(&mut tasks, |task| {
-            let images = image_tokens(task, &request.images).unwrap_or(0);
+            let images = image_tokens(task, &request.image_fields).unwrap_or(0);
             task.context_length().is_none_or(|context| tokens.saturating_add(images) <= context)
         });
-        if request.answers > request.choices {
+        if request.answers_per_prompt > request.choices_per_prompt {
             let now = Instant::now();
-            retain_if_any(&mut tasks, |task| !self.0.missing_logprobs.has(task.task.as_str(), now));
+            retain_if_any(&mut tasks, |task| {
+                !self.0.missing_logprobs.contains(task.task.as_str(), now)
+            });
         }
-        self.0.speeds.order(&mut tasks, preference, Instant::now());
+        self.0.latencies.order(&mut tasks, preference, Instant::now());
         tasks.sort_by_key(|task| !self.0.queries.is_served(task.task.as_str()));
         Ok(tasks)
     }
@@ -287,19 +290,19 @@ mod tests {
         tasks
     }
 
-    fn order_at(speeds: &Speeds, preference: RoutePreference, now: Instant) -> Vec<u32> {
+    fn order_at(latencies: &TaskLatencies, preference: RoutePreference, now: Instant) -> Vec<u32> {
         let tasks = tasks();
         let mut tasks: Vec<&Task> = tasks.iter().collect();
-        speeds.order(&mut tasks, preference, now);
+        latencies.order(&mut tasks, preference, now);
         tasks.iter().map(|task| task.price.input).collect()
     }
 
     #[test]
     fn tasks_are_ordered_by_preference() {
-        let (speeds, now) = (Speeds::default(), Instant::now());
-        let order = |preference| order_at(&speeds, preference, now);
+        let (latencies, now) = (TaskLatencies::default(), Instant::now());
+        let order = |preference| order_at(&latencies, preference, now);
         let record =
-            |task: &Task, seconds| speeds.record(&task.task, Duration::from_secs(seconds), now);
+            |task: &Task, seconds| latencies.record(&task.task, Duration::from_secs(seconds), now);
         assert_eq!(order(RoutePreference::Quality), [300, 100, 200]);
         assert_eq!(order(RoutePreference::Price), [100, 200, 300]);
         assert_eq!(order(RoutePreference::Speed), [300, 100, 200], "no stream yet");
@@ -316,19 +319,19 @@ mod tests {
 
     #[test]
     fn old_speed_measurements_expire() {
-        let (speeds, start) = (Speeds::default(), Instant::now());
-        let (tasks, later) = (tasks(), start + MAX_SPEED_AGE / 2);
-        speeds.record(&tasks[1].task, Duration::from_secs(9), start);
-        speeds.record(&tasks[2].task, Duration::from_secs(8), later);
-        assert_eq!(order_at(&speeds, RoutePreference::Speed, later), [200, 100, 300]);
+        let (latencies, start) = (TaskLatencies::default(), Instant::now());
+        let (tasks, later) = (tasks(), start + MAX_LATENCY_AGE / 2);
+        latencies.record(&tasks[1].task, Duration::from_secs(9), start);
+        latencies.record(&tasks[2].task, Duration::from_secs(8), later);
+        assert_eq!(order_at(&latencies, RoutePreference::Speed, later), [200, 100, 300]);
         assert_eq!(
-            order_at(&speeds, RoutePreference::Speed, start + MAX_SPEED_AGE),
+            order_at(&latencies, RoutePreference::Speed, start + MAX_LATENCY_AGE),
             [200, 300, 100]
         );
         // After five minutes, the newest answer counts half.
-        speeds.record(&tasks[1].task, Duration::from_secs(5), later);
+        latencies.record(&tasks[1].task, Duration::from_secs(5), later);
         assert_eq!(
-            order_at(&speeds, RoutePreference::Speed, later),
+            order_at(&latencies, RoutePreference::Speed, later),
             [100, 200, 300],
             "7 s and 8 s"
         );
@@ -336,34 +339,36 @@ mod tests {
 
     #[test]
     fn task_of_unknown_speed_is_sometimes_tried_first() {
-        let (speeds, now) = (Speeds::default(), Instant::now());
+        let (latencies, now) = (TaskLatencies::default(), Instant::now());
         let tasks = tasks();
         for task in &tasks[1..] {
-            speeds.record(&task.task, Duration::from_secs(1), now);
+            latencies.record(&task.task, Duration::from_secs(1), now);
         }
         let first_choices: Vec<_> =
-            (0..32).map(|_| order_at(&speeds, RoutePreference::Speed, now)[0]).collect();
+            (0..32).map(|_| order_at(&latencies, RoutePreference::Speed, now)[0]).collect();
         assert_eq!(
             first_choices.iter().filter(|first| **first == 300).count(),
             2,
             "{first_choices:?}"
         );
-        speeds.record(&tasks[0].task, Duration::from_secs(9), now);
-        assert!((0..32).all(|_| order_at(&speeds, RoutePreference::Speed, now) == [100, 200, 300]));
+        latencies.record(&tasks[0].task, Duration::from_secs(9), now);
+        assert!(
+            (0..32).all(|_| order_at(&latencies, RoutePreference::Speed, now) == [100, 200, 300])
+        );
     }
 
     #[test]
     fn unknown_preference_is_rejected() {
         let parsed = |value: &'static str| {
             let mut headers = HeaderMap::new();
-            headers.insert(HEADER, value.parse().unwrap());
+            headers.insert(ROUTE_HEADER, value.parse().unwrap());
             RoutePreference::from_headers(&headers)
         };
         assert_eq!(parsed("price"), Ok(RoutePreference::Price));
         assert_eq!(parsed("speed"), Ok(RoutePreference::Speed));
         assert_eq!(RoutePreference::from_headers(&HeaderMap::new()), Ok(RoutePreference::Quality));
         assert!(
-            matches!(parsed("cheap"), Err(GatewayError::Field { param, .. }) if param == HEADER)
+            matches!(parsed("cheap"), Err(GatewayError::InvalidField { param, .. }) if param == ROUTE_HEADER)
         );
     }
 }

@@ -80,7 +80,8 @@ impl KeyClaim {
 
     /// Stores a response: a document immediately, a stream after it has ended without an error.
     pub(crate) async fn store_response(self, response: Response) -> Response {
-        let content_type = response.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
+        let content_type =
+            response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
         let content_type = content_type.unwrap_or("application/json").to_owned();
         let (head, body) = response.into_parts();
         if !content_type.starts_with("text/event-stream") {
@@ -139,7 +140,7 @@ impl Drop for KeyClaim {
         // Without a runtime, the next start releases the claim.
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
             runtime.spawn(async move {
-                if let Err(error) = store.drop_claim(&api_key, &idempotency_key).await {
+                if let Err(error) = store.release_claim(&api_key, &idempotency_key).await {
                     tracing::error!(
                         error = &error as &dyn std::error::Error,
                         "failed to release an idempotency key"

@@ -11,7 +11,7 @@ use taonet_nineteen_core::task::Endpoint;
 use tokio::sync::Semaphore;
 
 use crate::GatewayError;
-use crate::download::Downloads;
+use crate::download::Downloader;
 use crate::request::Fields;
 
 pub(crate) use output::Output;
@@ -41,20 +41,21 @@ pub(crate) struct ImageRequest {
 
 impl ImageRequest {
     /// Parses a request to one of the reference's routes.
-    pub(crate) fn reference(body: &[u8], endpoint: Endpoint) -> Result<Self, GatewayError> {
+    pub(crate) fn parse_reference(body: &[u8], endpoint: Endpoint) -> Result<Self, GatewayError> {
         let mut fields = Fields::parse(body)?;
         // In the reference, avatars and inpainting have one task each.
         let has_one_task = matches!(endpoint, Endpoint::Avatar | Endpoint::Inpaint);
-        let model = if has_one_task && !fields.has("model") { None } else { Some(fields.model()?) };
-        let mut side = |name: &'static str| -> Result<u64, GatewayError> {
+        let model =
+            if has_one_task && !fields.has("model") { None } else { Some(fields.take_model()?) };
+        let mut take_side = |name: &'static str| -> Result<u64, GatewayError> {
             Ok(fields
-                .integer(name, *SIDE_RANGE.start(), *SIDE_RANGE.end())?
+                .take_integer(name, *SIDE_RANGE.start(), *SIDE_RANGE.end())?
                 .unwrap_or(DEFAULT_SIDE))
         };
-        let size = (side("width")?, side("height")?);
+        let size = (take_side("width")?, take_side("height")?);
         Ok(Self {
             model,
-            payload: payload(fields, endpoint, size, REFERENCE_STEPS)?,
+            payload: parse_payload(fields, endpoint, size, REFERENCE_STEPS)?,
             endpoint,
             count: 1,
             output: Output::Reference,
@@ -68,7 +69,7 @@ impl ImageRequest {
     /// [`GatewayError::ImageDownload`] when an image cannot be downloaded, or is not an image.
     pub(crate) async fn download_images(
         &mut self,
-        downloads: Downloads,
+        downloader: Downloader,
         download_slots: &Semaphore,
     ) -> Result<(), GatewayError> {
         if !self.payload.extra_fields.values().any(|value| value.as_str().is_some_and(is_url)) {
@@ -79,10 +80,11 @@ impl ImageRequest {
         for (miner_field, value) in &mut self.payload.extra_fields {
             let Some(url) = value.as_str().filter(|text| is_url(text)) else { continue };
             let param = if miner_field == "mask_image" { "mask" } else { "init_image" };
-            let bytes = downloads.download(url).await;
-            let bytes = bytes.map_err(|error| GatewayError::image(param, error.to_string()))?;
+            let bytes = downloader.download(url).await;
+            let bytes =
+                bytes.map_err(|error| GatewayError::image_download(param, error.to_string()))?;
             if !has_signature(&bytes) {
-                return Err(GatewayError::image(
+                return Err(GatewayError::image_download(
                     param,
                     "the file is not a JPEG, PNG, GIF, BMP or TIFF image",
                 ));
@@ -97,7 +99,7 @@ impl ImageRequest {
     /// # Errors
     /// [`GatewayError::UnsafeImage`] for a withheld image, [`GatewayError::NoAnswer`] for an answer
     /// without a valid image.
-    pub(crate) fn image_of(answer: &Value) -> Result<&str, GatewayError> {
+    pub(crate) fn image_from_answer(answer: &Value) -> Result<&str, GatewayError> {
         // As in the reference, even if the miner has sent the image.
         if answer.get("is_nsfw") == Some(&Value::Bool(true)) {
             return Err(GatewayError::UnsafeImage);
@@ -108,7 +110,7 @@ impl ImageRequest {
 }
 
 /// Parses the fields that all image requests have in common, and those of the route.
-fn payload(
+fn parse_payload(
     mut fields: Fields,
     endpoint: Endpoint,
     (width, height): (u64, u64),
@@ -132,33 +134,33 @@ fn payload(
             return Err(GatewayError::field("negative_prompt", "negative_prompt must be a string"));
         }
     };
-    let steps = fields.integer("steps", 5, 49)?.unwrap_or(default_steps);
-    let cfg_scale = fields.float("cfg_scale", 1.5, 12.0)?.unwrap_or(DEFAULT_CFG);
-    let seed = fields.seed()?;
+    let steps = fields.take_integer("steps", 5, 49)?.unwrap_or(default_steps);
+    let cfg_scale = fields.take_float("cfg_scale", 1.5, 12.0)?.unwrap_or(DEFAULT_CFG);
+    let seed = fields.take_seed()?;
     let mut extra_fields = Map::new();
-    let strength = |fields: &mut Fields, name: &'static str| {
+    let take_strength = |fields: &mut Fields, name: &'static str| {
         Ok::<_, GatewayError>((
             name.to_owned(),
-            Value::from(fields.float(name, 0.1, 1.0)?.unwrap_or(0.5)),
+            Value::from(fields.take_float(name, 0.1, 1.0)?.unwrap_or(0.5)),
         ))
     };
     match endpoint {
         Endpoint::ImageToImage => {
-            extra_fields.extend([image(&mut fields, "init_image", "init_image")?]);
-            extra_fields.extend([strength(&mut fields, "image_strength")?]);
+            extra_fields.extend([take_image(&mut fields, "init_image", "init_image")?]);
+            extra_fields.extend([take_strength(&mut fields, "image_strength")?]);
         }
         Endpoint::Inpaint => {
-            extra_fields.extend([image(&mut fields, "init_image", "init_image")?]);
-            extra_fields.extend([image(&mut fields, "mask", "mask_image")?]);
+            extra_fields.extend([take_image(&mut fields, "init_image", "init_image")?]);
+            extra_fields.extend([take_image(&mut fields, "mask", "mask_image")?]);
         }
         Endpoint::Avatar => {
-            extra_fields.extend([image(&mut fields, "init_image", "init_image")?]);
-            extra_fields.extend([strength(&mut fields, "ipadapter_strength")?]);
-            extra_fields.extend([strength(&mut fields, "control_strength")?]);
+            extra_fields.extend([take_image(&mut fields, "init_image", "init_image")?]);
+            extra_fields.extend([take_strength(&mut fields, "ipadapter_strength")?]);
+            extra_fields.extend([take_strength(&mut fields, "control_strength")?]);
         }
         _ => {}
     }
-    fields.end()?;
+    fields.reject_remaining()?;
     Ok(ImagePayload {
         prompt,
         negative_prompt,
@@ -173,7 +175,7 @@ fn payload(
 }
 
 /// Takes an image field; returns its name in requests to miners, and the base64 data or a URL.
-fn image(
+fn take_image(
     fields: &mut Fields,
     name: &'static str,
     miner_field: &'static str,
@@ -218,13 +220,14 @@ mod tests {
     const JPEG: &str = "/9j/4AAQ";
 
     fn error_param(error: &GatewayError) -> &str {
-        if let GatewayError::Field { param, .. } = error { param } else { "" }
+        if let GatewayError::InvalidField { param, .. } = error { param } else { "" }
     }
 
     #[test]
     fn each_reference_route_requires_its_own_fields() {
-        let read =
-            |endpoint, body: Value| ImageRequest::reference(body.to_string().as_bytes(), endpoint);
+        let read = |endpoint, body: Value| {
+            ImageRequest::parse_reference(body.to_string().as_bytes(), endpoint)
+        };
         let request = read(Endpoint::TextToImage, json!({"model": "m", "prompt": "a"})).unwrap();
         assert_eq!((request.payload.steps, request.model.as_deref()), (10, Some("m")));
         let body = json!({"model": "m", "prompt": "a", "init_image": JPEG, "image_strength": 0.7});
@@ -252,7 +255,7 @@ mod tests {
     #[test]
     fn optional_image_fields_may_be_null_or_absent() {
         let read = |endpoint, body: Value| {
-            ImageRequest::reference(body.to_string().as_bytes(), endpoint).unwrap()
+            ImageRequest::parse_reference(body.to_string().as_bytes(), endpoint).unwrap()
         };
         let body =
             json!({"model": "m", "prompt": "a", "negative_prompt": null, "init_image": JPEG});
@@ -279,9 +282,9 @@ mod tests {
     async fn failed_download_error_names_the_field() {
         let body = json!({"prompt": "a", "init_image": JPEG, "mask": "https://127.0.0.1/a.png"});
         let mut request =
-            ImageRequest::reference(body.to_string().as_bytes(), Endpoint::Inpaint).unwrap();
+            ImageRequest::parse_reference(body.to_string().as_bytes(), Endpoint::Inpaint).unwrap();
         let error =
-            request.download_images(Downloads::default(), &Semaphore::new(1)).await.unwrap_err();
+            request.download_images(Downloader::default(), &Semaphore::new(1)).await.unwrap_err();
         assert_eq!(
             error.document()["error"],
             json!({
@@ -293,11 +296,15 @@ mod tests {
 
     #[test]
     fn image_response_is_validated() {
-        let image_of = |answer: Value| ImageRequest::image_of(&answer).map(str::to_owned);
-        assert_eq!(image_of(json!({"image_b64": JPEG, "is_nsfw": false})), Ok(JPEG.to_owned()));
+        let image_from_answer =
+            |answer: Value| ImageRequest::image_from_answer(&answer).map(str::to_owned);
+        assert_eq!(
+            image_from_answer(json!({"image_b64": JPEG, "is_nsfw": false})),
+            Ok(JPEG.to_owned())
+        );
         for image in [json!(null), json!(JPEG)] {
             assert_eq!(
-                image_of(json!({"image_b64": image, "is_nsfw": true})),
+                image_from_answer(json!({"image_b64": image, "is_nsfw": true})),
                 Err(GatewayError::UnsafeImage)
             );
         }
@@ -307,7 +314,7 @@ mod tests {
             json!({"image_b64": "aGVsbG8="}),
             json!({"image_b64": "%"}),
         ] {
-            assert_eq!(image_of(bad.clone()), Err(GatewayError::NoAnswer), "{bad}");
+            assert_eq!(image_from_answer(bad.clone()), Err(GatewayError::NoAnswer), "{bad}");
         }
     }
 }

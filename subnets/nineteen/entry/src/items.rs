@@ -1,5 +1,5 @@
 //! Items of a chat completion: texts, reasoning and tool calls, in the order in which they begin.
-//! Protocols other than chat completions list them.
+//! The answers of the other protocols are lists of such items.
 
 use std::mem::discriminant;
 
@@ -11,16 +11,16 @@ use crate::bill::random_id;
 /// Maximum number of tool calls in an answer; later ones are dropped.
 pub(crate) const MAX_CALLS: usize = 128;
 /// Names of the field of a chunk with reasoning; inference servers differ.
-const REASONING: [&str; 2] = ["reasoning_content", "reasoning"];
+const REASONING_FIELDS: [&str; 2] = ["reasoning_content", "reasoning"];
 
 /// An item of an answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Item {
     Text(String),
     Reasoning(String),
-    /// A tool call; `number` is its index in the chunks.
+    /// A tool call; `chunk_index` is its index in the chunks.
     Call {
-        number: u64,
+        chunk_index: u64,
         id: String,
         name: String,
         arguments: String,
@@ -65,7 +65,7 @@ pub(crate) struct Addition {
 /// A tool call whose name has not arrived.
 #[derive(Debug, Default)]
 struct UnnamedToolCall {
-    number: u64,
+    chunk_index: u64,
     id: String,
     arguments: String,
 }
@@ -77,7 +77,7 @@ pub(crate) struct Items {
     /// Tool calls that begin when their names arrive.
     unnamed: Vec<UnnamedToolCall>,
     /// Number of tool calls, also of those without a name.
-    calls: usize,
+    call_count: usize,
     keeps_reasoning: bool,
     /// Prefix of the IDs of tool calls to which the server gives none.
     id_prefix: &'static str,
@@ -87,7 +87,7 @@ impl Items {
     /// Creates an empty list, which ignores reasoning unless `keeps_reasoning` is set. IDs of tool
     /// calls that the server does not name begin with `id_prefix`.
     pub(crate) const fn new(keeps_reasoning: bool, id_prefix: &'static str) -> Self {
-        Self { started: Vec::new(), unnamed: Vec::new(), calls: 0, keeps_reasoning, id_prefix }
+        Self { started: Vec::new(), unnamed: Vec::new(), call_count: 0, keeps_reasoning, id_prefix }
     }
 
     pub(crate) fn get(&self, index: usize) -> Option<&Item> {
@@ -106,7 +106,7 @@ impl Items {
         }
         if self.keeps_reasoning {
             let delta = chunk.choice().and_then(|choice| choice.get("delta"));
-            let reasoning = REASONING
+            let reasoning = REASONING_FIELDS
                 .iter()
                 .find_map(|name| delta?.get(name)?.as_str().filter(|text| !text.is_empty()));
             additions.extend(
@@ -125,7 +125,7 @@ impl Items {
     /// new item with it.
     fn extend_last(&mut self, empty: Item, text: &str) -> Addition {
         if self.started.last().is_none_or(|last| discriminant(last) != discriminant(&empty)) {
-            return self.begin(empty, text);
+            return self.push(empty, text);
         }
         self.extend(self.started.len().saturating_sub(1), text)
     }
@@ -137,17 +137,20 @@ impl Items {
         let fragment_index = fragment.get("index").and_then(Value::as_u64).unwrap_or(0);
         let (id, name, arguments) =
             (text("/id"), text("/function/name"), text("/function/arguments"));
-        let is_same =
-            |item: &Item| matches!(item, Item::Call { number, .. } if *number == fragment_index);
-        if let Some(index) = self.started.iter().rposition(is_same) {
+        let is_same_call = |item: &Item| match item {
+            Item::Call { chunk_index, .. } => *chunk_index == fragment_index,
+            Item::Text(_) | Item::Reasoning(_) => false,
+        };
+        if let Some(index) = self.started.iter().rposition(is_same_call) {
             return Some(self.extend(index, arguments));
         }
-        let mut call = match self.unnamed.iter().position(|call| call.number == fragment_index) {
+        let mut call = match self.unnamed.iter().position(|call| call.chunk_index == fragment_index)
+        {
             Some(index) => self.unnamed.swap_remove(index),
-            None if self.calls >= MAX_CALLS => return None,
+            None if self.call_count >= MAX_CALLS => return None,
             None => {
-                self.calls += 1;
-                UnnamedToolCall { number: fragment_index, ..UnnamedToolCall::default() }
+                self.call_count += 1;
+                UnnamedToolCall { chunk_index: fragment_index, ..UnnamedToolCall::default() }
             }
         };
         if call.id.is_empty() {
@@ -158,17 +161,17 @@ impl Items {
             self.unnamed.push(call);
             return None;
         }
-        let UnnamedToolCall { number, mut id, arguments } = call;
+        let UnnamedToolCall { chunk_index, mut id, arguments } = call;
         if id.is_empty() {
             id = format!("{}{}", self.id_prefix, random_id());
         }
-        Some(self.begin(
-            Item::Call { number, id, name: name.to_owned(), arguments: String::new() },
+        Some(self.push(
+            Item::Call { chunk_index, id, name: name.to_owned(), arguments: String::new() },
             &arguments,
         ))
     }
 
-    fn begin(&mut self, empty: Item, content: &str) -> Addition {
+    fn push(&mut self, empty: Item, content: &str) -> Addition {
         self.started.push(empty);
         Addition { is_new: true, ..self.extend(self.started.len().saturating_sub(1), content) }
     }
@@ -218,9 +221,9 @@ mod tests {
         json!({"tool_calls": [{"index": index, "id": id, "function": {"name": id, "arguments": arguments}}]})
     }
 
-    fn item(number: u64, [id, name, arguments]: [&str; 3]) -> Item {
+    fn item(chunk_index: u64, [id, name, arguments]: [&str; 3]) -> Item {
         Item::Call {
-            number,
+            chunk_index,
             id: id.to_owned(),
             name: name.to_owned(),
             arguments: arguments.to_owned(),

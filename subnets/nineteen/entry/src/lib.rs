@@ -65,8 +65,8 @@
 //! - A period is 30 minutes by default, as the reference's, not 60 as the subnet's description says
 //!   (`period_profile = "seed"` without `period`). A capacity is that of a period, so with 60
 //!   minutes, buyers would get half as much from each miner; and scores count periods, so a
-//!   validator with longer ones computes other weights than its neighbours.
-//! - Without `max_tokens`, the limit is what remains of the model's context, as vLLM has it, and the
+//!   validator with longer ones computes other weights than the other validators.
+//! - Without `max_tokens`, the limit is the remaining context of the model, as in vLLM, and the
 //!   time for an answer grows with its tokens. With a fixed time, the longest answers would count
 //!   as failures of honest miners.
 //! - Several choices or prompts are one request to miners for each, up to 128, with 262 144 tokens

@@ -8,8 +8,8 @@ use tokio::time::Instant;
 
 use crate::GatewayError;
 
-/// Time for which a task refuses `best_of` after answers without log-probabilities, which cost the
-/// miners work that nobody pays. Other miners, or another version of the backend, may send them
+/// Time for which a task refuses `best_of` after answers without log-probabilities: such answers
+/// are unpaid work for the miners. Other miners, or another version of the backend, may send them
 /// later.
 const RETENTION: Duration = Duration::from_mins(5);
 
@@ -35,7 +35,7 @@ impl MissingLogprobs {
     }
 
     /// Returns whether recent answers of a task have no log-probabilities.
-    pub(crate) fn has(&self, task: &str, now: Instant) -> bool {
+    pub(crate) fn contains(&self, task: &str, now: Instant) -> bool {
         self.tasks()
             .get(task)
             .is_some_and(|since| now.saturating_duration_since(*since) < RETENTION)
@@ -58,11 +58,11 @@ mod tests {
         let (missing, now) = (MissingLogprobs::default(), Instant::now());
         missing.remember("a", now);
         let before_end = now + RETENTION.checked_sub(Duration::from_millis(1)).unwrap();
-        assert!(missing.has("a", before_end) && !missing.has("b", now));
-        assert!(!missing.has("a", now + RETENTION));
+        assert!(missing.contains("a", before_end) && !missing.contains("b", now));
+        assert!(!missing.contains("a", now + RETENTION));
         missing.remember("a", now + RETENTION);
-        assert!(missing.has("a", now + RETENTION));
+        assert!(missing.contains("a", now + RETENTION));
         missing.forget("a");
-        assert!(!missing.has("a", now + RETENTION));
+        assert!(!missing.contains("a", now + RETENTION));
     }
 }

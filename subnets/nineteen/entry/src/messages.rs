@@ -12,7 +12,7 @@ use taonet_nineteen_query::Chunk;
 use crate::GatewayError;
 use crate::answer::{ChoiceEnd, ResponseHead};
 use crate::bill::Bill;
-use crate::delivery::{self, Events};
+use crate::delivery::{self, EventEncoder};
 use crate::items::{Addition, Item, Items};
 use crate::replies::Replies;
 use crate::sse::named_event;
@@ -39,7 +39,7 @@ pub(crate) async fn respond(
     })
     .await?;
     let stop = stop_fields(&options, &head, &ends);
-    let content: Vec<Value> = items.iter().map(block).collect();
+    let content: Vec<Value> = items.iter().map(content_block).collect();
     Ok(Json(document(&head, &content, stop, tokens)).into_response())
 }
 
@@ -52,33 +52,39 @@ pub(crate) fn stream(
 ) -> Response {
     let items = Items::new(options.wants_reasoning, ID_PREFIX);
     let input_tokens = bill.input_tokens();
-    delivery::stream(Blocks { head, options, items, input_tokens, open: None }, replies, bill)
+    delivery::stream(
+        MessageEncoder { head, options, items, input_tokens, open_block: None },
+        replies,
+        bill,
+    )
 }
 
 /// Encoder of the events of a message.
-struct Blocks {
+struct MessageEncoder {
     head: ResponseHead,
     options: MessageOptions,
     items: Items,
     input_tokens: u64,
     /// Index of the content block that has begun and not ended.
-    open: Option<usize>,
+    open_block: Option<usize>,
 }
 
-impl Blocks {
+impl MessageEncoder {
     /// Returns whether a tool call is the open content block. It stays open to the end of the
     /// answer, because servers may mix its fragments with those of other calls: the items after it
     /// are sent at the end.
     fn has_open_call(&self) -> bool {
-        let open = self.open.and_then(|index| self.items.get(index));
-        matches!(open, Some(Item::Call { .. }))
+        let open_block = self.open_block.and_then(|index| self.items.get(index));
+        matches!(open_block, Some(Item::Call { .. }))
     }
 
     /// Ends the open content block, and sends the items after it; returns the events.
     fn end_blocks(&mut self) -> Vec<String> {
-        let open = self.open.take();
-        let mut events: Vec<String> = open.map(block_stop).into_iter().collect();
-        for (index, item) in self.items.iter().enumerate().skip(open.map_or(0, |index| index + 1)) {
+        let open_block = self.open_block.take();
+        let mut events: Vec<String> = open_block.map(block_stop).into_iter().collect();
+        for (index, item) in
+            self.items.iter().enumerate().skip(open_block.map_or(0, |index| index + 1))
+        {
             events.extend([
                 block_start(index, item),
                 block_delta(index, item, item.content()),
@@ -92,7 +98,7 @@ impl Blocks {
 fn block_start(index: usize, item: &Item) -> String {
     named_event(
         "content_block_start",
-        json!({"index": index, "content_block": block(&item.without_content())}),
+        json!({"index": index, "content_block": content_block(&item.without_content())}),
     )
 }
 
@@ -113,7 +119,7 @@ fn block_stop(index: usize) -> String {
     named_event("content_block_stop", json!({ "index": index }))
 }
 
-impl Events for Blocks {
+impl EventEncoder for MessageEncoder {
     fn begin(&mut self) -> Vec<String> {
         let message = document(&self.head, &[], (None, None), (self.input_tokens, 0));
         vec![named_event("message_start", json!({ "message": message }))]
@@ -124,11 +130,11 @@ impl Events for Blocks {
             let Some(item) = self.items.get(index) else { continue };
             if is_new && !self.has_open_call() {
                 // A text or reasoning ends when the next item begins.
-                events.extend(self.open.map(block_stop));
+                events.extend(self.open_block.map(block_stop));
                 events.push_str(&block_start(index, item));
-                self.open = Some(index);
+                self.open_block = Some(index);
             }
-            if self.open == Some(index) {
+            if self.open_block == Some(index) {
                 events.push_str(&block_delta(index, item, &content));
             }
         }
@@ -141,7 +147,7 @@ impl Events for Blocks {
     fn finish(&mut self, ends: &[ChoiceEnd], tokens: (u64, u64)) -> Vec<String> {
         let (reason, sequence) = stop_fields(&self.options, &self.head, ends);
         let delta = json!({"stop_reason": reason, "stop_sequence": sequence});
-        let delta = json!({"delta": delta, "usage": usage(tokens)});
+        let delta = json!({"delta": delta, "usage": usage_document(tokens)});
         let last = [named_event("message_delta", delta), named_event("message_stop", json!({}))];
         self.end_blocks().into_iter().chain(last).collect()
     }
@@ -162,8 +168,10 @@ fn stop_fields<'a>(
         "tool_calls" | "function_call" => (Some("tool_use"), None),
         "content_filter" => (Some("refusal"), None),
         _ => {
-            let sequence =
-                options.stop_sequences.iter().find(|sequence| end.stop.as_ref() == Some(*sequence));
+            let sequence = options
+                .stop_sequences
+                .iter()
+                .find(|sequence| end.stop_sequence.as_ref() == Some(*sequence));
             (
                 Some(if sequence.is_some() { "stop_sequence" } else { "end_turn" }),
                 sequence.map(String::as_str),
@@ -180,18 +188,18 @@ fn document(
 ) -> Value {
     json!({
         "id": head.id, "type": "message", "role": "assistant", "model": head.model, "content": content,
-        "stop_reason": reason, "stop_sequence": sequence, "usage": usage(tokens),
+        "stop_reason": reason, "stop_sequence": sequence, "usage": usage_document(tokens),
     })
 }
 
-fn usage((input, output): (u64, u64)) -> Value {
+fn usage_document((input, output): (u64, u64)) -> Value {
     json!({
         "input_tokens": input, "cache_creation_input_tokens": 0, "cache_read_input_tokens": 0, "output_tokens": output,
     })
 }
 
 /// Returns an item as a content block.
-fn block(item: &Item) -> Value {
+fn content_block(item: &Item) -> Value {
     match item {
         Item::Text(text) => json!({"type": "text", "text": text}),
         // Miners do not sign reasoning.
@@ -245,9 +253,9 @@ mod tests {
             wants_logprobs: false,
             wants_usage: false,
             max_tokens: 9,
-            choices: 1,
-            prompts: 1,
-            echo: Vec::new(),
+            choice_count: 1,
+            prompt_count: 1,
+            echoed_prompts: Vec::new(),
         };
         let stop_sequences = vec!["END".to_owned(), "STOP".to_owned()];
         let options = MessageOptions { stop_sequences, wants_reasoning: false };

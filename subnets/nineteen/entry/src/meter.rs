@@ -17,9 +17,10 @@ const MAX_TEXT_LENGTH: usize = 1 << 20;
 /// Counts the tokens of an answer as it is delivered.
 ///
 /// With a tokenizer, it counts the tokens of the text. Without one, each log-probability of a text
-/// is a token, but no token is shorter than a byte. Those of a chunk without text count only if
-/// they can be the first bytes of the next chunk's characters. A text without log-probabilities, or
-/// with too few, is estimated from its length. The count never exceeds the requested maximum.
+/// is a token, but no token is shorter than a byte. The log-probabilities of chunks without text
+/// count only as far as they can be the first bytes of the next chunk's characters. A text without
+/// log-probabilities, or with too few, is estimated from its length. The count never exceeds the
+/// requested maximum.
 #[derive(Default)]
 pub(crate) struct TokenMeter {
     max_tokens: u64,
@@ -29,11 +30,11 @@ pub(crate) struct TokenMeter {
     /// Number of tokens of `text`, once it is needed; `None` without a tokenizer.
     encoded_tokens: OnceLock<Option<u64>>,
     /// Tokens counted without a tokenizer.
-    counted: usize,
+    logprob_tokens: usize,
     /// Size of the texts without log-probabilities.
-    estimated: TextSize,
-    /// Log-probabilities of the chunks without text since the last text.
-    pending: usize,
+    estimated_size: TextSize,
+    /// Number of log-probabilities in the chunks without text since the last text.
+    pending_logprobs: usize,
 }
 
 impl TokenMeter {
@@ -49,28 +50,29 @@ impl TokenMeter {
             characters += text.chars().count();
         }
         if bytes == 0 {
-            self.pending = self.pending.saturating_add(chunk.entries);
+            self.pending_logprobs = self.pending_logprobs.saturating_add(chunk.entries);
             return;
         }
-        let pending = std::mem::take(&mut self.pending);
+        let pending_logprobs = std::mem::take(&mut self.pending_logprobs);
         if bytes <= chunk.entries.saturating_mul(MAX_TOKEN_LENGTH) {
-            let parts = pending.min(bytes - characters);
-            self.counted =
-                self.counted.saturating_add(chunk.entries.saturating_add(parts).min(bytes));
+            let partial_characters = pending_logprobs.min(bytes - characters);
+            self.logprob_tokens = self
+                .logprob_tokens
+                .saturating_add(chunk.entries.saturating_add(partial_characters).min(bytes));
         } else {
-            chunk.texts().for_each(|text| self.estimated.add(text));
+            chunk.texts().for_each(|text| self.estimated_size.add(text));
         }
         if self.tokenizer.is_some() {
             for text in chunk.texts() {
-                self.extend(text);
+                self.push_text(text);
             }
         }
     }
 
     /// Appends to the text for the tokenizer, up to its maximum size.
-    fn extend(&mut self, text: &str) {
-        let requested = usize::try_from(self.max_tokens).unwrap_or(usize::MAX);
-        let maximum = MAX_TEXT_LENGTH.min(requested.saturating_mul(MAX_TOKEN_LENGTH));
+    fn push_text(&mut self, text: &str) {
+        let max_tokens = usize::try_from(self.max_tokens).unwrap_or(usize::MAX);
+        let maximum = MAX_TEXT_LENGTH.min(max_tokens.saturating_mul(MAX_TOKEN_LENGTH));
         let end = text.floor_char_boundary(maximum.saturating_sub(self.text.len()));
         if let Some(text) = text.get(..end).filter(|text| !text.is_empty()) {
             self.text.push_str(text);
@@ -87,7 +89,9 @@ impl TokenMeter {
             Some(u64::try_from(encoding.len()).unwrap_or(u64::MAX))
         });
         let counted_or_estimated = || {
-            u64::try_from(self.counted).unwrap_or(u64::MAX).saturating_add(self.estimated.tokens())
+            u64::try_from(self.logprob_tokens)
+                .unwrap_or(u64::MAX)
+                .saturating_add(self.estimated_size.tokens())
         };
         let tokens = encoded_tokens.unwrap_or_else(counted_or_estimated);
         tokens.min(self.max_tokens)
@@ -101,13 +105,13 @@ mod tests {
 
     use super::*;
 
-    fn chunk(delta: &Value, entries: usize) -> Chunk {
+    fn chunk(delta: &Value, logprob_count: usize) -> Chunk {
         let body = ChunkBody::Object(json!({"choices": [{"delta": delta}]}));
-        Chunk { body, characters: 0, entries, is_content: true }
+        Chunk { body, characters: 0, entries: logprob_count, is_content: true }
     }
 
-    fn text(text: &str, entries: usize) -> Chunk {
-        chunk(&json!({ "content": text }), entries)
+    fn text(text: &str, logprob_count: usize) -> Chunk {
+        chunk(&json!({ "content": text }), logprob_count)
     }
 
     fn count_tokens(chunks: &[Chunk], max_tokens: u64) -> u64 {

@@ -141,7 +141,7 @@ mod tests {
             );
             if steps > 0 {
                 bill.record_first_token(Duration::from_secs(1));
-                bill.deliver_steps(steps);
+                bill.record_image_delivery(steps);
             }
             bill.settle().await;
         }

@@ -1,8 +1,8 @@
 //! Descriptions of the models that the gateway offers: tasks, and aliases of the task file.
 //!
-//! They need no API key, so that buyers can compare prices before they have one. With a key, they
-//! are those of the models that the key may use, and an invalid key is rejected: clients check
-//! their keys with this route.
+//! The routes need no API key, so that buyers can compare prices before they have one. With a key,
+//! they describe only the models that the key may use, and an invalid key is rejected: clients
+//! check their keys with these routes.
 
 use axum::extract::{Path, State};
 use axum::http::header::AUTHORIZATION;
@@ -24,7 +24,7 @@ pub(crate) async fn list(
     State(gateway): State<Gateway>,
     headers: HeaderMap,
 ) -> Result<Response, GatewayError> {
-    let key = gateway.key_if_sent(&headers).await?;
+    let key = gateway.authenticate_if_keyed(&headers).await?;
     let config = gateway.0.market.current();
     let tasks = config.enabled().filter(|task| is_allowed(key.as_ref(), task)).map(task_document);
     let aliases = config
@@ -42,7 +42,7 @@ pub(crate) async fn model(
     Path(id): Path<String>,
     headers: HeaderMap,
 ) -> Result<Response, GatewayError> {
-    let key = gateway.key_if_sent(&headers).await?;
+    let key = gateway.authenticate_if_keyed(&headers).await?;
     let config = gateway.0.market.current();
     let alias = alias_document(&config, key.as_ref(), &id);
     let task =
@@ -55,15 +55,18 @@ pub(crate) async fn model(
 
 impl Gateway {
     /// Authenticates a request that needs no API key; returns `None` if it has none.
-    async fn key_if_sent(&self, headers: &HeaderMap) -> Result<Option<ApiKey>, GatewayError> {
+    async fn authenticate_if_keyed(
+        &self,
+        headers: &HeaderMap,
+    ) -> Result<Option<ApiKey>, GatewayError> {
         let has_key = headers.get("x-api-key").is_some_and(|value| !value.is_empty())
             || headers.get(AUTHORIZATION).is_some_and(is_bearer_token);
         if has_key { self.authenticate(headers).await.map(Some) } else { Ok(None) }
     }
 }
 
-/// Returns whether a header `Authorization` has a token. Other schemes, and an empty token, are no
-/// API key.
+/// Returns whether a header `Authorization` has a bearer token. Other schemes, and an empty token,
+/// are not API keys.
 fn is_bearer_token(value: &HeaderValue) -> bool {
     let parts = value.as_bytes().split_at_checked(7);
     parts.is_some_and(|(scheme, token)| {
@@ -93,7 +96,7 @@ fn task_document(task: &Task) -> Value {
 fn alias_document(config: &MarketConfig, key: Option<&ApiKey>, alias: &str) -> Option<Value> {
     let tasks: Vec<_> = config.alias(alias)?.filter(|task| is_allowed(key, task)).collect();
     let first = tasks.first()?;
-    let highest = |price: Price, task: &&Task| Price {
+    let max_prices = |price: Price, task: &&Task| Price {
         input: price.input.max(task.price.input),
         output: price.output.max(task.price.output),
         step: price.step.max(task.price.step),
@@ -104,7 +107,7 @@ fn alias_document(config: &MarketConfig, key: Option<&ApiKey>, alias: &str) -> O
         "created": 0,
         "owned_by": "nineteen",
         "endpoint": first.endpoint,
-        "price": tasks.iter().fold(Price::default(), highest),
+        "price": tasks.iter().fold(Price::default(), max_prices),
         "context_length": tasks.iter().filter_map(|task| task.context_length()).min(),
         "image_tokens": tasks.iter().filter_map(|task| task.image_tokens).max(),
         "models": tasks.iter().map(|task| &task.task).collect::<Vec<_>>(),

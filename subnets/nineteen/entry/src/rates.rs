@@ -15,7 +15,7 @@ use crate::GatewayError;
 const MINUTE: Duration = Duration::from_mins(1);
 
 /// Maximum requests per minute and key for documents of the key, such as its usage. They do not
-/// count as the key's requests.
+/// count towards the key's own limit.
 const MAX_READS_PER_MINUTE: u32 = 120;
 
 /// Requests of API keys in the last minute.
@@ -24,12 +24,12 @@ type Windows = Mutex<HashMap<String, Arc<SlidingWindow<()>>>>;
 /// Rate limiter of API keys. A shared database counts the requests of all gateways; with SQLite,
 /// this process counts them in memory.
 #[derive(Default)]
-pub(crate) struct Rates {
+pub(crate) struct RateLimiter {
     requests: Windows,
     /// Requests for documents at this process.
-    reads: Windows,
+    account_reads: Windows,
     /// Usage of the limits of tokens after the last request of each key at this process.
-    tokens: Mutex<HashMap<String, TokenUsage>>,
+    token_usage: Mutex<HashMap<String, TokenUsage>>,
 }
 
 /// Tokens that a request has reserved in the window of its API key. Dropping it returns them.
@@ -46,11 +46,11 @@ pub(crate) struct TokenReservation {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct RateLimitStatus {
     limit: u32,
-    left: u32,
+    remaining: u32,
     reset: Duration,
 }
 
-impl Rates {
+impl RateLimiter {
     /// Admits or rejects a request; in both cases, returns the key's usage after the request.
     pub(crate) async fn admit(
         &self,
@@ -64,8 +64,8 @@ impl Rates {
         }
         let now_ms = unix_millis(now);
         let usage = store.admit(&key.id, limit, now_ms).await?;
-        let status = RateLimitStatus { limit, left: usage.left, reset: usage.reset };
-        let refusal = GatewayError::RateLimit { limit, retry: usage.retry };
+        let status = RateLimitStatus { limit, remaining: usage.remaining, reset: usage.reset };
+        let refusal = GatewayError::RateLimit { limit, retry_after: usage.retry_after };
         Ok((status, if usage.is_admitted { Ok(()) } else { Err(refusal) }))
     }
 
@@ -75,21 +75,25 @@ impl Rates {
         now: SystemTime,
     ) -> (RateLimitStatus, Result<(), GatewayError>) {
         let limit = RateLimit { requests: key.terms.rate_per_minute, window: MINUTE };
-        let window = window(&self.requests, key, limit);
+        let window = window_for(&self.requests, key, limit);
         let admitted = window.admit((), now);
-        let admitted =
-            admitted.map_err(|retry| GatewayError::RateLimit { limit: limit.requests, retry });
-        let (left, reset) = window.remaining((), now);
-        (RateLimitStatus { limit: limit.requests, left, reset }, admitted)
+        let admitted = admitted
+            .map_err(|retry_after| GatewayError::RateLimit { limit: limit.requests, retry_after });
+        let (remaining, reset) = window.remaining((), now);
+        (RateLimitStatus { limit: limit.requests, remaining, reset }, admitted)
     }
 
-    /// Admits or rejects a request for a document of the own key.
+    /// Admits or rejects a request for a document of its API key.
     pub(crate) fn admit_read(&self, key: &ApiKey, now: SystemTime) -> Result<(), GatewayError> {
-        let window =
-            window(&self.reads, key, RateLimit { requests: MAX_READS_PER_MINUTE, window: MINUTE });
-        window
-            .admit((), now)
-            .map_err(|retry| GatewayError::RateLimit { limit: MAX_READS_PER_MINUTE, retry })
+        let window = window_for(
+            &self.account_reads,
+            key,
+            RateLimit { requests: MAX_READS_PER_MINUTE, window: MINUTE },
+        );
+        window.admit((), now).map_err(|retry_after| GatewayError::RateLimit {
+            limit: MAX_READS_PER_MINUTE,
+            retry_after,
+        })
     }
 
     /// Reserves tokens in the window of a key; returns `None` if the key has no limit of tokens.
@@ -107,35 +111,41 @@ impl Rates {
         let usage = store
             .reserve_tokens(&key.id, limit, if is_too_large { 0 } else { tokens }, now_ms)
             .await?;
-        self.tokens().insert(key.id.clone(), usage);
+        self.token_usage().insert(key.id.clone(), usage);
         if is_too_large {
-            return Err(GatewayError::TokenLimit { needed: tokens, limit });
+            return Err(GatewayError::TokenLimit { required: tokens, limit });
         }
-        let TokenUsage { is_admitted, left, retry, second, .. } = usage;
+        let TokenUsage { is_admitted, remaining, retry_after, second, .. } = usage;
         if !is_admitted {
-            return Err(GatewayError::TokenRate { needed: tokens, left, limit, retry });
+            return Err(GatewayError::TokenRate {
+                required: tokens,
+                remaining,
+                limit,
+                retry_after,
+            });
         }
         Ok(Some(TokenReservation { store: store.clone(), key: key.id.clone(), tokens, second }))
     }
 
     /// Writes the usage of the key's limit of tokens, if it has one, to the headers of OpenAI's
     /// API.
-    pub(crate) fn write_tokens(&self, key: &ApiKey, headers: &mut HeaderMap) {
+    pub(crate) fn write_token_headers(&self, key: &ApiKey, headers: &mut HeaderMap) {
         let Some(limit) = key.terms.tokens_per_minute else { return };
-        let Some(TokenUsage { left, reset, .. }) = self.tokens().get(&key.id).copied() else {
+        let Some(TokenUsage { remaining, reset, .. }) = self.token_usage().get(&key.id).copied()
+        else {
             return;
         };
         for (name, value) in [
             ("x-ratelimit-limit-tokens", HeaderValue::from(limit)),
-            ("x-ratelimit-remaining-tokens", HeaderValue::from(left)),
-            ("x-ratelimit-reset-tokens", seconds(reset)),
+            ("x-ratelimit-remaining-tokens", HeaderValue::from(remaining)),
+            ("x-ratelimit-reset-tokens", format_seconds(reset)),
         ] {
             headers.insert(HeaderName::from_static(name), value);
         }
     }
 
-    fn tokens(&self) -> MutexGuard<'_, HashMap<String, TokenUsage>> {
-        self.tokens.lock().unwrap_or_else(PoisonError::into_inner)
+    fn token_usage(&self) -> MutexGuard<'_, HashMap<String, TokenUsage>> {
+        self.token_usage.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -172,7 +182,7 @@ async fn return_tokens(store: &Store, key: &str, second: i64, tokens: u64) {
 }
 
 /// Returns the window of a key, which is empty after a change of the limit.
-fn window(windows: &Windows, key: &ApiKey, limit: RateLimit) -> Arc<SlidingWindow<()>> {
+fn window_for(windows: &Windows, key: &ApiKey, limit: RateLimit) -> Arc<SlidingWindow<()>> {
     let mut windows = windows.lock().unwrap_or_else(PoisonError::into_inner);
     let window =
         windows.entry(key.id.clone()).or_insert_with(|| Arc::new(SlidingWindow::new(limit)));
@@ -183,18 +193,18 @@ fn window(windows: &Windows, key: &ApiKey, limit: RateLimit) -> Arc<SlidingWindo
 }
 
 /// Formats a duration for the rate limit headers, rounded up.
-fn seconds(duration: Duration) -> HeaderValue {
+fn format_seconds(duration: Duration) -> HeaderValue {
     let text = format!("{}s", duration.as_millis().div_ceil(1_000));
     HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static("60s"))
 }
 
 impl RateLimitStatus {
     /// Writes the usage to the rate limit headers of OpenAI's API.
-    pub(crate) fn write(self, headers: &mut HeaderMap) {
+    pub(crate) fn write_headers(self, headers: &mut HeaderMap) {
         for (name, value) in [
             ("x-ratelimit-limit-requests", HeaderValue::from(self.limit)),
-            ("x-ratelimit-remaining-requests", HeaderValue::from(self.left)),
-            ("x-ratelimit-reset-requests", seconds(self.reset)),
+            ("x-ratelimit-remaining-requests", HeaderValue::from(self.remaining)),
+            ("x-ratelimit-reset-requests", format_seconds(self.reset)),
         ] {
             headers.insert(HeaderName::from_static(name), value);
         }

@@ -11,8 +11,8 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::GatewayError;
 
-/// Time after the beginning of a request in which a choice is asked again while all miners are
-/// busy. With the time of the last answer, a request ends before it counts as abandoned.
+/// Time after the beginning of a request in which a choice is retried while all miners are busy.
+/// Even with the time of the last answer, a request ends before it counts as abandoned.
 const RETRY_PERIOD: Duration = Duration::from_mins(10);
 
 /// Next chunk of an answer; `None` at its end. No chunk follows an error.
@@ -23,7 +23,7 @@ pub(crate) enum Replies {
     /// The only answer; `None` after its end.
     One(Option<Reply>),
     /// Several answers.
-    Many(Box<Choices>),
+    Many(Box<ChoiceAnswers>),
 }
 
 impl Replies {
@@ -33,7 +33,7 @@ impl Replies {
         mut requests: Vec<Request>,
     ) -> Result<Self, GatewayError> {
         if requests.len() > 1 {
-            return Ok(Self::Many(Box::new(Choices::query(queries, requests).await?)));
+            return Ok(Self::Many(Box::new(ChoiceAnswers::query(queries, requests).await?)));
         }
         let Some(request) = requests.pop() else { return Ok(Self::One(None)) };
         Ok(Self::One(Some(queries.query(request).await?)))
@@ -52,7 +52,7 @@ impl Replies {
     pub(crate) async fn next(&mut self) -> Option<(usize, NextChunk)> {
         match self {
             Self::One(reply) => {
-                let chunk = read(reply.as_mut()?).await;
+                let chunk = next_chunk(reply.as_mut()?).await;
                 if chunk.is_none() {
                     *reply = None;
                 }
@@ -65,25 +65,25 @@ impl Replies {
 
 /// Answers to several choices. A task for each choice queries miners and reads the answer, so that
 /// the time until the buyer reads the next chunk is not the miners' time.
-pub(crate) struct Choices {
+pub(crate) struct ChoiceAnswers {
     count: usize,
     /// Number of answers that have not ended.
-    open: usize,
+    unfinished: usize,
     /// The first chunk, which has been received and not returned.
-    first: Option<(usize, NextChunk)>,
+    first_chunk: Option<(usize, NextChunk)>,
     chunks: mpsc::Receiver<(usize, NextChunk)>,
     /// The tasks, which are aborted when the set is dropped.
     _tasks: JoinSet<()>,
 }
 
-impl Choices {
+impl ChoiceAnswers {
     async fn query(queries: &Queries, requests: Vec<Request>) -> Result<Self, GatewayError> {
         let count = requests.len();
         let retries = Arc::new(ChoiceRetries::new(count));
         let (sender, chunks) = mpsc::channel(count.max(1));
         let mut tasks = JoinSet::new();
         for (choice, request) in requests.into_iter().enumerate() {
-            tasks.spawn(answer(
+            tasks.spawn(relay_answer(
                 choice,
                 request,
                 queries.clone(),
@@ -92,29 +92,31 @@ impl Choices {
             ));
         }
         drop(sender);
-        let mut choices = Self { count, open: count, first: None, chunks, _tasks: tasks };
+        let mut choices =
+            Self { count, unfinished: count, first_chunk: None, chunks, _tasks: tasks };
         match choices.chunks.recv().await {
             Some((_, Some(Err(error)))) => Err(error),
             first => {
-                choices.first = first;
+                choices.first_chunk = first;
                 Ok(choices)
             }
         }
     }
 
     async fn next(&mut self) -> Option<(usize, NextChunk)> {
-        let next = match self.first.take() {
+        let next = match self.first_chunk.take() {
             None => self.chunks.recv().await,
             first => first,
         };
         match next {
             // A task has panicked.
-            None if self.open > 0 => {
-                self.open = 0;
+            None if self.unfinished > 0 => {
+                self.unfinished = 0;
                 Some((0, Some(Err(GatewayError::Internal))))
             }
             next => {
-                self.open = self.open.saturating_sub(usize::from(matches!(next, Some((_, None)))));
+                self.unfinished =
+                    self.unfinished.saturating_sub(usize::from(matches!(next, Some((_, None)))));
                 next
             }
         }
@@ -122,7 +124,7 @@ impl Choices {
 }
 
 /// Queries miners for the answer to a choice, and sends its chunks, its end or an error.
-async fn answer(
+async fn relay_answer(
     choice: usize,
     request: Request,
     queries: Queries,
@@ -135,15 +137,15 @@ async fn answer(
             Err(error) => error,
         };
         let is_busy = matches!(error, QueryError::Busy { .. } | QueryError::Limited(_));
-        if !is_busy || !retries.wait().await {
+        if !is_busy || !retries.wait_for_retry().await {
             let _ = chunks.send((choice, Some(Err(error.into())))).await;
             return;
         }
     };
     loop {
-        let chunk = read(&mut reply).await;
+        let chunk = next_chunk(&mut reply).await;
         if chunk.is_none() {
-            retries.end();
+            retries.record_end();
         }
         let is_last = !matches!(chunk, Some(Ok(_)));
         if chunks.send((choice, chunk)).await.is_err() || is_last {
@@ -152,7 +154,7 @@ async fn answer(
     }
 }
 
-async fn read(reply: &mut Reply) -> NextChunk {
+async fn next_chunk(reply: &mut Reply) -> NextChunk {
     let chunk = reply.next().await?;
     Some(chunk.map_err(|error: Interrupted| {
         tracing::debug!(%error, "answer interrupted");
@@ -160,15 +162,16 @@ async fn read(reply: &mut Reply) -> NextChunk {
     }))
 }
 
-/// Lets a choice for which all miners are busy wait for the end of another one of its request,
-/// which may keep them busy, for at most [`RETRY_PERIOD`].
+/// Retries of the choices of one request while all miners are busy: a choice waits until another
+/// choice of the request has ended, which may be the one that occupies the miners, for at most
+/// [`RETRY_PERIOD`].
 #[derive(Debug)]
 struct ChoiceRetries {
-    /// Number of choices that are asked or answered, and of permits.
+    /// Number of choices in progress, plus the number of permits.
     active: AtomicUsize,
-    /// A permit for each ended choice for which no other one has been asked again.
-    ended: Semaphore,
-    /// Time from which no choice is asked again.
+    /// One permit for each ended choice that has not been used for a retry.
+    retry_permits: Semaphore,
+    /// Time from which no choice is retried.
     deadline: Instant,
 }
 
@@ -176,27 +179,27 @@ impl ChoiceRetries {
     fn new(choices: usize) -> Self {
         Self {
             active: AtomicUsize::new(choices),
-            ended: Semaphore::new(0),
+            retry_permits: Semaphore::new(0),
             deadline: Instant::now() + RETRY_PERIOD,
         }
     }
 
     /// Records the end of a complete answer.
-    fn end(&self) {
-        self.ended.add_permits(1);
+    fn record_end(&self) {
+        self.retry_permits.add_permits(1);
     }
 
-    /// Waits until the choice may be asked again; returns whether it may. It may not if all other
-    /// choices wait, too, or after [`RETRY_PERIOD`].
-    async fn wait(&self) -> bool {
+    /// Waits until the choice may be retried; returns whether it may. It may not if all other
+    /// choices are waiting, too, or after [`RETRY_PERIOD`].
+    async fn wait_for_retry(&self) -> bool {
         if self.active.fetch_sub(1, Ordering::SeqCst) == 1 {
-            self.ended.close();
+            self.retry_permits.close();
         }
         // A timeout alone would still grant a permit that is available.
         if Instant::now() >= self.deadline {
             return false;
         }
-        match timeout_at(self.deadline, self.ended.acquire()).await {
+        match timeout_at(self.deadline, self.retry_permits.acquire()).await {
             // The choice counts in `active` instead of the permit.
             Ok(Ok(permit)) => {
                 permit.forget();
@@ -216,7 +219,13 @@ pub(crate) mod testing {
         count: usize,
     ) -> (mpsc::Sender<(usize, NextChunk)>, Replies) {
         let (sender, chunks) = mpsc::channel(8);
-        let choices = Choices { count, open: count, first: None, chunks, _tasks: JoinSet::new() };
+        let choices = ChoiceAnswers {
+            count,
+            unfinished: count,
+            first_chunk: None,
+            chunks,
+            _tasks: JoinSet::new(),
+        };
         (sender, Replies::Many(Box::new(choices)))
     }
 }
@@ -273,19 +282,19 @@ mod tests {
     #[tokio::test]
     async fn busy_choice_is_retried_after_another_ends() {
         let retries = ChoiceRetries::new(2);
-        let waiting = retries.wait();
+        let waiting = retries.wait_for_retry();
         tokio::pin!(waiting);
         assert!(timeout(Duration::from_millis(20), &mut waiting).await.is_err());
-        retries.end();
+        retries.record_end();
         assert!(waiting.await);
         // No other choice is left whose end could help.
-        assert!(!retries.wait().await);
+        assert!(!retries.wait_for_retry().await);
     }
 
     #[tokio::test]
     async fn waiting_choices_fail_if_no_choice_runs() {
         let retries = ChoiceRetries::new(3);
-        let waits = futures::future::join_all((0..3).map(|_| retries.wait()));
+        let waits = futures::future::join_all((0..3).map(|_| retries.wait_for_retry()));
         assert_eq!(timeout(Duration::from_secs(10), waits).await.unwrap(), [false; 3]);
     }
 
@@ -293,9 +302,9 @@ mod tests {
     async fn choice_is_not_retried_after_the_time_limit() {
         let near_deadline = Instant::now() + Duration::from_millis(20);
         let retries = ChoiceRetries { deadline: near_deadline, ..ChoiceRetries::new(3) };
-        assert!(!timeout(Duration::from_secs(10), retries.wait()).await.unwrap());
+        assert!(!timeout(Duration::from_secs(10), retries.wait_for_retry()).await.unwrap());
         // Not even if another choice has ended.
-        retries.end();
-        assert!(!retries.wait().await);
+        retries.record_end();
+        assert!(!retries.wait_for_retry().await);
     }
 }

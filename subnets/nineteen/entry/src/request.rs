@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 use taonet_nineteen_core::payload::{TextInput, TextPayload};
 use taonet_nineteen_openapi::{REASONING_EFFORTS, VERBOSITIES};
 
-pub(crate) use self::fields::{Fields, integer};
+pub(crate) use self::fields::{Fields, as_integer};
 use crate::GatewayError;
 use crate::answer::ChoiceFormat;
 use crate::vision::MAX_IMAGES;
@@ -19,12 +19,12 @@ use crate::vision::MAX_IMAGES;
 pub(crate) const MAX_TOKENS: u64 = 32_768;
 /// Maximum number of answers to a request, as in OpenAI's API. Each is a request to miners.
 const MAX_CHOICES: u64 = 128;
-/// Maximum number of tokens of all answers to a request together. Answers that are not streamed are
-/// in memory until the last one is complete, so all of them take at most as much of it as eight of
-/// the longest ones. If there are more than eight, with log-probabilities, each alternative of a
-/// token counts as a token, too.
+/// Maximum number of tokens of all answers to a request together: those of eight answers of maximum
+/// length, because answers that are not streamed are in memory until the last one is complete. With
+/// more than eight answers with log-probabilities, each alternative of a token also counts as a
+/// token.
 pub(crate) const MAX_TOTAL_TOKENS: u64 = MAX_LONGEST_ANSWERS * MAX_TOKENS;
-/// Number of the longest answers that may be in memory for one request.
+/// Number of answers of maximum length that may be in memory for one request.
 const MAX_LONGEST_ANSWERS: u64 = 8;
 /// Maximum number of messages in a conversation.
 pub(crate) const MAX_MESSAGES: usize = 1_024;
@@ -49,12 +49,12 @@ pub(crate) struct TextRequest {
     /// Minimum number of tokens of the answer.
     pub(crate) min_tokens: u64,
     /// Names of the fields with images, in their order in the messages.
-    pub(crate) images: Vec<String>,
+    pub(crate) image_fields: Vec<String>,
     /// Number of choices of each prompt (`n`).
-    pub(crate) choices: usize,
+    pub(crate) choices_per_prompt: usize,
     /// Number of answers to each prompt that miners are asked for, of which the best ones are the
-    /// choices (`best_of`). Equal to `choices` without a selection.
-    pub(crate) answers: usize,
+    /// choices (`best_of`). Equal to `choices_per_prompt` without `best_of`.
+    pub(crate) answers_per_prompt: usize,
     pub(crate) streams: bool,
     pub(crate) wants_logprobs: bool,
     pub(crate) wants_usage: bool,
@@ -64,12 +64,12 @@ pub(crate) struct TextRequest {
 
 impl TextRequest {
     /// Parses a request to `POST /v1/chat/completions`.
-    pub(crate) fn chat(body: &[u8]) -> Result<Self, GatewayError> {
+    pub(crate) fn parse_chat(body: &[u8]) -> Result<Self, GatewayError> {
         let mut fields = Fields::parse(body)?;
-        let (messages, images) = fields.messages()?;
-        let wants_logprobs = fields.flag("logprobs")?;
+        let (messages, image_fields) = fields.take_messages()?;
+        let wants_logprobs = fields.take_flag("logprobs")?;
         let mut extra_fields = Map::new();
-        if let Some(top_logprobs) = fields.integer("top_logprobs", 0, 20)? {
+        if let Some(top_logprobs) = fields.take_integer("top_logprobs", 0, 20)? {
             if !wants_logprobs {
                 return Err(GatewayError::field(
                     "top_logprobs",
@@ -78,10 +78,13 @@ impl TextRequest {
             }
             extra_fields.insert("top_logprobs".to_owned(), top_logprobs.into());
         }
-        let choice_format =
-            if fields.functions()? { ChoiceFormat::FunctionChat } else { ChoiceFormat::Chat };
-        fields.tools(&mut extra_fields)?;
-        fields.template_options(&mut extra_fields)?;
+        let choice_format = if fields.translate_functions()? {
+            ChoiceFormat::FunctionChat
+        } else {
+            ChoiceFormat::Chat
+        };
+        fields.copy_tool_fields(&mut extra_fields)?;
+        fields.copy_template_options(&mut extra_fields)?;
         for (name, words) in [
             ("reasoning_effort", REASONING_EFFORTS.as_slice()),
             ("verbosity", VERBOSITIES.as_slice()),
@@ -99,24 +102,27 @@ impl TextRequest {
             is_text,
             "modalities must be [\"text\"]; the models write only texts",
         )?;
-        let request =
-            fields.request(TextInput::Messages(messages), wants_logprobs, extra_fields)?;
-        Self { choice_format, ..request }.with_images(images)?.within_limits()
+        let request = fields.into_text_request(
+            TextInput::Messages(messages),
+            wants_logprobs,
+            extra_fields,
+        )?;
+        Self { choice_format, ..request }.with_image_fields(image_fields)?.check_limits()
     }
 
     /// Sets the names of the fields with images.
-    pub(crate) fn with_images(self, images: Vec<String>) -> Result<Self, GatewayError> {
-        match images.get(MAX_IMAGES) {
+    pub(crate) fn with_image_fields(self, image_fields: Vec<String>) -> Result<Self, GatewayError> {
+        match image_fields.get(MAX_IMAGES) {
             Some(param) => Err(GatewayError::field(
                 param.as_str(),
                 format!("{param}: a request has at most 8 images"),
             )),
-            None => Ok(Self { images, ..self }),
+            None => Ok(Self { image_fields, ..self }),
         }
     }
 
     /// Parses a request to `POST /v1/completions`.
-    pub(crate) fn completion(body: &[u8]) -> Result<Self, GatewayError> {
+    pub(crate) fn parse_completion(body: &[u8]) -> Result<Self, GatewayError> {
         let mut fields = Fields::parse(body)?;
         let prompts = match fields.take("prompt") {
             Some(Value::String(prompt)) => Some((prompt, Vec::new())),
@@ -127,9 +133,9 @@ impl TextRequest {
             GatewayError::field("prompt", "prompt must be a string or an array of 1..=128 strings")
         })?;
         fields.refuse_unless_off("suffix")?;
-        let best_of = fields.integer("best_of", 1, MAX_CHOICES)?;
-        let logprobs = fields.integer("logprobs", 0, 5)?;
-        let echoes = fields.flag("echo")?;
+        let best_of = fields.take_integer("best_of", 1, MAX_CHOICES)?;
+        let logprobs = fields.take_integer("logprobs", 0, 5)?;
+        let echoes = fields.take_flag("echo")?;
         if echoes && logprobs.is_some() {
             let message =
                 "echo cannot be combined with logprobs: miners send none of the prompt's tokens";
@@ -139,33 +145,34 @@ impl TextRequest {
             .filter(|top_logprobs| *top_logprobs > 1)
             .map(|top_logprobs| ("logprobs".to_owned(), top_logprobs.into()))
             .into_iter();
-        let request = fields.request(
+        let request = fields.into_text_request(
             TextInput::Prompt(prompt),
             logprobs.is_some(),
             extra_fields.collect(),
         )?;
         let request =
             Self { extra_prompts, choice_format: ChoiceFormat::Completion { echoes }, ..request };
-        request.with_best_of(best_of)?.within_limits()
+        request.with_best_of(best_of)?.check_limits()
     }
 
     /// Sets the number of answers of which the best ones are the choices.
     fn with_best_of(self, best_of: Option<u64>) -> Result<Self, GatewayError> {
-        let Some(answers) = best_of.and_then(|answers| usize::try_from(answers).ok()) else {
+        let best_of = best_of.and_then(|best_of| usize::try_from(best_of).ok());
+        let Some(answers_per_prompt) = best_of else {
             return Ok(self);
         };
-        if answers < self.choices {
+        if answers_per_prompt < self.choices_per_prompt {
             return Err(GatewayError::field("best_of", "best_of must be at least n"));
         }
-        if answers > 1 && self.streams {
+        if answers_per_prompt > 1 && self.streams {
             let message = "best_of above 1 cannot be streamed, because all answers must be complete; hint: stream = false";
             return Err(GatewayError::field("best_of", message));
         }
-        Ok(Self { answers, ..self })
+        Ok(Self { answers_per_prompt, ..self })
     }
 
     /// Checks that the answers to all prompts are within the limits of one request.
-    fn within_limits(self) -> Result<Self, GatewayError> {
+    fn check_limits(self) -> Result<Self, GatewayError> {
         let (field, answers) =
             (self.count_field(), u64::try_from(self.answer_count()).unwrap_or(u64::MAX));
         if answers > MAX_CHOICES {
@@ -207,17 +214,17 @@ impl TextRequest {
     }
 
     /// Returns the number of prompts; 1 for a chat.
-    pub(crate) fn prompts(&self) -> usize {
+    pub(crate) fn prompt_count(&self) -> usize {
         self.extra_prompts.len().saturating_add(1)
     }
 
     /// Returns the number of answers to all prompts.
     pub(crate) fn answer_count(&self) -> usize {
-        self.prompts().saturating_mul(self.answers)
+        self.prompt_count().saturating_mul(self.answers_per_prompt)
     }
 
     /// Returns the prompts, if the choices begin with them.
-    pub(crate) fn echo(&self) -> Vec<String> {
+    pub(crate) fn echoed_prompts(&self) -> Vec<String> {
         match (&self.payload.input, self.choice_format) {
             (TextInput::Prompt(first), ChoiceFormat::Completion { echoes: true }) => {
                 std::iter::once(first).chain(&self.extra_prompts).cloned().collect()
@@ -228,7 +235,7 @@ impl TextRequest {
 
     /// Returns the name of the field on which the number of answers depends.
     pub(crate) fn count_field(&self) -> &'static str {
-        match (self.prompts(), self.answers > self.choices) {
+        match (self.prompt_count(), self.answers_per_prompt > self.choices_per_prompt) {
             (2.., _) => "prompt",
             (_, true) => "best_of",
             (_, false) => "n",

@@ -11,7 +11,7 @@ use taonet_nineteen_query::Chunk;
 use crate::GatewayError;
 use crate::answer::{ChoiceEnd, ResponseHead};
 use crate::bill::Bill;
-use crate::delivery::{self, Events};
+use crate::delivery::{self, EventEncoder};
 use crate::replies::Replies;
 use crate::sse::named_event;
 use output::Output;
@@ -72,10 +72,10 @@ pub(crate) fn stream(
     bill: Bill,
 ) -> Response {
     let output = Output::new(head.id.clone(), head.wants_logprobs);
-    delivery::stream(ResponseEvents { head, echo, output, sequence: 0 }, replies, bill)
+    delivery::stream(ResponseEncoder { head, echo, output, sequence: 0 }, replies, bill)
 }
 
-struct ResponseEvents {
+struct ResponseEncoder {
     head: ResponseHead,
     echo: EchoedFields,
     output: Output,
@@ -83,8 +83,8 @@ struct ResponseEvents {
     sequence: u64,
 }
 
-impl ResponseEvents {
-    fn event(&mut self, kind: &str, mut event: Value) -> String {
+impl ResponseEncoder {
+    fn numbered_event(&mut self, kind: &str, mut event: Value) -> String {
         if let Some(event) = event.as_object_mut() {
             event.insert("sequence_number".to_owned(), self.sequence.into());
         }
@@ -92,22 +92,25 @@ impl ResponseEvents {
         named_event(kind, event)
     }
 
-    fn events<'a>(&mut self, events: impl IntoIterator<Item = (&'a str, Value)>) -> Vec<String> {
-        events.into_iter().map(|(kind, event)| self.event(kind, event)).collect()
+    fn numbered_events<'a>(
+        &mut self,
+        events: impl IntoIterator<Item = (&'a str, Value)>,
+    ) -> Vec<String> {
+        events.into_iter().map(|(kind, event)| self.numbered_event(kind, event)).collect()
     }
 }
 
-impl Events for ResponseEvents {
+impl EventEncoder for ResponseEncoder {
     fn begin(&mut self) -> Vec<String> {
         let response = self.echo.document(&self.head, ResponseState::InProgress, Vec::new(), None);
         ["response.created", "response.in_progress"]
-            .map(|kind| self.event(kind, json!({ "response": response })))
+            .map(|kind| self.numbered_event(kind, json!({ "response": response })))
             .into()
     }
 
     fn relay(&mut self, _: usize, chunk: &Chunk, events: &mut String) {
         let addition = self.output.add(chunk);
-        events.extend(self.events(addition));
+        events.extend(self.numbered_events(addition));
     }
 
     fn interrupt(&mut self) -> Vec<String> {
@@ -118,17 +121,18 @@ impl Events for ResponseEvents {
             response
                 .insert("error".to_owned(), json!({"code": "server_error", "message": message}));
         }
-        vec![self.event("response.failed", json!({ "response": response }))]
+        vec![self.numbered_event("response.failed", json!({ "response": response }))]
     }
 
     fn finish(&mut self, ends: &[ChoiceEnd], tokens: (u64, u64)) -> Vec<String> {
         let last = self.output.finish();
-        let mut events = self.events(last);
+        let mut events = self.numbered_events(last);
         let state = ResponseState::from_ends(&self.head, ends);
         let response = self.echo.document(&self.head, state, self.output.items(), Some(tokens));
-        events.push(
-            self.event(&format!("response.{}", state.as_str()), json!({ "response": response })),
-        );
+        events.push(self.numbered_event(
+            &format!("response.{}", state.as_str()),
+            json!({ "response": response }),
+        ));
         events
     }
 }

@@ -16,7 +16,7 @@ use serde_json::json;
 use taonet_http::{BodyLimits, count_requests, error_as_json, token_of, tolerate_half_close};
 use taonet_nineteen_control::MarketFile;
 use taonet_nineteen_core::task::{Endpoint, TaskType};
-use taonet_nineteen_images::edit_fields;
+use taonet_nineteen_images::parse_edit_form;
 use taonet_nineteen_openapi::is_message_route;
 use taonet_nineteen_query::Queries;
 use taonet_nineteen_store::{ApiKey, Store};
@@ -26,12 +26,12 @@ use tokio::sync::Semaphore;
 use crate::bill::{now_ms, random_id};
 use crate::budget_warnings::{self, BudgetWarnings};
 use crate::embedding::EmbeddingRequest;
-use crate::fallback::{RoutePreference, Speeds};
+use crate::fallback::{RoutePreference, TaskLatencies};
 use crate::idempotency::{IdempotencyCheck, KeyClaim};
 use crate::image::ImageRequest;
 use crate::logprobs::MissingLogprobs;
 use crate::metrics::{self, SaleMetricsByTask};
-use crate::rates::Rates;
+use crate::rates::RateLimiter;
 use crate::request::TextRequest;
 use crate::sale::Protocol;
 use crate::tokenizer::Tokenizers;
@@ -56,7 +56,7 @@ const MAX_IMAGE_CONVERSIONS: usize = 4;
 /// Name of the counter of requests.
 const REQUESTS: &str = "taonet_nineteen_gateway_requests_total";
 /// Maximum length of a request ID sent by the buyer, in bytes.
-const MAX_ID_LENGTH: usize = 128;
+const MAX_REQUEST_ID_LENGTH: usize = 128;
 
 /// Registers the help texts of the gateway's metrics. Call once, after the recorder is installed.
 pub fn describe_metrics() {
@@ -78,20 +78,20 @@ pub(crate) struct Inner {
     pub(crate) tokenizers: Tokenizers,
     pub(crate) budget_warnings: BudgetWarnings,
     pub(crate) webhook: Option<Webhook>,
-    pub(crate) rates: Rates,
-    pub(crate) speeds: Speeds,
+    pub(crate) rate_limiter: RateLimiter,
+    pub(crate) latencies: TaskLatencies,
     pub(crate) missing_logprobs: MissingLogprobs,
     pub(crate) sale_metrics: SaleMetricsByTask,
     /// One permit per request whose images are being downloaded.
     pub(crate) download_slots: Semaphore,
     /// One permit per request whose images are being decoded or encoded.
     conversion_slots: Arc<Semaphore>,
-    bodies: BodyLimits,
+    body_limits: BodyLimits,
 }
 
 /// Type of request that a route serves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Product {
+enum RequestType {
     Chat,
     Completion,
     Response,
@@ -123,13 +123,13 @@ impl Gateway {
             tokenizers: Tokenizers::default(),
             budget_warnings: BudgetWarnings::default(),
             webhook: None,
-            rates: Rates::default(),
-            speeds: Speeds::default(),
+            rate_limiter: RateLimiter::default(),
+            latencies: TaskLatencies::default(),
             missing_logprobs: MissingLogprobs::default(),
             sale_metrics: SaleMetricsByTask::default(),
             download_slots: Semaphore::new(MAX_DOWNLOADING_REQUESTS),
             conversion_slots: Arc::new(Semaphore::new(MAX_IMAGE_CONVERSIONS)),
-            bodies: BodyLimits::new(MAX_BODY_BYTES, BODY_TIMEOUT, MAX_LARGE_BODY_BYTES),
+            body_limits: BodyLimits::new(MAX_BODY_BYTES, BODY_TIMEOUT, MAX_LARGE_BODY_BYTES),
         }))
     }
 
@@ -143,9 +143,9 @@ impl Gateway {
         self
     }
 
-    /// Loads the tokenizers of the enabled text tasks, by which answers are billed. Logs which are
-    /// not on this machine: their answers are billed by log-probabilities. Tokenizers of tasks that
-    /// are added later are loaded with the first request.
+    /// Loads the tokenizers of the enabled text tasks, by which answers are billed. Logs the
+    /// missing ones: the answers of their tasks are billed by log-probabilities. Tokenizers of
+    /// tasks that are added later are loaded with the first request.
     ///
     /// A task names a path, or a repository of the Hugging Face Hub (`OWNER/NAME`), whose
     /// `tokenizer.json` on this machine is what `find` returns. Nothing is downloaded.
@@ -162,24 +162,24 @@ impl Gateway {
 
     /// Returns the gateway's HTTP router.
     pub fn router(&self) -> Router {
-        let sell = |product| {
+        let serve = |request_type| {
             post(move |State(gateway): State<Self>, request: Request| async move {
-                gateway.sell(request, product).await
+                gateway.serve(request, request_type).await
             })
         };
         Router::new()
-            .route("/v1/chat/completions", sell(Product::Chat))
-            .route("/v1/completions", sell(Product::Completion))
-            .route("/v1/responses", sell(Product::Response))
-            .route("/v1/messages", sell(Product::Message))
-            .route("/v1/messages/count_tokens", sell(Product::TokenCount))
-            .route("/v1/embeddings", sell(Product::Embedding))
-            .route("/v1/images/generations", sell(Product::Generation))
-            .route("/v1/images/edits", sell(Product::Edit))
-            .route("/v1/text-to-image", sell(Product::Image(Endpoint::TextToImage)))
-            .route("/v1/image-to-image", sell(Product::Image(Endpoint::ImageToImage)))
-            .route("/v1/inpaint", sell(Product::Image(Endpoint::Inpaint)))
-            .route("/v1/avatar", sell(Product::Image(Endpoint::Avatar)))
+            .route("/v1/chat/completions", serve(RequestType::Chat))
+            .route("/v1/completions", serve(RequestType::Completion))
+            .route("/v1/responses", serve(RequestType::Response))
+            .route("/v1/messages", serve(RequestType::Message))
+            .route("/v1/messages/count_tokens", serve(RequestType::TokenCount))
+            .route("/v1/embeddings", serve(RequestType::Embedding))
+            .route("/v1/images/generations", serve(RequestType::Generation))
+            .route("/v1/images/edits", serve(RequestType::Edit))
+            .route("/v1/text-to-image", serve(RequestType::Image(Endpoint::TextToImage)))
+            .route("/v1/image-to-image", serve(RequestType::Image(Endpoint::ImageToImage)))
+            .route("/v1/inpaint", serve(RequestType::Image(Endpoint::Inpaint)))
+            .route("/v1/avatar", serve(RequestType::Image(Endpoint::Avatar)))
             .route("/v1/models", get(models::list))
             .route("/v1/models/{*id}", get(models::model))
             .route("/v1/key", get(account::key))
@@ -212,7 +212,7 @@ impl Gateway {
     pub(crate) async fn authenticate(&self, headers: &HeaderMap) -> Result<ApiKey, GatewayError> {
         let api_key_header = || headers.get("x-api-key").and_then(|value| value.to_str().ok());
         let secret = token_of(headers).or_else(api_key_header).ok_or(GatewayError::UnknownKey)?;
-        let key = self.0.store.key_of(secret).await?.ok_or(GatewayError::UnknownKey)?;
+        let key = self.0.store.key_by_secret(secret).await?.ok_or(GatewayError::UnknownKey)?;
         if key.revoked_ms.is_some() {
             return Err(GatewayError::RevokedKey);
         }
@@ -222,7 +222,7 @@ impl Gateway {
         Ok(key)
     }
 
-    async fn sell(&self, request: Request, product: Product) -> Response {
+    async fn serve(&self, request: Request, request_type: RequestType) -> Response {
         let (head, body) = request.into_parts();
         // Authenticate before reading the body.
         let key = match self.authenticate(&head.headers).await {
@@ -231,28 +231,40 @@ impl Gateway {
         };
         // Read the body before counting the request, so that slow bodies cost no database
         // transactions.
-        let body = match self.0.bodies.read(body).await {
+        let body = match self.0.body_limits.read(body).await {
             Ok(body) => body,
             Err(refusal) => return GatewayError::from(refusal).into_response(),
         };
-        let (status, admitted) =
-            match self.0.rates.admit(&self.0.store, &key, (self.0.clock)()).await {
+        let (rate_limit_status, admission_result) =
+            match self.0.rate_limiter.admit(&self.0.store, &key, (self.0.clock)()).await {
                 Ok(admission) => admission,
                 Err(error) => return error.into_response(),
             };
-        let result = match admitted {
-            Ok(()) if product == Product::Edit => {
-                match form_as_json(&head.headers, body.bytes.clone()).await {
+        let result = match admission_result {
+            Ok(()) if request_type == RequestType::Edit => {
+                match form_to_json(&head.headers, body.bytes.clone()).await {
                     Ok(fields) => {
-                        self.sell_once(&key, &head.headers, head.uri.path(), fields.into(), product)
-                            .await
+                        self.serve_idempotent(
+                            &key,
+                            &head.headers,
+                            head.uri.path(),
+                            fields.into(),
+                            request_type,
+                        )
+                        .await
                     }
                     Err(error) => Err(error),
                 }
             }
             Ok(()) => {
-                self.sell_once(&key, &head.headers, head.uri.path(), body.bytes.clone(), product)
-                    .await
+                self.serve_idempotent(
+                    &key,
+                    &head.headers,
+                    head.uri.path(),
+                    body.bytes.clone(),
+                    request_type,
+                )
+                .await
             }
             Err(error) => Err(error),
         };
@@ -260,47 +272,47 @@ impl Gateway {
         if key.terms.log_requests {
             log_request(&key, head.uri.path(), &response);
         }
-        status.write(response.headers_mut());
-        self.0.rates.write_tokens(&key, response.headers_mut());
-        self.0.budget_warnings.write(&key, response.headers_mut());
+        rate_limit_status.write_headers(response.headers_mut());
+        self.0.rate_limiter.write_token_headers(&key, response.headers_mut());
+        self.0.budget_warnings.write_header(&key, response.headers_mut());
         response
     }
 
-    async fn sell_once(
+    async fn serve_idempotent(
         &self,
         key: &ApiKey,
         headers: &HeaderMap,
         path: &str,
         body: Bytes,
-        product: Product,
+        request_type: RequestType,
     ) -> Result<Response, GatewayError> {
         match KeyClaim::claim(&self.0.store, &key.id, headers, (path, &body), now_ms(&self.0.clock))
             .await?
         {
-            IdempotencyCheck::NoKey => self.answer(key, headers, body, product).await,
+            IdempotencyCheck::NoKey => self.dispatch(key, headers, body, request_type).await,
             IdempotencyCheck::Replayed(response) => Ok(response),
-            IdempotencyCheck::New(claim) => {
-                Ok(claim.store_response(self.answer(key, headers, body, product).await?).await)
-            }
+            IdempotencyCheck::New(claim) => Ok(claim
+                .store_response(self.dispatch(key, headers, body, request_type).await?)
+                .await),
         }
     }
 
-    async fn answer(
+    async fn dispatch(
         &self,
         key: &ApiKey,
         headers: &HeaderMap,
         body: Bytes,
-        product: Product,
+        request_type: RequestType,
     ) -> Result<Response, GatewayError> {
         let preference = RoutePreference::from_headers(headers)?;
-        match product {
-            Product::Chat => {
-                let request = TextRequest::chat(&body)?;
+        match request_type {
+            RequestType::Chat => {
+                let request = TextRequest::parse_chat(&body)?;
                 self.answer_text(key, request, Endpoint::Chat, Protocol::Completions, preference)
                     .await
             }
-            Product::Completion => {
-                let request = TextRequest::completion(&body)?;
+            RequestType::Completion => {
+                let request = TextRequest::parse_completion(&body)?;
                 self.answer_text(
                     key,
                     request,
@@ -310,7 +322,7 @@ impl Gateway {
                 )
                 .await
             }
-            Product::Response => {
+            RequestType::Response => {
                 let (request, echo) = responses::parse(&body)?;
                 self.answer_text(
                     key,
@@ -321,7 +333,7 @@ impl Gateway {
                 )
                 .await
             }
-            Product::Message => {
+            RequestType::Message => {
                 let (request, options) = messages::parse(&body)?;
                 self.answer_text(
                     key,
@@ -332,15 +344,19 @@ impl Gateway {
                 )
                 .await
             }
-            Product::TokenCount => self.answer_token_count(key, &messages::parse_count(&body)?),
-            Product::Embedding => self.answer_embedding(key, EmbeddingRequest::parse(&body)?).await,
-            Product::Generation => self.answer_image(key, ImageRequest::generation(&body)?).await,
-            Product::Edit => {
-                let request = self.0.convert(move || ImageRequest::edit(&body)).await?;
+            RequestType::TokenCount => self.answer_token_count(key, &messages::parse_count(&body)?),
+            RequestType::Embedding => {
+                self.answer_embedding(key, EmbeddingRequest::parse(&body)?).await
+            }
+            RequestType::Generation => {
+                self.answer_image(key, ImageRequest::parse_generation(&body)?).await
+            }
+            RequestType::Edit => {
+                let request = self.0.convert(move || ImageRequest::parse_edit(&body)).await?;
                 self.answer_image(key, request).await
             }
-            Product::Image(endpoint) => {
-                self.answer_image(key, ImageRequest::reference(&body, endpoint)?).await
+            RequestType::Image(endpoint) => {
+                self.answer_image(key, ImageRequest::parse_reference(&body, endpoint)?).await
             }
         }
     }
@@ -378,10 +394,10 @@ fn log_request(key: &ApiKey, path: &str, response: &Response) {
 
 /// Converts a form to a JSON object. A retry with the same `Idempotency-Key` has the same fields,
 /// but another boundary.
-async fn form_as_json(headers: &HeaderMap, body: Bytes) -> Result<Vec<u8>, GatewayError> {
+async fn form_to_json(headers: &HeaderMap, body: Bytes) -> Result<Vec<u8>, GatewayError> {
     let content_type =
         headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let fields = edit_fields(content_type, body)
+    let fields = parse_edit_form(content_type, body)
         .await
         .map_err(|error| GatewayError::InvalidForm(error.to_string()))?;
     serde_json::to_vec(&fields).map_err(|error| GatewayError::InvalidBody(error.to_string()))
@@ -395,7 +411,7 @@ async fn set_request_id(request: Request, next: Next) -> Response {
     let client_id = request
         .headers()
         .get(REQUEST_ID)
-        .filter(|id| (1..=MAX_ID_LENGTH).contains(&id.len()))
+        .filter(|id| (1..=MAX_REQUEST_ID_LENGTH).contains(&id.len()))
         .cloned();
     let is_message = is_message_route(request.uri().path());
     let response = next.run(request).await;

@@ -16,7 +16,7 @@ use tokio::time::Instant;
 
 use crate::answer::{ResponseHead, complete_response, stream};
 use crate::bill::{Bill, Tariff, now_ms};
-use crate::download::Downloads;
+use crate::download::Downloader;
 use crate::embedding::EmbeddingRequest;
 use crate::fallback::{may_use, tasks_of_alias};
 use crate::image::{ImageRequest, Output};
@@ -31,13 +31,13 @@ use crate::usage::{PromptTokens, input_tokens, tokens_of_texts};
 use crate::vision::{download_images, image_tokens};
 use crate::{Gateway, GatewayError, size};
 
-/// Minimum number of tokens of an answer if neither the request nor the task sets a maximum, and
-/// the request fills the context: the miner decides whether the answer fits.
+/// Minimum token limit of an answer if neither the request nor the task sets one, and the request
+/// fills the context: the miner decides whether the answer fits.
 const MIN_DEFAULT_TOKENS: u64 = 16;
 /// Maximum number of tokens of an answer if neither the request nor the task sets one, and the
 /// length of the model's context is unknown. Synthetic requests allow as many, so miners must
 /// support it.
-const TOKENS_OF_UNKNOWN_CONTEXT: u64 = 2_000;
+const UNKNOWN_CONTEXT_MAX_TOKENS: u64 = 2_000;
 /// Minimum number of tokens for which a key's credits must pay, and its limit of tokens must
 /// suffice, if a request sets no `max_tokens`.
 const MIN_AFFORDABLE_TOKENS: u64 = 16;
@@ -81,15 +81,15 @@ pub(crate) struct QueryLimits {
 
 /// Returns the task of a route that `model` names, which is not an alias. Without `model`, returns
 /// the first task of the route.
-pub(crate) fn named_task<'a>(
+pub(crate) fn find_task<'a>(
     config: &'a MarketConfig,
     key: &ApiKey,
     model: Option<&str>,
     endpoint: Endpoint,
 ) -> Result<&'a Task, GatewayError> {
-    let is_match =
+    let is_requested_task =
         |task: &&Task| task.endpoint == endpoint && model.is_none_or(|model| task.is_named(model));
-    let task = config.enabled().find(is_match).ok_or_else(|| {
+    let task = config.enabled().find(is_requested_task).ok_or_else(|| {
         GatewayError::UnknownModel(model.unwrap_or(endpoint.path()).chars().take(100).collect())
     })?;
     if !may_use(key, task) {
@@ -111,7 +111,7 @@ fn resolve_task<'a>(
     if let Some(tasks) = model.and_then(|model| tasks_of_alias(config, key, model, endpoint)) {
         return tasks?.into_iter().next().ok_or(GatewayError::NoAnswer);
     }
-    named_task(config, key, model, endpoint)
+    find_task(config, key, model, endpoint)
 }
 
 impl Gateway {
@@ -123,10 +123,10 @@ impl Gateway {
         tariff: Tariff,
         max_tokens: (u64, u64),
     ) -> Result<Bill, GatewayError> {
-        let Inner { store, clock, rates, .. } = &*self.0;
+        let Inner { store, clock, rate_limiter, .. } = &*self.0;
         let tokens = match tariff {
             Tariff::Text(_) | Tariff::Embedding(_) => {
-                rates
+                rate_limiter
                     .reserve_tokens(store, key, max_tokens.0.saturating_add(max_tokens.1), clock())
                     .await?
             }
@@ -136,7 +136,7 @@ impl Gateway {
         match Bill::open(store, clock, &key.id, (task.task.to_string(), tariff), max_tokens).await {
             Ok(bill) => {
                 let sale_metrics = self.0.sale_metrics.get(&task.task, key.terms.weight);
-                Ok(bill.with_tokens(tokens).with_metrics(sale_metrics).with_log(key))
+                Ok(bill.with_token_reservation(tokens).with_metrics(sale_metrics).with_log(key))
             }
             Err(error) => {
                 if let Some(tokens) = tokens {
@@ -206,13 +206,13 @@ impl Gateway {
         limits: QueryLimits,
     ) -> Result<(ResponseHead, Replies, Bill), GatewayError> {
         request.payload.model = task.task.to_string();
-        if request.answers > request.choices
-            && self.0.missing_logprobs.has(&request.payload.model, Instant::now())
+        if request.answers_per_prompt > request.choices_per_prompt
+            && self.0.missing_logprobs.contains(&request.payload.model, Instant::now())
         {
             return Err(missing_logprobs_error());
         }
-        let input =
-            PromptTokens::estimate(&request).with_images(image_tokens(task, &request.images)?);
+        let input = PromptTokens::estimate(&request)
+            .with_images(image_tokens(task, &request.image_fields)?);
         size::check_text(&request)?;
         let bill = self.open_text_bill(key, task, &mut request, input).await?;
         let bill = self.download_images(&mut request, bill).await?;
@@ -226,9 +226,9 @@ impl Gateway {
             wants_logprobs: request.wants_logprobs,
             wants_usage: request.wants_usage,
             max_tokens,
-            choices: request.choices.saturating_mul(request.prompts()),
-            prompts: request.prompts(),
-            echo: request.echo(),
+            choice_count: request.choices_per_prompt.saturating_mul(request.prompt_count()),
+            prompt_count: request.prompt_count(),
+            echoed_prompts: request.echoed_prompts(),
         };
         let start = Instant::now();
         let result = self.query(build_requests(key, task, request, limits), bill).await;
@@ -241,7 +241,7 @@ impl Gateway {
         })?;
         if streams {
             let first_latency = start.elapsed();
-            self.0.speeds.record(&task.task, first_latency, Instant::now());
+            self.0.latencies.record(&task.task, first_latency, Instant::now());
             bill.record_first_token(first_latency);
         }
         Ok((head, replies, bill))
@@ -253,12 +253,13 @@ impl Gateway {
         request: &mut TextRequest,
         bill: Bill,
     ) -> Result<Bill, GatewayError> {
-        if request.images.is_empty() {
+        if request.image_fields.is_empty() {
             return Ok(bill);
         }
-        let TextRequest { payload, images, .. } = &mut *request;
+        let TextRequest { payload, image_fields, .. } = &mut *request;
         let downloaded =
-            download_images(payload, images, Downloads::default(), &self.0.download_slots).await;
+            download_images(payload, image_fields, Downloader::default(), &self.0.download_slots)
+                .await;
         match downloaded.and_then(|()| size::check_text(request)) {
             Ok(()) => Ok(bill),
             Err(error) => {
@@ -278,11 +279,11 @@ impl Gateway {
         input: PromptTokens,
     ) -> Result<Bill, GatewayError> {
         // Each answer is a separate request to the miners.
-        let count = |number: usize| u64::try_from(number).unwrap_or(u64::MAX);
-        let input_tokens = input.total.saturating_mul(count(request.answers));
-        let answers = count(request.answer_count()).max(1);
-        let has_default = request.max_tokens.is_none();
-        if has_default {
+        let to_u64 = |number: usize| u64::try_from(number).unwrap_or(u64::MAX);
+        let input_tokens = input.total.saturating_mul(to_u64(request.answers_per_prompt));
+        let answers = to_u64(request.answer_count()).max(1);
+        let uses_default_limit = request.max_tokens.is_none();
+        if uses_default_limit {
             let tokens = default_max_tokens(task, &request.payload, input.longest);
             request.payload.max_tokens =
                 tokens.min(request.max_total_tokens() / answers).max(request.min_tokens);
@@ -296,13 +297,11 @@ impl Gateway {
                 Err(error) => error,
             };
             let affordable = match &error {
-                GatewayError::InsufficientCredits { has: credits, .. }
-                | GatewayError::BudgetExceeded { left: credits, .. } => {
+                GatewayError::InsufficientCredits { available: credits, .. }
+                | GatewayError::BudgetExceeded { remaining: credits, .. } => {
                     affordable_tokens(task.price, input_tokens, *credits)
                 }
-                GatewayError::TokenRate { left: remaining, .. } => {
-                    remaining.saturating_sub(input_tokens)
-                }
+                GatewayError::TokenRate { remaining, .. } => remaining.saturating_sub(input_tokens),
                 GatewayError::TokenLimit { limit, .. } => {
                     u64::from(*limit).saturating_sub(input_tokens)
                 }
@@ -310,10 +309,10 @@ impl Gateway {
             };
             let affordable = affordable / answers;
             let min_affordable = MIN_AFFORDABLE_TOKENS.max(request.min_tokens);
-            if !has_default || affordable < min_affordable || attempts.next().is_none() {
+            if !uses_default_limit || affordable < min_affordable || attempts.next().is_none() {
                 return Err(error);
             }
-            // The buyer has not asked for so many tokens.
+            // The default limit was too high for the key: lower it.
             request.payload.max_tokens = affordable.min(request.payload.max_tokens);
         };
         let tokenizer = self.0.tokenizers.for_task(task).await;
@@ -329,8 +328,8 @@ impl Gateway {
     ) -> Result<Response, GatewayError> {
         let config = self.0.market.current();
         let task = resolve_task(&config, key, Some(&request.model), Endpoint::Chat)?;
-        let tokens =
-            input_tokens(&request.payload).saturating_add(image_tokens(task, &request.images)?);
+        let tokens = input_tokens(&request.payload)
+            .saturating_add(image_tokens(task, &request.image_fields)?);
         Ok(Json(json!({ "input_tokens": tokens })).into_response())
     }
 
@@ -342,19 +341,19 @@ impl Gateway {
         let config = self.0.market.current();
         let task = resolve_task(&config, key, Some(&request.payload.model), Endpoint::Embeddings)?;
         let (model, tokens) = (task.task.to_string(), tokens_of_texts(&request.payload.input));
-        size::check(sealed_size(&request.payload.input), || Some("input"))?;
+        size::check_size(sealed_size(&request.payload.input), || Some("input"))?;
         let bill = self.open_bill(key, task, Tariff::Embedding(task.price), (tokens, 0)).await?;
         let mut payload = request.payload.clone();
         payload.model.clone_from(&model);
         let query_result = self
             .query_documents(vec![build_request(key, task, payload.into_map().into())], bill)
             .await;
-        let (values, mut bill) = query_result.map_err(|error| {
+        let (answers, mut bill) = query_result.map_err(|error| {
             error.or_context_exceeded("input", (tokens, 0), task.context_length())
         })?;
-        let document = values.first().and_then(|value| request.document(value, &model, tokens));
+        let document = answers.first().and_then(|value| request.document(value, &model, tokens));
         if document.is_some() {
-            bill.deliver_all();
+            bill.record_complete_delivery();
         }
         bill.settle().await;
         Ok(Json(document.ok_or(GatewayError::NoAnswer)?).into_response())
@@ -367,7 +366,7 @@ impl Gateway {
     ) -> Result<Response, GatewayError> {
         let config = self.0.market.current();
         let task = resolve_task(&config, key, request.model.as_deref(), request.endpoint)?;
-        request.download_images(Downloads::default(), &self.0.download_slots).await?;
+        request.download_images(Downloader::default(), &self.0.download_slots).await?;
         let ImageRequest { mut payload, count, output, .. } = request;
         size::check_image(sealed_size(&payload.extra_fields), count, output.image_field())?;
         let (seed, steps) =
@@ -379,10 +378,10 @@ impl Gateway {
         let choice_request =
             |choice| build_request(key, task, payload.with_seed(seed_of_choice(seed, choice)));
         let requests = (0_u64..).take(count).map(choice_request).collect();
-        let (values, mut bill) = self.query_documents(requests, bill).await?;
-        let document = self.image_document(&values, output).await;
+        let (answers, mut bill) = self.query_documents(requests, bill).await?;
+        let document = self.image_document(&answers, output).await;
         if document.is_ok() {
-            bill.deliver_steps(steps);
+            bill.record_image_delivery(steps);
         }
         bill.settle().await;
         Ok(Json(document?).into_response())
@@ -391,13 +390,14 @@ impl Gateway {
     /// Converts miners' images to the format that the buyer expects.
     async fn image_document(
         &self,
-        values: &[Value],
+        answers: &[Value],
         output: Output,
     ) -> Result<Value, GatewayError> {
-        let images = values.iter().map(|value| ImageRequest::image_of(value).map(str::to_owned));
+        let images =
+            answers.iter().map(|value| ImageRequest::image_from_answer(value).map(str::to_owned));
         let images = images.collect::<Result<Vec<_>, _>>()?;
         let created = now_ms(&self.0.clock) / 1_000;
-        if !output.is_converted() {
+        if !output.needs_conversion() {
             return output.document(images, created);
         }
         self.0.convert(move || output.document(images, created)).await
@@ -409,20 +409,20 @@ impl Gateway {
         requests: Vec<Request>,
         bill: Bill,
     ) -> Result<(Vec<Value>, Bill), GatewayError> {
-        let mut values = vec![None; requests.len()];
+        let mut answers = vec![None; requests.len()];
         let (mut replies, bill) = self.query(requests, bill).await?;
         let failure = loop {
-            if values.iter().all(Option::is_some) {
-                return Ok((values.into_iter().flatten().collect(), bill));
+            if answers.iter().all(Option::is_some) {
+                return Ok((answers.into_iter().flatten().collect(), bill));
             }
             match replies.next().await {
                 Some((choice, Some(Ok(Chunk { body: ChunkBody::Object(value), .. })))) => {
-                    if let Some(slot) = values.get_mut(choice) {
+                    if let Some(slot) = answers.get_mut(choice) {
                         *slot = Some(value);
                     }
                 }
                 // A document ends with its only chunk.
-                Some((choice, None)) if values.get(choice).is_some_and(Option::is_some) => {}
+                Some((choice, None)) if answers.get(choice).is_some_and(Option::is_some) => {}
                 Some((_, Some(Err(error)))) => break error,
                 _ => break GatewayError::NoAnswer,
             }
@@ -438,7 +438,7 @@ fn default_max_tokens(task: &Task, payload: &TextPayload, input: u64) -> u64 {
     if let Some(tokens) = task.default_max_tokens {
         return u64::from(tokens.get()).min(MAX_TOKENS);
     }
-    let Some(context) = task.context_length() else { return TOKENS_OF_UNKNOWN_CONTEXT };
+    let Some(context) = task.context_length() else { return UNKNOWN_CONTEXT_MAX_TOKENS };
     let messages = match &payload.input {
         TextInput::Messages(messages) => u64::try_from(messages.len()).unwrap_or(u64::MAX),
         TextInput::Prompt(_) => 1,
@@ -478,9 +478,9 @@ fn build_requests(
     let TextRequest {
         payload,
         extra_prompts,
-        images,
-        choices,
-        answers,
+        image_fields,
+        choices_per_prompt,
+        answers_per_prompt,
         streams,
         wants_logprobs,
         cache_key,
@@ -488,23 +488,23 @@ fn build_requests(
     } = request;
     let max_chunks = usize::try_from(payload.max_tokens).unwrap_or(usize::MAX).saturating_add(1);
     let seed = payload.seed;
-    let other_payloads: Vec<_> =
+    let extra_payloads: Vec<_> =
         extra_prompts.into_iter().map(|prompt| payload.with_prompt(prompt)).collect();
     let mut requests = Vec::new();
-    for payload in std::iter::once(payload).chain(other_payloads) {
+    for payload in std::iter::once(payload).chain(extra_payloads) {
         let payload = Payload::from(payload.into_map());
         let answer_request = |answer| Request {
-            has_images: !images.is_empty(),
+            has_images: !image_fields.is_empty(),
             max_chunks,
             is_collected: !streams,
             // The best answers are selected by their log-probabilities.
-            relays_logprobs: wants_logprobs || answers > choices,
+            relays_logprobs: wants_logprobs || answers_per_prompt > choices_per_prompt,
             max_wait: limits.max_wait,
             cache_key,
             earlier: limits.earlier,
             ..build_request(key, task, payload.with_seed(seed_of_choice(seed, answer)))
         };
-        requests.extend((0_u64..).take(answers).map(answer_request));
+        requests.extend((0_u64..).take(answers_per_prompt).map(answer_request));
     }
     requests
 }
@@ -536,7 +536,7 @@ mod tests {
     #[test]
     fn default_max_tokens_is_the_remaining_context() {
         let mut task = MarketConfig::default().task("chat-llama-3-2-3b").unwrap().clone();
-        let payload = TextRequest::chat(
+        let payload = TextRequest::parse_chat(
             json!({"model": "m", "messages": [{"role": "user", "content": "a"}]})
                 .to_string()
                 .as_bytes(),

@@ -9,8 +9,8 @@ use crate::GatewayError;
 use crate::request::TextRequest;
 use crate::vision::largest_image;
 
-/// Maximum size in bytes of the encrypted requests for all choices, since one miner may get all of
-/// them: a miner has as much memory for large requests.
+/// Maximum size in bytes of the encrypted requests for all choices together. One miner may get all
+/// of them, and reserves this much memory for large requests.
 const MAX_CHOICES_BYTES: usize = 4 * MAX_REQUEST_BYTES;
 /// Maximum encrypted size in bytes of the fields of a text request beside its input and the buyer's
 /// options.
@@ -27,13 +27,13 @@ const MAX_PUNCTUATION_BYTES: usize = 6;
 /// # Errors
 /// [`GatewayError::TooLarge`], which names the largest image, or the number of answers.
 pub(crate) fn check_text(request: &TextRequest) -> Result<(), GatewayError> {
-    let TextRequest { payload, extra_prompts, images, answers, .. } = request;
-    // Most requests are so small that a bound suffices, for which their texts are not read.
-    // Encryption adds less than half.
-    let bound = 2 * (max_size(payload) + OTHER_FIELDS_BYTES);
+    let TextRequest { payload, extra_prompts, image_fields, answers_per_prompt, .. } = request;
+    // For most requests, an upper bound suffices, which needs no pass over their texts. Encryption
+    // adds less than half.
+    let upper_bound = 2 * (max_size(payload) + OTHER_FIELDS_BYTES);
     if extra_prompts.is_empty()
-        && bound <= MAX_REQUEST_BYTES
-        && bound.saturating_mul(*answers) <= MAX_CHOICES_BYTES
+        && upper_bound <= MAX_REQUEST_BYTES
+        && upper_bound.saturating_mul(*answers_per_prompt) <= MAX_CHOICES_BYTES
     {
         return Ok(());
     }
@@ -45,9 +45,9 @@ pub(crate) fn check_text(request: &TextRequest) -> Result<(), GatewayError> {
     let mut total = 0_usize;
     for size in std::iter::once(first).chain(extra_prompts.iter().map(prompt_size)) {
         let size = size + OTHER_FIELDS_BYTES;
-        check(size, || largest_image(payload, images))?;
-        // Ends at the limit: each size takes the time to encode the request.
-        total = total.saturating_add(size.saturating_mul(*answers));
+        check_size(size, || largest_image(payload, image_fields))?;
+        // Stop at the limit: computing each size takes as long as encoding the request.
+        total = total.saturating_add(size.saturating_mul(*answers_per_prompt));
         check_choices(total, request.answer_count(), request.count_field())?;
     }
     Ok(())
@@ -90,7 +90,7 @@ const fn max_size_of_text(text: &str) -> usize {
 /// # Errors
 /// [`GatewayError::TooLarge`], which names the image or the number.
 pub(crate) fn check_image(size: usize, count: usize, param: &str) -> Result<(), GatewayError> {
-    check(size, || Some(param))?;
+    check_size(size, || Some(param))?;
     check_choices(size.saturating_mul(count), count, "n")
 }
 
@@ -112,7 +112,7 @@ fn check_choices(size: usize, choices: usize, field: &str) -> Result<(), Gateway
 ///
 /// # Errors
 /// [`GatewayError::TooLarge`].
-pub(crate) fn check<'a>(
+pub(crate) fn check_size<'a>(
     size: usize,
     param: impl FnOnce() -> Option<&'a str>,
 ) -> Result<(), GatewayError> {
@@ -120,9 +120,9 @@ pub(crate) fn check<'a>(
         return Ok(());
     }
     let param = param();
-    let subject = param.unwrap_or("the request");
+    let field_name = param.unwrap_or("the request");
     let message = format!(
-        "{subject} is too large: the encrypted request would have {size} bytes, but miners accept \
+        "{field_name} is too large: the encrypted request would have {size} bytes, but miners accept \
          {MAX_REQUEST_BYTES}; hint: send less text, or smaller or fewer images"
     );
     Err(GatewayError::TooLarge { param: param.map(str::to_owned), message })
@@ -141,7 +141,7 @@ mod tests {
             |size: &usize| image_part(&format!("data:image/jpeg;base64,/9j/{}", "A".repeat(*size)));
         let images: Vec<Value> = sizes.iter().map(image).collect();
         let body = json!({"model": "m", "messages": [{"role": "user", "content": images}]});
-        TextRequest::chat(body.to_string().as_bytes()).unwrap()
+        TextRequest::parse_chat(body.to_string().as_bytes()).unwrap()
     }
 
     #[test]
@@ -153,7 +153,11 @@ mod tests {
             (vec![1 << 20], 8, None),
             (vec![7 << 20], 8, Some("n")),
         ] {
-            let request = TextRequest { choices, answers: choices, ..chat(&sizes) };
+            let request = TextRequest {
+                choices_per_prompt: choices,
+                answers_per_prompt: choices,
+                ..chat(&sizes)
+            };
             let checked = check_text(&request);
             let is_accepted = sealed_size(&request.payload.clone().into_map()) <= MAX_REQUEST_BYTES;
             match param {
@@ -177,10 +181,10 @@ mod tests {
                     json!([{(text.as_str()): [text, [], {}, null, true, f64::MIN, u64::MAX]}]);
                 let body = json!({"model": "m", "messages": [{"role": "user", "content": text}], "stop": "x",
                     "tools": [{"type": "function", "function": {"parameters": tools}}]});
-                let request = TextRequest::chat(body.to_string().as_bytes()).unwrap();
+                let request = TextRequest::parse_chat(body.to_string().as_bytes()).unwrap();
                 let size = sealed_size(&request.payload.clone().into_map());
-                let bound = 2 * (max_size(&request.payload) + OTHER_FIELDS_BYTES);
-                assert!(size <= bound, "{size} {bound}: {body}");
+                let upper_bound = 2 * (max_size(&request.payload) + OTHER_FIELDS_BYTES);
+                assert!(size <= upper_bound, "{size} {upper_bound}: {body}");
             }
         }
     }

@@ -11,7 +11,7 @@ use taonet_nineteen_core::task::Endpoint;
 use taonet_nineteen_query::{TaskMiner, TaskMiners};
 
 use crate::Gateway;
-use crate::usage_page::POLICY;
+use crate::usage_page::PAGE_SECURITY_POLICY;
 
 /// State of a task in the running period.
 #[derive(Debug, Clone, PartialEq)]
@@ -78,7 +78,7 @@ impl TaskStatus {
 
     /// Writes the task's row of the page, without HTML escaping: task names contain only letters,
     /// digits, `-` and `.`.
-    fn row(&self, page: &mut String) {
+    fn write_row(&self, page: &mut String) {
         let used_percent =
             if self.capacity > 0.0 { 100.0 * self.used / self.capacity } else { 0.0 };
         let format_latency = |latency: Option<f64>| {
@@ -104,7 +104,7 @@ impl TaskStatus {
 }
 
 impl Gateway {
-    fn status(&self) -> Vec<TaskStatus> {
+    fn task_statuses(&self) -> Vec<TaskStatus> {
         let Some(period_miners) = self.0.queries.market().period_miners() else {
             return Vec::new();
         };
@@ -117,15 +117,15 @@ impl Gateway {
 
 /// Handler of `GET /status.json`.
 pub(crate) async fn document(State(gateway): State<Gateway>) -> Response {
-    let tasks: Vec<_> = gateway.status().iter().map(TaskStatus::document).collect();
+    let tasks: Vec<_> = gateway.task_statuses().iter().map(TaskStatus::document).collect();
     Json(json!({ "tasks": tasks })).into_response()
 }
 
 /// Handler of `GET /` and `GET /status`.
 pub(crate) async fn page(State(gateway): State<Gateway>, headers: HeaderMap) -> Response {
-    let mut page = String::from(HEAD);
-    for task in gateway.status() {
-        task.row(&mut page);
+    let mut page = String::from(PAGE_HEAD);
+    for task in gateway.task_statuses() {
+        task.write_row(&mut page);
     }
     page.push_str(
         "</tbody></table></div></section><p class=\"sub\" id=\"state\" role=\"status\"></p>\n",
@@ -147,7 +147,7 @@ pub(crate) async fn page(State(gateway): State<Gateway>, headers: HeaderMap) -> 
         );
     }
     page.push_str("</main></body></html>\n");
-    ([(CONTENT_SECURITY_POLICY, POLICY)], Html(page)).into_response()
+    ([(CONTENT_SECURITY_POLICY, PAGE_SECURITY_POLICY)], Html(page)).into_response()
 }
 
 /// Handler of `GET /status.js`.
@@ -164,8 +164,8 @@ fn is_host(host: &str) -> bool {
 
 /// Colours, cards, badges and tables are those of the dashboard,
 /// `crates/dashboard/assets/page.css`. On a phone, the table scrolls. The script updates the table:
-/// to reload the page would take a reader with a screen reader or a keyboard back to its beginning.
-const HEAD: &str = "<!doctype html>
+/// reloading the page would move users of a screen reader or a keyboard back to its beginning.
+const PAGE_HEAD: &str = "<!doctype html>
 <html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">
 <title>Nineteen</title><script src=\"/status.js\" defer></script>
 <style>

@@ -12,15 +12,16 @@ use crate::{messages, responses};
 /// it.
 pub fn payloads(body: &[u8]) -> Vec<Map<String, Value>> {
     let texts = [
-        TextRequest::chat(body),
-        TextRequest::completion(body),
+        TextRequest::parse_chat(body),
+        TextRequest::parse_completion(body),
         responses::parse(body).map(|(request, _)| request),
         messages::parse_count(body),
     ];
-    let images = [ImageRequest::generation(body), ImageRequest::edit(body)].into_iter().chain(
-        [Endpoint::TextToImage, Endpoint::ImageToImage, Endpoint::Inpaint, Endpoint::Avatar]
-            .map(|endpoint| ImageRequest::reference(body, endpoint)),
-    );
+    let images =
+        [ImageRequest::parse_generation(body), ImageRequest::parse_edit(body)].into_iter().chain(
+            [Endpoint::TextToImage, Endpoint::ImageToImage, Endpoint::Inpaint, Endpoint::Avatar]
+                .map(|endpoint| ImageRequest::parse_reference(body, endpoint)),
+        );
     let texts = texts.into_iter().flatten().map(|request| request.payload.into_map());
     let embeddings =
         EmbeddingRequest::parse(body).into_iter().map(|request| request.payload.into_map());

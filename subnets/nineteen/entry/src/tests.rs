@@ -33,13 +33,14 @@ use taonet_database::testing::Postgres;
 use taonet_nineteen_store::{KeyTerms, Store, Usage};
 use tower::ServiceExt as _;
 
-use crate::bill::today;
+use crate::bill::{now_ms, utc_day};
 
 #[test]
 fn days_end_at_midnight_utc() {
     let at = |seconds: u64| {
         let time = SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
-        today(&(Arc::new(move || time) as taonet_service::Clock))
+        let time_ms = now_ms(&(Arc::new(move || time) as taonet_service::Clock));
+        (time_ms, utc_day(time_ms))
     };
     assert_eq!(at(1_795_305_599), (1_795_305_599_000, "2026-11-21".to_owned()));
     assert_eq!(at(1_795_305_600).1, "2026-11-22");
@@ -66,14 +67,14 @@ async fn bill_charges_only_the_delivered_part() {
     // The maximum cost of a second request exceeds the remaining credits.
     assert_eq!(
         open().await.err(),
-        Some(crate::GatewayError::InsufficientCredits { needed: 60, has: 40 })
+        Some(crate::GatewayError::InsufficientCredits { required: 60, available: 40 })
     );
-    bill.deliver_steps(5);
+    bill.record_image_delivery(5);
     bill.settle().await;
     assert_eq!(balance().await, 85);
     // A buyer that disconnects pays for the delivered part.
     let mut bill = open().await.unwrap();
-    bill.deliver_steps(20);
+    bill.record_image_delivery(20);
     drop(bill);
     while balance().await != 55 {
         tokio::task::yield_now().await;
@@ -109,7 +110,7 @@ async fn charge_is_retried_until_the_database_recovers() {
     let clock = taonet_service::system_clock();
     let mut bill =
         Bill::open(&store, &clock, &key, ("chat-a".to_owned(), tariff), (10, 50)).await.unwrap();
-    bill.deliver_steps(5);
+    bill.record_image_delivery(5);
     server.stop();
     let start = Instant::now();
     bill.settle().await;
@@ -341,7 +342,7 @@ async fn gateways_share_rate_limits_and_release_abandoned_holds() {
     // At startup, a gateway releases credits of another gateway only if they are older than 30
     // minutes.
     stores[0].grant(&key.id, 100, "test", 0).await.unwrap();
-    let (now_ms, _) = today(&taonet_service::system_clock());
+    let now_ms = now_ms(&taonet_service::system_clock());
     let killed_store = Store::connect(&server.url()).await.unwrap();
     for (store, request, age_ms) in
         [(&stores[0], "running", 60_000), (&killed_store, "abandoned", 31 * 60_000)]

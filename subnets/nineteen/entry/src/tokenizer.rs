@@ -22,7 +22,7 @@ pub(crate) struct Tokenizers(Mutex<State>);
 #[derive(Default)]
 struct State {
     /// Tokenizers by the names in the tasks; `None` for one that is not on this machine.
-    loaded: HashMap<String, Option<Arc<Tokenizer>>>,
+    tokenizers: HashMap<String, Option<Arc<Tokenizer>>>,
     finder: Option<FindTokenizer>,
 }
 
@@ -37,7 +37,7 @@ impl Tokenizers {
     pub(crate) async fn for_task(&self, task: &Task) -> Option<Arc<Tokenizer>> {
         let name = task.tokenizer()?;
         let mut state = self.0.lock().await;
-        if let Some(tokenizer) = state.loaded.get(name) {
+        if let Some(tokenizer) = state.tokenizers.get(name) {
             return tokenizer.clone();
         }
         let file = tokenizer_file(name, |repository| {
@@ -45,7 +45,11 @@ impl Tokenizers {
         });
         let tokenizer = if let Some(file) = file {
             // Large tokenizers take a second.
-            tokio::task::spawn_blocking(move || load(&file)).await.ok().flatten().map(Arc::new)
+            tokio::task::spawn_blocking(move || load_tokenizer(&file))
+                .await
+                .ok()
+                .flatten()
+                .map(Arc::new)
         } else {
             tracing::warn!(
                 task = %task.task,
@@ -54,21 +58,21 @@ impl Tokenizers {
             );
             None
         };
-        state.loaded.insert(name.to_owned(), tokenizer.clone());
+        state.tokenizers.insert(name.to_owned(), tokenizer.clone());
         tokenizer
     }
 }
 
-/// Returns the file of a tokenizer: `name` is its path, that of a directory with a
-/// `tokenizer.json`, or else the name of a hub repository, whose `tokenizer.json` `finder` finds on
-/// this machine.
+/// Returns the file of a tokenizer. `name` is the path of the file or of a directory with a
+/// `tokenizer.json`, or else a hub repository, whose `tokenizer.json` `finder` locates on this
+/// machine.
 pub fn tokenizer_file(name: &str, finder: impl FnOnce(&str) -> Option<PathBuf>) -> Option<PathBuf> {
     let path = Path::new(name);
     let file = if path.is_dir() { path.join(TOKENIZER_FILE) } else { path.to_owned() };
     if file.is_file() { Some(file) } else { finder(name) }
 }
 
-fn load(file: &Path) -> Option<Tokenizer> {
+fn load_tokenizer(file: &Path) -> Option<Tokenizer> {
     let path = file.display();
     let content = std::fs::read(file).map_err(tokenizers::Error::from);
     let loaded = content

@@ -14,8 +14,8 @@ const ASCII_CHARACTER_UNITS: usize = 3;
 const OTHER_BYTE_UNITS: usize = 4;
 const UNITS_PER_TOKEN: usize = 12;
 
-/// Estimates the tokens of a text request, rounded up: of everything that the miner gets from the
-/// buyer. In messages and options, names and values of all fields count. Images do not count.
+/// Estimates the tokens of a text request, rounded up. All fields that the miner gets from the
+/// buyer count: in messages and options, both names and values. Images do not count.
 pub(crate) fn input_tokens(payload: &TextPayload) -> u64 {
     let mut size = TextSize::default();
     match &payload.input {
@@ -35,7 +35,7 @@ pub(crate) fn input_tokens(payload: &TextPayload) -> u64 {
 pub(crate) struct PromptTokens {
     /// Tokens of the request with the longest prompt.
     pub(crate) longest: u64,
-    /// Tokens of the requests with one prompt each, together.
+    /// Sum of the tokens of the requests, each with one prompt.
     pub(crate) total: u64,
 }
 
@@ -174,7 +174,9 @@ mod tests {
     fn prompt_tokens_include_the_options_for_each_prompt() {
         let tokens = |prompt: Value| {
             let body = json!({"model": "m", "prompt": prompt, "stop": "x".repeat(32)});
-            PromptTokens::estimate(&TextRequest::completion(body.to_string().as_bytes()).unwrap())
+            PromptTokens::estimate(
+                &TextRequest::parse_completion(body.to_string().as_bytes()).unwrap(),
+            )
         };
         let [short, long] = [tokens(json!("1234")), tokens(json!("12345678"))];
         assert_eq!((short.longest, short.total, long.total), (10, 10, 11));

@@ -1,4 +1,4 @@
-//! Page on which a buyer sees the usage of the own API key.
+//! Page that shows buyers the usage of their API keys.
 //!
 //! The page and its script are static. The buyer enters the key, which the script keeps in memory
 //! only, and sends in the header of its requests to this gateway.
@@ -6,8 +6,9 @@
 use axum::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY};
 use axum::response::{IntoResponse as _, Response};
 
-/// The pages of this gateway load their own script only, and send requests to this gateway only.
-pub(crate) const POLICY: &str = "default-src 'none'; script-src 'self'; connect-src 'self'; \
+/// Content security policy: the pages load only their own script, and send requests only to this
+/// gateway.
+pub(crate) const PAGE_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; connect-src 'self'; \
                                  style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; \
                                  frame-ancestors 'none'";
 
@@ -15,7 +16,7 @@ pub(crate) const POLICY: &str = "default-src 'none'; script-src 'self'; connect-
 pub(crate) async fn page() -> Response {
     let headers = [
         (CONTENT_TYPE, "text/html; charset=utf-8"),
-        (CONTENT_SECURITY_POLICY, POLICY),
+        (CONTENT_SECURITY_POLICY, PAGE_SECURITY_POLICY),
         (REFERRER_POLICY, "no-referrer"),
         (CACHE_CONTROL, "no-cache"),
     ];

@@ -9,7 +9,7 @@ use taonet_nineteen_core::payload::{TextInput, TextPayload};
 use tokio::sync::Semaphore;
 
 use crate::GatewayError;
-use crate::download::Downloads;
+use crate::download::Downloader;
 
 /// Maximum number of images in a request.
 pub(crate) const MAX_IMAGES: usize = 8;
@@ -19,16 +19,16 @@ const MAX_TOTAL_BYTES: usize = 9 << 20;
 /// Number of characters of base64 that contain the first 12 bytes of an image.
 const SIGNATURE_CHARS: usize = 16;
 /// Type of a message's part that is an image.
-const IMAGE: &str = "image_url";
+const IMAGE_TYPE: &str = "image_url";
 
 /// Returns whether a part of a message is an image.
 pub(crate) fn is_image(part: &Value) -> bool {
-    part.get("type").is_some_and(|kind| kind == IMAGE)
+    part.get("type").is_some_and(|kind| kind == IMAGE_TYPE)
 }
 
 /// Returns a part of a message with the image at a URL.
 pub(crate) fn image_part(url: &str) -> Value {
-    json!({"type": IMAGE, (IMAGE): {"url": url}})
+    json!({"type": IMAGE_TYPE, (IMAGE_TYPE): {"url": url}})
 }
 
 /// Checks a part of the type `image_url`.
@@ -36,7 +36,7 @@ pub(crate) fn image_part(url: &str) -> Value {
 /// # Errors
 /// What the part must have.
 pub(crate) fn check_image(part: &Value) -> Result<(), &'static str> {
-    let image = part.get(IMAGE).and_then(Value::as_object);
+    let image = part.get(IMAGE_TYPE).and_then(Value::as_object);
     let image = image.filter(|_| part.as_object().is_some_and(|fields| fields.len() == 2));
     let image = image.ok_or("must have an object image_url, and no other fields")?;
     let is_detail = |detail: &Value| matches!(detail.as_str(), Some("auto" | "low" | "high"));
@@ -48,14 +48,14 @@ pub(crate) fn check_image(part: &Value) -> Result<(), &'static str> {
         }
     }
     let url = image.get("url").and_then(Value::as_str).unwrap_or_default();
-    if is_remote(url) || is_data_url(url) {
+    if is_https_url(url) || is_data_url(url) {
         Ok(())
     } else {
         Err("must have an https URL, or a data URL with a JPEG, PNG, GIF or WebP image in base64")
     }
 }
 
-fn is_remote(url: &str) -> bool {
+fn is_https_url(url: &str) -> bool {
     url.starts_with("https://")
 }
 
@@ -89,68 +89,74 @@ const fn media_type(bytes: &[u8]) -> Option<&'static str> {
     }
 }
 
-/// Returns the number of tokens for which a request's images are charged. `fields` are the names of
-/// the images' fields.
+/// Returns the number of tokens for which a request's images are charged. `image_fields` are the
+/// names of the images' fields.
 ///
 /// # Errors
-/// [`GatewayError::Field`] when the task's model reads no images.
-pub(crate) fn image_tokens(task: &Task, fields: &[String]) -> Result<u64, GatewayError> {
-    let Some(first) = fields.first() else { return Ok(0) };
+/// [`GatewayError::InvalidField`] when the task's model reads no images.
+pub(crate) fn image_tokens(task: &Task, image_fields: &[String]) -> Result<u64, GatewayError> {
+    let Some(first) = image_fields.first() else { return Ok(0) };
     let Some(tokens) = task.image_tokens else {
         let message = format!("{first} is an image, but {} reads no images", task.task);
         return Err(GatewayError::field(first.as_str(), message));
     };
-    Ok(u64::from(tokens.get()).saturating_mul(u64::try_from(fields.len()).unwrap_or(u64::MAX)))
+    Ok(u64::from(tokens.get())
+        .saturating_mul(u64::try_from(image_fields.len()).unwrap_or(u64::MAX)))
 }
 
-/// Returns the field of the largest image. `fields` are the names of all images' fields.
-pub(crate) fn largest_image<'a>(payload: &TextPayload, fields: &'a [String]) -> Option<&'a str> {
+/// Returns the field of the largest image. `image_fields` are the names of all images' fields.
+pub(crate) fn largest_image<'a>(
+    payload: &TextPayload,
+    image_fields: &'a [String],
+) -> Option<&'a str> {
     let TextInput::Messages(messages) = &payload.input else { return None };
     let parts = messages.iter().filter_map(|message| message.get("content")?.as_array()).flatten();
     let urls =
-        parts.filter(|part| is_image(part)).map(|part| part.get(IMAGE)?.get("url")?.as_str());
+        parts.filter(|part| is_image(part)).map(|part| part.get(IMAGE_TYPE)?.get("url")?.as_str());
     let lengths = urls.map(|url| url.map_or(0, str::len));
-    lengths.zip(fields).max_by_key(|(length, _)| *length).map(|(_, field)| field.as_str())
+    lengths.zip(image_fields).max_by_key(|(length, _)| *length).map(|(_, field)| field.as_str())
 }
 
-/// Downloads the images that are given as URLs, and replaces the URLs by data URLs. `fields` are
-/// the names of all images' fields; `download_slots` limits the number of requests that download.
+/// Downloads the images that are given as URLs, and replaces the URLs by data URLs. `image_fields`
+/// are the names of all images' fields; `download_slots` limits the number of requests that
+/// download.
 ///
 /// # Errors
 /// [`GatewayError::ImageDownload`] when an image cannot be downloaded, or is not an image.
 pub(crate) async fn download_images(
     payload: &mut TextPayload,
-    fields: &[String],
-    downloads: Downloads,
+    image_fields: &[String],
+    downloader: Downloader,
     download_slots: &Semaphore,
 ) -> Result<(), GatewayError> {
     let TextInput::Messages(messages) = &mut payload.input else { return Ok(()) };
-    let urls = messages.iter_mut().flat_map(image_urls).zip(fields);
+    let urls = messages.iter_mut().flat_map(image_urls).zip(image_fields);
     let urls: Vec<_> =
-        urls.filter(|(url, _)| url.as_str().is_some_and(|url| downloads.is_url(url))).collect();
+        urls.filter(|(url, _)| url.as_str().is_some_and(|url| downloader.is_url(url))).collect();
     if urls.is_empty() {
         return Ok(());
     }
     // The semaphore is never closed.
     let _slot = download_slots.acquire().await;
-    let mut total = 0;
+    let mut total_bytes = 0;
     for (url, param) in urls {
         let address = url.as_str().unwrap_or_default();
         // One after the other, so that a request needs little memory.
-        let bytes = downloads.download(address).await;
-        let bytes = bytes.map_err(|error| GatewayError::image(param, error.to_string()))?;
-        total += bytes.len();
-        if total > MAX_TOTAL_BYTES {
-            return Err(GatewayError::image(
+        let bytes = downloader.download(address).await;
+        let bytes =
+            bytes.map_err(|error| GatewayError::image_download(param, error.to_string()))?;
+        total_bytes += bytes.len();
+        if total_bytes > MAX_TOTAL_BYTES {
+            return Err(GatewayError::image_download(
                 param,
                 "the images of the request have more than 9 MiB together",
             ));
         }
-        let kind = media_type(&bytes);
-        let kind = kind.ok_or_else(|| {
-            GatewayError::image(param, "the file is not a JPEG, PNG, GIF or WebP image")
+        let mime = media_type(&bytes);
+        let mime = mime.ok_or_else(|| {
+            GatewayError::image_download(param, "the file is not a JPEG, PNG, GIF or WebP image")
         })?;
-        *url = format!("data:{kind};base64,{}", STANDARD.encode(&bytes)).into();
+        *url = format!("data:{mime};base64,{}", STANDARD.encode(&bytes)).into();
     }
     Ok(())
 }
@@ -158,7 +164,7 @@ pub(crate) async fn download_images(
 /// Returns the URLs of a message's images.
 fn image_urls(message: &mut Value) -> impl Iterator<Item = &mut Value> {
     let parts = message.get_mut("content").and_then(Value::as_array_mut).into_iter().flatten();
-    parts.filter(|part| is_image(part)).filter_map(|part| part.get_mut(IMAGE)?.get_mut("url"))
+    parts.filter(|part| is_image(part)).filter_map(|part| part.get_mut(IMAGE_TYPE)?.get_mut("url"))
 }
 
 #[cfg(test)]
@@ -203,7 +209,8 @@ mod tests {
         ] {
             assert!(check_image(&image_part(url)).is_err(), "{url}");
         }
-        let check_fields = |fields: Value| check_image(&json!({"type": IMAGE, (IMAGE): fields}));
+        let check_fields =
+            |fields: Value| check_image(&json!({"type": IMAGE_TYPE, (IMAGE_TYPE): fields}));
         let url = format!("data:image/jpeg;base64,{JPEG}");
         assert_eq!(check_fields(json!({"url": url, "detail": "low"})), Ok(()));
         for fields in [
@@ -215,8 +222,11 @@ mod tests {
             assert!(check_fields(fields.clone()).is_err(), "{fields}");
         }
         // A text in another field would not be charged.
-        assert!(check_image(&json!({"type": IMAGE, (IMAGE): {"url": url}, "text": "a"})).is_err());
-        assert!(check_image(&json!({"type": IMAGE})).is_err());
+        assert!(
+            check_image(&json!({"type": IMAGE_TYPE, (IMAGE_TYPE): {"url": url}, "text": "a"}))
+                .is_err()
+        );
+        assert!(check_image(&json!({"type": IMAGE_TYPE})).is_err());
     }
 
     #[test]
@@ -226,7 +236,7 @@ mod tests {
         assert_eq!(image_tokens(&task, &[]), Ok(0));
         let error = image_tokens(&task, &fields).unwrap_err();
         assert!(
-            matches!(&error, GatewayError::Field { param, .. } if *param == fields[0]),
+            matches!(&error, GatewayError::InvalidField { param, .. } if *param == fields[0]),
             "{error:?}"
         );
         task.image_tokens = NonZeroU32::new(700);
@@ -253,20 +263,19 @@ mod tests {
     #[tokio::test]
     async fn only_images_at_urls_are_downloaded() {
         let data = format!("data:image/webp;base64,{WEBP}");
-        let text =
-            json!({"type": "text", "text": "a", (IMAGE): {"url": "https://127.0.0.1/text.png"}});
+        let text = json!({"type": "text", "text": "a", (IMAGE_TYPE): {"url": "https://127.0.0.1/text.png"}});
         let fields = ["first".to_owned(), "second".to_owned()];
         let mut payload = chat(&[text.clone(), image_part(&data)]);
         let original = payload.clone();
         let download_slots = Semaphore::new(1);
         assert_eq!(
-            download_images(&mut payload, &fields[..1], Downloads::default(), &download_slots)
+            download_images(&mut payload, &fields[..1], Downloader::default(), &download_slots)
                 .await,
             Ok(())
         );
         assert_eq!(payload, original);
         let mut payload = chat(&[text, image_part(&data), image_part("https://127.0.0.1/a.png")]);
-        let error = download_images(&mut payload, &fields, Downloads::default(), &download_slots)
+        let error = download_images(&mut payload, &fields, Downloader::default(), &download_slots)
             .await
             .unwrap_err();
         let reason = "the URL's host is not public".to_owned();

@@ -23,13 +23,13 @@ use crate::bill::now_ms;
 use crate::budget_warnings::EXHAUSTED_PERCENT;
 
 /// Timeout of a delivery.
-const TIMEOUT: Duration = Duration::from_secs(10);
+const DELIVERY_TIMEOUT: Duration = Duration::from_secs(10);
 /// Pauses after failed deliveries.
 pub(crate) const BACKOFF: Backoff = Backoff::new(Duration::from_secs(5), Duration::from_mins(5));
 /// Age from which an event is no longer delivered, in milliseconds: a day, after which a daily
 /// budget is renewed.
 const MAX_AGE_MS: i64 = 24 * 60 * 60 * 1_000;
-/// Maximum number of events that wait for their delivery.
+/// Maximum number of pending events.
 const MAX_PENDING: usize = 1_000;
 /// Sizes of a secret that the specification allows, in bytes.
 const SECRET_BYTES: std::ops::RangeInclusive<usize> = 24..=64;
@@ -96,7 +96,7 @@ impl WebhookEvent {
         now_ms: i64,
     ) -> Self {
         let BudgetUse { scope, owner, period, budget, spent } = budget_use;
-        let date = period.of_day(today);
+        let date = period.date_prefix(today);
         let event_type =
             if threshold < EXHAUSTED_PERCENT { "budget.warning" } else { "budget.exhausted" };
         let timestamp = jiff::Timestamp::from_millisecond(now_ms)
@@ -135,7 +135,7 @@ impl WebhookEvent {
 
 /// Webhook of an operator, to which the gateway posts warnings about the budgets of API keys.
 ///
-/// Each event is posted until the endpoint answers with a status of success, for up to a day. With
+/// Each event is posted until the endpoint returns a success status, for up to a day. With
 /// a secret, events are signed as [Standard Webhooks](https://www.standardwebhooks.com) specifies.
 /// Redirects are not followed.
 pub struct Webhook {
@@ -159,18 +159,24 @@ impl Webhook {
             return Err(WebhookError::Scheme);
         }
         let client = builder()
-            .timeout(TIMEOUT)
+            .timeout(DELIVERY_TIMEOUT)
             .build()
             .map_err(|error| WebhookError::Setup(fault(error)))?;
         let (pending, event_added) = (Mutex::default(), Notify::new());
-        Ok(Self { client, url, signer: secret.map(signer).transpose()?, pending, event_added })
+        Ok(Self {
+            client,
+            url,
+            signer: secret.map(signer_from_secret).transpose()?,
+            pending,
+            event_added,
+        })
     }
 
     fn pending(&self) -> MutexGuard<'_, VecDeque<WebhookEvent>> {
         self.pending.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Queues an event. Drops it if too many events wait already.
+    /// Queues an event. Drops it if too many events are pending.
     pub(crate) fn push(&self, event: WebhookEvent) {
         let mut pending = self.pending();
         if pending.len() >= MAX_PENDING {
@@ -187,8 +193,8 @@ impl Webhook {
         self.event_added.notify_one();
     }
 
-    /// Delivers the queued events, and those to come. Does not return. An event that fails goes to
-    /// the end of the queue, so that it does not block others.
+    /// Delivers the queued events, and events that are queued later. Never returns. An event whose
+    /// delivery fails moves to the end of the queue, so that it does not block others.
     pub(crate) async fn deliver(&self, clock: &Clock, backoff: Backoff) {
         let mut failures = 0_u32;
         loop {
@@ -248,7 +254,7 @@ impl Webhook {
     }
 }
 
-fn signer(secret: &str) -> Result<Hmac<Sha256>, WebhookError> {
+fn signer_from_secret(secret: &str) -> Result<Hmac<Sha256>, WebhookError> {
     let encoded = secret.trim().strip_prefix(SECRET_PREFIX).ok_or(WebhookError::Secret)?;
     let bytes = STANDARD.decode(encoded).map_err(|_| WebhookError::Secret)?;
     if !SECRET_BYTES.contains(&bytes.len()) {
@@ -311,7 +317,7 @@ mod tests {
     fn signature_follows_standard_webhooks() {
         let id = "msg_p5jXN8AQM9LWM0D4loKWxJek".to_owned();
         let event = WebhookEvent { id, created_ms: 0, body: r#"{"test": 2432232314}"#.to_owned() };
-        let signature = signature(signer(SECRET).unwrap(), &event, 1_614_265_330);
+        let signature = signature(signer_from_secret(SECRET).unwrap(), &event, 1_614_265_330);
         assert_eq!(signature, "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=");
     }
 
@@ -391,7 +397,7 @@ mod tests {
         assert_eq!(headers["content-type"], "application/json");
         assert_eq!(*body, second.body);
         assert_eq!(headers["webhook-timestamp"], "1795262402");
-        let expected = signature(signer(SECRET).unwrap(), &second, 1_795_262_402);
+        let expected = signature(signer_from_secret(SECRET).unwrap(), &second, 1_795_262_402);
         assert_eq!(headers["webhook-signature"].to_str().unwrap(), expected);
         let body: Value = serde_json::from_str(&requests[2].1).unwrap();
         let data = json!({"key_id": "a", "period": "month", "date": "2026-11", "budget": 1_000, "spent": 831, "percent": 83});

@@ -26,7 +26,7 @@ const NAMED_COLOURS: [(&str, Colour); 16] = [
 ];
 /// Colour of a prompt without words.
 const NEUTRAL: Colour = [128.0; 3];
-/// Range of the colours of other words.
+/// Range of the channels of colours that are derived from words.
 const CHANNEL_RANGE: std::ops::RangeInclusive<f32> = 50.0..=205.0;
 
 /// Returns the words of a text in lower case.
@@ -46,23 +46,25 @@ pub(crate) fn palette(prompt: &str, negative_prompt: &str) -> Vec<Colour> {
         NAMED_COLOURS.iter().find(|(name, _)| name == word).map(|(_, colour)| *colour)
     };
     let mut colours: Vec<Colour> = wanted_words.iter().filter_map(named_colour).collect();
-    let others =
-        wanted_words.iter().filter(|word| named_colour(word).is_none()).map(|word| from_word(word));
+    let derived_colours = wanted_words
+        .iter()
+        .filter(|word| named_colour(word).is_none())
+        .map(|word| colour_of_word(word));
     // Named colours dominate the others.
-    let max_others = if colours.is_empty() { usize::MAX } else { colours.len() };
-    colours.extend(others.take(max_others));
+    let max_derived = if colours.is_empty() { usize::MAX } else { colours.len() };
+    colours.extend(derived_colours.take(max_derived));
     if colours.is_empty() {
         colours.push(NEUTRAL);
     }
     colours
 }
 
-/// Returns a colour that follows from the letters of a word.
-fn from_word(word: &str) -> Colour {
+/// Derives a colour from the hash of a word.
+fn colour_of_word(word: &str) -> Colour {
     let digest = Sha256::digest(word.as_bytes());
     let (low, range) = (*CHANNEL_RANGE.start(), CHANNEL_RANGE.end() - CHANNEL_RANGE.start());
-    let mut parts = digest.iter().map(|byte| low + range * f32::from(*byte) / 255.0);
-    std::array::from_fn(|_| parts.next().unwrap_or(low))
+    let mut channels = digest.iter().map(|byte| low + range * f32::from(*byte) / 255.0);
+    std::array::from_fn(|_| channels.next().unwrap_or(low))
 }
 
 /// Random numbers from a seed (SplitMix64), which are the same on every machine and in every

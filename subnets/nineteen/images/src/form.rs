@@ -44,13 +44,16 @@ pub enum FormError {
     TooMany,
 }
 
-/// Parses a form as a JSON object, as which other routes receive the same fields: files in base64,
-/// numbers and flags as such, all else as texts. `image[]` counts as `image`. Values that are no
+/// Parses a form into the JSON object that other routes receive: files in base64, numbers and flags
+/// as such, all other fields as texts. `image[]` counts as `image`. Values that are no
 /// numbers remain texts, so that the error about them names the field.
 ///
 /// # Errors
 /// [`FormError`] when the body is not such a form, or has a field twice.
-pub async fn edit_fields(content_type: &str, body: Bytes) -> Result<Map<String, Value>, FormError> {
+pub async fn parse_edit_form(
+    content_type: &str,
+    body: Bytes,
+) -> Result<Map<String, Value>, FormError> {
     let mut form = Multipart::new(
         stream::once(ready(Ok::<_, Infallible>(body))),
         parse_boundary(content_type)?,
@@ -65,7 +68,7 @@ pub async fn edit_fields(content_type: &str, body: Bytes) -> Result<Map<String, 
         let value = if FILE_FIELDS.contains(&name.as_str()) {
             STANDARD.encode(field.bytes().await?).into()
         } else {
-            value(&name, field.text().await?)
+            parse_value(&name, field.text().await?)
         };
         if fields.insert(name.clone(), value).is_some() {
             return Err(FormError::Duplicate(name));
@@ -74,7 +77,7 @@ pub async fn edit_fields(content_type: &str, body: Bytes) -> Result<Map<String, 
     Ok(fields)
 }
 
-fn value(name: &str, text: String) -> Value {
+fn parse_value(name: &str, text: String) -> Value {
     let number = || serde_json::from_str::<Number>(text.trim()).ok().map(Value::Number);
     let flag = || text.trim().parse::<bool>().ok().map(Value::Bool);
     let parsed = match name {
@@ -99,7 +102,7 @@ mod tests {
 
     async fn parse(parts: &[String]) -> Result<Value, String> {
         let body = format!("{}--b--\r\n", parts.concat());
-        let fields = edit_fields("multipart/form-data; boundary=b", body.into()).await;
+        let fields = parse_edit_form("multipart/form-data; boundary=b", body.into()).await;
         fields.map(Value::Object).map_err(|error| error.to_string())
     }
 
@@ -133,7 +136,7 @@ mod tests {
             ("multipart/form-data", ""),
             ("multipart/form-data; boundary=b", "--b\r\n"),
         ] {
-            let error = edit_fields(kind, body.into()).await.unwrap_err();
+            let error = parse_edit_form(kind, body.into()).await.unwrap_err();
             assert!(matches!(error, FormError::Malformed(_)), "{kind}: {error}");
         }
     }

@@ -7,13 +7,13 @@ use taonet_nineteen_core::checker::image::ImageHashes;
 use crate::Picture;
 
 /// Side of the brightness hashes, in pixels: each has 64 bits.
-const SIDE: u32 = 8;
+const HASH_SIDE: u32 = 8;
 /// Side of the image whose low frequencies are hashed, in pixels.
 const FREQUENCY_SIDE: u32 = 32;
 /// Bits of each bin of the colour hash.
 const BIN_BITS: u32 = 3;
 /// Bins of hues of the colour hash, for faint and for bright colours each.
-const HUES: usize = 6;
+const HUE_BINS: usize = 6;
 /// Below this brightness a pixel is black; below this saturation it is grey, or else faint.
 const BLACK_BRIGHTNESS: u8 = 32;
 const GREY_SATURATION: u8 = 85;
@@ -25,13 +25,13 @@ const GRID_SIDE: u32 = 8;
 /// `average_hash`, `phash`, `dhash` and `colorhash` of `imagehash`. Single bits can differ from it,
 /// because its scaling rounds differently.
 pub fn hashes(picture: &Picture) -> ImageHashes {
-    let colours = picture.rgb();
-    let grey = brightness(&colours);
+    let image = picture.rgb();
+    let grey = brightness(&image);
     ImageHashes {
-        average_hash: hex(&average(&grey)),
-        perceptual_hash: hex(&perceptual(&grey)),
-        difference_hash: hex(&difference(&grey)),
-        color_hash: hex(&colour(&colours)),
+        average_hash: hex(&average_hash(&grey)),
+        perceptual_hash: hex(&perceptual_hash(&grey)),
+        difference_hash: hex(&difference_hash(&grey)),
+        color_hash: hex(&colour_hash(&image)),
     }
 }
 
@@ -50,14 +50,14 @@ pub fn embedding(picture: &Picture) -> Vec<f64> {
 }
 
 /// Converts colours to brightness, with the weights and rounding of Pillow.
-fn brightness(colours: &RgbImage) -> GrayImage {
-    let mut grey = GrayImage::new(colours.width(), colours.height());
-    for (to, Rgb([red, green, blue])) in grey.pixels_mut().zip(colours.pixels()) {
+fn brightness(image: &RgbImage) -> GrayImage {
+    let mut grey = GrayImage::new(image.width(), image.height());
+    for (grey_pixel, Rgb([red, green, blue])) in grey.pixels_mut().zip(image.pixels()) {
         let sum = u32::from(*red) * 19_595
             + u32::from(*green) * 38_470
             + u32::from(*blue) * 7_471
             + 0x8000;
-        *to = Luma([(sum >> 16) as u8]);
+        *grey_pixel = Luma([(sum >> 16) as u8]);
     }
     grey
 }
@@ -66,23 +66,23 @@ fn scaled(grey: &GrayImage, width: u32, height: u32) -> Vec<u8> {
     resize(grey, width, height, FilterType::Lanczos3).into_raw()
 }
 
-/// Brightness relative to the mean.
-fn average(grey: &GrayImage) -> Vec<bool> {
-    let pixels = scaled(grey, SIDE, SIDE);
+/// Returns whether each pixel is brighter than the mean.
+fn average_hash(grey: &GrayImage) -> Vec<bool> {
+    let pixels = scaled(grey, HASH_SIDE, HASH_SIDE);
     let mean = pixels.iter().map(|pixel| f64::from(*pixel)).sum::<f64>() / pixels.len() as f64;
     pixels.iter().map(|pixel| f64::from(*pixel) > mean).collect()
 }
 
-/// Brightness relative to the pixel on the left.
-fn difference(grey: &GrayImage) -> Vec<bool> {
-    let pixels = scaled(grey, SIDE + 1, SIDE);
-    let rows = pixels.chunks_exact(SIDE as usize + 1);
+/// Returns whether each pixel is brighter than the pixel on its left.
+fn difference_hash(grey: &GrayImage) -> Vec<bool> {
+    let pixels = scaled(grey, HASH_SIDE + 1, HASH_SIDE);
+    let rows = pixels.chunks_exact(HASH_SIDE as usize + 1);
     rows.flat_map(|row| row.iter().zip(row.iter().skip(1)).map(|(left, right)| right > left))
         .collect()
 }
 
-/// Lowest frequencies relative to their median.
-fn perceptual(grey: &GrayImage) -> Vec<bool> {
+/// Returns whether each of the lowest frequencies is above their median.
+fn perceptual_hash(grey: &GrayImage) -> Vec<bool> {
     let pixels = scaled(grey, FREQUENCY_SIDE, FREQUENCY_SIDE);
     let side = FREQUENCY_SIDE as usize;
     // Each column's low frequencies along the row, then along the column; the scale has no
@@ -91,14 +91,14 @@ fn perceptual(grey: &GrayImage) -> Vec<bool> {
         .chunks_exact(side)
         .map(|row| low_frequencies(&row.iter().map(|pixel| f64::from(*pixel)).collect::<Vec<_>>()))
         .collect();
-    let columns: Vec<Vec<f64>> = (0..SIDE as usize)
+    let columns: Vec<Vec<f64>> = (0..HASH_SIDE as usize)
         .map(|column| {
             low_frequencies(
                 &rows.iter().filter_map(|row| row.get(column).copied()).collect::<Vec<_>>(),
             )
         })
         .collect();
-    let low_values: Vec<f64> = (0..SIDE as usize)
+    let low_values: Vec<f64> = (0..HASH_SIDE as usize)
         .flat_map(|row| columns.iter().filter_map(move |column| column.get(row).copied()))
         .collect();
     let mut sorted = low_values.clone();
@@ -106,28 +106,28 @@ fn perceptual(grey: &GrayImage) -> Vec<bool> {
     let middle = sorted.len() / 2;
     let median = sorted
         .get(middle.saturating_sub(1)..=middle)
-        .map_or(0.0, |middle_two| middle_two.iter().sum::<f64>() / 2.0);
+        .map_or(0.0, |middle_pair| middle_pair.iter().sum::<f64>() / 2.0);
     low_values.iter().map(|value| *value > median).collect()
 }
 
 /// Returns the first eight coefficients of the cosine transform (DCT-II).
 fn low_frequencies(values: &[f64]) -> Vec<f64> {
     let count = values.len() as f64;
-    let wave = |frequency: u32| {
+    let coefficient = |frequency: u32| {
         let angle = |index: usize| {
             std::f64::consts::PI * f64::from(frequency) * (2.0 * index as f64 + 1.0) / (2.0 * count)
         };
         values.iter().enumerate().map(|(index, value)| value * angle(index).cos()).sum::<f64>()
     };
-    (0..SIDE).map(wave).collect()
+    (0..HASH_SIDE).map(coefficient).collect()
 }
 
-/// Shares of black, grey and of six hues of faint and of bright colours.
-fn colour(colours: &RgbImage) -> Vec<bool> {
+/// Returns the quantised shares of black, of grey, and of six hues of faint and of bright colours.
+fn colour_hash(image: &RgbImage) -> Vec<bool> {
     let (mut black, mut grey, mut coloured) = (0_u32, 0_u32, 0_u32);
-    let (mut faint, mut bright) = ([0_u32; HUES], [0_u32; HUES]);
-    let levels = brightness(colours);
-    for (pixel, Luma([level])) in colours.pixels().zip(levels.pixels()) {
+    let (mut faint, mut bright) = ([0_u32; HUE_BINS], [0_u32; HUE_BINS]);
+    let brightness_image = brightness(image);
+    for (pixel, Luma([level])) in image.pixels().zip(brightness_image.pixels()) {
         let (hue, saturation) = hue_and_saturation(*pixel);
         if *level < BLACK_BRIGHTNESS {
             black += 1;
@@ -136,7 +136,7 @@ fn colour(colours: &RgbImage) -> Vec<bool> {
         } else {
             coloured += 1;
             // As numpy's histogram of 0..=255: the last bin includes its end.
-            let bin = (usize::from(hue) * HUES / 255).min(HUES - 1);
+            let bin = (usize::from(hue) * HUE_BINS / 255).min(HUE_BINS - 1);
             // Saturation at the limit itself counts in neither.
             let bins = match saturation {
                 FAINT_SATURATION => None,
@@ -148,7 +148,7 @@ fn colour(colours: &RgbImage) -> Vec<bool> {
             }
         }
     }
-    let pixels = f64::from(colours.width()) * f64::from(colours.height());
+    let pixels = f64::from(image.width()) * f64::from(image.height());
     let bin_value = |share: f64| (share * f64::from(1_u32 << BIN_BITS)) as u32;
     let colour_fraction = |count: u32| f64::from(count) / f64::from(coloured.max(1));
     let bins = [f64::from(black) / pixels, f64::from(grey) / pixels];
@@ -172,24 +172,24 @@ fn hue_and_saturation(Rgb([red, green, blue]): Rgb<u8>) -> (u8, u8) {
     }
     let range = f32::from(maximum - minimum);
     let part = |channel: u8| f32::from(maximum - channel) / range;
-    let sixth = if red == maximum {
+    let sextant = if red == maximum {
         part(blue) - part(green)
     } else if green == maximum {
         2.0 + part(red) - part(blue)
     } else {
         4.0 + part(green) - part(red)
     };
-    let hue = (sixth / 6.0 + 1.0).fract();
+    let hue = (sextant / 6.0 + 1.0).fract();
     ((hue * 255.0) as u8, (range / f32::from(maximum) * 255.0) as u8)
 }
 
 /// Returns bits in hex, the first one as the highest, with zeros in front for a full digit.
 fn hex(bits: &[bool]) -> String {
-    let missing = (4 - bits.len() % 4) % 4;
+    let padding = (4 - bits.len() % 4) % 4;
     let padded: Vec<bool> =
-        std::iter::repeat_n(false, missing).chain(bits.iter().copied()).collect();
+        std::iter::repeat_n(false, padding).chain(bits.iter().copied()).collect();
     let digit = |bits: &[bool]| bits.iter().fold(0, |digit, bit| digit * 2 + u32::from(*bit));
-    padded.chunks(4).filter_map(|four| char::from_digit(digit(four), 16)).collect()
+    padded.chunks(4).filter_map(|digit_bits| char::from_digit(digit(digit_bits), 16)).collect()
 }
 
 #[cfg(test)]

@@ -3,13 +3,13 @@
 //!
 //! - [`Picture`]: a decoded image. Decoding limits dimensions and memory, because images come from
 //!   buyers and miners;
-//! - [`edit_fields`]: the form of `/v1/images/edits` as a JSON object;
-//! - [`hashes`] and [`embedding`]: what an image server sends beside an image, by which validators
-//!   compare images;
+//! - [`parse_edit_form`]: the form of `/v1/images/edits` as a JSON object;
+//! - [`hashes`] and [`embedding`]: similarity data that an image server sends with each image, by
+//!   which validators compare images;
 //! - [`paint`]: draws the image for a request to a miner ([`PaintRequest`]), as a pure function of
 //!   its fields;
 //! - [`router`]: an image server with the routes of the reference's image workers and of OpenAI's
-//!   API, over the painter; [`worker_answer`] is a worker's answer with an image.
+//!   API, over the painter; [`worker_answer`] is a worker's response with an image.
 //!
 //! The painter is not a diffusion model: it draws gradients and ellipses in colours that follow
 //! from the words of the prompt. But its image depends on every field of the request as that of a
@@ -46,7 +46,7 @@ mod picture;
 mod request;
 mod server;
 
-pub use form::{FormError, edit_fields};
+pub use form::{FormError, parse_edit_form};
 pub use hashes::{embedding, hashes};
 pub use painter::paint;
 pub use picture::{Format, MAX_SIDE, Picture, PictureError};

@@ -56,14 +56,14 @@ impl Canvas {
         Self { width, height, pixels: (0..height).flat_map(row).collect() }
     }
 
-    /// Blends a share of an image in `0..=1` into the canvas.
-    fn blend(&mut self, image: &[Colour], share: f32) {
+    /// Blends an image into the canvas with a weight in `0..=1`.
+    fn blend(&mut self, image: &[Colour], weight: f32) {
         for (pixel, other) in self.pixels.iter_mut().zip(image) {
-            *pixel = mix(*pixel, *other, share);
+            *pixel = mix(*pixel, *other, weight);
         }
     }
 
-    /// Draws an ellipse. `opacity` returns that of a position.
+    /// Draws an ellipse. `opacity` returns the opacity at a position.
     fn draw(&mut self, ellipse: &Ellipse, colour: Colour, opacity: impl Fn(f32, f32) -> f32) {
         let columns = Ellipse::span(ellipse.centre.0, ellipse.radii.0, self.width);
         let rows = Ellipse::span(ellipse.centre.1, ellipse.radii.1, self.height);
@@ -83,9 +83,9 @@ impl Canvas {
 /// Draws the image of a request. Equal requests have equal images, on every machine.
 ///
 /// Each denoising step draws one ellipse, from large to small, so that more steps show more detail.
-/// Sizes, places and colours follow from prompt and seed, contrast from the guidance scale. Of an
-/// initial image, as much remains as its strength says; outside the mask of an inpainting request,
-/// every pixel remains as it is. Takes some 10 ms to 100 ms.
+/// Sizes, positions and colours follow from prompt and seed, contrast from the guidance scale. The
+/// strength is the share of the initial image that is kept; an inpainting request keeps every pixel
+/// outside its mask. Takes some 10 ms to 100 ms.
 pub fn paint(request: &PaintRequest) -> Picture {
     let PaintRequest { prompt, negative_prompt, steps, cfg_scale, size, seed, source } = request;
     let mut random = Random::new(*seed, prompt, negative_prompt);
@@ -93,14 +93,14 @@ pub fn paint(request: &PaintRequest) -> Picture {
     let colours = palette(prompt, negative_prompt);
     let colours: Vec<Colour> =
         colours.into_iter().map(|colour| adjust_contrast(colour, contrast)).collect();
-    let pick = |random: &mut Random| {
+    let pick_colour = |random: &mut Random| {
         // The first colours, which the prompt names, are the most frequent.
         let index = random.next() * random.next() * colours.len() as f32;
         let colour = colours.get(index as usize).copied().unwrap_or([128.0; 3]);
         let shade = random.in_range(-MAX_COLOUR_DEVIATION, MAX_COLOUR_DEVIATION);
-        colour.map(|part| part + shade)
+        colour.map(|channel| channel + shade)
     };
-    let (top, bottom) = (pick(&mut random), pick(&mut random));
+    let (top, bottom) = (pick_colour(&mut random), pick_colour(&mut random));
     let mut canvas = Canvas::gradient(*size, top, bottom);
     let initial = initial_image(source, *size);
     let (initial_strength, face_strength) = match source {
@@ -122,7 +122,7 @@ pub fn paint(request: &PaintRequest) -> Picture {
             centre: (random.next() * width, random.next() * height),
             radii: (radius, radius * random.in_range(0.5, 1.5)),
         };
-        let colour = pick(&mut random);
+        let colour = pick_colour(&mut random);
         canvas.draw(&ellipse, colour, |x, y| {
             let uncovered = if control > 0.0 { 1.0 - face.coverage(x, y) * control } else { 1.0 };
             OPACITY * (1.0 - face_strength) * uncovered
@@ -147,23 +147,23 @@ fn initial_image(source: &ImageSource, (width, height): (u32, u32)) -> Vec<Colou
 /// Rounds the colours, and puts the initial image back outside the mask.
 fn render(canvas: &Canvas, source: &ImageSource, initial: &[Colour]) -> Picture {
     let (width, height) = (canvas.width as u32, canvas.height as u32);
-    let replaced_mask = match source {
-        ImageSource::Masked(_, mask) => mask.scaled(width, height).is_white(),
+    let replaced_pixels = match source {
+        ImageSource::Masked(_, mask) => mask.scaled(width, height).white_pixels(),
         _ => Vec::new(),
     };
     let mut pixels = RgbaImage::new(width, height);
-    for (index, (to, painted)) in pixels.pixels_mut().zip(&canvas.pixels).enumerate() {
-        let is_replaced = replaced_mask.get(index).copied().unwrap_or(true);
+    for (index, (pixel, painted)) in pixels.pixels_mut().zip(&canvas.pixels).enumerate() {
+        let is_replaced = replaced_pixels.get(index).copied().unwrap_or(true);
         let original = initial.get(index).filter(|_| !is_replaced);
         let [red, green, blue] =
-            original.unwrap_or(painted).map(|part| part.clamp(0.0, 255.0) as u8);
-        *to = Rgba([red, green, blue, u8::MAX]);
+            original.unwrap_or(painted).map(|channel| channel.clamp(0.0, 255.0) as u8);
+        *pixel = Rgba([red, green, blue, u8::MAX]);
     }
     Picture::from_pixels(pixels)
 }
 
 fn adjust_contrast(colour: Colour, factor: f32) -> Colour {
-    colour.map(|part| 128.0 + (part - 128.0) * factor)
+    colour.map(|channel| 128.0 + (channel - 128.0) * factor)
 }
 
 fn mix(

@@ -49,7 +49,7 @@ impl Format {
         }
     }
 
-    const fn decoder(self) -> ImageFormat {
+    const fn image_format(self) -> ImageFormat {
         match self {
             Self::Png => ImageFormat::Png,
             Self::Jpeg => ImageFormat::Jpeg,
@@ -75,7 +75,7 @@ pub enum PictureError {
     /// The file is truncated or malformed.
     #[error("is a damaged image: {0}")]
     Damaged(String),
-    /// The mask has no transparent part that it could mark.
+    /// The mask has no alpha channel, so that no pixel can be transparent.
     #[error("has no alpha channel; hint: make the part to replace transparent")]
     NoAlpha,
 }
@@ -107,7 +107,7 @@ impl Picture {
         let mut limits = Limits::default();
         (limits.max_image_width, limits.max_image_height) = (Some(MAX_SIDE), Some(MAX_SIDE));
         limits.max_alloc = Some(MAX_DECODER_BYTES);
-        let mut reader = ImageReader::with_format(Cursor::new(file), format.decoder());
+        let mut reader = ImageReader::with_format(Cursor::new(file), format.image_format());
         reader.limits(limits);
         Ok(Self(reader.decode()?))
     }
@@ -151,7 +151,7 @@ impl Picture {
         let mut file = Vec::new();
         let encoder =
             PngEncoder::new_with_quality(&mut file, CompressionType::Fast, PngFilter::Adaptive);
-        self.compact().write_with_encoder(encoder)?;
+        self.without_opaque_alpha().write_with_encoder(encoder)?;
         Ok(file)
     }
 
@@ -176,8 +176,8 @@ impl Picture {
         Self(self.0.resize_exact(width.max(1), height.max(1), FilterType::Triangle))
     }
 
-    /// Converts a mask of OpenAI's API, whose transparent part is replaced, to one of the miners',
-    /// whose white part is.
+    /// Converts an OpenAI mask, which marks the pixels to replace as transparent, to a mask of the
+    /// miners, which marks them as white.
     ///
     /// # Errors
     /// [`PictureError::NoAlpha`] when the mask has no alpha channel.
@@ -187,26 +187,26 @@ impl Picture {
         }
         let pixels = self.0.to_rgba8();
         let mut mask = GrayImage::new(pixels.width(), pixels.height());
-        for (to, Rgba([.., alpha])) in mask.pixels_mut().zip(pixels.pixels()) {
-            *to = Luma([if *alpha < MASK_THRESHOLD { u8::MAX } else { 0 }]);
+        for (mask_pixel, Rgba([.., alpha])) in mask.pixels_mut().zip(pixels.pixels()) {
+            *mask_pixel = Luma([if *alpha < MASK_THRESHOLD { u8::MAX } else { 0 }]);
         }
         Ok(Self(mask.into()))
     }
 
-    /// Converts a mask of the miners, whose white part is replaced, to one of OpenAI's API, whose
-    /// transparent part is.
+    /// Converts a mask of the miners, which marks the pixels to replace as white, to an OpenAI
+    /// mask, which marks them as transparent.
     #[must_use]
     pub fn white_to_transparent(&self) -> Self {
         let pixels = self.0.to_luma8();
         let mut mask = RgbaImage::new(pixels.width(), pixels.height());
-        for (to, Luma([white])) in mask.pixels_mut().zip(pixels.pixels()) {
-            *to = Rgba([0, 0, 0, if *white < MASK_THRESHOLD { u8::MAX } else { 0 }]);
+        for (mask_pixel, Luma([white])) in mask.pixels_mut().zip(pixels.pixels()) {
+            *mask_pixel = Rgba([0, 0, 0, if *white < MASK_THRESHOLD { u8::MAX } else { 0 }]);
         }
         Self::from_pixels(mask)
     }
 
-    /// Returns whether each pixel of a mask of the miners is to be replaced, row by row.
-    pub(crate) fn is_white(&self) -> Vec<bool> {
+    /// Returns which pixels of a mask of the miners are white (to be replaced), row by row.
+    pub(crate) fn white_pixels(&self) -> Vec<bool> {
         self.0.to_luma8().pixels().map(|Luma([white])| *white >= MASK_THRESHOLD).collect()
     }
 
@@ -216,7 +216,7 @@ impl Picture {
     }
 
     /// Returns the image, without its alpha channel if all pixels are opaque.
-    fn compact(&self) -> DynamicImage {
+    fn without_opaque_alpha(&self) -> DynamicImage {
         match &self.0 {
             DynamicImage::ImageRgba8(pixels)
                 if pixels.pixels().all(|Rgba([.., alpha])| *alpha == u8::MAX) =>
@@ -303,10 +303,10 @@ mod tests {
         let mask = Picture::from_pixels(RgbaImage::from_fn(8, 2, |x, _| Rgba([9, 9, 9, alpha(x)])));
         let decoded = Picture::decode(&mask.to_png().unwrap()).unwrap();
         let white = decoded.transparent_to_white().unwrap();
-        assert_eq!(white.is_white(), [[true; 4], [false; 4], [true; 4], [false; 4]].concat());
+        assert_eq!(white.white_pixels(), [[true; 4], [false; 4], [true; 4], [false; 4]].concat());
         assert_eq!(
-            white.white_to_transparent().transparent_to_white().unwrap().is_white(),
-            white.is_white()
+            white.white_to_transparent().transparent_to_white().unwrap().white_pixels(),
+            white.white_pixels()
         );
         let opaque = Picture::decode(&gradient(8, 2).to_png().unwrap()).unwrap();
         assert!(matches!(opaque.transparent_to_white(), Err(PictureError::NoAlpha)));

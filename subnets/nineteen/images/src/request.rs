@@ -91,15 +91,15 @@ impl PaintRequest {
             Endpoint::TextToImage => ImageSource::Noise,
             Endpoint::ImageToImage => ImageSource::Image(
                 fields.picture("init_image")?,
-                fields.share("image_strength", 0.01..=1.0)?,
+                fields.strength("image_strength", 0.01..=1.0)?,
             ),
             Endpoint::Inpaint => {
                 ImageSource::Masked(fields.picture("init_image")?, fields.picture("mask_image")?)
             }
             Endpoint::Avatar => ImageSource::Face(
                 fields.picture("init_image")?,
-                fields.share("ipadapter_strength", 0.1..=1.0)?,
-                fields.share("control_strength", 0.1..=1.01)?,
+                fields.strength("ipadapter_strength", 0.1..=1.0)?,
+                fields.strength("control_strength", 0.1..=1.01)?,
             ),
             other => return Err(PaintRequestError::Route(other.path())),
         };
@@ -159,7 +159,7 @@ impl Fields<'_> {
         number.map(|number| Some(number as f32)).ok_or(PaintRequestError::Field { name, expected })
     }
 
-    fn share(
+    fn strength(
         &self,
         name: &'static str,
         range: std::ops::RangeInclusive<f64>,

@@ -18,7 +18,8 @@ use tokio::sync::Semaphore;
 
 use crate::colours::words;
 use crate::{
-    PaintRequest, PaintRequestError, Picture, PictureError, edit_fields, embedding, hashes, paint,
+    PaintRequest, PaintRequestError, Picture, PictureError, embedding, hashes, paint,
+    parse_edit_form,
 };
 
 /// Maximum size of a request, in bytes: two images in base64.
@@ -53,7 +54,7 @@ pub fn router() -> Router {
     let mut router = Router::new();
     for endpoint in ROUTES {
         let worker = move |State(permits): State<PaintPermits>, body: Bytes| async move {
-            worker(&permits, endpoint, &body).await
+            serve_worker(&permits, endpoint, &body).await
         };
         router = router
             .route(endpoint.path(), post(worker))
@@ -108,13 +109,13 @@ impl Refusal {
     }
 }
 
-async fn worker(permits: &PaintPermits, endpoint: Endpoint, body: &[u8]) -> Response {
+async fn serve_worker(permits: &PaintPermits, endpoint: Endpoint, body: &[u8]) -> Response {
     let response = async {
         let payload = serde_json::from_slice(body).map_err(|_| Refusal::Body)?;
-        paint_answer(permits, endpoint, payload, Protocol::Workers).await
+        paint_document(permits, endpoint, payload, Protocol::Workers).await
     };
     match response.await {
-        Ok(answer) => Json(answer).into_response(),
+        Ok(document) => Json(document).into_response(),
         Err(refusal) => {
             (refusal.status(), Json(json!({ "detail": refusal.to_string() }))).into_response()
         }
@@ -126,12 +127,12 @@ async fn worker(permits: &PaintPermits, endpoint: Endpoint, body: &[u8]) -> Resp
 /// # Errors
 /// [`PictureError::Damaged`] when the image has no pixels.
 pub fn worker_answer(picture: &Picture) -> Result<Value, PictureError> {
-    Ok(answer(Some(&STANDARD.encode(picture.to_png()?)), picture))
+    Ok(worker_document(Some(&STANDARD.encode(picture.to_png()?)), picture))
 }
 
-/// Returns an answer without the file if the image is unsafe. Hashes and embedding are sent in any
-/// case.
-fn answer(file: Option<&str>, picture: &Picture) -> Value {
+/// Returns an image worker's response, without the file if the image is unsafe. Hashes and
+/// embedding are always included.
+fn worker_document(file: Option<&str>, picture: &Picture) -> Value {
     let (is_nsfw, embedding, hashes) = (file.is_none(), embedding(picture), hashes(picture));
     json!({"image_b64": file, "is_nsfw": is_nsfw, "clip_embeddings": embedding, "image_hashes": hashes})
 }
@@ -139,7 +140,7 @@ fn answer(file: Option<&str>, picture: &Picture) -> Value {
 async fn generations(State(permits): State<PaintPermits>, body: Bytes) -> Response {
     let response = async {
         let fields = serde_json::from_slice(&body).map_err(|_| Refusal::Body)?;
-        answer_openai(&permits, Endpoint::TextToImage, fields).await
+        serve_openai(&permits, Endpoint::TextToImage, fields).await
     };
     response.await.unwrap_or_else(|refusal| refusal.openai_response())
 }
@@ -148,7 +149,7 @@ async fn edits(State(permits): State<PaintPermits>, headers: HeaderMap, body: By
     let response = async {
         let content_type =
             headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-        let mut fields = edit_fields(content_type, body).await?;
+        let mut fields = parse_edit_form(content_type, body).await?;
         if let Some(image) = fields.shift_remove("image") {
             fields.insert("init_image".to_owned(), image);
         }
@@ -159,13 +160,13 @@ async fn edits(State(permits): State<PaintPermits>, headers: HeaderMap, body: By
             }
             None => Endpoint::ImageToImage,
         };
-        answer_openai(&permits, endpoint, fields).await
+        serve_openai(&permits, endpoint, fields).await
     };
     response.await.unwrap_or_else(|refusal| refusal.openai_response())
 }
 
 /// Answers a request of OpenAI's API.
-async fn answer_openai(
+async fn serve_openai(
     permits: &PaintPermits,
     endpoint: Endpoint,
     mut fields: Map<String, Value>,
@@ -185,12 +186,12 @@ async fn answer_openai(
         fields.insert("width".to_owned(), parse_side(width)?.into());
         fields.insert("height".to_owned(), parse_side(height)?.into());
     }
-    Ok(Json(paint_answer(permits, endpoint, fields, Protocol::OpenAi).await?).into_response())
+    Ok(Json(paint_document(permits, endpoint, fields, Protocol::OpenAi).await?).into_response())
 }
 
-/// Paints an image on a thread for blocking work, once there is a permit; returns the answer. The
-/// thread holds the permit: it does not stop when the client disconnects.
-async fn paint_answer(
+/// Paints an image on a thread for blocking work, once there is a permit; returns the response
+/// document. The thread holds the permit: it does not stop when the client disconnects.
+async fn paint_document(
     permits: &PaintPermits,
     endpoint: Endpoint,
     mut fields: Map<String, Value>,
@@ -210,8 +211,8 @@ async fn paint_answer(
         let file =
             || Ok::<_, Refusal>(STANDARD.encode(picture.to_png().map_err(|_| Refusal::Failed)?));
         match protocol {
-            Protocol::Workers if is_nsfw => Ok(answer(None, &picture)),
-            Protocol::Workers => Ok(answer(Some(&file()?), &picture)),
+            Protocol::Workers if is_nsfw => Ok(worker_document(None, &picture)),
+            Protocol::Workers => Ok(worker_document(Some(&file()?), &picture)),
             Protocol::OpenAi if is_nsfw => Err(Refusal::Unsafe),
             Protocol::OpenAi => Ok(json!({"created": 0, "data": [{"b64_json": file()?}]})),
         }
@@ -221,12 +222,12 @@ async fn paint_answer(
 
 /// Converts a mask of OpenAI's API to one of the workers'.
 fn white_mask(mask: &Value) -> Result<String, Refusal> {
-    let white = || -> Result<String, PictureError> {
+    let convert = || -> Result<String, PictureError> {
         let white =
             Picture::from_base64(mask.as_str().unwrap_or_default())?.transparent_to_white()?;
         Ok(STANDARD.encode(white.to_png()?))
     };
-    white().map_err(|reason| PaintRequestError::Picture { name: "mask", reason }.into())
+    convert().map_err(|reason| PaintRequestError::Picture { name: "mask", reason }.into())
 }
 
 #[cfg(test)]

@@ -13,13 +13,14 @@
 //! ```
 //!
 //! Schemas of requests list exactly the fields that the gateway accepts, and their values: a test
-//! of the gateway with schemathesis sends random requests, and compares. A few conditions between
-//! fields are missing, which a schema cannot express, or which would make it too large for
-//! programs. The constants are values that both the gateway's parsers and the schemas list.
+//! of the gateway sends random requests with schemathesis, and checks that the gateway accepts
+//! those that match. A few conditions between fields are missing, which a schema cannot express, or
+//! which would make it too large for programs. The constants are values that both the gateway's
+//! parsers and the schemas list.
 //!
 //! The crate describes the routes only; the gateway has the handlers, the parsers, and all limits
-//! that do not depend on a field alone. Answers are described in outline: clients know their format
-//! from OpenAI's and Anthropic's own documents.
+//! that do not depend on a field alone. Responses are described in outline: clients know their
+//! format from OpenAI's and Anthropic's own documents.
 //!
 //! Uses no other crate of the workspace. Used by `taonet-nineteen-entry`.
 
@@ -53,7 +54,7 @@ pub const TEMPLATE_OVERRIDES: [&str; 2] = ["chat_template", "tokenize"];
 /// Returns the OpenAPI document as JSON.
 pub fn document() -> &'static str {
     static DOCUMENT: LazyLock<String> =
-        LazyLock::new(|| paths::api().to_json().unwrap_or_default());
+        LazyLock::new(|| paths::build_document().to_json().unwrap_or_default());
     DOCUMENT.as_str()
 }
 

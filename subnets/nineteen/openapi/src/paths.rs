@@ -17,7 +17,7 @@ use crate::is_message_route;
 use crate::schemas::{self, components, string};
 
 /// Names of the security schemes: the API key as a bearer token or in the header `x-api-key`.
-const KEYS: [&str; 2] = ["key", "x-api-key"];
+const SECURITY_SCHEMES: [&str; 2] = ["key", "x-api-key"];
 const JSON: &str = "application/json";
 const FORM: &str = "multipart/form-data";
 
@@ -25,8 +25,8 @@ const FORM: &str = "multipart/form-data";
 struct BilledRoute {
     path: &'static str,
     summary: &'static str,
-    request: &'static str,
-    answer: &'static str,
+    request_schema: &'static str,
+    response_schema: &'static str,
     streams: bool,
 }
 
@@ -114,15 +114,15 @@ const BILLED_ROUTES: [BilledRoute; 12] = [
 const fn billed_route(
     path: &'static str,
     summary: &'static str,
-    request: &'static str,
-    answer: &'static str,
+    request_schema: &'static str,
+    response_schema: &'static str,
     streams: bool,
 ) -> BilledRoute {
-    BilledRoute { path, summary, request, answer, streams }
+    BilledRoute { path, summary, request_schema, response_schema, streams }
 }
 
 /// HTTP statuses of errors, with their descriptions.
-const REFUSALS: [(&str, &str); 12] = [
+const ERROR_RESPONSES: [(&str, &str); 12] = [
     ("400", "A field is invalid; `error.param` names it"),
     ("401", "The API key is missing, unknown, expired or revoked"),
     ("403", "The key may not use the model, or the image was withheld"),
@@ -144,42 +144,48 @@ const REFUSALS: [(&str, &str); 12] = [
 ];
 
 /// Statuses that differ on routes in Anthropic's format, which have no 503.
-const ANTHROPIC_REFUSALS: [(&str, &str); 3] = [
+const ANTHROPIC_ERROR_RESPONSES: [(&str, &str); 3] = [
     ("402", "The API key has too few credits, or a budget is exhausted"),
     ("429", "The API key exceeds its rate limit"),
     ("529", "No miner has remaining capacity"),
 ];
 
 /// Builds the OpenAPI document.
-pub(crate) fn api() -> OpenApi {
+pub(crate) fn build_document() -> OpenApi {
     let info = InfoBuilder::new().title("Nineteen").version(env!("CARGO_PKG_VERSION")).description(
         Some("Inference by the miners of subnet 19, through an OpenAI-compatible API."),
     );
     let mut paths = PathsBuilder::new();
     for route in &BILLED_ROUTES {
-        paths = paths.path(route.path, PathItem::new(HttpMethod::Post, operation(route)));
+        paths = paths.path(route.path, PathItem::new(HttpMethod::Post, billed_operation(route)));
     }
     let id = parameter("id", ParameterIn::Path, string()).required(Required::True);
     // These routes need no API key, but a key that is sent must be valid.
-    let public = |id: &str, summary: &str, schema: &str| {
-        get(id, summary, schema)
-            .response("401", refusal("The API key is unknown, expired or revoked", "Error"))
-            .response("500", refusal("Internal error", "Error"))
+    let public_operation = |id: &str, summary: &str, schema: &str| {
+        get_operation(id, summary, schema)
+            .response("401", error_response("The API key is unknown, expired or revoked", "Error"))
+            .response("500", error_response("Internal error", "Error"))
     };
-    let models =
-        public("models", "Lists the models; with an API key, those that it may use", "ModelList");
-    let model = public("model", "Describes a model", "Model");
-    let model = model.parameter(id).response("404", refusal("Unknown model", "Error"));
-    let paths = add_key_documents(paths)
+    let models = public_operation(
+        "models",
+        "Lists the models; with an API key, those that it may use",
+        "ModelList",
+    );
+    let model = public_operation("model", "Describes a model", "Model");
+    let model = model.parameter(id).response("404", error_response("Unknown model", "Error"));
+    let paths = add_key_routes(paths)
         .path("/v1/models", PathItem::new(HttpMethod::Get, models))
         .path("/v1/models/{id}", PathItem::new(HttpMethod::Get, model))
         .path(
             "/status.json",
-            PathItem::new(HttpMethod::Get, get("status", "Reports capacity and latency", "Status")),
+            PathItem::new(
+                HttpMethod::Get,
+                get_operation("status", "Reports capacity and latency", "Status"),
+            ),
         );
     let bearer = SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer));
     let header = SecurityScheme::ApiKey(ApiKey::Header(ApiKeyValue::new("x-api-key")));
-    let [in_bearer, in_header] = KEYS;
+    let [in_bearer, in_header] = SECURITY_SCHEMES;
     OpenApiBuilder::new()
         .info(info.build())
         .paths(paths)
@@ -192,29 +198,37 @@ pub(crate) fn api() -> OpenApi {
         .build()
 }
 
-/// Adds the documents of the request's API key.
-fn add_key_documents(paths: PathsBuilder) -> PathsBuilder {
-    let key_document = |id: &str, summary: &str, schema: &str| {
-        get(id, summary, schema)
-            .securities(Some(either_key()))
+/// Adds the routes that describe the request's API key.
+fn add_key_routes(paths: PathsBuilder) -> PathsBuilder {
+    let key_operation = |id: &str, summary: &str, schema: &str| {
+        get_operation(id, summary, schema)
+            .securities(Some(key_requirements()))
             .response(
                 "401",
-                refusal("The API key is missing, unknown, expired or revoked", "Error"),
+                error_response("The API key is missing, unknown, expired or revoked", "Error"),
             )
             .response(
                 "429",
-                refusal("More than 120 requests for documents of the key in a minute", "Error"),
+                error_response(
+                    "More than 120 requests for documents of the key in a minute",
+                    "Error",
+                ),
             )
-            .response("500", refusal("Internal error", "Error"))
+            .response("500", error_response("Internal error", "Error"))
     };
-    // Documents that are also available as CSV.
+    // Routes whose documents are also available as CSV.
     let json_or_csv = |id: &str, summary: &str, schema: &str| {
-        let ok = ResponseBuilder::new().description("OK");
-        let ok = ok.content(JSON, content(schema)).content("text/csv", content("Csv"));
-        key_document(id, summary, schema)
+        let response = ResponseBuilder::new().description("OK");
+        let response = response
+            .content(JSON, schema_content(schema))
+            .content("text/csv", schema_content("Csv"));
+        key_operation(id, summary, schema)
             .parameter(parameter("format", ParameterIn::Query, schemas::document_format()))
-            .response("200", ok)
-            .response("400", refusal("A parameter is invalid; `error.param` names it", "Error"))
+            .response("200", response)
+            .response(
+                "400",
+                error_response("A parameter is invalid; `error.param` names it", "Error"),
+            )
     };
     let month = schemas::pattern("^(19[7-9][0-9]|[2-9][0-9]{3})-(0[1-9]|1[0-2])$", None);
     let month = parameter("month", ParameterIn::Path, month).required(Required::True);
@@ -222,28 +236,31 @@ fn add_key_documents(paths: PathsBuilder) -> PathsBuilder {
         .parameter(month);
     let usage = json_or_csv("usage", "Usage of the request's API key", "UsageList");
     let before = schemas::pattern("^[0-9]{1,9}-[0-9]{1,9}$", None);
-    let topup =
-        key_document("topup", "Describes how the request's API key is topped up with TAO", "TopUp")
-            .parameter(parameter("before", ParameterIn::Query, before))
-            .response("400", refusal("A parameter is invalid; `error.param` names it", "Error"))
-            .response("404", refusal("Credits cannot be bought with TAO", "Error"));
+    let topup = key_operation(
+        "topup",
+        "Describes how the request's API key is topped up with TAO",
+        "TopUp",
+    )
+    .parameter(parameter("before", ParameterIn::Query, before))
+    .response("400", error_response("A parameter is invalid; `error.param` names it", "Error"))
+    .response("404", error_response("Credits cannot be bought with TAO", "Error"));
     paths
         .path("/v1/topup", PathItem::new(HttpMethod::Get, topup))
         .path(
             "/v1/key",
             PathItem::new(
                 HttpMethod::Get,
-                key_document("key", "Describes the request's API key", "Key"),
+                key_operation("key", "Describes the request's API key", "Key"),
             ),
         )
         .path("/v1/usage", PathItem::new(HttpMethod::Get, usage))
         .path("/v1/invoices/{month}", PathItem::new(HttpMethod::Get, invoice))
 }
 
-/// Returns the operation of a document.
-fn get(id: &str, summary: &str, schema: &str) -> OperationBuilder {
-    let ok = ResponseBuilder::new().description("OK").content(JSON, content(schema));
-    OperationBuilder::new().operation_id(Some(id)).summary(Some(summary)).response("200", ok)
+/// Returns the `GET` operation of a JSON document.
+fn get_operation(id: &str, summary: &str, schema: &str) -> OperationBuilder {
+    let response = ResponseBuilder::new().description("OK").content(JSON, schema_content(schema));
+    OperationBuilder::new().operation_id(Some(id)).summary(Some(summary)).response("200", response)
 }
 
 fn parameter(name: &str, location: ParameterIn, schema: RefOr<Schema>) -> ParameterBuilder {
@@ -251,25 +268,26 @@ fn parameter(name: &str, location: ParameterIn, schema: RefOr<Schema>) -> Parame
 }
 
 /// Returns the alternative ways to send the API key.
-fn either_key() -> [SecurityRequirement; 2] {
-    KEYS.map(|key| SecurityRequirement::new::<_, [&str; 0], &str>(key, []))
+fn key_requirements() -> [SecurityRequirement; 2] {
+    SECURITY_SCHEMES.map(|key| SecurityRequirement::new::<_, [&str; 0], &str>(key, []))
 }
 
-fn operation(route: &BilledRoute) -> OperationBuilder {
+fn billed_operation(route: &BilledRoute) -> OperationBuilder {
     let id = route.path.trim_start_matches("/v1/").replace(['/', '-'], "_");
     let key_schema = schemas::pattern("^[!-~](?:[ -~]*[!-~])?$", Some(255));
     let idempotency_key = parameter("Idempotency-Key", ParameterIn::Header, key_schema).description(Some(
         "Retries with the same key within a day get the stored response and are not charged again.",
     ));
-    let content_type = if route.request == "EditRequest" { FORM } else { JSON };
+    let content_type = if route.request_schema == "EditRequest" { FORM } else { JSON };
     let body = RequestBodyBuilder::new()
-        .content(content_type, content(route.request))
+        .content(content_type, schema_content(route.request_schema))
         .required(Some(Required::True));
-    let mut answer =
-        ResponseBuilder::new().description("The answer").content(JSON, content(route.answer));
+    let mut response = ResponseBuilder::new()
+        .description("The answer")
+        .content(JSON, schema_content(route.response_schema));
     if route.streams {
         // The schema of each event.
-        answer = answer.content("text/event-stream", content("Event"));
+        response = response.content("text/event-stream", schema_content("Event"));
     }
     for (name, description) in [
         (
@@ -296,7 +314,7 @@ fn operation(route: &BilledRoute) -> OperationBuilder {
             "Budgets of the API key of which 80 % and more are spent, such as `day 83%`",
         ),
     ] {
-        answer = answer.header(
+        response = response.header(
             name,
             HeaderBuilder::new().schema(Some(string())).description(Some(description)).build(),
         );
@@ -304,30 +322,30 @@ fn operation(route: &BilledRoute) -> OperationBuilder {
     let mut operation = OperationBuilder::new()
         .operation_id(Some(id))
         .summary(Some(route.summary))
-        .securities(Some(either_key()))
+        .securities(Some(key_requirements()))
         .parameter(idempotency_key)
         .request_body(Some(body.build()))
-        .response("200", answer);
+        .response("200", response);
     let is_message = is_message_route(route.path);
-    for (status, description) in REFUSALS {
+    for (status, description) in ERROR_RESPONSES {
         operation = match (is_message, status) {
             (true, "503") => operation,
-            (true, _) => operation.response(status, refusal(description, "AnthropicError")),
-            (false, _) => operation.response(status, refusal(description, "Error")),
+            (true, _) => operation.response(status, error_response(description, "AnthropicError")),
+            (false, _) => operation.response(status, error_response(description, "Error")),
         };
     }
     if is_message {
-        for (status, description) in ANTHROPIC_REFUSALS {
-            operation = operation.response(status, refusal(description, "AnthropicError"));
+        for (status, description) in ANTHROPIC_ERROR_RESPONSES {
+            operation = operation.response(status, error_response(description, "AnthropicError"));
         }
     }
     operation
 }
 
-fn refusal(description: &str, schema: &str) -> ResponseBuilder {
-    ResponseBuilder::new().description(description).content(JSON, content(schema))
+fn error_response(description: &str, schema: &str) -> ResponseBuilder {
+    ResponseBuilder::new().description(description).content(JSON, schema_content(schema))
 }
 
-fn content(schema: &str) -> utoipa::openapi::Content {
+fn schema_content(schema: &str) -> utoipa::openapi::Content {
     ContentBuilder::new().schema(Some(Ref::from_schema_name(schema))).build()
 }

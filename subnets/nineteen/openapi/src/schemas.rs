@@ -76,7 +76,7 @@ fn array_of(items: RefOr<Schema>) -> RefOr<Schema> {
 }
 
 /// Returns the schema of a list with at least one element.
-fn nonempty(items: RefOr<Schema>) -> RefOr<Schema> {
+fn nonempty_array(items: RefOr<Schema>) -> RefOr<Schema> {
     ArrayBuilder::new().items(items).min_items(Some(1)).into()
 }
 
@@ -143,8 +143,8 @@ fn at_most_one(fields: [&'static str; 2]) -> RefOr<Schema> {
 
 pub(crate) fn components() -> ComponentsBuilder {
     requests::add(ComponentsBuilder::new())
-        .schema("ChatCompletion", answer("chat.completion"))
-        .schema("Completion", answer("text_completion"))
+        .schema("ChatCompletion", completion_object("chat.completion"))
+        .schema("Completion", completion_object("text_completion"))
         .schema("Response", response())
         .schema("AnthropicMessage", anthropic_message())
         .schema("TokenCount", object([("input_tokens", count())], []))
@@ -247,7 +247,7 @@ fn image_entry() -> ObjectBuilder {
     object([], [("b64_json", string()), ("url", string())])
 }
 
-fn answer(kind: &str) -> ObjectBuilder {
+fn completion_object(kind: &str) -> ObjectBuilder {
     let usage =
         [("prompt_tokens", count()), ("completion_tokens", count()), ("total_tokens", count())];
     object(

@@ -16,7 +16,7 @@ pub struct Interrupted(pub(crate) String);
 /// miner's work.
 pub struct Answer {
     stream: Option<ResponseReader>,
-    ready: VecDeque<Chunk>,
+    buffered_chunks: VecDeque<Chunk>,
     contender: Arc<TaskMiner>,
     /// `None` once the miner has sent the complete answer: its slot is free, even if the answer has
     /// not been read.
@@ -24,15 +24,15 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// Creates an answer with the chunks that have arrived, `ready`, and the rest of the response,
+    /// Creates an answer from the chunks that have arrived, and the unread part of the response,
     /// `stream`, which the attempt reads.
     pub(crate) fn new(
         contender: Arc<TaskMiner>,
-        ready: VecDeque<Chunk>,
+        chunks: VecDeque<Chunk>,
         stream: Option<ResponseReader>,
         attempt: Option<Attempt>,
     ) -> Self {
-        Self { stream, ready, contender, attempt }
+        Self { stream, buffered_chunks: chunks, contender, attempt }
     }
 
     /// Returns the contender that sends the answer.
@@ -47,14 +47,14 @@ impl Answer {
     /// [`Interrupted`] when the answer ends early; no further chunk follows.
     pub async fn next(&mut self) -> Option<Result<Chunk, Interrupted>> {
         loop {
-            if let Some(chunk) = self.ready.pop_front() {
+            if let Some(chunk) = self.buffered_chunks.pop_front() {
                 return Some(Ok(chunk));
             }
             let attempt = self.attempt.as_mut()?;
-            if let Err(error) = attempt.read(&mut self.stream, &mut self.ready).await {
+            if let Err(error) = attempt.read(&mut self.stream, &mut self.buffered_chunks).await {
                 attempt.interrupt(&error);
                 (self.stream, self.attempt) = (None, None);
-                self.ready.clear();
+                self.buffered_chunks.clear();
                 return Some(Err(Interrupted(error.to_string())));
             }
             if self.stream.is_none() {

@@ -35,9 +35,9 @@ const MAX_BODY_SIZE: usize = 16 << 20;
 
 /// Result of opening an attempt: a response whose first chunk has arrived.
 struct OpenedResponse {
-    /// Rest of the response; `None` at its end.
+    /// Unread part of the response; `None` at its end.
     stream: Option<ResponseReader>,
-    ready: VecDeque<Chunk>,
+    chunks: VecDeque<Chunk>,
 }
 
 /// An attempt to get an answer from a contender. Dropping the attempt adds its outcome to the
@@ -63,8 +63,8 @@ impl Attempt {
         has_answer: &Arc<AtomicBool>,
     ) -> Self {
         inner.attempt_metrics.change_running(1.0);
-        let is_sampled =
-            slot.keeps_samples && is_reproducible(slot.task.endpoint, request.payload.shared());
+        let is_sampled = slot.keeps_samples
+            && is_reproducible(slot.task.endpoint, request.payload.shared_fields());
         Self {
             inner: Arc::clone(inner),
             kind: request.kind,
@@ -89,27 +89,27 @@ impl Attempt {
         request: &Request,
         deadline: Instant,
     ) -> Result<Answer, FailedAttempt> {
-        let OpenedResponse { mut stream, mut ready } = match self.open(request, deadline).await {
+        let OpenedResponse { mut stream, mut chunks } = match self.open(request, deadline).await {
             Ok(opened_response) => opened_response,
             Err(error) => return Err(self.into_failure(error, request, deadline)),
         };
         while request.is_collected && stream.is_some() {
-            if let Err(error) = self.read(&mut stream, &mut ready).await {
+            if let Err(error) = self.read(&mut stream, &mut chunks).await {
                 self.outcome.clear();
                 return Err(self.into_failure(error, request, deadline));
             }
         }
-        self.outcome.return_answer();
+        self.outcome.record_answer_returned();
         let contender = Arc::clone(&self.slot.contender);
         let attempt = stream.is_some().then_some(self);
-        Ok(Answer::new(contender, ready, stream, attempt))
+        Ok(Answer::new(contender, chunks, stream, attempt))
     }
 
-    /// Reads the next chunks into `ready`. At the end of the answer, `stream` becomes `None`.
+    /// Reads the next chunks into `chunks`. At the end of the answer, `stream` becomes `None`.
     pub(crate) async fn read(
         &mut self,
         stream: &mut Option<ResponseReader>,
-        ready: &mut VecDeque<Chunk>,
+        chunks: &mut VecDeque<Chunk>,
     ) -> Result<(), AttemptError> {
         let Some(reader) = stream.as_mut() else { return Ok(()) };
         if let Some(fault) = self.received.take_fault() {
@@ -119,7 +119,7 @@ impl Attempt {
         self.outcome.set(self.answered_outcome());
         let chunk_timeout = reader.chunk_timeout;
         let bytes = reader.next(chunk_timeout, chunk_timeout, &mut self.timing.wait_time).await?;
-        let is_done = self.received.push(bytes.as_deref(), ready)?;
+        let is_done = self.received.push(bytes.as_deref(), chunks)?;
         self.outcome.set(self.answered_outcome());
         if is_done {
             *stream = None;
@@ -156,7 +156,8 @@ impl Attempt {
             self.slot.set_overloaded();
         }
         // Synthetic requests have no options that make them irreproducible.
-        let has_options = !is_reproducible(self.slot.task.endpoint, request.payload.shared());
+        let has_options =
+            !is_reproducible(self.slot.task.endpoint, request.payload.shared_fields());
         let is_late = Instant::now() >= deadline;
         let may_be_prompt_fault = is_silent && !is_late;
         let may_be_options_fault = has_options && error.may_be_options_fault();
@@ -184,7 +185,7 @@ impl Attempt {
         deadline: Instant,
     ) -> Result<OpenedResponse, AttemptError> {
         let task_timeout = Duration::from_secs_f64(self.slot.task.timeout.get());
-        let (first_timeout, chunk_timeout) = Querier::timeouts(&self.inner, task_timeout);
+        let (first_chunk_timeout, chunk_timeout) = Querier::timeouts(&self.inner, task_timeout);
         let start = Instant::now();
         let inner = Arc::clone(&self.inner);
         let (session, payload) = (self.slot.contender.session(), &request.payload);
@@ -201,35 +202,36 @@ impl Attempt {
             }
         };
         // The same timeout covers the response head and the first chunk.
-        let answer = timeout(first_timeout, call)
+        let response = timeout(first_chunk_timeout, call)
             .await
-            .map_err(|_| AttemptError::Silent(first_timeout))??;
+            .map_err(|_| AttemptError::Silent(first_chunk_timeout))??;
         // Check the status before reading the body, even if the response is a stream.
-        if answer.status.as_u16() != 200 {
-            return Err(AttemptError::Status(answer.status));
+        if response.status.as_u16() != 200 {
+            return Err(AttemptError::Status(response.status));
         }
         self.timing.wait_time = start.elapsed();
-        let total = self.inner.deadlines.total_for(request.max_chunks);
-        let mut reader = ResponseReader::new(answer, chunk_timeout, total);
+        let total_timeout = self.inner.deadlines.total_for(request.max_chunks);
+        let mut reader = ResponseReader::new(response, chunk_timeout, total_timeout);
         if !self.slot.task.is_stream {
-            let chunk = self.read_body(&mut reader, first_timeout).await?;
+            let chunk = self.read_body(&mut reader, first_chunk_timeout).await?;
             self.begin_answer(start);
-            return Ok(OpenedResponse { stream: None, ready: VecDeque::from([chunk]) });
+            return Ok(OpenedResponse { stream: None, chunks: VecDeque::from([chunk]) });
         }
-        let mut ready = VecDeque::new();
+        let mut chunks = VecDeque::new();
         loop {
-            let remaining = first_timeout.saturating_sub(start.elapsed());
-            let bytes = reader.next(remaining, first_timeout, &mut self.timing.wait_time).await?;
-            let is_done = self.received.push(bytes.as_deref(), &mut ready)?;
-            if !ready.is_empty() {
+            let remaining = first_chunk_timeout.saturating_sub(start.elapsed());
+            let bytes =
+                reader.next(remaining, first_chunk_timeout, &mut self.timing.wait_time).await?;
+            let is_done = self.received.push(bytes.as_deref(), &mut chunks)?;
+            if !chunks.is_empty() {
                 self.begin_answer(start);
-                return Ok(OpenedResponse { stream: (!is_done).then_some(reader), ready });
+                return Ok(OpenedResponse { stream: (!is_done).then_some(reader), chunks });
             }
             if is_done && self.received.has_chunk() {
                 // The model may write nothing, which any buyer can request.
                 self.begin_answer(start);
                 let finish = self.received.take_finish_chunk();
-                return Ok(OpenedResponse { stream: None, ready: finish.into_iter().collect() });
+                return Ok(OpenedResponse { stream: None, chunks: finish.into_iter().collect() });
             }
             if is_done {
                 return Err(AttemptError::Empty);
@@ -241,22 +243,23 @@ impl Attempt {
     async fn read_body(
         &mut self,
         reader: &mut ResponseReader,
-        first_timeout: Duration,
+        first_chunk_timeout: Duration,
     ) -> Result<Chunk, AttemptError> {
         let mut body = Vec::new();
         loop {
-            let remaining = first_timeout.saturating_sub(self.timing.wait_time);
+            let remaining = first_chunk_timeout.saturating_sub(self.timing.wait_time);
             let Some(bytes) =
-                reader.next(remaining, first_timeout, &mut self.timing.wait_time).await?
+                reader.next(remaining, first_chunk_timeout, &mut self.timing.wait_time).await?
             else {
                 break;
             };
             if body.len() + bytes.len() > MAX_BODY_SIZE {
-                return Err(AttemptError::TooMany);
+                return Err(AttemptError::TooManyChunks);
             }
             body.extend_from_slice(&bytes);
         }
-        let value = parse_value(&body).map_err(|_| AttemptError::Body("body is not JSON"))?;
+        let value =
+            parse_value(&body).map_err(|_| AttemptError::InvalidBody("body is not JSON"))?;
         self.expected.check(&value)?;
         self.received.set_body(value, self.sampled_request.is_some().then_some(body))
     }
@@ -320,7 +323,7 @@ impl Drop for Attempt {
             skips_pause: self.slot.position.nth > 1,
             ..Completion::default()
         };
-        self.slot.end(completion);
+        self.slot.set_completion(completion);
         if !self.outcome.is_disputed() {
             self.inner.attempt_metrics.count(&self.slot.task.task, self.kind, self.outcome.get());
         }

@@ -37,8 +37,8 @@ use crate::{Payload, Request, metrics};
 /// Interval at which queued requests poll for a slot that no other request has released, such as
 /// that of a miner whose pause has ended.
 const POLL_INTERVAL: Duration = Duration::from_millis(250);
-/// Maximum pause of all miners for which a request waits: that after a rate limit, but not that of
-/// an open circuit breaker, after which miners often fail again.
+/// Maximum pause of all miners for which a request waits: long enough for the pause after a rate
+/// limit, but not for that of an open circuit breaker, after which miners often fail again.
 const MAX_PAUSE: Duration = Duration::from_secs(2);
 
 /// Limits of the queue of buyers' requests.
@@ -73,7 +73,7 @@ impl Default for QueueSettings {
 pub(crate) struct Backlog {
     pub(crate) settings: QueueSettings,
     /// One permit per request in flight.
-    pub(crate) running: Arc<Semaphore>,
+    pub(crate) in_flight_permits: Arc<Semaphore>,
     queue: Mutex<FairQueue>,
     /// Number of buyers' requests that have arrived.
     arrivals: AtomicU64,
@@ -101,7 +101,7 @@ pub(crate) struct SlotRequest<'a> {
     /// Prefix of the prompt, if it selects the miner.
     prefix: Option<PromptPrefix>,
     /// Remaining time that the request may wait in the queue.
-    wait: Duration,
+    remaining_wait: Duration,
     /// Order of arrival, which the request keeps for further attempts.
     arrival: u64,
     /// Whether the request has had a slot. If it needs another one, it is queued even if the queue
@@ -113,20 +113,21 @@ impl<'a> SlotRequest<'a> {
     pub(crate) fn new(inner: &Inner, request: &'a Request, prefix: Option<PromptPrefix>) -> Self {
         let arrival = inner.backlog.arrivals.fetch_add(1, Ordering::Relaxed);
         let max_wait = inner.backlog.settings.wait;
-        let (key, wait) = (
+        let (key, remaining_wait) = (
             Arc::clone(&request.key),
             request.max_wait.map_or(max_wait, |wait| wait.min(max_wait)),
         );
         let (task, payload, weight) = (&request.task, &request.payload, request.weight);
-        Self { task, key, weight, payload, prefix, wait, arrival, is_admitted: false }
+        Self { task, key, weight, payload, prefix, remaining_wait, arrival, is_admitted: false }
     }
 }
 
 impl Backlog {
     pub(crate) fn new(settings: QueueSettings) -> Self {
-        let running = Arc::new(Semaphore::new(settings.running.min(Semaphore::MAX_PERMITS)));
+        let in_flight_permits =
+            Arc::new(Semaphore::new(settings.running.min(Semaphore::MAX_PERMITS)));
         let (arrivals, latest_poll) = (AtomicU64::new(0), AtomicU64::new(0));
-        Self { settings, running, queue: Mutex::default(), arrivals, latest_poll }
+        Self { settings, in_flight_permits, queue: Mutex::default(), arrivals, latest_poll }
     }
 
     fn queue(&self) -> MutexGuard<'_, FairQueue> {
@@ -175,26 +176,26 @@ impl PendingSlot {
 impl Inner {
     /// Returns a slot at a miner outside `tried`: immediately if one is free and no request is
     /// queued, otherwise after waiting in the queue, at most until `deadline`.
-    pub(crate) async fn slot(
+    pub(crate) async fn acquire_slot(
         self: &Arc<Self>,
         request: &mut SlotRequest<'_>,
         tried: &[Hotkey],
         deadline: Instant,
     ) -> Result<Slot, NoSlot> {
         if !self.backlog.has_queue(request.task)
-            && let Some(slot) = self.spare_slot(request, tried)
+            && let Some(slot) = self.try_acquire_slot(request, tried)
         {
             return Ok(slot);
         }
         let start = Instant::now();
-        let until = deadline.min(start + request.wait);
-        if !self.opens_until(request.task, tried, until) {
+        let wait_deadline = deadline.min(start + request.remaining_wait);
+        if !self.may_get_slot_by(request.task, tried, wait_deadline) {
             return Err(NoSlot::NoMiner);
         }
-        let slot = self.wait_in_queue(request, tried, until).await;
-        request.wait = request.wait.saturating_sub(start.elapsed());
+        let slot = self.wait_in_queue(request, tried, wait_deadline).await;
+        request.remaining_wait = request.remaining_wait.saturating_sub(start.elapsed());
         request.is_admitted |= slot.is_ok();
-        metrics::record_wait(start.elapsed().as_secs_f64());
+        metrics::record_queue_wait(start.elapsed().as_secs_f64());
         slot
     }
 
@@ -202,36 +203,37 @@ impl Inner {
         self: &Arc<Self>,
         request: &SlotRequest<'_>,
         tried: &[Hotkey],
-        until: Instant,
+        wait_deadline: Instant,
     ) -> Result<Slot, NoSlot> {
         let task = request.task;
         let mut pending = self.enqueue(request, tried)?;
         self.dispatch();
         loop {
-            let poll = (Instant::now() + POLL_INTERVAL).min(until);
+            let poll = (Instant::now() + POLL_INTERVAL).min(wait_deadline);
             tokio::select! {
                 biased;
                 // Without a slot, a request of another key has replaced this one.
-                granted = &mut pending.slot => {
-                    return granted.map_err(|_| self.busy_error(task, "replaced"));
+                result = &mut pending.slot => {
+                    return result.map_err(|_| self.busy_error(task, "replaced"));
                 }
                 () = sleep_until(poll) => {
-                    if Instant::now() >= until {
+                    if Instant::now() >= wait_deadline {
                         return pending.into_slot().ok_or_else(|| self.busy_error(task, "deadline"));
                     }
-                    if !self.opens_until(task, tried, until) {
+                    if !self.may_get_slot_by(task, tried, wait_deadline) {
                         return pending.into_slot().ok_or(NoSlot::NoMiner);
                     }
-                    self.dispatch_if_due();
+                    self.dispatch_unless_polled();
                 }
             }
         }
     }
 
-    /// Returns whether a miner outside `tried` may get a slot by `until`, and soon enough to wait
-    /// for it.
-    fn opens_until(&self, task: &TaskName, tried: &[Hotkey], until: Instant) -> bool {
-        let pause = until.saturating_duration_since(Instant::now()).min(MAX_PAUSE).as_secs_f64();
+    /// Returns whether a miner outside `tried` may have a free slot by `wait_deadline`, and soon
+    /// enough to wait for it.
+    fn may_get_slot_by(&self, task: &TaskName, tried: &[Hotkey], wait_deadline: Instant) -> bool {
+        let pause =
+            wait_deadline.saturating_duration_since(Instant::now()).min(MAX_PAUSE).as_secs_f64();
         let period_miners = self.market.period_miners();
         let task_miners =
             period_miners.as_ref().and_then(|period_miners| period_miners.task(task.as_str()));
@@ -240,12 +242,12 @@ impl Inner {
     }
 
     /// Returns a slot at a miner outside `tried` if one is free.
-    pub(crate) fn spare_slot(
+    pub(crate) fn try_acquire_slot(
         self: &Arc<Self>,
         request: &mut SlotRequest<'_>,
         tried: &[Hotkey],
     ) -> Option<Slot> {
-        let slot = Slot::organic(self, request.task, &request.key, tried, request.prefix)?;
+        let slot = Slot::acquire_organic(self, request.task, &request.key, tried, request.prefix)?;
         let (key, is_new) = (&request.key, !request.is_admitted);
         self.backlog.queue().start(request.task, key, request.weight, is_new, self.now());
         request.is_admitted = true;
@@ -259,8 +261,12 @@ impl Inner {
     ) -> Result<PendingSlot, NoSlot> {
         let (sender, slot) = oneshot::channel();
         let (task, key, weight) = (request.task.clone(), Arc::clone(&request.key), request.weight);
-        let bytes =
-            request.payload.shared().iter().map(|(name, value)| name.len() + size(value)).sum();
+        let bytes = request
+            .payload
+            .shared_fields()
+            .iter()
+            .map(|(name, value)| name.len() + memory_size(value))
+            .sum();
         let (tried, prefix, is_new) = (tried.to_vec(), request.prefix, !request.is_admitted);
         let queued =
             QueuedRequest { task, key, weight, tried, prefix, bytes, is_new, slot: sender };
@@ -288,11 +294,16 @@ impl Inner {
     }
 
     /// Removes a request in flight of a key, drops `resources`, which the next request needs, and
-    /// gives the free slots to queued requests. `answered` is the number of seconds that a complete
-    /// answer has taken.
-    pub(crate) fn end<T>(self: &Arc<Self>, key: &Arc<str>, answered: Option<f64>, resources: T) {
+    /// gives the free slots to queued requests. `answer_seconds` is the duration of a complete
+    /// answer.
+    pub(crate) fn end_request<T>(
+        self: &Arc<Self>,
+        key: &Arc<str>,
+        answer_seconds: Option<f64>,
+        resources: T,
+    ) {
         let mut queue = self.backlog.queue();
-        queue.end(key, answered, self.now());
+        queue.end(key, answer_seconds, self.now());
         drop(resources);
         self.dispatch_from(queue);
     }
@@ -302,16 +313,23 @@ impl Inner {
         let mut undelivered = Vec::new();
         let now = self.now();
         let (mut full_tasks, mut skipped_arrivals) = (HashSet::new(), HashSet::new());
-        while self.backlog.running.available_permits() > 0
+        while self.backlog.in_flight_permits.available_permits() > 0
             && let Some(arrival) = queue.next(&full_tasks, &skipped_arrivals, now)
         {
             let Some(request) = queue.get(arrival) else { break };
-            match Slot::organic(self, &request.task, &request.key, &request.tried, request.prefix) {
+            match Slot::acquire_organic(
+                self,
+                &request.task,
+                &request.key,
+                &request.tried,
+                request.prefix,
+            ) {
                 Some(slot) => {
                     let Some(request) = queue.remove(arrival, now) else { break };
-                    let QueuedRequest { task, key, weight, is_new, slot: receiver, .. } = request;
+                    let QueuedRequest { task, key, weight, is_new, slot: slot_sender, .. } =
+                        request;
                     queue.start(&task, &key, weight, is_new, now);
-                    undelivered.extend(receiver.send(slot).err());
+                    undelivered.extend(slot_sender.send(slot).err());
                 }
                 None if request.tried.is_empty() => _ = full_tasks.insert(request.task.clone()),
                 // Only the miners that the request has excluded may have a slot.
@@ -322,7 +340,7 @@ impl Inner {
     }
 
     /// Like [`Self::dispatch`], unless another queued request has just polled.
-    fn dispatch_if_due(self: &Arc<Self>) {
+    fn dispatch_unless_polled(self: &Arc<Self>) {
         let now = (self.now() * 1e3) as u64;
         let latest_poll = self.backlog.latest_poll.load(Ordering::Relaxed);
         if now >= latest_poll + POLL_INTERVAL.as_millis() as u64 / 2 {
@@ -333,11 +351,13 @@ impl Inner {
 }
 
 /// Returns the approximate size of a value in memory, in bytes.
-fn size(value: &Value) -> usize {
+fn memory_size(value: &Value) -> usize {
     let content = match value {
         Value::String(text) => text.len(),
-        Value::Array(values) => values.iter().map(size).sum(),
-        Value::Object(fields) => fields.iter().map(|(name, value)| name.len() + size(value)).sum(),
+        Value::Array(values) => values.iter().map(memory_size).sum(),
+        Value::Object(fields) => {
+            fields.iter().map(|(name, value)| name.len() + memory_size(value)).sum()
+        }
         _ => 0,
     };
     size_of::<Value>() + content

@@ -8,8 +8,8 @@ use serde::de::{Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
-pub(crate) use self::frame::TextChunks;
-use crate::tool_calls::write_arguments;
+pub(crate) use self::frame::TextChunkParser;
+use crate::tool_calls::stringify_arguments;
 
 /// A chunk of a miner's answer.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -41,11 +41,11 @@ pub enum ChunkBody {
 #[non_exhaustive]
 pub(crate) enum ChunkFault {
     #[error("chunk has no array of choices")]
-    Choices,
+    MissingChoices,
     #[error("the chunk's text is not a string")]
-    Text,
+    InvalidText,
     #[error("stream reports an error")]
-    Error,
+    ReportedError,
 }
 
 /// JSON object of a chunk that can be a [`ChunkBody::Text`]. Fields that are not listed are not
@@ -88,9 +88,9 @@ struct TextLogprobs(usize);
 
 impl<'de> Deserialize<'de> for TextLogprobs {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Fields;
+        struct LogprobsVisitor;
 
-        impl<'de> Visitor<'de> for Fields {
+        impl<'de> Visitor<'de> for LogprobsVisitor {
             type Value = TextLogprobs;
 
             fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -108,16 +108,16 @@ impl<'de> Deserialize<'de> for TextLogprobs {
                             continue;
                         }
                     };
-                    if length.replace(map.next_value::<Option<Length>>()?).is_some() {
+                    if length.replace(map.next_value::<Option<ArrayLength>>()?).is_some() {
                         return Err(A::Error::custom("duplicate field"));
                     }
                 }
                 let lengths = [content, token_logprobs].into_iter().flatten().flatten();
-                Ok(TextLogprobs(lengths.map(|Length(length)| length).max().unwrap_or(0)))
+                Ok(TextLogprobs(lengths.map(|ArrayLength(length)| length).max().unwrap_or(0)))
             }
         }
 
-        deserializer.deserialize_map(Fields)
+        deserializer.deserialize_map(LogprobsVisitor)
     }
 }
 
@@ -132,29 +132,29 @@ enum LogprobsField {
 }
 
 /// Number of elements of an array.
-struct Length(usize);
+struct ArrayLength(usize);
 
-impl<'de> Deserialize<'de> for Length {
+impl<'de> Deserialize<'de> for ArrayLength {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Elements;
+        struct LengthVisitor;
 
-        impl<'de> Visitor<'de> for Elements {
-            type Value = Length;
+        impl<'de> Visitor<'de> for LengthVisitor {
+            type Value = ArrayLength;
 
             fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
                 formatter.write_str("an array")
             }
 
-            fn visit_seq<A: SeqAccess<'de>>(self, mut array: A) -> Result<Length, A::Error> {
+            fn visit_seq<A: SeqAccess<'de>>(self, mut array: A) -> Result<ArrayLength, A::Error> {
                 let mut length = 0;
                 while array.next_element::<IgnoredAny>()?.is_some() {
                     length += 1;
                 }
-                Ok(Length(length))
+                Ok(ArrayLength(length))
             }
         }
 
-        deserializer.deserialize_seq(Elements)
+        deserializer.deserialize_seq(LengthVisitor)
     }
 }
 
@@ -173,24 +173,26 @@ impl Chunk {
             (None, Some(text)) => text,
             _ => return None,
         };
-        Some(Self::from_text(text, logprobs.map_or(0, |TextLogprobs(entries)| entries)))
+        Some(Self::from_text(text, logprobs.map_or(0, |TextLogprobs(logprob_count)| logprob_count)))
     }
 
-    /// Creates a chunk with only a text, and log-probabilities for `entries` tokens.
-    fn from_text(text: String, entries: usize) -> Self {
+    /// Creates a chunk with only a text, and log-probabilities for `logprob_count` tokens.
+    fn from_text(text: String, logprob_count: usize) -> Self {
         let (characters, is_content) = (text.chars().count(), !text.is_empty());
-        Self { body: ChunkBody::Text(text), characters, entries, is_content }
+        Self { body: ChunkBody::Text(text), characters, entries: logprob_count, is_content }
     }
 
     /// Parses a chunk of a stream. Chunks with only a role, a finish reason or usage have no
     /// content.
     pub(crate) fn from_stream(mut value: Value) -> Result<Self, ChunkFault> {
         if value.get("error").is_some_and(|error| !error.is_null()) {
-            return Err(ChunkFault::Error);
+            return Err(ChunkFault::ReportedError);
         }
-        let choices =
-            value.get_mut("choices").and_then(Value::as_array_mut).ok_or(ChunkFault::Choices)?;
-        let Some(choice) = choices.iter_mut().find(|choice| is_first(choice)) else {
+        let choices = value
+            .get_mut("choices")
+            .and_then(Value::as_array_mut)
+            .ok_or(ChunkFault::MissingChoices)?;
+        let Some(choice) = choices.iter_mut().find(|choice| is_first_choice(choice)) else {
             return Ok(Self {
                 body: ChunkBody::Object(value),
                 characters: 0,
@@ -199,10 +201,10 @@ impl Chunk {
             });
         };
         if matches!(choice.get("finish_reason").and_then(Value::as_str), Some("error" | "abort")) {
-            return Err(ChunkFault::Error);
+            return Err(ChunkFault::ReportedError);
         }
         if let Some(Value::Array(calls)) = choice.pointer_mut("/delta/tool_calls") {
-            calls.iter_mut().for_each(write_arguments);
+            calls.iter_mut().for_each(stringify_arguments);
         }
         let text = match choice.get("delta") {
             Some(delta) => delta.get("content"),
@@ -211,11 +213,11 @@ impl Chunk {
         let characters = match text {
             None | Some(Value::Null) => 0,
             Some(Value::String(text)) => text.chars().count(),
-            Some(_) => return Err(ChunkFault::Text),
+            Some(_) => return Err(ChunkFault::InvalidText),
         };
         let lists =
             ["/logprobs/content", "/logprobs/token_logprobs"].map(|path| choice.pointer(path));
-        let entries = lists
+        let logprob_count = lists
             .into_iter()
             .flatten()
             .filter_map(Value::as_array)
@@ -227,7 +229,7 @@ impl Chunk {
             .and_then(Value::as_array)
             .is_some_and(|calls| !calls.is_empty());
         let is_content = has_calls || texts_of(choice).any(|text| !text.is_empty());
-        Ok(Self { body: ChunkBody::Object(value), characters, entries, is_content })
+        Ok(Self { body: ChunkBody::Object(value), characters, entries: logprob_count, is_content })
     }
 
     /// Returns the finish reason, if the chunk has one.
@@ -241,7 +243,7 @@ impl Chunk {
         match &self.body {
             ChunkBody::Text(_) => None,
             ChunkBody::Object(value) => {
-                value.get("choices")?.as_array()?.iter().find(|choice| is_first(choice))
+                value.get("choices")?.as_array()?.iter().find(|choice| is_first_choice(choice))
             }
         }
     }
@@ -274,7 +276,7 @@ impl Chunk {
 }
 
 /// Returns whether a choice is the first one.
-fn is_first(choice: &Value) -> bool {
+fn is_first_choice(choice: &Value) -> bool {
     choice.get("index").is_none_or(|index| index.is_null() || index.as_u64() == Some(0))
 }
 
@@ -404,10 +406,10 @@ mod tests {
         }
         assert_eq!(
             Chunk::from_stream(json!({"error": {"message": "x"}, "choices": []})),
-            Err(ChunkFault::Error)
+            Err(ChunkFault::ReportedError)
         );
         let ended = |reason: &str| json!({"choices": [{"delta": {"content": "a"}, "finish_reason": reason}]});
-        assert_eq!(Chunk::from_stream(ended("error")), Err(ChunkFault::Error));
+        assert_eq!(Chunk::from_stream(ended("error")), Err(ChunkFault::ReportedError));
         assert_eq!(Chunk::from_stream(ended("")).unwrap().finish_reason(), None);
         assert_eq!(
             Chunk::from_stream(ended("content_filter")).unwrap().finish_reason(),

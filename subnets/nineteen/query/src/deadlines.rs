@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-/// Time for each token beyond the timeout for a complete answer: honest miners write 20 tokens in a
+/// Time allowed for each requested token of a long answer: honest miners write 20 tokens per
 /// second.
 const TIME_PER_TOKEN: Duration = Duration::from_millis(50);
 

@@ -37,18 +37,19 @@ impl Division {
     /// others divide the rest.
     pub fn share(&self, total: usize) -> usize {
         let remaining = total.saturating_sub(self.processes);
-        let (Some(index), Some(each)) = (self.index, remaining.checked_div(self.serving)) else {
+        let (Some(index), Some(equal_share)) = (self.index, remaining.checked_div(self.serving))
+        else {
             return 1;
         };
-        1 + each + usize::from(index < remaining % self.serving)
+        1 + equal_share + usize::from(index < remaining % self.serving)
     }
 
     /// Returns this process's share of the queue's capacity, at least 1. Only processes that serve
     /// buyers divide them; one that does not know the others has all.
     fn queue_share(&self, total: usize) -> usize {
-        let Some(each) = total.checked_div(self.serving) else { return total };
+        let Some(equal_share) = total.checked_div(self.serving) else { return total };
         let gets_remainder = self.index.is_some_and(|index| index < total % self.serving);
-        (each + usize::from(gets_remainder)).max(1)
+        (equal_share + usize::from(gets_remainder)).max(1)
     }
 
     /// Returns whether the shares of all processes add up to the limit, and not to more.

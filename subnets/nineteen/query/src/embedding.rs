@@ -6,13 +6,13 @@ use serde_json::Value;
 /// `requested` one: many models' servers ignore the field `dimensions`.
 pub(crate) fn ignored_dimensions(answer: &Value, requested: u64) -> Option<usize> {
     let entries = answer.get("data")?.as_array()?.iter();
-    let mut widths =
+    let mut dimension_counts =
         entries.map(|entry| entry.get("embedding").and_then(Value::as_array).map_or(0, Vec::len));
-    let width = widths.next()?;
-    let is_ignored = width > 0
-        && u64::try_from(width).ok() != Some(requested)
-        && widths.all(|other| other == width);
-    is_ignored.then_some(width)
+    let dimensions = dimension_counts.next()?;
+    let is_ignored = dimensions > 0
+        && u64::try_from(dimensions).ok() != Some(requested)
+        && dimension_counts.all(|other| other == dimensions);
+    is_ignored.then_some(dimensions)
 }
 
 #[cfg(test)]

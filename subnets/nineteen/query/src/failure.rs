@@ -15,8 +15,8 @@ use crate::querier::Inner;
 use crate::sse::StreamFault;
 use crate::{RequestKind, TaskMiner};
 
-/// Number of miners that must reject a buyer's request as malformed, or whose model's server must
-/// fail at it, until the request is at fault.
+/// Number of miners that must reject a buyer's request as malformed, or fail at it, before the
+/// request counts as the cause.
 const REQUIRED_DISPUTES: usize = 2;
 
 /// Why an attempt to query a miner failed.
@@ -30,19 +30,19 @@ pub(crate) enum AttemptError {
     #[error("miner sent no data for {0:?}")]
     Silent(Duration),
     #[error("miner's answer took longer than {0:?}")]
-    TooLong(Duration),
+    TimedOut(Duration),
     #[error("miner's answer has more chunks than requested")]
-    TooMany,
+    TooManyChunks,
     #[error("miner's answer is malformed: {0}")]
     Stream(#[from] StreamFault),
     #[error("miner's answer is malformed: {0}")]
     Chunk(#[from] ChunkFault),
     #[error("miner's answer is malformed: {0}")]
-    Body(&'static str),
+    InvalidBody(&'static str),
     #[error("miner's answer is empty")]
     Empty,
     #[error("miner's embeddings have {0} dimensions, and not as many as requested")]
-    Dimensions(usize),
+    WrongDimensions(usize),
 }
 
 impl AttemptError {
@@ -59,11 +59,11 @@ impl AttemptError {
     /// the model does not have.
     pub(crate) fn may_be_request_fault(&self) -> bool {
         match self {
-            Self::Status(status) => self.refused().is_some() || status.is_server_error(),
+            Self::Status(status) => self.rejection_status().is_some() || status.is_server_error(),
             Self::Stream(StreamFault::Reported)
-            | Self::Chunk(ChunkFault::Error)
-            | Self::TooLong(_)
-            | Self::Dimensions(_) => true,
+            | Self::Chunk(ChunkFault::ReportedError)
+            | Self::TimedOut(_)
+            | Self::WrongDimensions(_) => true,
             _ => false,
         }
     }
@@ -72,11 +72,11 @@ impl AttemptError {
     /// a grammar or a selection of tokens, can keep a model from writing anything in time, or from
     /// ending.
     pub(crate) fn may_be_options_fault(&self) -> bool {
-        matches!(self, Self::Silent(_) | Self::Empty | Self::TooMany)
+        matches!(self, Self::Silent(_) | Self::Empty | Self::TooManyChunks)
     }
 
     /// Returns the HTTP status if the miner rejected the request as malformed.
-    pub(crate) fn refused(&self) -> Option<u16> {
+    pub(crate) fn rejection_status(&self) -> Option<u16> {
         match self {
             Self::Status(status) if matches!(status.as_u16(), 400 | 404 | 413 | 415 | 422) => {
                 Some(status.as_u16())
@@ -120,13 +120,13 @@ pub(crate) struct DisputedFailure {
     cause: SuspectedCause,
 }
 
-/// What may have caused a failure, if the miner has not.
+/// Suspected cause of a failure other than the miner.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum SuspectedCause {
     /// The request: if another miner fails at it as well, it is at fault.
     Request,
-    /// Only the options of the request, but more likely the miner. Two such failures do not show
-    /// that the options are: miners that are down fail in the same way.
+    /// The options of the request, although the miner is the more likely cause. Two such failures
+    /// do not prove the options guilty: miners that are down fail in the same way.
     Options,
     /// The prompt, at which every model may stay silent, such as one that takes too long to read.
     /// As a miner that is down is silent as well, further miners are asked, and the first one that
@@ -141,7 +141,7 @@ impl DisputedFailure {
         error: &AttemptError,
         request: &RequestTraits,
     ) -> Self {
-        let status = error.refused();
+        let status = error.rejection_status();
         let refuses_images = request.has_images && matches!(status, Some(400 | 415 | 422));
         let cause = if error.may_be_request_fault() {
             SuspectedCause::Request
@@ -162,15 +162,15 @@ impl DisputedFailure {
 
     /// Counts the failure against the miner, because another miner has answered the request, or no
     /// other one has failed at it.
-    fn count(self) {
+    fn count_against_miner(self) {
         if self.refuses_images {
             self.contender.refuses_images.store(true, Ordering::Relaxed);
         }
         self.count_failure(false);
     }
 
-    /// Like [`Self::count`], but leaves the circuit breaker as it is, because no other miner has
-    /// answered the request.
+    /// Like [`Self::count_against_miner`], but leaves the circuit breaker as it is, because no
+    /// other miner has answered the request.
     fn count_without_breaker(self) {
         self.count_failure(true);
     }
@@ -205,16 +205,16 @@ impl Drop for DisputedFailure {
 /// not: otherwise buyers could lower the miners' scores, and close the market for others.
 pub(crate) struct DisputedFailures {
     failures: Vec<DisputedFailure>,
-    /// Whether miners of another task have failed at the request, so that not even the first
+    /// Whether miners of an earlier task have failed at the request, so that not even the first
     /// failure counts.
-    have_others_failed: bool,
+    has_earlier_task_failed: bool,
 }
 
 impl DisputedFailures {
-    /// Creates an empty list. `have_others_failed` says whether miners of another task have failed
-    /// at the request.
-    pub(crate) const fn new(have_others_failed: bool) -> Self {
-        Self { failures: Vec::new(), have_others_failed }
+    /// Creates an empty list. `has_earlier_task_failed` says whether miners of an earlier task have
+    /// failed at the request.
+    pub(crate) const fn new(has_earlier_task_failed: bool) -> Self {
+        Self { failures: Vec::new(), has_earlier_task_failed }
     }
 
     /// Adds the failure of an attempt.
@@ -225,8 +225,9 @@ impl DisputedFailures {
     /// Returns whether enough miners have rejected the request, or failed at it, to show that the
     /// request is at fault. Then, no further miner is asked.
     pub(crate) fn show_request_fault(&self) -> bool {
-        let shown = self.failures.iter().filter(|failure| failure.shows_request_fault()).count();
-        shown >= REQUIRED_DISPUTES
+        let request_faults =
+            self.failures.iter().filter(|failure| failure.shows_request_fault()).count();
+        request_faults >= REQUIRED_DISPUTES
     }
 
     /// Returns whether the request may be the cause of a failure, so that other models may fail at
@@ -237,7 +238,9 @@ impl DisputedFailures {
 
     /// Counts the failures against their miners, because another miner has answered the request.
     pub(crate) fn count_all(mut self) {
-        std::mem::take(&mut self.failures).into_iter().for_each(DisputedFailure::count);
+        std::mem::take(&mut self.failures)
+            .into_iter()
+            .for_each(DisputedFailure::count_against_miner);
     }
 
     /// Counts the failures of a request that no miner has answered: at most the first one.
@@ -247,7 +250,7 @@ impl DisputedFailures {
         match (first.cause, is_only_failure) {
             // Only over several requests can a miner that is always silent be told from one that
             // is silent at a prompt, so its breaker counts them.
-            (SuspectedCause::Prompt, true) => first.count(),
+            (SuspectedCause::Prompt, true) => first.count_against_miner(),
             (SuspectedCause::Prompt, false) | (_, true) => first.count_without_breaker(),
             (_, false) => {}
         }
@@ -257,7 +260,7 @@ impl DisputedFailures {
     /// before it.
     fn take_first(&mut self) -> Option<DisputedFailure> {
         let first = std::mem::take(&mut self.failures).into_iter().next();
-        first.filter(|_| !self.have_others_failed)
+        first.filter(|_| !self.has_earlier_task_failed)
     }
 }
 

@@ -19,13 +19,13 @@ struct State {
     /// Whether all processes together send no more requests than the miner must accept.
     counts_rejections: bool,
     /// Number of synthetic requests that wait for a slot.
-    waiting_synthetic: usize,
+    pending_synthetic: usize,
     /// Number of repeated synthetic requests that wait for a slot, or have one and wait for the
     /// miner's answer.
     repeated_synthetic: usize,
 }
 
-/// A reservation of the next free slot for a synthetic request, which ends when dropped.
+/// A reservation of the next free slot for a synthetic request. Dropping it ends the reservation.
 #[derive(Debug)]
 pub(crate) struct Reservation {
     load: Arc<MinerLoad>,
@@ -62,42 +62,43 @@ impl MinerLoad {
             divisions,
             limit,
             counts_rejections: true,
-            waiting_synthetic: 0,
+            pending_synthetic: 0,
             repeated_synthetic: 0,
         }))
     }
 
-    /// Takes a slot for a buyer's request; returns `None` if the limit, or `max`, is reached, or a
-    /// synthetic request waits for the slot.
-    pub(crate) fn enter(&self, max: usize) -> Option<Position> {
+    /// Takes a slot for a buyer's request; returns `None` if the limit, or `max_running`, is
+    /// reached, or a synthetic request waits for the slot.
+    pub(crate) fn acquire(&self, max_running: usize) -> Option<Position> {
         let mut state = self.state();
         let slots = if state.repeated_synthetic > 0 {
-            state.promised_slots(max) - 1
-        } else if state.waiting_synthetic > 0 {
-            state.synthetic_slots(max) - 1
+            state.promised_slots(max_running) - 1
+        } else if state.pending_synthetic > 0 {
+            state.synthetic_slots(max_running) - 1
         } else {
-            state.limit.get().min(max)
+            state.limit.get().min(max_running)
         };
         state.acquire_below(slots)
     }
 
-    /// Takes a slot for a synthetic request; returns `None` if the limit, or `max`, is reached, or
-    /// if the synthetic request would be one request more than the miner has promised or answered.
-    pub(crate) fn enter_synthetic(&self, max: usize) -> Option<Position> {
+    /// Takes a slot for a synthetic request; returns `None` if the limit, or `max_running`, is
+    /// reached, or if the synthetic request would be one request more than the miner has promised
+    /// or answered.
+    pub(crate) fn acquire_synthetic(&self, max_running: usize) -> Option<Position> {
         let mut state = self.state();
         let slots = if state.repeated_synthetic > 0 {
-            state.promised_slots(max)
+            state.promised_slots(max_running)
         } else {
-            state.synthetic_slots(max)
+            state.synthetic_slots(max_running)
         };
         state.acquire_below(slots)
     }
 
     /// Takes a slot for a synthetic request that the miner has rejected; returns `None` if the
     /// miner might do so again, because the synthetic request would be more than it must accept.
-    pub(crate) fn enter_repeated_synthetic(&self, max: usize) -> Option<Position> {
+    pub(crate) fn acquire_repeated_synthetic(&self, max_running: usize) -> Option<Position> {
         let mut state = self.state();
-        let slots = state.promised_slots(max);
+        let slots = state.promised_slots(max_running);
         state.acquire_below(slots)
     }
 
@@ -111,7 +112,7 @@ impl MinerLoad {
     }
 
     /// Releases a slot.
-    pub(crate) fn leave(&self, position: Position, signal: CapacitySignal) {
+    pub(crate) fn release(&self, position: Position, signal: CapacitySignal) {
         let mut state = self.state();
         state.running = state.running.saturating_sub(1);
         match signal {
@@ -168,17 +169,17 @@ impl MinerLoad {
 
 impl State {
     /// Returns the number of slots for synthetic requests, at least 1.
-    fn synthetic_slots(&self, max: usize) -> usize {
-        self.limit.get().min(self.limit.proven()).min(max).max(1)
+    fn synthetic_slots(&self, max_running: usize) -> usize {
+        self.limit.get().min(self.limit.proven()).min(max_running).max(1)
     }
 
     /// Returns the number of slots for requests that the miner must accept, at least 1.
-    fn promised_slots(&self, max: usize) -> usize {
-        self.limit.get().min(self.limit.required()).min(max).max(1)
+    fn promised_slots(&self, max_running: usize) -> usize {
+        self.limit.get().min(self.limit.required()).min(max_running).max(1)
     }
 
     const fn reservations(&mut self, is_repeated: bool) -> &mut usize {
-        if is_repeated { &mut self.repeated_synthetic } else { &mut self.waiting_synthetic }
+        if is_repeated { &mut self.repeated_synthetic } else { &mut self.pending_synthetic }
     }
 
     fn acquire_below(&mut self, slots: usize) -> Option<Position> {
@@ -222,7 +223,7 @@ mod tests {
 
     impl MinerLoad {
         pub(crate) fn has_waiting_synthetic(&self) -> bool {
-            self.state().waiting_synthetic > 0
+            self.state().pending_synthetic > 0
         }
 
         pub(crate) fn has_repeated_synthetic(&self) -> bool {
@@ -233,29 +234,29 @@ mod tests {
     #[test]
     fn slots_are_limited_by_announcement_and_ceiling() {
         let load = MinerLoad::new(Some(2));
-        let first = load.enter(8).unwrap();
+        let first = load.acquire(8).unwrap();
         assert_eq!((first.nth, first.is_probe), (1, false));
-        assert!(load.enter(1).is_none(), "the ceiling applies to announced limits too");
-        assert!(load.enter(8).is_some() && load.enter(8).is_none());
-        load.leave(first, CapacitySignal::Answered);
-        assert_eq!(load.enter(8).unwrap().nth, 2);
+        assert!(load.acquire(1).is_none(), "the ceiling applies to announced limits too");
+        assert!(load.acquire(8).is_some() && load.acquire(8).is_none());
+        load.release(first, CapacitySignal::Answered);
+        assert_eq!(load.acquire(8).unwrap().nth, 2);
     }
 
     #[test]
     fn overload_lowers_synthetic_slots_but_not_the_promise() {
         let load = MinerLoad::new(Some(4));
-        let entered: Vec<_> = (0..4).map(|_| load.enter_synthetic(8).unwrap()).collect();
-        assert!(load.enter_synthetic(8).is_none());
+        let entered: Vec<_> = (0..4).map(|_| load.acquire_synthetic(8).unwrap()).collect();
+        assert!(load.acquire_synthetic(8).is_none());
         // The miner accepts fewer requests than it announces.
         for position in entered {
-            load.leave(
+            load.release(
                 position,
                 if position.nth > 2 { CapacitySignal::Overloaded } else { CapacitySignal::None },
             );
         }
-        assert!(load.enter_synthetic(1).is_some() && load.enter_synthetic(1).is_none());
-        assert!(load.enter_synthetic(8).is_some() && load.enter_synthetic(8).is_none());
-        let probe = load.enter(8).unwrap();
+        assert!(load.acquire_synthetic(1).is_some() && load.acquire_synthetic(1).is_none());
+        assert!(load.acquire_synthetic(8).is_some() && load.acquire_synthetic(8).is_none());
+        let probe = load.acquire(8).unwrap();
         assert_eq!(
             (probe.is_probe, probe.exceeds_promise),
             (true, false),
@@ -268,19 +269,19 @@ mod tests {
     #[test]
     fn waiting_synthetic_request_takes_one_slot_of_a_grown_limit() {
         let load = Arc::new(MinerLoad::new(Some(1)));
-        let enter_all = || std::iter::from_fn(|| load.enter(8)).collect::<Vec<_>>();
+        let enter_all = || std::iter::from_fn(|| load.acquire(8)).collect::<Vec<_>>();
         while load.limit() < 4 {
             for position in enter_all() {
-                load.leave(position, CapacitySignal::Answered);
+                load.release(position, CapacitySignal::Answered);
             }
         }
-        load.leave(enter_all()[3], CapacitySignal::Answered);
+        load.release(enter_all()[3], CapacitySignal::Answered);
         let reservation = load.reserve(false);
-        assert!(load.enter(8).is_none());
-        let synthetic = load.enter_synthetic(8).unwrap();
+        assert!(load.acquire(8).is_none());
+        let synthetic = load.acquire_synthetic(8).unwrap();
         assert!(!load.must_accept(synthetic), "the miner has announced one request");
         drop(reservation);
-        assert!(load.enter_synthetic(8).is_none());
+        assert!(load.acquire_synthetic(8).is_none());
     }
 
     /// A miner that has rejected a synthetic request beyond its announcement must accept it, once
@@ -288,38 +289,38 @@ mod tests {
     #[test]
     fn repeated_synthetic_request_waits_until_the_miner_must_accept_it() {
         let load = Arc::new(MinerLoad::new(Some(2)));
-        let enter_all = || std::iter::from_fn(|| load.enter(8)).collect::<Vec<_>>();
+        let enter_all = || std::iter::from_fn(|| load.acquire(8)).collect::<Vec<_>>();
         while load.limit() < 4 {
             for position in enter_all() {
-                load.leave(position, CapacitySignal::Answered);
+                load.release(position, CapacitySignal::Answered);
             }
         }
-        let [first, _second] = [(); 2].map(|()| load.enter(8).unwrap());
-        let refused = load.enter_synthetic(8).unwrap();
-        load.leave(refused, CapacitySignal::Overloaded);
+        let [first, _second] = [(); 2].map(|()| load.acquire(8).unwrap());
+        let refused = load.acquire_synthetic(8).unwrap();
+        load.release(refused, CapacitySignal::Overloaded);
         let reservation = load.reserve(true);
-        assert!(load.enter(8).is_none() && load.enter_repeated_synthetic(8).is_none());
-        load.leave(first, CapacitySignal::None);
-        assert!(load.enter(8).is_none());
-        let synthetic = load.enter_repeated_synthetic(8).unwrap();
-        assert!(load.enter(8).is_none(), "a probe might overtake the synthetic request");
+        assert!(load.acquire(8).is_none() && load.acquire_repeated_synthetic(8).is_none());
+        load.release(first, CapacitySignal::None);
+        assert!(load.acquire(8).is_none());
+        let synthetic = load.acquire_repeated_synthetic(8).unwrap();
+        assert!(load.acquire(8).is_none(), "a probe might overtake the synthetic request");
         assert!(load.must_accept(synthetic));
         drop(reservation);
-        assert!(load.enter(8).is_some());
+        assert!(load.acquire(8).is_some());
     }
 
     #[test]
     fn waiting_synthetic_request_gets_the_next_free_slot() {
         let load = Arc::new(MinerLoad::new(Some(2)));
-        let entered = [load.enter(8).unwrap(), load.enter(8).unwrap()];
+        let entered = [load.acquire(8).unwrap(), load.acquire(8).unwrap()];
         let reservations = [load.reserve(false), load.reserve(false)];
-        load.leave(entered[0], CapacitySignal::Answered);
-        assert!(load.enter(8).is_none());
-        let synthetic = load.enter_synthetic(8).unwrap();
+        load.release(entered[0], CapacitySignal::Answered);
+        assert!(load.acquire(8).is_none());
+        let synthetic = load.acquire_synthetic(8).unwrap();
         drop(reservations);
-        assert!(load.enter(8).is_none() && load.enter_synthetic(8).is_none());
-        load.leave(synthetic, CapacitySignal::Answered);
-        assert!(load.enter(8).is_some());
+        assert!(load.acquire(8).is_none() && load.acquire_synthetic(8).is_none());
+        load.release(synthetic, CapacitySignal::Answered);
+        assert!(load.acquire(8).is_some());
     }
 
     #[test]
@@ -331,10 +332,10 @@ mod tests {
                 load
             });
             let entered: Vec<_> =
-                loads.iter().flat_map(|load| std::iter::from_fn(|| load.enter(99))).collect();
+                loads.iter().flat_map(|load| std::iter::from_fn(|| load.acquire(99))).collect();
             assert_eq!(entered.len(), expected, "{announced}");
             assert!(entered.iter().all(|position| !position.is_probe), "{announced}: {entered:?}");
-            assert!(loads.iter().all(|load| load.enter_synthetic(99).is_none()));
+            assert!(loads.iter().all(|load| load.acquire_synthetic(99).is_none()));
             // If there are more processes than announced requests, the miner may reject any of
             // them.
             assert!(
@@ -390,63 +391,63 @@ mod tests {
             load.divide(&Divisions::new([Division::new(2, 2, Some(0))], true));
         }];
         for replace in replace {
-            let request = load.enter(8).unwrap();
+            let request = load.acquire(8).unwrap();
             assert!(load.must_accept(request));
             replace();
             let limit = load.limit();
             assert!(!load.must_accept(request));
-            load.leave(request, CapacitySignal::Overloaded);
+            load.release(request, CapacitySignal::Overloaded);
             assert_eq!(load.limit(), limit);
-            let request = load.enter(8).unwrap();
+            let request = load.acquire(8).unwrap();
             assert!(load.must_accept(request));
-            load.leave(request, CapacitySignal::None);
+            load.release(request, CapacitySignal::None);
         }
     }
 
     #[test]
     fn rejection_counts_unless_a_probe_or_other_processes_may_be_the_cause() {
         let load = MinerLoad::new(Some(1));
-        let first = load.enter(8).unwrap();
+        let first = load.acquire(8).unwrap();
         assert!(load.must_accept(first));
-        load.leave(first, CapacitySignal::Answered);
-        let [second, probe] = [(); 2].map(|()| load.enter(8).unwrap());
+        load.release(first, CapacitySignal::Answered);
+        let [second, probe] = [(); 2].map(|()| load.acquire(8).unwrap());
         assert!(probe.is_probe && !load.must_accept(second) && !load.must_accept(probe));
         for position in [second, probe] {
-            load.leave(position, CapacitySignal::None);
+            load.release(position, CapacitySignal::None);
         }
-        let third = load.enter(8).unwrap();
+        let third = load.acquire(8).unwrap();
         assert!(load.must_accept(third));
-        load.leave(third, CapacitySignal::None);
+        load.release(third, CapacitySignal::None);
         // The other process may have sent the only request that the miner has announced.
         load.divide(&Divisions::new([Division::new(2, 2, Some(0))], true));
-        let fourth = load.enter_synthetic(8).unwrap();
+        let fourth = load.acquire_synthetic(8).unwrap();
         assert!(!fourth.is_probe && !load.must_accept(fourth));
     }
 
     #[test]
     fn repeated_announcement_keeps_the_limit_and_renews_the_promise() {
         let load = MinerLoad::new(Some(4));
-        let entered: Vec<_> = (0..4).map(|_| load.enter(8).unwrap()).collect();
+        let entered: Vec<_> = (0..4).map(|_| load.acquire(8).unwrap()).collect();
         for position in entered {
-            load.leave(
+            load.release(
                 position,
                 if position.nth > 1 { CapacitySignal::Overloaded } else { CapacitySignal::None },
             );
         }
-        let enter_all = || std::iter::from_fn(|| load.enter(8)).collect::<Vec<_>>();
+        let enter_all = || std::iter::from_fn(|| load.acquire(8)).collect::<Vec<_>>();
         let probes = |entered: &[Position]| {
             entered.iter().map(|position| position.is_probe).collect::<Vec<_>>()
         };
         let entered = enter_all();
         assert_eq!(probes(&entered), [false, true, true]);
         for position in entered {
-            load.leave(position, CapacitySignal::None);
+            load.release(position, CapacitySignal::None);
         }
         load.announce(Some(4));
         let entered = enter_all();
         assert_eq!(probes(&entered), [false; 3]);
         for position in entered {
-            load.leave(position, CapacitySignal::None);
+            load.release(position, CapacitySignal::None);
         }
         load.announce(Some(5));
         assert_eq!(enter_all().len(), 5);

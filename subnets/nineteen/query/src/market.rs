@@ -50,8 +50,8 @@ impl Market {
     /// Opens a period with these miners; returns those of the previous period.
     pub fn open(&self, mut period_miners: PeriodMiners) -> Option<Arc<PeriodMiners>> {
         let mut state = self.write();
-        if let Some(earlier) = state.period_miners.as_deref() {
-            period_miners.inherit(earlier);
+        if let Some(previous_period) = state.period_miners.as_deref() {
+            period_miners.inherit(previous_period);
         }
         period_miners.divide(&state.divisions);
         state.period_miners.replace(Arc::new(period_miners))
@@ -82,8 +82,8 @@ impl Market {
     /// may exceed their shares.
     pub(crate) fn unsettle(&self) {
         let mut state = self.write();
-        let unsettled = state.divisions.unsettled();
-        state.divide(unsettled);
+        let unsettled_divisions = state.divisions.unsettled();
+        state.divide(unsettled_divisions);
     }
 
     /// Calls [`Self::unsettle`] while the latest division is so old that the other processes may

@@ -8,8 +8,8 @@ use tokio::time::Instant;
 
 use crate::{Division, Divisions, Market};
 
-/// Number of latest updates whose smallest share counts: the others reduce their shares before this
-/// process's one grows. Each process updates its row once per second.
+/// Number of latest updates whose smallest share counts, so that the other processes reduce their
+/// shares before the share of this process grows. Each process updates its row once per second.
 const UPDATES_BEFORE_GROWTH: usize = 3;
 /// Time without a change of a process's row after which the process is dead.
 pub(crate) const MAX_HEARTBEAT_AGE: Duration = Duration::from_secs(5);
@@ -33,9 +33,9 @@ pub(crate) struct Membership {
     always_serves: bool,
     heartbeats: i64,
     /// Other processes: their last row, and when it changed.
-    others: HashMap<Process, (ProcessRow, Instant)>,
-    latest: VecDeque<Division>,
-    changed_at: Option<Instant>,
+    other_processes: HashMap<Process, (ProcessRow, Instant)>,
+    latest_divisions: VecDeque<Division>,
+    membership_changed_at: Option<Instant>,
     /// Time of the latest update.
     updated_at: Option<Instant>,
     /// Number of buyers' requests, and when it changed.
@@ -48,9 +48,9 @@ impl Membership {
             process,
             always_serves,
             heartbeats: 0,
-            others: HashMap::new(),
-            latest: VecDeque::from([Division::UNKNOWN]),
-            changed_at: None,
+            other_processes: HashMap::new(),
+            latest_divisions: VecDeque::from([Division::UNKNOWN]),
+            membership_changed_at: None,
             updated_at: None,
             buyers_requests: (0, None),
         }
@@ -76,12 +76,12 @@ impl Membership {
             .updated_at
             .is_some_and(|updated| now.saturating_duration_since(updated) >= MAX_HEARTBEAT_AGE)
         {
-            self.changed_at = Some(now);
+            self.membership_changed_at = Some(now);
         }
         self.updated_at = Some(now);
-        let forgotten_processes = self.observe(rows, now);
-        for process in &forgotten_processes {
-            store.forget_process(process).await?;
+        let expired_processes = self.record_rows(rows, now);
+        for process in &expired_processes {
+            store.delete_process(process).await?;
         }
         market.divide(self.divide(serves, now));
         Ok(())
@@ -101,27 +101,28 @@ impl Membership {
     }
 
     /// Records the rows of the other processes; returns those to be deleted.
-    fn observe(&mut self, rows: Vec<ProcessRow>, now: Instant) -> Vec<Process> {
-        let mut previous_rows = std::mem::take(&mut self.others);
+    fn record_rows(&mut self, rows: Vec<ProcessRow>, now: Instant) -> Vec<Process> {
+        let mut previous_rows = std::mem::take(&mut self.other_processes);
         for row in rows.into_iter().filter(|row| row.process != self.process) {
-            let changed = match previous_rows.remove(&row.process) {
-                Some((earlier, changed)) if earlier.heartbeats == row.heartbeats => changed,
+            let changed_at = match previous_rows.remove(&row.process) {
+                Some((previous_row, changed_at)) if previous_row.heartbeats == row.heartbeats => {
+                    changed_at
+                }
                 _ => now,
             };
-            self.others.insert(row.process.clone(), (row, changed));
+            self.other_processes.insert(row.process.clone(), (row, changed_at));
         }
-        let is_forgotten =
-            |changed: &Instant| now.saturating_duration_since(*changed) > MAX_ROW_AGE;
-        let forgotten_processes =
-            self.others.iter().filter(|(_, (_, changed))| is_forgotten(changed));
-        forgotten_processes.map(|(process, _)| process.clone()).collect()
+        let is_expired = |changed: &Instant| now.saturating_duration_since(*changed) > MAX_ROW_AGE;
+        let expired_processes =
+            self.other_processes.iter().filter(|(_, (_, changed))| is_expired(changed));
+        expired_processes.map(|(process, _)| process.clone()).collect()
     }
 
     /// Computes the division from the live processes.
     fn divide(&mut self, serves: bool, now: Instant) -> Divisions {
         let is_live = |changed: Instant| now.saturating_duration_since(changed) < MAX_HEARTBEAT_AGE;
-        let others = self.others.values().filter(|(_, changed)| is_live(*changed));
-        let live: Vec<&ProcessRow> = others.map(|(row, _)| row).collect();
+        let live_processes = self.other_processes.values().filter(|(_, changed)| is_live(*changed));
+        let live: Vec<&ProcessRow> = live_processes.map(|(row, _)| row).collect();
         let serving: Vec<&Process> =
             live.iter().filter(|row| row.serves).map(|row| &row.process).collect();
         // Without workers, a validator has all slots for its first buyer.
@@ -131,21 +132,21 @@ impl Membership {
             serves.then(|| serving.iter().filter(|process| **process < &self.process).count());
         let division = Division::new(1 + live.len(), serving.len() + usize::from(serves), index);
         // At the start, a validator need not wait for its predecessor, which it replaces.
-        if self.changed_at.is_none() && is_only_process && !self.always_serves {
-            self.latest.clear();
-        } else if self.latest.back() != Some(&division) {
-            self.changed_at = Some(now);
+        if self.membership_changed_at.is_none() && is_only_process && !self.always_serves {
+            self.latest_divisions.clear();
+        } else if self.latest_divisions.back() != Some(&division) {
+            self.membership_changed_at = Some(now);
         }
-        self.latest.push_back(division);
-        while self.latest.len() > UPDATES_BEFORE_GROWTH {
-            self.latest.pop_front();
+        self.latest_divisions.push_back(division);
+        while self.latest_divisions.len() > UPDATES_BEFORE_GROWTH {
+            self.latest_divisions.pop_front();
         }
-        Divisions::new(self.latest.iter().copied(), self.is_settled(now))
+        Divisions::new(self.latest_divisions.iter().copied(), self.is_settled(now))
     }
 
     /// Returns whether the processes have not changed for long.
     fn is_settled(&self, now: Instant) -> bool {
-        self.changed_at
+        self.membership_changed_at
             .is_none_or(|changed| now.saturating_duration_since(changed) >= SETTLING_TIME)
     }
 }

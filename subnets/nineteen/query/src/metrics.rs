@@ -11,15 +11,15 @@ use crate::RequestKind;
 
 const REQUESTS: &str = "taonet_nineteen_query_requests_total";
 const RUNNING: &str = "taonet_nineteen_query_running";
-const FIRST: &str = "taonet_nineteen_query_first_chunk_seconds";
+const FIRST_CHUNK_SECONDS: &str = "taonet_nineteen_query_first_chunk_seconds";
 const HEDGED: &str = "taonet_nineteen_query_hedged_total";
 const PREFIXES: &str = "taonet_nineteen_query_prefixes_total";
 const QUEUED: &str = "taonet_nineteen_query_queued";
 const QUEUE_SECONDS: &str = "taonet_nineteen_query_queue_seconds";
 const REJECTED: &str = "taonet_nineteen_query_queue_rejected_total";
-const SAMPLES: &str = "taonet_nineteen_query_samples_dropped_total";
+const SAMPLES_DROPPED: &str = "taonet_nineteen_query_samples_dropped_total";
 const JOBS: &str = "taonet_nineteen_worker_jobs_total";
-const TAKEN_SECONDS: &str = "taonet_nineteen_entry_taken_seconds";
+const JOB_TAKEN_SECONDS: &str = "taonet_nineteen_entry_taken_seconds";
 const WORKERS_LOST: &str = "taonet_nineteen_entry_workers_lost_total";
 
 /// Registers the help texts of the metrics of requests to miners. Call once, after the recorder is
@@ -28,7 +28,7 @@ pub fn describe() {
     metrics::describe_counter!(REQUESTS, "Attempts to query a miner, by task, kind and outcome");
     metrics::describe_gauge!(RUNNING, "Requests in flight at miners");
     metrics::describe_histogram!(
-        FIRST,
+        FIRST_CHUNK_SECONDS,
         "Time from sending a request to the first chunk of its answer"
     );
     metrics::describe_counter!(
@@ -52,7 +52,7 @@ pub fn describe() {
         "Buyers' requests that got no miner with a free slot, by reason"
     );
     metrics::describe_counter!(
-        SAMPLES,
+        SAMPLES_DROPPED,
         "Answers not queued for checking because the queue was full"
     );
     metrics::describe_counter!(
@@ -60,7 +60,7 @@ pub fn describe() {
         "Requests that this query worker took from the queue, by outcome"
     );
     metrics::describe_histogram!(
-        TAKEN_SECONDS,
+        JOB_TAKEN_SECONDS,
         "Time from queueing a request until a query worker takes it"
     );
     metrics::describe_counter!(
@@ -73,8 +73,8 @@ pub(crate) fn record_job(outcome: &'static str) {
     metrics::counter!(JOBS, "outcome" => outcome).increment(1);
 }
 
-pub(crate) fn record_take(seconds: f64) {
-    metrics::histogram!(TAKEN_SECONDS).record(seconds);
+pub(crate) fn record_job_taken(seconds: f64) {
+    metrics::histogram!(JOB_TAKEN_SECONDS).record(seconds);
 }
 
 pub(crate) fn record_lost_worker() {
@@ -98,7 +98,7 @@ impl AttemptMetrics {
 
     /// Records the time until the first chunk of an answer.
     pub(crate) fn record_first_chunk(&self, seconds: f64) {
-        self.first_chunk.get_or_init(|| metrics::histogram!(FIRST)).record(seconds);
+        self.first_chunk.get_or_init(|| metrics::histogram!(FIRST_CHUNK_SECONDS)).record(seconds);
     }
 
     /// Counts an attempt that has ended; without an outcome, it was cancelled.
@@ -184,7 +184,7 @@ pub(crate) fn set_queued(task: &str, requests: usize) {
     metrics::gauge!(QUEUED, "task" => task.to_owned()).set(requests as f64);
 }
 
-pub(crate) fn record_wait(seconds: f64) {
+pub(crate) fn record_queue_wait(seconds: f64) {
     metrics::histogram!(QUEUE_SECONDS).record(seconds);
 }
 
@@ -193,5 +193,5 @@ pub(crate) fn record_rejection(reason: &'static str) {
 }
 
 pub(crate) fn record_dropped_sample() {
-    metrics::counter!(SAMPLES).increment(1);
+    metrics::counter!(SAMPLES_DROPPED).increment(1);
 }

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize, Serializer};
 use serde_json::{Map, Value};
 
 /// Name of the field with the seed.
-const SEED: &str = "seed";
+const SEED_FIELD: &str = "seed";
 
 /// JSON payload of a request to a miner. Clones share the fields, which may contain images.
 #[derive(Debug, Clone, Deserialize)]
@@ -36,7 +36,7 @@ impl Payload {
     }
 
     /// Returns the fields. The seed is the shared one.
-    pub(crate) fn shared(&self) -> &Map<String, Value> {
+    pub(crate) fn shared_fields(&self) -> &Map<String, Value> {
         &self.fields
     }
 
@@ -46,7 +46,7 @@ impl Payload {
 
     /// Returns the value of a shared field in this payload.
     fn seed_or_shared<'a>(&'a self, name: &str, shared: &'a Value) -> &'a Value {
-        self.seed.as_ref().filter(|_| name == SEED).unwrap_or(shared)
+        self.seed.as_ref().filter(|_| name == SEED_FIELD).unwrap_or(shared)
     }
 
     #[cfg(test)]

@@ -26,9 +26,9 @@ pub struct TaskMiner {
     pub offer: NewContender,
     session: Session,
     live: Mutex<LiveCounters>,
-    /// The same miner's contender in the next period, which counts the requests that end after this
-    /// period.
-    next: OnceLock<Arc<Self>>,
+    /// The contender of the same miner and task in the next period, which counts the requests that
+    /// end after this period.
+    successor: OnceLock<Arc<Self>>,
     /// Whether the miner has refused images that another miner has read in this period.
     pub(crate) refuses_images: AtomicBool,
 }
@@ -40,28 +40,28 @@ struct LiveCounters {
     /// The part of `counts` that is not in the database.
     unstored: PeriodCounts,
     /// Assumed volume of the synthetic requests that this process has sent.
-    sent: f64,
+    sent_volume: f64,
     /// Counters of all other processes, and of earlier ones, as last read.
-    others: PeriodCounts,
-    others_sent: f64,
+    other_counts: PeriodCounts,
+    other_sent_volume: f64,
     /// Maximum volume of synthetic requests in this period.
     allowance: f64,
     running: usize,
     quality: f64,
     health: Health,
-    changed: bool,
+    has_changed: bool,
 }
 
 impl LiveCounters {
     /// Counters of all processes.
     fn total(&self) -> PeriodCounts {
         let mut total = self.counts;
-        total.add(&self.others);
+        total.add(&self.other_counts);
         total
     }
 
     /// Returns the remaining capacity in this period.
-    fn capacity_left(&self) -> f64 {
+    fn remaining_capacity(&self) -> f64 {
         let total = self.total();
         total.capacity - total.consumed_capacity
     }
@@ -69,18 +69,18 @@ impl LiveCounters {
     /// Returns the contender as a candidate for an organic request.
     fn candidate(&self) -> RoutingCandidate {
         let Self { quality, health, running, .. } = *self;
-        RoutingCandidate { capacity_left: self.capacity_left(), quality, health, running }
+        RoutingCandidate { capacity_left: self.remaining_capacity(), quality, health, running }
     }
 
     /// Counts requests that no earlier period has counted.
     fn count(&mut self, requests: &PeriodCounts) {
         self.counts.add(requests);
         self.unstored.add(requests);
-        self.changed |= requests.total_requests > 0.0;
+        self.has_changed |= requests.total_requests > 0.0;
     }
 
     /// Records how a request has ended.
-    fn complete(&mut self, completion: &Completion) {
+    fn record_completion(&mut self, completion: &Completion) {
         let Completion { outcome, latency, now, skips_breaker, skips_pause, .. } = *completion;
         let Some(outcome) = outcome else {
             self.health.record_wait(latency.unwrap_or_default());
@@ -127,17 +127,17 @@ impl TaskMiner {
         let live = LiveCounters {
             counts: PeriodCounts::with_capacity(row.offer.capacity.accepted),
             unstored: PeriodCounts::default(),
-            sent: 0.0,
-            others: row.counts,
-            others_sent: row.sent,
+            sent_volume: 0.0,
+            other_counts: row.counts,
+            other_sent_volume: row.sent,
             allowance,
             running: 0,
             quality: EXPECTED_QUALITY,
             health: Health::default(),
-            changed: false,
+            has_changed: false,
         };
         let (live, refuses_images) = (Mutex::new(live), AtomicBool::new(false));
-        Self { offer: row.offer.clone(), session, live, next: OnceLock::new(), refuses_images }
+        Self { offer: row.offer.clone(), session, live, successor: OnceLock::new(), refuses_images }
     }
 
     /// Returns the session with the miner.
@@ -174,12 +174,12 @@ impl TaskMiner {
     /// stored.
     pub fn part(&self) -> (ContenderRow, PeriodCounts) {
         let mut live = self.live();
-        live.changed = false;
+        live.has_changed = false;
         let unstored = std::mem::take(&mut live.unstored);
         let row = ContenderRow {
             offer: self.offer.clone(),
             counts: live.counts,
-            sent: live.sent,
+            sent: live.sent_volume,
             score: None,
         };
         (row, unstored)
@@ -187,30 +187,30 @@ impl TaskMiner {
 
     /// Returns [`Self::part`] if the counters have changed since its last call.
     pub fn take_changes(&self) -> Option<(ContenderRow, PeriodCounts)> {
-        let has_changed = self.live().changed;
+        let has_changed = self.live().has_changed;
         has_changed.then(|| self.part())
     }
 
     /// Makes the next [`Self::take_changes`] return the counters again, because it is unknown
     /// whether they were stored.
     pub(crate) fn mark_changed(&self) {
-        self.live().changed = true;
+        self.live().has_changed = true;
     }
 
     /// Moves `unstored`, a part of the counters, to the next period, because this period was closed
     /// without it.
     pub(crate) fn carry_over(&self, unstored: &PeriodCounts) {
         let mut live = self.live();
-        match self.next.get() {
-            Some(next) => next.live().count(unstored),
+        match self.successor.get() {
+            Some(successor) => successor.live().count(unstored),
             None => live.unstored.add(unstored),
         }
     }
 
     /// Sets the counters of the other processes.
-    pub(crate) fn set_others(&self, row: &ContenderRow) {
+    pub(crate) fn set_other_counts(&self, row: &ContenderRow) {
         let mut live = self.live();
-        (live.others, live.others_sent) = (row.counts, row.sent);
+        (live.other_counts, live.other_sent_volume) = (row.counts, row.sent);
     }
 
     /// Adds a buyer's request in flight at `now`, in seconds on the querier's clock, unless the
@@ -229,8 +229,8 @@ impl TaskMiner {
     pub(crate) fn enter_synthetic(&self, volume: f64) {
         self.update(|live| {
             live.running += 1;
-            live.sent += volume;
-            live.changed |= volume > 0.0;
+            live.sent_volume += volume;
+            live.has_changed |= volume > 0.0;
         });
     }
 
@@ -246,20 +246,20 @@ impl TaskMiner {
             if completion.ends_probe {
                 live.health.end_probe();
             }
-            live.complete(completion);
+            live.record_completion(completion);
         });
     }
 
     /// Counts the outcome of a request that is no longer in flight.
     pub(crate) fn count(&self, completion: &Completion) {
-        self.update(|live| live.complete(completion));
+        self.update(|live| live.record_completion(completion));
     }
 
     /// Changes the counters of this period, or of the running one, if this one is over.
     fn update<T>(&self, change: impl FnOnce(&mut LiveCounters) -> T) -> T {
         let mut live = self.live();
-        match self.next.get() {
-            Some(next) => next.update(change),
+        match self.successor.get() {
+            Some(successor) => successor.update(change),
             None => change(&mut live),
         }
     }
@@ -272,7 +272,7 @@ impl TaskMiner {
         (live.health, live.quality, live.running) =
             (earlier_live.health, earlier_live.quality, earlier_live.running);
         live.count(&std::mem::take(&mut earlier_live.unstored));
-        let _ = earlier.next.set(Arc::clone(self));
+        let _ = earlier.successor.set(Arc::clone(self));
     }
 
     fn live(&self) -> MutexGuard<'_, LiveCounters> {
@@ -348,8 +348,8 @@ impl TaskMiners {
     }
 
     /// Sets whether answers are queued for checking.
-    pub fn set_keeps_samples(&self, keeps: bool) {
-        self.keeps_samples.store(keeps, Ordering::Relaxed);
+    pub fn set_keeps_samples(&self, keeps_samples: bool) {
+        self.keeps_samples.store(keeps_samples, Ordering::Relaxed);
     }
 
     /// Returns whether any contender has remaining capacity and no open circuit breaker at `now`,
@@ -357,7 +357,7 @@ impl TaskMiners {
     pub fn is_served(&self, now: f64) -> bool {
         self.contenders.iter().any(|contender| {
             let live = contender.live();
-            live.capacity_left() > 0.0 && live.health.breaker().allows_from() <= now
+            live.remaining_capacity() > 0.0 && live.health.breaker().allows_from() <= now
         })
     }
 }
@@ -368,14 +368,14 @@ pub struct PeriodMiners {
     /// ID of the period.
     pub period: PeriodId,
     tasks: Vec<TaskMiners>,
-    by_name: HashMap<TaskName, usize>,
+    task_indices: HashMap<TaskName, usize>,
     loads: HashMap<Hotkey, Arc<MinerLoad>>,
 }
 
 impl PeriodMiners {
     /// Creates the miners of a period.
     pub fn new(period: PeriodId, tasks: Vec<TaskMiners>) -> Self {
-        let by_name = tasks
+        let task_indices = tasks
             .iter()
             .zip(0..)
             .map(|(task_miners, index)| (task_miners.task.task.clone(), index))
@@ -387,7 +387,7 @@ impl PeriodMiners {
         let loads = contenders
             .map(|contender| (contender.hotkey, Arc::new(MinerLoad::new(contender.concurrency))))
             .collect();
-        Self { period, tasks, by_name, loads }
+        Self { period, tasks, task_indices, loads }
     }
 
     /// Creates the miners of a period from its rows in the database. Omits contenders without a
@@ -428,7 +428,7 @@ impl PeriodMiners {
 
     /// Returns the task with this name, if the period offers it.
     pub fn task(&self, task: &str) -> Option<&TaskMiners> {
-        self.tasks.get(*self.by_name.get(task)?)
+        self.tasks.get(*self.task_indices.get(task)?)
     }
 
     /// Returns the contenders of all tasks.
@@ -468,8 +468,11 @@ impl PeriodMiners {
         let mut by_task: HashMap<TaskName, Vec<TaskMiner>> = HashMap::new();
         for contender in late_miners {
             let task_miners = self.task(contender.offer.task.as_str());
-            let is_known = |miner: &Arc<TaskMiner>| miner.offer.hotkey == contender.offer.hotkey;
-            if task_miners.is_some_and(|task_miners| !task_miners.contenders.iter().any(is_known)) {
+            let is_same_miner =
+                |miner: &Arc<TaskMiner>| miner.offer.hotkey == contender.offer.hotkey;
+            if task_miners
+                .is_some_and(|task_miners| !task_miners.contenders.iter().any(is_same_miner))
+            {
                 by_task.entry(contender.offer.task.clone()).or_default().push(contender);
             }
         }

@@ -12,7 +12,7 @@ use crate::Request;
 /// shorter beginnings.
 const PREFIX_BYTES: usize = 1_024;
 /// Fields of a payload with the prompt, in the order in which chat templates write them.
-const FIELDS: [&str; 3] = ["tools", "messages", "prompt"];
+const PROMPT_FIELDS: [&str; 3] = ["tools", "messages", "prompt"];
 
 /// Hash of the beginning of a prompt, by which a request selects its miner.
 ///
@@ -25,16 +25,17 @@ pub(crate) struct PromptPrefix(u64);
 impl PromptPrefix {
     /// Returns the prefix of a text request; `None` if the prompt is too short.
     pub(crate) fn from_request(request: &Request) -> Option<Self> {
-        let mut prefix_hasher = PrefixHasher { hasher: DefaultHasher::new(), left: PREFIX_BYTES };
+        let mut prefix_hasher =
+            PrefixHasher { hasher: DefaultHasher::new(), remaining_bytes: PREFIX_BYTES };
         (&request.key, request.cache_key).hash(&mut prefix_hasher.hasher);
-        for value in FIELDS.iter().filter_map(|field| request.payload.get(field)) {
+        for value in PROMPT_FIELDS.iter().filter_map(|field| request.payload.get(field)) {
             prefix_hasher.add(value);
         }
-        (prefix_hasher.left == 0).then(|| Self(prefix_hasher.hasher.finish()))
+        (prefix_hasher.remaining_bytes == 0).then(|| Self(prefix_hasher.hasher.finish()))
     }
 
-    /// Returns the number of the prefix for a miner, in `0..1`: uniform over prefixes, and
-    /// independent between miners.
+    /// Returns a pseudo-random number in `0..1` for this prefix and a miner: uniform over prefixes,
+    /// and independent between miners.
     pub(crate) fn draw(self, hotkey: &Hotkey) -> f64 {
         let mut hasher = DefaultHasher::new();
         (self.0, hotkey).hash(&mut hasher);
@@ -47,13 +48,13 @@ impl PromptPrefix {
 struct PrefixHasher {
     hasher: DefaultHasher,
     /// Number of bytes that remain to be hashed.
-    left: usize,
+    remaining_bytes: usize,
 }
 
 impl PrefixHasher {
     /// Adds the names and texts in a value.
     fn add(&mut self, value: &Value) {
-        if self.left == 0 {
+        if self.remaining_bytes == 0 {
             return;
         }
         match value {
@@ -70,9 +71,9 @@ impl PrefixHasher {
     }
 
     fn add_text(&mut self, text: &str) {
-        let (hashed_bytes, _) = text.as_bytes().split_at(text.len().min(self.left));
+        let (hashed_bytes, _) = text.as_bytes().split_at(text.len().min(self.remaining_bytes));
         hashed_bytes.hash(&mut self.hasher);
-        self.left -= hashed_bytes.len();
+        self.remaining_bytes -= hashed_bytes.len();
     }
 }
 

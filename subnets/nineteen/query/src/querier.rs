@@ -121,7 +121,8 @@ pub enum QueryError {
         /// Name of the task.
         task: TaskName,
         /// Estimated time until a new request would be sent to a miner.
-        retry: Duration,
+        #[serde(rename = "retry")]
+        retry_after: Duration,
     },
     /// No query worker took the request, or NATS is unreachable.
     #[error("no query worker is free for {0}")]
@@ -138,7 +139,8 @@ pub enum QueryError {
         last: String,
         /// HTTP status with which miners rejected the request as malformed: 400, 404, 413, 415 or
         /// 422.
-        refused: Option<u16>,
+        #[serde(rename = "refused")]
+        rejection_status: Option<u16>,
         /// Whether the request itself may be the cause of a failure, so that other models may fail
         /// at it as well.
         #[serde(default)]
@@ -165,22 +167,22 @@ pub(crate) struct Inner {
     pub(crate) attempt_metrics: AttemptMetrics,
     has_prefix_affinity: AtomicBool,
     pub(crate) clock: Clock,
-    monotonic: MonotonicClock,
-    started: std::time::Instant,
+    monotonic_clock: MonotonicClock,
+    created_at: std::time::Instant,
     samples: mpsc::Sender<Sample>,
 }
 
 impl Inner {
     /// Returns the monotonic time since the querier was created, in seconds.
     pub(crate) fn now(&self) -> f64 {
-        (self.monotonic)().saturating_duration_since(self.started).as_secs_f64()
+        (self.monotonic_clock)().saturating_duration_since(self.created_at).as_secs_f64()
     }
 
     /// Returns the prefix of a buyer's prompt, if it selects the miner.
-    fn prefix(&self, request: &Request, task: &Task) -> Option<PromptPrefix> {
-        let is_affine =
+    fn prompt_prefix(&self, request: &Request, task: &Task) -> Option<PromptPrefix> {
+        let uses_affinity =
             self.has_prefix_affinity.load(Ordering::Relaxed) && task.task_type == TaskType::Text;
-        if is_affine && rand::random::<f64>() >= INDEPENDENT_SHARE {
+        if uses_affinity && rand::random::<f64>() >= INDEPENDENT_SHARE {
             PromptPrefix::from_request(request)
         } else {
             None
@@ -189,7 +191,7 @@ impl Inner {
 
     /// Returns the miners of a request's task that have refused images, if the request has images
     /// and not all of the miners have.
-    fn refusing_images(&self, request: &Request) -> Vec<Hotkey> {
+    fn miners_refusing_images(&self, request: &Request) -> Vec<Hotkey> {
         if !request.has_images {
             return Vec::new();
         }
@@ -224,8 +226,8 @@ impl Querier {
         clocks: (Clock, MonotonicClock),
         samples: mpsc::Sender<Sample>,
     ) -> Self {
-        let (clock, monotonic) = clocks;
-        let start = monotonic();
+        let (clock, monotonic_clock) = clocks;
+        let start = monotonic_clock();
         let backlog = Backlog::new(QueueSettings::default());
         Self {
             inner: Arc::new(Inner {
@@ -237,8 +239,8 @@ impl Querier {
                 attempt_metrics: AttemptMetrics::default(),
                 has_prefix_affinity: AtomicBool::new(false),
                 clock,
-                monotonic,
-                started: start,
+                monotonic_clock,
+                created_at: start,
                 samples,
             }),
         }
@@ -272,7 +274,7 @@ impl Querier {
 
     /// Returns how many more buyers' requests can be in flight.
     pub(crate) fn free_permits(&self) -> usize {
-        self.inner.backlog.running.available_permits()
+        self.inner.backlog.in_flight_permits.available_permits()
     }
 
     /// Returns the handle to the market's open period.
@@ -304,7 +306,7 @@ impl Querier {
         match request.kind {
             RequestKind::Organic => {
                 self.inner.market.count_buyers_request();
-                let prefix = self.inner.prefix(&request, &task_miners.task);
+                let prefix = self.inner.prompt_prefix(&request, &task_miners.task);
                 if prefix.is_none() {
                     task_miners.spend();
                 }
@@ -315,14 +317,14 @@ impl Querier {
         }
     }
 
-    /// Sends a synthetic request to one miner with a free slot. If the miner need not have accepted
-    /// it, repeats it when the miner must: otherwise, a miner could avoid synthetic requests by
-    /// rejecting what exceeds its announcement.
+    /// Sends a synthetic request to one miner with a free slot. If the miner rejects it and was
+    /// free to do so, repeats it in a slot in which the miner must accept it: otherwise, a miner
+    /// could avoid synthetic requests by rejecting those that exceed its announcement.
     async fn query_synthetic(&self, request: &Request) -> Result<Answer, QueryError> {
         let inner = &self.inner;
-        let mut slot = Slot::synthetic(inner, &request.task).await;
+        let mut slot = Slot::acquire_synthetic(inner, &request.task).await;
         let mut is_first = true;
-        let mut last = None;
+        let mut last_error = None;
         while let Some(free_slot) = slot.take() {
             let attempt = Attempt::new(inner, request, free_slot, &Arc::default());
             let deadline = Instant::now() + inner.deadlines.max_total;
@@ -331,14 +333,14 @@ impl Querier {
                 Err(failure) => failure,
             };
             if std::mem::take(&mut is_first) && failure.is_excused {
-                slot = Slot::repeated(inner, &request.task, &failure.hotkey).await;
+                slot = Slot::acquire_repeated(inner, &request.task, &failure.hotkey).await;
             }
-            last = Some(failure.error);
+            last_error = Some(failure.error);
         }
-        let error = last.ok_or_else(|| QueryError::NoContender(request.task.clone()))?;
+        let error = last_error.ok_or_else(|| QueryError::NoContender(request.task.clone()))?;
         let mut attempts = Attempts::default();
         attempts.count(&error);
-        Err(failed(attempts, &error, false))
+        Err(query_failure(attempts, &error, false))
     }
 
     /// Sends a buyer's request to one miner after the other, until one answers.
@@ -349,30 +351,30 @@ impl Querier {
     ) -> Result<Answer, QueryError> {
         let inner = &self.inner;
         let mut slot_request = SlotRequest::new(inner, request, prefix);
-        let remaining = inner.deadlines.max_total.saturating_sub(request.earlier.elapsed);
-        let deadline = Instant::now() + remaining;
-        let (mut attempts, mut last) = (Attempts::default(), None::<AttemptError>);
+        let remaining_time = inner.deadlines.max_total.saturating_sub(request.earlier.elapsed);
+        let deadline = Instant::now() + remaining_time;
+        let (mut attempts, mut last_error) = (Attempts::default(), None::<AttemptError>);
         // Number of dimensions of two miners' embeddings.
         let mut dimensions = None;
-        // Miners of the attempts that have failed or are in flight, after those that are not asked.
-        let mut tried = inner.refusing_images(request);
-        let skipped = tried.len();
+        // Miners that are excluded, followed by those of the failed and running attempts.
+        let mut tried = inner.miners_refusing_images(request);
+        let excluded_count = tried.len();
         let mut disputed = DisputedFailures::new(request.earlier.have_failed);
         let mut running = FuturesUnordered::new();
-        let mut hedge = std::pin::pin!(None);
+        let mut hedge_timer = std::pin::pin!(None);
         let mut has_first_chunk = Arc::new(AtomicBool::new(false));
         let has_answer = Arc::new(AtomicBool::new(false));
         let no_slot = loop {
             if running.is_empty() {
-                if tried.len() >= skipped + MAX_ATTEMPTS || Instant::now() >= deadline {
+                if tried.len() >= excluded_count + MAX_ATTEMPTS || Instant::now() >= deadline {
                     break NoSlot::NoMiner;
                 }
-                let slot = match inner.slot(&mut slot_request, &tried, deadline).await {
+                let slot = match inner.acquire_slot(&mut slot_request, &tried, deadline).await {
                     Ok(slot) => slot,
                     Err(no_slot) => break no_slot,
                 };
-                if tried.len() == skipped {
-                    hedge.set(inner.deadlines.hedge.map(tokio::time::sleep));
+                if tried.len() == excluded_count {
+                    hedge_timer.set(inner.deadlines.hedge.map(tokio::time::sleep));
                 }
                 tried.push(slot.contender.offer.hotkey);
                 let attempt = Attempt::new(inner, request, slot, &has_answer);
@@ -383,16 +385,21 @@ impl Querier {
                 biased;
                 outcome = running.next() => outcome,
                 // The first attempt is slow: start another one; the faster one wins.
-                () = wait_for_timer(hedge.as_mut()) => {
-                    hedge.set(None);
+                () = wait_for_timer(hedge_timer.as_mut()) => {
+                    hedge_timer.set(None);
                     // A collected answer may have begun.
-                    if has_first_chunk.load(Ordering::Relaxed) || tried.len() >= skipped + MAX_ATTEMPTS {
+                    if has_first_chunk.load(Ordering::Relaxed)
+                        || tried.len() >= excluded_count + MAX_ATTEMPTS
+                    {
                         continue;
                     }
                     // Queued requests have no slot at all, so they come first.
                     let is_queued = inner.backlog.has_queue(&request.task);
-                    let slot =
-                        if is_queued { None } else { inner.spare_slot(&mut slot_request, &tried) };
+                    let slot = if is_queued {
+                        None
+                    } else {
+                        inner.try_acquire_slot(&mut slot_request, &tried)
+                    };
                     if let Some(slot) = slot {
                         metrics::record_hedge();
                         tried.push(slot.contender.offer.hotkey);
@@ -416,13 +423,15 @@ impl Querier {
                         tried.retain(|tried| *tried != hotkey);
                         continue;
                     }
-                    if let (Some(AttemptError::Dimensions(first)), AttemptError::Dimensions(second)) =
-                        (&last, &error)
+                    if let (
+                        Some(AttemptError::WrongDimensions(first)),
+                        AttemptError::WrongDimensions(second),
+                    ) = (&last_error, &error)
                         && first == second
                     {
                         dimensions = Some(*second);
                     }
-                    last = Some(error);
+                    last_error = Some(error);
                     if let Some(failure) = failure {
                         disputed.push(failure);
                     }
@@ -439,18 +448,20 @@ impl Querier {
         }
         // If the miners that the request has not tried are busy, those that have failed are the
         // cause.
-        Err(match (last, no_slot) {
-            (Some(last), _) => failed(attempts, &last, is_disputed),
-            (None, NoSlot::Busy(retry)) => QueryError::Busy { task: request.task.clone(), retry },
+        Err(match (last_error, no_slot) {
+            (Some(last), _) => query_failure(attempts, &last, is_disputed),
+            (None, NoSlot::Busy(retry_after)) => {
+                QueryError::Busy { task: request.task.clone(), retry_after }
+            }
             (None, NoSlot::NoMiner) if attempts.limited > 0 => QueryError::Limited(attempts),
             (None, NoSlot::NoMiner) => QueryError::NoContender(request.task.clone()),
         })
     }
 
     /// Returns the timeouts of the first chunk and between two chunks.
-    pub(crate) fn timeouts(inner: &Inner, contender_timeout: Duration) -> (Duration, Duration) {
+    pub(crate) fn timeouts(inner: &Inner, task_timeout: Duration) -> (Duration, Duration) {
         let QueryDeadlines { first_chunk, between_chunks, .. } = inner.deadlines;
-        (first_chunk.unwrap_or(contender_timeout), between_chunks.unwrap_or(contender_timeout))
+        (first_chunk.unwrap_or(task_timeout), between_chunks.unwrap_or(task_timeout))
     }
 }
 
@@ -470,11 +481,16 @@ impl Attempts {
 }
 
 /// Returns why a request failed, after attempts of which the last one ended with `last`.
-fn failed(attempts: Attempts, last: &AttemptError, is_disputed: bool) -> QueryError {
+fn query_failure(attempts: Attempts, last: &AttemptError, is_disputed: bool) -> QueryError {
     if attempts.failed == 0 {
         return QueryError::Limited(attempts);
     }
-    QueryError::Failed { attempts, last: last.to_string(), refused: last.refused(), is_disputed }
+    QueryError::Failed {
+        attempts,
+        last: last.to_string(),
+        rejection_status: last.rejection_status(),
+        is_disputed,
+    }
 }
 
 /// Waits until the timer expires, or forever without one.

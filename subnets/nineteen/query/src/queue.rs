@@ -57,7 +57,7 @@ const REDELIVERY_DELAY: Duration = Duration::from_secs(3);
 /// forever.
 const MAX_DELIVERIES: i64 = 3;
 /// Maximum age of a job. Entry processes time out earlier.
-const MAX_AGE: Duration = Duration::from_mins(1);
+const MAX_JOB_AGE: Duration = Duration::from_mins(1);
 /// Maximum number of queued jobs, beyond which entry processes reject requests.
 const MAX_JOBS: i64 = 10_000;
 /// Maximum number of chunks that a worker sends ahead of the entry.
@@ -128,7 +128,7 @@ impl Queue {
             storage: StorageType::Memory,
             discard: DiscardPolicy::New,
             max_messages: MAX_JOBS,
-            max_age: MAX_AGE,
+            max_age: MAX_JOB_AGE,
             num_replicas: 1,
             ..StreamConfig::default()
         };
@@ -206,8 +206,8 @@ impl JobRequest {
     }
 }
 
-async fn with_timeout<T>(work: impl Future<Output = T>) -> Result<T, QueueError> {
-    tokio::time::timeout(REQUEST_TIMEOUT, work)
+async fn with_timeout<T>(operation: impl Future<Output = T>) -> Result<T, QueueError> {
+    tokio::time::timeout(REQUEST_TIMEOUT, operation)
         .await
         .map_err(|_| QueueError::TimedOut(REQUEST_TIMEOUT))
 }

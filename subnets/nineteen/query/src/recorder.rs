@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use taonet_nineteen_core::{MarketConfig, TaskName};
 use taonet_nineteen_store::{
-    ContenderRow, Node, PeriodId, Process, Sample, Spent, Store, StoreError,
+    ContenderRow, Node, PeriodId, Process, Sample, SpentBudget, Store, StoreError,
 };
 use taonet_nineteen_transport::Session;
 use taonet_primitives::Hotkey;
@@ -22,7 +22,7 @@ use crate::{Division, Divisions, Market, PeriodMiners, TaskMiner};
 /// Interval between writes of the counters.
 const FLUSH_INTERVAL: Duration = Duration::from_millis(250);
 /// Interval between reads of the other processes' counters.
-const COUNTERS_INTERVAL: Duration = Duration::from_secs(1);
+const READ_INTERVAL: Duration = Duration::from_secs(1);
 /// Interval between searches for miners that the validator has admitted since the period opened.
 const LATE_MINERS_INTERVAL: Duration = Duration::from_secs(2);
 /// Maximum age of the rewards from which a query worker computes the miners' qualities.
@@ -54,7 +54,7 @@ impl Recorder {
     /// the miners' limits are small until [`Self::sync_counters`] has found these processes.
     pub fn new(store: Store, market: Market, role: ProcessRole) -> Self {
         let recorder = Self { store, market, process: Process::random(), role };
-        if recorder.counts_in_divisions() {
+        if recorder.divides_limits() {
             recorder.market.divide(Divisions::new([Division::UNKNOWN], false));
         }
         recorder
@@ -64,16 +64,16 @@ impl Recorder {
     /// limits, until shutdown.
     pub async fn sync_counters(&self, shutdown: &Shutdown) {
         tokio::select! {
-            () = self.sync_counters_until(shutdown) => {}
+            () = self.sync_counters_until_shutdown(shutdown) => {}
             // The database may be unreachable, or take long.
             () = self.market.watch_division() => {}
         }
-        if !self.counts_in_divisions() {
+        if !self.divides_limits() {
             return;
         }
         // The other processes take over this one's share while it completes its requests.
         self.market.unsettle();
-        if let Err(error) = self.store.forget_process(&self.process).await {
+        if let Err(error) = self.store.delete_process(&self.process).await {
             tracing::debug!(
                 error = &error as &dyn Error,
                 "other processes wait until this one counts as dead"
@@ -82,21 +82,19 @@ impl Recorder {
     }
 
     /// Returns whether this process divides the market's limits with other processes.
-    fn counts_in_divisions(&self) -> bool {
+    fn divides_limits(&self) -> bool {
         self.store.is_shared() && self.role != ProcessRole::Entry
     }
 
-    async fn sync_counters_until(&self, shutdown: &Shutdown) {
+    async fn sync_counters_until_shutdown(&self, shutdown: &Shutdown) {
         let membership = || Membership::new(self.process.clone(), self.role == ProcessRole::Worker);
-        let mut membership = self.counts_in_divisions().then(membership);
-        // The first update is due now.
-        let mut last_read =
-            Instant::now().checked_sub(COUNTERS_INTERVAL).unwrap_or_else(Instant::now);
+        let mut membership = self.divides_limits().then(membership);
+        // The first update happens in the first iteration.
+        let mut last_read = Instant::now().checked_sub(READ_INTERVAL).unwrap_or_else(Instant::now);
         while !shutdown.is_requested() {
             shutdown.sleep(FLUSH_INTERVAL).await;
             let mut result = self.flush().await;
-            if result.is_ok() && self.store.is_shared() && last_read.elapsed() >= COUNTERS_INTERVAL
-            {
+            if result.is_ok() && self.store.is_shared() && last_read.elapsed() >= READ_INTERVAL {
                 if let Some(membership) = &mut membership {
                     result = membership.update(&self.store, &self.market, Instant::now()).await;
                 }
@@ -151,7 +149,7 @@ impl Recorder {
         let rows: Vec<_> = changed.iter().map(|(_, (row, _))| row.clone()).collect();
         let stored = self
             .store
-            .put_part(period_miners.period, &self.process, &rows, &spent(&period_miners))
+            .put_part(period_miners.period, &self.process, &rows, &spent_budgets(&period_miners))
             .await;
         for (contender, (_, unstored)) in &changed {
             match stored {
@@ -175,7 +173,7 @@ impl Recorder {
             period_miners.iter().flat_map(|period_miners| period_miners.contenders()).collect();
         let rows: Vec<ContenderRow> =
             contenders.iter().map(|contender| contender.part().0).collect();
-        let spent = period_miners.as_deref().map(spent).unwrap_or_default();
+        let spent = period_miners.as_deref().map(spent_budgets).unwrap_or_default();
         let result = self.store.close_period(period, &self.process, &rows, &spent, now_ms).await;
         if result.is_err() {
             for contender in &contenders {
@@ -226,13 +224,13 @@ impl Recorder {
         }
         // A period that an earlier release has opened has no configuration.
         let Some(config) = self.store.config(Some(period.id)).await? else { return Ok(()) };
-        let rows = self.store.contenders_without(period.id, &self.process).await?;
+        let rows = self.store.contenders_excluding(period.id, &self.process).await?;
         let budgets = self.store.budgets(period.id, Some(&self.process)).await?;
         let budgets: Vec<_> = budgets.into_iter().map(|row| (row.task, row.remaining)).collect();
         let sessions = sessions(self.store.nodes().await?);
-        let now = unix_time(clock()).saturating_sub(MAX_REWARD_AGE);
+        let since = unix_time(clock()).saturating_sub(MAX_REWARD_AGE);
         let qualities =
-            self.store.qualities_since(i64::try_from(now.as_millis()).unwrap_or(0)).await?;
+            self.store.qualities_since(i64::try_from(since.as_millis()).unwrap_or(0)).await?;
         self.market.open(PeriodMiners::from_rows(period.id, &config, &rows, &sessions, &budgets));
         if let Some(period_miners) = self.market.period_miners() {
             set_qualities(&period_miners, qualities);
@@ -246,11 +244,13 @@ impl Recorder {
     /// process sends them no synthetic requests.
     async fn admit_late_miners(&self) -> Result<(), StoreError> {
         let Some(period_miners) = self.market.period_miners() else { return Ok(()) };
-        let mut rows = self.store.contenders_without(period_miners.period, &self.process).await?;
+        let mut rows = self.store.contenders_excluding(period_miners.period, &self.process).await?;
         rows.retain(|row| {
             let task_miners = period_miners.task(row.offer.task.as_str());
-            let is_known = |contender: &Arc<TaskMiner>| contender.offer.hotkey == row.offer.hotkey;
-            task_miners.is_some_and(|task_miners| !task_miners.contenders().iter().any(is_known))
+            let is_same_miner =
+                |contender: &Arc<TaskMiner>| contender.offer.hotkey == row.offer.hotkey;
+            task_miners
+                .is_some_and(|task_miners| !task_miners.contenders().iter().any(is_same_miner))
         });
         if rows.is_empty() {
             return Ok(());
@@ -275,12 +275,12 @@ impl Recorder {
         {
             return Ok(());
         }
-        let rows = self.store.contenders_without(period_miners.period, &self.process).await?;
+        let rows = self.store.contenders_excluding(period_miners.period, &self.process).await?;
         let rows: HashMap<_, _> =
             rows.iter().map(|row| ((&row.offer.task, row.offer.hotkey), row)).collect();
         for contender in period_miners.contenders() {
             if let Some(row) = rows.get(&(&contender.offer.task, contender.offer.hotkey)) {
-                contender.set_others(row);
+                contender.set_other_counts(row);
             }
         }
         for row in self.store.budgets(period_miners.period, Some(&self.process)).await? {
@@ -297,10 +297,10 @@ pub fn sessions(nodes: Vec<Node>) -> HashMap<Hotkey, Session> {
     nodes.into_iter().filter_map(|node| Some((*node.peer.hotkey(), node.session?))).collect()
 }
 
-fn spent(period_miners: &PeriodMiners) -> Vec<Spent> {
+fn spent_budgets(period_miners: &PeriodMiners) -> Vec<SpentBudget> {
     let tasks = period_miners.tasks().iter();
     tasks
-        .map(|task_miners| Spent {
+        .map(|task_miners| SpentBudget {
             task: task_miners.task.task.clone(),
             requests: task_miners.spent(),
         })

@@ -34,7 +34,7 @@ pub(crate) struct Slot {
     pub(crate) position: Position,
     /// API key of an organic request.
     key: Option<Arc<str>>,
-    /// Place among the requests in flight of an organic request.
+    /// Permit of an organic request among the requests in flight.
     permit: Option<OwnedSemaphorePermit>,
     /// Reservation of a repeated synthetic request until the miner answers.
     reservation: Option<Reservation>,
@@ -47,24 +47,24 @@ pub(crate) struct Slot {
 impl Slot {
     /// Reserves a slot for an organic request at a miner outside `tried`. The caller counts it for
     /// the key.
-    pub(crate) fn organic(
+    pub(crate) fn acquire_organic(
         inner: &Arc<Inner>,
         task: &TaskName,
         key: &Arc<str>,
         tried: &[Hotkey],
         prefix: Option<PromptPrefix>,
     ) -> Option<Self> {
-        let permit = Arc::clone(&inner.backlog.running).try_acquire_owned().ok()?;
+        let permit = Arc::clone(&inner.backlog.in_flight_permits).try_acquire_owned().ok()?;
         let now = inner.now();
         let period_miners = inner.market.period_miners()?;
         let order =
             period_miners.task(task.as_str())?.for_organic(now, tried, prefix, rand::random);
-        let (is_by_prefix, is_sampled) = (order.is_by_prefix, order.is_sampled);
+        let (is_prefix_order, is_sampled) = (order.is_prefix_order, order.is_sampled);
         let (index, mut slot) = order.enumerate().find_map(|(index, contender)| {
             let load = period_miners.load(&contender.offer.hotkey)?;
-            let position = load.enter(inner.max_running)?;
+            let position = load.acquire(inner.max_running)?;
             let Some(is_probe) = contender.enter(now) else {
-                load.leave(position, CapacitySignal::None);
+                load.release(position, CapacitySignal::None);
                 return None;
             };
             let mut slot = Self::new(inner, &period_miners, Arc::clone(contender), load, position)?;
@@ -72,26 +72,26 @@ impl Slot {
             Some((index, slot))
         })?;
         if prefix.is_some() {
-            metrics::record_prefix(is_by_prefix && index == 0 && tried.is_empty());
+            metrics::record_prefix(is_prefix_order && index == 0 && tried.is_empty());
         }
         (slot.key, slot.permit) = (Some(Arc::clone(key)), Some(permit));
-        slot.keeps_samples &= is_sampled && (index == 0 || !is_by_prefix);
+        slot.keeps_samples &= is_sampled && (index == 0 || !is_prefix_order);
         Some(slot)
     }
 
     /// Reserves a slot for a synthetic request. Waits up to [`MAX_SYNTHETIC_WAIT`] for one at the
     /// first miner in turn.
-    pub(crate) async fn synthetic(inner: &Arc<Inner>, task: &TaskName) -> Option<Self> {
+    pub(crate) async fn acquire_synthetic(inner: &Arc<Inner>, task: &TaskName) -> Option<Self> {
         let deadline = Instant::now() + MAX_SYNTHETIC_WAIT;
         let mut reservation = None;
         loop {
             let period_miners = inner.market.period_miners()?;
             let task_miners = period_miners.task(task.as_str())?;
             let contenders = task_miners.for_synthetic();
-            let first = Arc::clone(period_miners.load(&contenders.first()?.offer.hotkey)?);
+            let first_load = Arc::clone(period_miners.load(&contenders.first()?.offer.hotkey)?);
             let slot = contenders.into_iter().find_map(|contender| {
                 let load = period_miners.load(&contender.offer.hotkey)?;
-                let position = load.enter_synthetic(inner.max_running)?;
+                let position = load.acquire_synthetic(inner.max_running)?;
                 contender.enter_synthetic(task_miners.task.volume_to_requests_conversion);
                 Self::new(inner, &period_miners, contender, load, position)
             });
@@ -99,14 +99,14 @@ impl Slot {
                 return slot;
             }
             // The new reservation begins before the earlier one ends.
-            reservation.replace(first.reserve(false));
+            reservation.replace(first_load.reserve(false));
             sleep(SYNTHETIC_POLL_INTERVAL).await;
         }
     }
 
-    /// Reserves a slot for a synthetic request that a miner has rejected without loss: one in which
-    /// the miner must accept it. Waits up to [`MAX_SYNTHETIC_WAIT`].
-    pub(crate) async fn repeated(
+    /// Reserves a slot for a synthetic request that a miner was free to reject: one in which the
+    /// miner must accept it. Waits up to [`MAX_SYNTHETIC_WAIT`].
+    pub(crate) async fn acquire_repeated(
         inner: &Arc<Inner>,
         task: &TaskName,
         hotkey: &Hotkey,
@@ -120,7 +120,7 @@ impl Slot {
                 contenders.iter().find(|contender| contender.offer.hotkey == *hotkey)?;
             let load = period_miners.load(hotkey)?;
             reservation.replace(load.reserve(true));
-            if let Some(position) = load.enter_repeated_synthetic(inner.max_running) {
+            if let Some(position) = load.acquire_repeated_synthetic(inner.max_running) {
                 // The first attempt has used the volume.
                 contender.enter_synthetic(0.0);
                 let mut slot =
@@ -187,7 +187,7 @@ impl Slot {
     }
 
     /// Sets how the request ended, which is recorded when the slot is dropped.
-    pub(crate) fn end(&mut self, completion: Completion) {
+    pub(crate) fn set_completion(&mut self, completion: Completion) {
         if self.signal == CapacitySignal::None
             && matches!(completion.outcome, Some(RequestOutcome::Answered { .. }))
         {
@@ -200,12 +200,12 @@ impl Slot {
 impl Drop for Slot {
     fn drop(&mut self) {
         self.contender.leave(&self.completion);
-        self.load.leave(self.position, self.signal);
-        // The next request needs them.
+        self.load.release(self.position, self.signal);
+        // Released while the queue is locked, so that the next request can use them.
         let resources = (self.permit.take(), self.reservation.take());
         if let Some(key) = &self.key {
             let elapsed = self.inner.now() - self.started;
-            self.inner.end(
+            self.inner.end_request(
                 key,
                 (self.signal == CapacitySignal::Answered).then_some(elapsed),
                 resources,

@@ -5,7 +5,7 @@ use taonet_http::parse_object;
 use taonet_http::sse::{EventStream, EventTooLong, ServerEvent};
 
 use crate::Chunk;
-use crate::chunk::TextChunks;
+use crate::chunk::TextChunkParser;
 
 /// An event of a stream.
 #[derive(Debug, Clone, PartialEq)]
@@ -40,9 +40,9 @@ pub(crate) const MAX_DEPTH: usize = 64;
 /// Incremental parser of a miner's stream. `[DONE]` ends the stream only as a complete event, not
 /// inside a text.
 #[derive(Debug, Default)]
-pub(crate) struct Events {
+pub(crate) struct EventParser {
     stream: EventStream,
-    texts: TextChunks,
+    text_parser: TextChunkParser,
     /// Whether chunks with log-probabilities are parsed completely.
     keeps_logprobs: bool,
     /// JSON of all events, separated by commas, if they are recorded.
@@ -51,13 +51,13 @@ pub(crate) struct Events {
     is_done: bool,
 }
 
-impl Events {
+impl EventParser {
     /// Creates a parser. With `keeps_logprobs`, it relays log-probabilities; with `keeps_events`,
     /// it keeps the events for a sample of the answer.
     pub(crate) fn new(keeps_logprobs: bool, keeps_events: bool) -> Self {
         Self {
             stream: EventStream::default(),
-            texts: TextChunks::default(),
+            text_parser: TextChunkParser::default(),
             keeps_logprobs,
             recorded: keeps_events.then(String::new),
             is_done: false,
@@ -71,10 +71,10 @@ impl Events {
         bytes: Option<&[u8]>,
         events: &mut impl Extend<Event>,
     ) -> Result<(), StreamFault> {
-        let Self { stream, texts, keeps_logprobs, recorded, is_done } = self;
+        let Self { stream, text_parser, keeps_logprobs, recorded, is_done } = self;
         let push_event = |event: ServerEvent<'_>| {
             if !*is_done {
-                let event = parse(&event, texts, *keeps_logprobs, recorded.as_mut())?;
+                let event = parse_event(&event, text_parser, *keeps_logprobs, recorded.as_mut())?;
                 *is_done = event == Event::Done;
                 events.extend([event]);
             }
@@ -94,9 +94,9 @@ impl Events {
     }
 }
 
-fn parse(
+fn parse_event(
     event: &ServerEvent<'_>,
-    texts: &mut TextChunks,
+    text_parser: &mut TextChunkParser,
     keeps_logprobs: bool,
     recorded: Option<&mut String>,
 ) -> Result<Event, StreamFault> {
@@ -108,15 +108,17 @@ fn parse(
     }
     let data = event.data.trim_ascii();
     let Some(recorded) = recorded else {
-        if let Some(chunk) = texts.parse(data, keeps_logprobs) {
+        if let Some(chunk) = text_parser.parse(data, keeps_logprobs) {
             return Ok(Event::Text(chunk));
         }
-        return object(data).map(Event::Object);
+        return parse_json_object(data).map(Event::Object);
     };
     // Parsed completely, so that the checker can parse what is kept.
-    let (value, text) =
-        (object(data)?, std::str::from_utf8(data).map_err(|_| StreamFault::NotAnObject)?);
-    if depth(&value) > MAX_DEPTH {
+    let (value, text) = (
+        parse_json_object(data)?,
+        std::str::from_utf8(data).map_err(|_| StreamFault::NotAnObject)?,
+    );
+    if nesting_depth(&value) > MAX_DEPTH {
         return Err(StreamFault::TooDeep);
     }
     if !recorded.is_empty() {
@@ -126,15 +128,15 @@ fn parse(
     Ok(Event::Object(value))
 }
 
-fn object(data: &[u8]) -> Result<Value, StreamFault> {
+fn parse_json_object(data: &[u8]) -> Result<Value, StreamFault> {
     parse_object(data).map(Value::Object).map_err(|_| StreamFault::NotAnObject)
 }
 
 /// Returns the number of nested arrays and objects. The parser has limited it to 127.
-pub(crate) fn depth(value: &Value) -> usize {
+pub(crate) fn nesting_depth(value: &Value) -> usize {
     match value {
-        Value::Array(values) => 1 + values.iter().map(depth).max().unwrap_or(0),
-        Value::Object(fields) => 1 + fields.values().map(depth).max().unwrap_or(0),
+        Value::Array(values) => 1 + values.iter().map(nesting_depth).max().unwrap_or(0),
+        Value::Object(fields) => 1 + fields.values().map(nesting_depth).max().unwrap_or(0),
         _ => 0,
     }
 }
@@ -151,7 +153,7 @@ mod tests {
     const STREAM: &str = ": ping\r\n\r\nevent: x\ndata: {\"a\":\"h\u{e9} [DONE]\"}\r\n\r\ndata:{}\n\ndata: [DONE]\n\n";
 
     fn parse_pieces(pieces: &[&[u8]]) -> Result<Vec<Event>, StreamFault> {
-        let (mut events, mut parser) = (Vec::new(), Events::default());
+        let (mut events, mut parser) = (Vec::new(), EventParser::default());
         for piece in pieces {
             parser.push(Some(piece), &mut events)?;
         }
@@ -192,7 +194,7 @@ mod tests {
     #[test]
     fn recorded_events_are_a_json_array() {
         let recorded_events = |stream: &str| {
-            let (mut events, mut parser) = (Vec::new(), Events::new(false, true));
+            let (mut events, mut parser) = (Vec::new(), EventParser::new(false, true));
             parser.push(Some(stream.as_bytes()), &mut events)?;
             parser.push(None, &mut events)?;
             Ok(parser.take_recorded())
@@ -201,8 +203,9 @@ mod tests {
             recorded_events("data: {\"a\": [1.50]}\n\ndata:{}\n\ndata: [DONE]\n\n").unwrap();
         assert_eq!(recorded.as_deref(), Some(r#"[{"a": [1.50]},{}]"#));
         assert_eq!(recorded_events(": nothing\n").unwrap(), None);
-        let nested =
-            |depth: usize| format!("data: {{\"x\":{}{}}}\n", "[".repeat(depth), "]".repeat(depth));
+        let nested = |nesting_depth: usize| {
+            format!("data: {{\"x\":{}{}}}\n", "[".repeat(nesting_depth), "]".repeat(nesting_depth))
+        };
         let deepest = recorded_events(&nested(MAX_DEPTH - 1)).unwrap().unwrap();
         assert!(serde_json::from_str::<Vec<Value>>(&deepest).is_ok());
         assert_eq!(recorded_events(&nested(MAX_DEPTH)), Err(StreamFault::TooDeep));

@@ -1,7 +1,7 @@
 //! Parsers of untrusted input, for fuzz targets: miners' streams, and messages of the queue.
 
 use crate::Chunk;
-use crate::sse::{Event, Events};
+use crate::sse::{Event, EventParser};
 
 pub use crate::queue::testing::{documents, reencode};
 
@@ -22,7 +22,7 @@ pub fn parse_stream(
     keeps_logprobs: bool,
     keeps_events: bool,
 ) -> Option<ParsedStream> {
-    let (mut parser, mut events) = (Events::new(keeps_logprobs, keeps_events), Vec::new());
+    let (mut parser, mut events) = (EventParser::new(keeps_logprobs, keeps_events), Vec::new());
     for part in parts.iter().copied().map(Some).chain([None]) {
         parser.push(part, &mut events).ok()?;
     }

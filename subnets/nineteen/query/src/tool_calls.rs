@@ -4,9 +4,9 @@ use serde_json::Value;
 
 use crate::{Chunk, ChunkBody};
 
-/// Writes the arguments of a tool call's fragment as a string: some servers send null in place of
+/// Converts the arguments of a tool call's fragment to a string: some servers send null in place of
 /// an empty one, or an object in place of its JSON.
-pub(crate) fn write_arguments(call: &mut Value) {
+pub(crate) fn stringify_arguments(call: &mut Value) {
     if let Some(arguments) = call.pointer_mut("/function/arguments") {
         match arguments {
             Value::String(_) => {}
@@ -16,19 +16,19 @@ pub(crate) fn write_arguments(call: &mut Value) {
     }
 }
 
-/// Numbers the tool calls of an answer whose fragments have no index.
+/// Assigns indices to tool calls whose fragments have none.
 #[derive(Debug, Default)]
-pub(crate) struct CallNumbers {
-    /// Number of the next tool call.
+pub(crate) struct CallIndexer {
+    /// Index of the next tool call.
     next: u64,
-    /// Number and ID of the latest tool call.
+    /// Index and ID of the latest tool call.
     latest: Option<(u64, Option<String>)>,
 }
 
-impl CallNumbers {
-    /// Writes the missing indices of a chunk's fragments. A fragment with a new ID, or with a name,
-    /// begins a call.
-    pub(crate) fn write_indices(&mut self, chunk: &mut Chunk) {
+impl CallIndexer {
+    /// Fills in the missing indices of a chunk's fragments. A fragment with a new ID, or with a
+    /// name, begins a call.
+    pub(crate) fn fill_indices(&mut self, chunk: &mut Chunk) {
         let ChunkBody::Object(value) = &mut chunk.body else { return };
         let choices = value.get_mut("choices").and_then(Value::as_array_mut).into_iter().flatten();
         let calls = choices
@@ -40,22 +40,22 @@ impl CallNumbers {
                 .and_then(Value::as_str)
                 .filter(|id| !id.is_empty())
                 .map(str::to_owned);
-            let number = call.get("index").and_then(Value::as_u64).unwrap_or_else(|| {
+            let index = call.get("index").and_then(Value::as_u64).unwrap_or_else(|| {
                 let name = call.get("function").and_then(|function| function.get("name")?.as_str());
                 let has_name = name.is_some_and(|name| !name.is_empty());
                 match &self.latest {
-                    Some((number, latest))
+                    Some((index, latest))
                         if id.as_ref().map_or(!has_name, |id| latest.as_ref() == Some(id)) =>
                     {
-                        *number
+                        *index
                     }
                     _ => self.next,
                 }
             });
-            call.insert("index".to_owned(), number.into());
-            self.next = self.next.max(number.saturating_add(1));
-            let id = id.or_else(|| self.latest.take().filter(|(latest, _)| *latest == number)?.1);
-            self.latest = Some((number, id));
+            call.insert("index".to_owned(), index.into());
+            self.next = self.next.max(index.saturating_add(1));
+            let id = id.or_else(|| self.latest.take().filter(|(latest, _)| *latest == index)?.1);
+            self.latest = Some((index, id));
         }
     }
 }
@@ -112,10 +112,10 @@ mod tests {
             ),
             (vec![json!([more])], vec![0]),
         ] {
-            let (mut numbers, mut indices) = (CallNumbers::default(), Vec::new());
+            let (mut indexer, mut indices) = (CallIndexer::default(), Vec::new());
             for calls in &chunks {
                 let mut chunk = chunk(calls);
-                numbers.write_indices(&mut chunk);
+                indexer.fill_indices(&mut chunk);
                 indices.extend(
                     chunk.tool_calls().unwrap().iter().map(|call| call["index"].as_u64().unwrap()),
                 );

@@ -6,7 +6,7 @@ use std::fmt;
 
 use taonet_database::{Row, statement};
 
-use crate::error::invalid;
+use crate::error::invalid_value;
 use crate::{Store, StoreError};
 
 /// Period of a budget.
@@ -19,8 +19,9 @@ pub enum BudgetPeriod {
 }
 
 impl BudgetPeriod {
-    /// Returns the period of a day such as `2026-11-21`: the day itself, or its month, `2026-11`.
-    pub fn of_day(self, day: &str) -> &str {
+    /// Returns the prefix that the dates of the period of `day` share: the day itself, such as
+    /// `2026-11-21`, or its month, `2026-11`.
+    pub fn date_prefix(self, day: &str) -> &str {
         match self {
             Self::Day => day,
             Self::Month => day.get(..7).unwrap_or(day),
@@ -94,8 +95,9 @@ impl Budgets {
     /// Returns the budgets of the day `today` after a charge on the day `day`.
     pub(crate) fn after_charge(self, charge: i64, day: &str, today: &str) -> Self {
         let reduce = |budget: Option<i64>, period: BudgetPeriod| {
-            let is_in = period.of_day(day) == period.of_day(today);
-            budget.map(|remaining| remaining.saturating_sub(if is_in { charge } else { 0 }))
+            let is_same_period = period.date_prefix(day) == period.date_prefix(today);
+            budget
+                .map(|remaining| remaining.saturating_sub(if is_same_period { charge } else { 0 }))
         };
         Self {
             month: reduce(self.month, BudgetPeriod::Month),
@@ -103,8 +105,8 @@ impl Budgets {
         }
     }
 
-    /// Returns the smaller remainder.
-    pub(crate) fn smallest(self) -> Option<(i64, BudgetPeriod)> {
+    /// Returns the smaller remaining budget, with its period.
+    pub(crate) fn tightest(self) -> Option<(i64, BudgetPeriod)> {
         let day = self.day.map(|remaining| (remaining, BudgetPeriod::Day));
         let month = self.month.map(|remaining| (remaining, BudgetPeriod::Month));
         day.into_iter().chain(month).min()
@@ -127,23 +129,23 @@ impl BudgetLimits {
         Self { key: reduce(self.key), team: reduce(self.team), ..self }
     }
 
-    /// Returns the smallest remainder, and its budget.
-    pub(crate) fn smallest(self) -> Option<(i64, BudgetPeriod, BudgetScope)> {
-        let smallest_limit = |budgets: Budgets, scope| {
-            budgets.smallest().map(|(remaining, period)| (remaining, period, scope))
+    /// Returns the smallest remaining budget, with its period and scope.
+    pub(crate) fn tightest(self) -> Option<(i64, BudgetPeriod, BudgetScope)> {
+        let tightest_in_scope = |budgets: Budgets, scope| {
+            budgets.tightest().map(|(remaining, period)| (remaining, period, scope))
         };
-        smallest_limit(self.key, BudgetScope::Key)
+        tightest_in_scope(self.key, BudgetScope::Key)
             .into_iter()
-            .chain(smallest_limit(self.team, BudgetScope::Team))
+            .chain(tightest_in_scope(self.team, BudgetScope::Team))
             .min()
     }
 
-    /// Returns the credits that remain for reserves of the key if it has leased `leased` credits.
-    /// The team's credits are divided by the number of its keys, so that the reserves of many keys
-    /// do not exhaust its budget.
+    /// Returns the credits that the budgets leave for a reserve of the key if it has leased
+    /// `leased` credits. The team's credits are divided by the number of its keys, so that the
+    /// reserves of many keys do not exhaust its budget.
     pub(crate) fn reservable(self, leased: i64) -> i64 {
         let remaining = |budgets: Budgets| {
-            budgets.smallest().map_or(i64::MAX, |(remaining, _)| remaining.saturating_sub(leased))
+            budgets.tightest().map_or(i64::MAX, |(remaining, _)| remaining.saturating_sub(leased))
         };
         let team_remaining = remaining(self.team);
         remaining(self.key)
@@ -186,41 +188,46 @@ impl Store {
         let mut uses = Vec::new();
         for (scope, rows) in [(BudgetScope::Key, key_rows), (BudgetScope::Team, team_rows)] {
             let rows = rows
-                .bind(BudgetPeriod::Month.of_day(day))
+                .bind(BudgetPeriod::Month.date_prefix(day))
                 .bind(day)
                 .bind(key)
                 .rows(&self.database)
                 .await?;
             for row in &rows {
-                uses.extend(budget_use(
+                uses.extend(parse_budget_use(
                     row,
                     scope,
                     BudgetPeriod::Month,
                     ("monthly_budget", "in_month"),
                 )?);
-                uses.extend(budget_use(row, scope, BudgetPeriod::Day, ("daily_budget", "in_day"))?);
+                uses.extend(parse_budget_use(
+                    row,
+                    scope,
+                    BudgetPeriod::Day,
+                    ("daily_budget", "in_day"),
+                )?);
             }
         }
         Ok(uses)
     }
 }
 
-fn budget_use(
+fn parse_budget_use(
     row: &Row,
     scope: BudgetScope,
     period: BudgetPeriod,
-    (budget, spent): (&'static str, &'static str),
+    (budget_column, spent_column): (&'static str, &'static str),
 ) -> Result<Option<BudgetUse>, StoreError> {
-    let Some(limit) = row.get::<Option<i64>>(budget)? else { return Ok(None) };
+    let Some(limit) = row.get::<Option<i64>>(budget_column)? else { return Ok(None) };
     if limit < 0 {
-        return Err(invalid(budget, &limit));
+        return Err(invalid_value(budget_column, &limit));
     }
     Ok(Some(BudgetUse {
         scope,
         owner: row.get("owner")?,
         period,
         budget: limit,
-        spent: row.get(spent)?,
+        spent: row.get(spent_column)?,
     }))
 }
 
@@ -235,12 +242,12 @@ mod tests {
         assert_eq!(after_charge(5, "2026-11-21"), Budgets { month: Some(95), day: Some(25) });
         assert_eq!(after_charge(5, "2026-11-20"), Budgets { month: Some(95), day: Some(30) });
         assert_eq!(after_charge(5, "2026-10-21"), budgets);
-        assert_eq!(budgets.smallest(), Some((30, BudgetPeriod::Day)));
+        assert_eq!(budgets.tightest(), Some((30, BudgetPeriod::Day)));
         assert_eq!(
-            Budgets { month: Some(29), ..budgets }.smallest(),
+            Budgets { month: Some(29), ..budgets }.tightest(),
             Some((29, BudgetPeriod::Month))
         );
-        assert_eq!(Budgets::default().smallest(), None);
+        assert_eq!(Budgets::default().tightest(), None);
     }
 
     #[test]
@@ -256,7 +263,7 @@ mod tests {
         ] {
             let limits = limits(team);
             assert_eq!(
-                (limits.smallest(), limits.reservable(10)),
+                (limits.tightest(), limits.reservable(10)),
                 (Some(smallest), reservable),
                 "{team:?}"
             );
@@ -271,7 +278,7 @@ mod tests {
             (Some(80), Some(40), Some(50))
         );
         assert_eq!(
-            (BudgetLimits::default().smallest(), BudgetLimits::default().reservable(7)),
+            (BudgetLimits::default().tightest(), BudgetLimits::default().reservable(7)),
             (None, i64::MAX)
         );
     }
@@ -290,7 +297,7 @@ mod tests {
             (79, 79, 133)
         );
         assert_eq!(
-            (budget_use(0, 0).percent(), budget_use(i64::MAX, i64::MAX).percent()),
+            (budget_use(0, 0).percent(), parse_budget_use(i64::MAX, i64::MAX).percent()),
             (100, 100)
         );
     }

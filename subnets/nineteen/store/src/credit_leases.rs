@@ -36,14 +36,14 @@ mod teams;
 
 use plan::{Plan, SettledKey};
 
-/// Maximum pause of the writer after a transaction with several charges, for more charges to share
-/// the next one: PostgreSQL has the same by the name `commit_delay`. A hold that needs the database
-/// ends it, and so do the charges of half of the requests in flight: with fewer left to run, the
-/// processors would become idle.
+/// Maximum pause of the writer after a transaction with several charges, so that more charges share
+/// the next one, like PostgreSQL's `commit_delay`. A hold that needs the database ends the pause,
+/// and so do the charges of half of the requests in flight: with fewer left to run, the processors
+/// would become idle.
 const COMMIT_DELAY: Duration = Duration::from_millis(5);
 /// Time after which an unused reserve is returned.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(1);
-/// Time after which a hold reads the budgets again, although the lease has enough credits.
+/// Maximum age of the budgets that a hold may rely on, even if the lease has enough credits.
 const BUDGET_MAX_AGE: Duration = Duration::from_secs(1);
 /// Interval at which the lease of a key with long requests is marked as alive.
 const RENEWAL_INTERVAL: Duration = Duration::from_mins(1);
@@ -55,8 +55,8 @@ pub(crate) struct CreditLeases {
     state: Mutex<State>,
     /// Locked during a transaction.
     transaction_lock: tokio::sync::Mutex<()>,
-    /// Notified when the pause of the writer is to end.
-    pause_end: Notify,
+    /// Notified to end the pause of the writer early.
+    wake_writer: Notify,
     /// Maximum pause of the writer, [`COMMIT_DELAY`] except in tests.
     pub(crate) commit_delay: Duration,
     /// ID of the transfer of the next charge, without its sign bit.
@@ -108,13 +108,13 @@ struct Lease {
     /// Whether the lease exceeds what remains of a budget. Then, holds need the database, and the
     /// reserve is returned.
     is_over_budget: bool,
-    /// Credits of holds, of pending charges, and set aside for a transaction.
+    /// Credits of holds and pending charges, and those set aside for a transaction.
     held: i64,
     /// Credits that the lease may have beyond the holds.
     reserve: i64,
     is_refilling: bool,
     /// Time of the last hold, also as Unix time in milliseconds.
-    used: (Instant, i64),
+    last_hold: (Instant, i64),
     /// Time of the last transaction.
     written_at: Instant,
 }
@@ -149,7 +149,7 @@ impl Lease {
             held: 0,
             reserve: 0,
             is_refilling: false,
-            used: (now, now_ms),
+            last_hold: (now, now_ms),
             written_at: now,
         }
     }
@@ -177,8 +177,8 @@ impl Lease {
         self.held = self.held.saturating_sub(amount);
     }
 
-    fn is_due(&self) -> bool {
-        let is_idle = self.free() > 0 && self.used.0.elapsed() >= IDLE_TIMEOUT;
+    fn needs_transaction(&self) -> bool {
+        let is_idle = self.free() > 0 && self.last_hold.0.elapsed() >= IDLE_TIMEOUT;
         !self.is_confirmed
             || self.is_over_budget
             || is_idle
@@ -187,17 +187,19 @@ impl Lease {
 
     /// Returns the Unix time in milliseconds.
     fn now_ms(&self) -> i64 {
-        self.used.1.saturating_add(i64::try_from(self.used.0.elapsed().as_millis()).unwrap_or(0))
+        self.last_hold
+            .1
+            .saturating_add(i64::try_from(self.last_hold.0.elapsed().as_millis()).unwrap_or(0))
     }
 }
 
 impl State {
     /// Grants a hold from the lease, if it covers the hold; returns whether the reserve is to be
     /// refilled.
-    fn take(&mut self, request: &str, hold: Hold, day: &str) -> Result<bool, Hold> {
+    fn hold_from_lease(&mut self, request: &str, hold: Hold, day: &str) -> Result<bool, Hold> {
         let lease =
             self.leases.entry(hold.key.clone()).or_insert_with(|| Lease::new(hold.created_ms));
-        lease.used = (Instant::now(), hold.created_ms);
+        lease.last_hold = (Instant::now(), hold.created_ms);
         if !lease.covers(hold.amount) {
             return Err(hold);
         }
@@ -222,7 +224,7 @@ impl State {
 
     /// Ends the writer, unless work is pending; returns whether it has ended. Later work starts
     /// another writer.
-    fn end_writer(&mut self) -> bool {
+    fn end_idle_writer(&mut self) -> bool {
         let is_idle = self.pending_holds.is_empty()
             && self.pending_charges.is_empty()
             && self.keys_to_refill.is_empty()
@@ -243,9 +245,9 @@ impl State {
         // A plan has the budgets of one day. Requests of a later day are left to the next
         // transaction, which follows: the writer ends only when no work is left.
         let day = self.pending_holds.iter().map(|pending_hold| &pending_hold.day).min().cloned();
-        let is_due = |pending_hold: &PendingHold| Some(&pending_hold.day) == day.as_ref();
+        let is_on_day = |pending_hold: &PendingHold| Some(&pending_hold.day) == day.as_ref();
         let (pending_holds, later_holds): (Vec<_>, _) =
-            std::mem::take(&mut self.pending_holds).into_iter().partition(is_due);
+            std::mem::take(&mut self.pending_holds).into_iter().partition(is_on_day);
         self.pending_holds = later_holds;
         for pending_hold in pending_holds {
             plans
@@ -262,7 +264,7 @@ impl State {
                 .push(pending_charge);
         }
         for (key, day) in std::mem::take(&mut self.keys_to_refill) {
-            plans.entry(key).or_default().refill = Some(day);
+            plans.entry(key).or_default().refill_day = Some(day);
         }
         let keys_to_settle = std::mem::take(&mut self.keys_to_settle);
         for key in &keys_to_settle {
@@ -280,7 +282,7 @@ impl State {
         for ((key, plan), result) in plans.into_iter().zip(results) {
             let Some(lease) = self.leases.get_mut(&key) else { continue };
             lease.release(plan.set_aside);
-            lease.is_refilling &= plan.refill.is_none();
+            lease.is_refilling &= plan.refill_day.is_none();
             (lease.amount, lease.is_confirmed, lease.written_at) =
                 (result.lease, true, Instant::now());
             lease.is_over_budget = result.is_over_budget;
@@ -289,7 +291,7 @@ impl State {
                 lease.release(pending_charge.hold.amount);
                 let _ = pending_charge.reply.send(Ok(charged));
             }
-            for (pending_hold, granted) in plan.pending_holds.into_iter().zip(result.granted) {
+            for (pending_hold, granted) in plan.pending_holds.into_iter().zip(result.hold_results) {
                 // A buyer that has disconnected gets no hold.
                 if pending_hold.reply.send(Ok(granted)).is_ok() && granted.is_ok() {
                     lease.hold(pending_hold.hold.amount);
@@ -307,7 +309,7 @@ impl State {
         for (key, plan) in plans {
             if let Some(lease) = self.leases.get_mut(&key) {
                 lease.release(plan.set_aside);
-                lease.is_refilling &= plan.refill.is_none();
+                lease.is_refilling &= plan.refill_day.is_none();
                 lease.is_confirmed = false;
             }
             for pending_hold in plan.pending_holds {
@@ -328,7 +330,7 @@ impl CreditLeases {
             process: Process::random(),
             state: Mutex::default(),
             transaction_lock: tokio::sync::Mutex::default(),
-            pause_end: Notify::new(),
+            wake_writer: Notify::new(),
             commit_delay: COMMIT_DELAY,
             next_transfer: AtomicI64::new(rand::random()),
         }
@@ -336,7 +338,7 @@ impl CreditLeases {
 
     /// Returns an ID for a transfer. The IDs of a process follow one another from a random one, so
     /// that the rows of a transaction share pages of the database, and those of different processes
-    /// do not meet.
+    /// do not collide.
     pub(crate) fn next_transfer_id(&self) -> i64 {
         self.next_transfer.fetch_add(1, Ordering::Relaxed) & i64::MAX
     }
@@ -345,8 +347,8 @@ impl CreditLeases {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Returns whether a row of the table `hold` is a lease of this process.
-    pub(crate) fn has_leased(&self, id: &str) -> bool {
+    /// Returns whether the row with this ID in the table `hold` is a lease of this process.
+    pub(crate) fn is_own_lease(&self, id: &str) -> bool {
         id.strip_prefix(self.process.as_str()).is_some_and(|suffix| suffix.starts_with(':'))
     }
 
@@ -363,13 +365,13 @@ impl CreditLeases {
         hold: Hold,
         day: &str,
     ) -> Result<Result<(), HoldRefusal>, StoreError> {
-        let mut unfinished = UnfinishedHold { leases: self, request, is_finished: false };
-        let (reply, granted) = oneshot::channel();
+        let mut guard = HoldGuard { leases: self, request, is_finished: false };
+        let (reply, result) = oneshot::channel();
         {
             let mut state = self.state();
-            match state.take(request, hold, day) {
+            match state.hold_from_lease(request, hold, day) {
                 Ok(is_low) => {
-                    unfinished.is_finished = true;
+                    guard.is_finished = true;
                     if is_low {
                         self.start_writer(&mut state, database);
                     }
@@ -386,9 +388,9 @@ impl CreditLeases {
                 }
             }
         }
-        let granted = granted.await;
-        unfinished.is_finished = true;
-        granted.map_err(|_| StoreError::Stopping)?.map_err(StoreError::HoldFailed)
+        let result = result.await;
+        guard.is_finished = true;
+        result.map_err(|_| StoreError::Stopping)?.map_err(StoreError::HoldFailed)
     }
 
     /// Charges a request; see [`crate::Store::charge`].
@@ -399,7 +401,7 @@ impl CreditLeases {
         usage: &Usage,
         now_ms: i64,
     ) -> Result<Option<i64>, StoreError> {
-        let (reply, charged) = oneshot::channel();
+        let (reply, result) = oneshot::channel();
         {
             let mut state = self.state();
             let Some(hold) = state.holds.remove(request) else { return Ok(None) };
@@ -412,7 +414,7 @@ impl CreditLeases {
             });
             self.start_writer(&mut state, database);
         }
-        charged.await.map_err(|_| StoreError::Stopping)?.map_err(StoreError::ChargeFailed)
+        result.await.map_err(|_| StoreError::Stopping)?.map_err(StoreError::ChargeFailed)
     }
 
     /// Releases the holds of this process that are older than `before_ms` (Unix time in
@@ -434,7 +436,7 @@ impl CreditLeases {
             state.keys_to_settle.extend(keys);
             old_requests.len()
         };
-        self.write(database).await;
+        self.write_pending(database).await;
         released
     }
 
@@ -451,7 +453,7 @@ impl CreditLeases {
             let keys: Vec<_> = state.leases.keys().cloned().collect();
             state.keys_to_settle.extend(keys);
         }
-        self.write(database).await;
+        self.write_pending(database).await;
     }
 
     /// Starts the task that writes the pending work, or ends its pause if it runs. It is a separate
@@ -459,12 +461,12 @@ impl CreditLeases {
     fn start_writer(self: &Arc<Self>, state: &mut State, database: &Database) {
         if state.is_writing {
             if !state.may_wait_for_charges() {
-                self.pause_end.notify_waiters();
+                self.wake_writer.notify_waiters();
             }
             return;
         }
         state.is_writing = true;
-        tokio::spawn(Writer { leases: Arc::clone(self), is_done: false }.run(database.clone()));
+        tokio::spawn(Writer { leases: Arc::clone(self), has_ended: false }.run(database.clone()));
     }
 
     fn spawn_sweep(self: &Arc<Self>, database: &Database) {
@@ -473,7 +475,7 @@ impl CreditLeases {
 
     /// Writes all pending work in one transaction; returns its number of charges, or `None` if
     /// there is no work.
-    async fn write(self: &Arc<Self>, database: &Database) -> Option<usize> {
+    async fn write_pending(self: &Arc<Self>, database: &Database) -> Option<usize> {
         let _lock = self.transaction_lock.lock().await;
         let plans = {
             let mut state = self.state();
@@ -501,30 +503,30 @@ impl CreditLeases {
 /// The task that writes pending work. If it is cancelled or panics, later work starts another one.
 struct Writer {
     leases: Arc<CreditLeases>,
-    is_done: bool,
+    has_ended: bool,
 }
 
 impl Writer {
     async fn run(mut self, database: Database) {
         loop {
-            let Some(charges) = self.leases.write(&database).await else {
-                if self.leases.state().end_writer() {
+            let Some(charges) = self.leases.write_pending(&database).await else {
+                if self.leases.state().end_idle_writer() {
                     break;
                 }
                 continue;
             };
-            let pause_end = self.leases.pause_end.notified();
+            let wake_writer = self.leases.wake_writer.notified();
             if charges > 1 && self.leases.state().may_wait_for_charges() {
-                let _ = tokio::time::timeout(self.leases.commit_delay, pause_end).await;
+                let _ = tokio::time::timeout(self.leases.commit_delay, wake_writer).await;
             }
         }
-        self.is_done = true;
+        self.has_ended = true;
     }
 }
 
 impl Drop for Writer {
     fn drop(&mut self) {
-        if !self.is_done {
+        if !self.has_ended {
             self.leases.state().is_writing = false;
         }
     }
@@ -541,26 +543,26 @@ async fn sweep(leases: Weak<CreditLeases>, database: Database) {
                 state.is_sweeping = false;
                 return;
             }
-            let due_keys: Vec<_> = state
+            let keys_to_write: Vec<_> = state
                 .leases
                 .iter()
-                .filter(|(_, lease)| lease.is_due())
+                .filter(|(_, lease)| lease.needs_transaction())
                 .map(|(key, _)| key.clone())
                 .collect();
-            state.keys_to_settle.extend(due_keys);
+            state.keys_to_settle.extend(keys_to_write);
         }
-        leases.write(&database).await;
+        leases.write_pending(&database).await;
     }
 }
 
 /// A hold whose caller waits for it. Dropping it before it is finished releases the hold.
-struct UnfinishedHold<'a> {
+struct HoldGuard<'a> {
     leases: &'a CreditLeases,
     request: &'a str,
     is_finished: bool,
 }
 
-impl Drop for UnfinishedHold<'_> {
+impl Drop for HoldGuard<'_> {
     fn drop(&mut self) {
         if !self.is_finished {
             let mut state = self.leases.state();

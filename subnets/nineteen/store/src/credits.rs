@@ -22,7 +22,7 @@
 use taonet_database::{Row, Transaction, statement};
 
 use crate::credit_leases::Hold;
-use crate::keys::lock;
+use crate::keys::lock_key;
 use crate::{BudgetPeriod, BudgetScope, Store, StoreError};
 
 /// Maximum of all granted credits together, less withdrawn ones: the largest integer that every
@@ -100,7 +100,7 @@ pub enum HoldRefusal {
     /// A budget of the month or of the day is exhausted.
     Budget {
         /// Remaining budget, in credits.
-        left: i64,
+        remaining: i64,
         /// Period of the budget with the smallest remainder.
         period: BudgetPeriod,
         /// Whether this budget is that of the key or of its team.
@@ -170,8 +170,8 @@ impl Store {
         self.leases.charge(&self.database, request, usage, now_ms).await
     }
 
-    /// Returns the unused credits of this process's leases, and leases no more than the running
-    /// requests need from now on. Call at shutdown: the leases of a process that exits without it
+    /// Returns the unused credits of this process's leases to their keys; from now on, leases only
+    /// what running requests need. Call at shutdown: the leases of a process that exits without it
     /// are released later.
     pub async fn close_leases(&self) {
         self.leases.close(&self.database).await;
@@ -186,8 +186,8 @@ impl Store {
     /// [`StoreError`] when the database fails.
     pub async fn release_holds(&self, before_ms: i64, now_ms: i64) -> Result<usize, StoreError> {
         let released = self.release_leases(before_ms, now_ms).await?;
-        let own = self.leases.release_holds(&self.database, before_ms, |_| true).await;
-        Ok(released.saturating_add(own))
+        let own_holds = self.leases.release_holds(&self.database, before_ms, |_| true).await;
+        Ok(released.saturating_add(own_holds))
     }
 
     /// Like [`Self::release_holds`], but keeps this process's holds of running requests, however
@@ -202,32 +202,42 @@ impl Store {
         now_ms: i64,
     ) -> Result<usize, StoreError> {
         let released = self.release_leases(before_ms, now_ms).await?;
-        let own =
+        let own_holds =
             self.leases.release_holds(&self.database, before_ms, |hold| hold.is_retried).await;
-        Ok(released.saturating_add(own))
+        Ok(released.saturating_add(own_holds))
     }
 
     /// Releases the leases and unanswered claims of other processes; returns the number of leases.
     async fn release_leases(&self, before_ms: i64, now_ms: i64) -> Result<usize, StoreError> {
-        self.drop_claims(before_ms).await?;
+        self.release_claims(before_ms).await?;
         let rows =
             statement("SELECT request_id, key_id FROM hold WHERE created_ms < $1").bind(before_ms);
         let mut released = 0_usize;
         for row in rows.rows(&self.database).await? {
             let (id, key): (String, String) = (row.get("request_id")?, row.get("key_id")?);
-            if self.leases.has_leased(&id) {
+            if self.leases.is_own_lease(&id) {
                 continue;
             }
             let mut transaction = self.database.begin().await?;
-            lock(&mut transaction, &key).await?;
+            lock_key(&mut transaction, &key).await?;
             let lease = statement(
                 "DELETE FROM hold WHERE request_id = $1 AND created_ms < $2 RETURNING amount",
             );
             if let Some(amount) =
                 lease.bind(&id).bind(before_ms).value::<i64>(&mut transaction).await?
             {
-                let (available, held) = (format!("key:{key}"), format!("held:{key}"));
-                transfer(&mut transaction, "hold", &id, now_ms, amount, &held, &available).await?;
+                let (available_account, held_account) =
+                    (format!("key:{key}"), format!("held:{key}"));
+                transfer(
+                    &mut transaction,
+                    "hold",
+                    &id,
+                    now_ms,
+                    amount,
+                    &held_account,
+                    &available_account,
+                )
+                .await?;
                 transaction.commit().await?;
                 released = released.saturating_add(1);
             }
@@ -286,7 +296,7 @@ impl Store {
         .bind(i64::from(limit))
         .rows(&self.database)
         .await?;
-        let spend = |row: &Row| {
+        let key_spend = |row: &Row| {
             Ok(KeySpend {
                 name: row.get("name")?,
                 day: row.get("day")?,
@@ -294,7 +304,7 @@ impl Store {
                 charged: row.get("spent")?,
             })
         };
-        rows.iter().map(spend).collect()
+        rows.iter().map(key_spend).collect()
     }
 
     /// Returns all charges, ordered by request.
@@ -344,7 +354,7 @@ impl Store {
     /// # Errors
     /// [`StoreError`] when the database fails.
     pub async fn is_balanced(&self) -> Result<bool, StoreError> {
-        for faults in [
+        for violations in [
             "SELECT COUNT(*) FROM (SELECT SUM(balance) AS total FROM account) AS sums WHERE total <> 0",
             "SELECT COUNT(*) FROM (SELECT transfer_id FROM posting GROUP BY transfer_id HAVING SUM(amount) <> 0) AS odd",
             // The upper and lower 32 bits are added separately, because partial sums can exceed 64
@@ -360,7 +370,7 @@ impl Store {
               WHERE transfer.kind = 'topup' AND posting.account <> 'issued') AS granted) AS sums
              WHERE deposited <> granted",
         ] {
-            if statement(faults).number(&self.database).await? > 0 {
+            if statement(violations).number(&self.database).await? > 0 {
                 return Ok(false);
             }
         }
@@ -370,7 +380,7 @@ impl Store {
 
 /// Returns the credits that can still be granted to all keys together.
 pub(crate) async fn grantable(transaction: &mut Transaction) -> Result<i64, StoreError> {
-    Ok(MAX_CREDITS.saturating_add(balance(transaction, "issued").await?).max(0))
+    Ok(MAX_CREDITS.saturating_add(account_balance(transaction, "issued").await?).max(0))
 }
 
 /// Grants credits to a key, with a kind of transfer and a reference; see [`Store::grant`].
@@ -381,29 +391,32 @@ pub(crate) async fn grant(
     (kind, reason): (&'static str, &str),
     now_ms: i64,
 ) -> Result<Option<i64>, StoreError> {
-    let is_known = lock(transaction, key).await?;
+    let key_exists = lock_key(transaction, key).await?;
     let account = format!("key:{key}");
-    let key_balance = balance(transaction, &account).await?;
+    let key_balance = account_balance(transaction, &account).await?;
     if amount > MAX_CREDITS {
-        return Err(StoreError::TooManyCredits { amount, left: grantable(transaction).await? });
+        return Err(StoreError::TooManyCredits {
+            amount,
+            remaining: grantable(transaction).await?,
+        });
     }
     let Some(balance_after) =
-        key_balance.checked_add(amount).filter(|balance_after| is_known && *balance_after >= 0)
+        key_balance.checked_add(amount).filter(|balance_after| key_exists && *balance_after >= 0)
     else {
         return Ok(None);
     };
     transfer(transaction, kind, reason, now_ms, amount, "issued", &account).await?;
     // Read after the transfer, which locks the account: grants to other keys may run at the same
     // time.
-    let issued = balance(transaction, "issued").await?;
+    let issued = account_balance(transaction, "issued").await?;
     if amount > 0 && issued < -MAX_CREDITS {
-        let left = MAX_CREDITS.saturating_add(issued).saturating_add(amount).max(0);
-        return Err(StoreError::TooManyCredits { amount, left });
+        let remaining = MAX_CREDITS.saturating_add(issued).saturating_add(amount).max(0);
+        return Err(StoreError::TooManyCredits { amount, remaining });
     }
     Ok(Some(balance_after))
 }
 
-async fn balance(transaction: &mut Transaction, account: &str) -> Result<i64, StoreError> {
+async fn account_balance(transaction: &mut Transaction, account: &str) -> Result<i64, StoreError> {
     let balance = statement("SELECT balance FROM account WHERE name = $1").bind(account);
     Ok(balance.value(transaction).await?.unwrap_or(0))
 }

@@ -62,14 +62,14 @@ pub enum StoreError {
     HoldFailed(#[source] Arc<StoreError>),
     /// A grant would exceed the credits that can exist in total.
     #[error(
-        "cannot grant {amount} credits; hint: grant at most {left}, since all keys together can have {}",
+        "cannot grant {amount} credits; hint: grant at most {remaining}, since all keys together can have {}",
         crate::MAX_CREDITS
     )]
     TooManyCredits {
         /// Credits of the grant.
         amount: i64,
         /// Credits that can still be granted.
-        left: i64,
+        remaining: i64,
     },
     /// The API key can get no credits for a transfer of TAO.
     #[error("API key {0} is revoked or expired; hint: assign the transfer to another key")]
@@ -121,20 +121,23 @@ pub enum StoreError {
 }
 
 /// Parses the text in a column of a row.
-pub(crate) fn parsed<T: std::str::FromStr>(
+pub(crate) fn parse_column<T: std::str::FromStr>(
     row: &Row,
     column: &'static str,
 ) -> Result<T, StoreError> {
     let text: String = row.get(column)?;
-    text.parse().map_err(|_| invalid(column, &text))
+    text.parse().map_err(|_| invalid_value(column, &text))
 }
 
 /// Converts the integer in a column of a row.
-pub(crate) fn number<T: TryFrom<i64>>(row: &Row, column: &'static str) -> Result<T, StoreError> {
+pub(crate) fn integer_column<T: TryFrom<i64>>(
+    row: &Row,
+    column: &'static str,
+) -> Result<T, StoreError> {
     let number: i64 = row.get(column)?;
-    T::try_from(number).map_err(|_| invalid(column, &number))
+    T::try_from(number).map_err(|_| invalid_value(column, &number))
 }
 
-pub(crate) fn invalid(column: &'static str, value: &impl ToString) -> StoreError {
+pub(crate) fn invalid_value(column: &'static str, value: &impl ToString) -> StoreError {
     StoreError::Value { column, value: value.to_string() }
 }

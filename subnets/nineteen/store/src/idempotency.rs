@@ -104,7 +104,11 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError`] when the database fails.
-    pub async fn drop_claim(&self, api_key: &str, idempotency_key: &str) -> Result<(), StoreError> {
+    pub async fn release_claim(
+        &self,
+        api_key: &str,
+        idempotency_key: &str,
+    ) -> Result<(), StoreError> {
         statement("DELETE FROM idempotent WHERE key_id = $1 AND name = $2 AND body IS NULL")
             .bind(api_key)
             .bind(idempotency_key)
@@ -115,7 +119,7 @@ impl Store {
 
     /// Releases unanswered claims of earlier processes, created before `before_ms` (Unix time in
     /// milliseconds).
-    pub(crate) async fn drop_claims(&self, before_ms: i64) -> Result<(), StoreError> {
+    pub(crate) async fn release_claims(&self, before_ms: i64) -> Result<(), StoreError> {
         statement("DELETE FROM idempotent WHERE body IS NULL AND created_ms < $1")
             .bind(before_ms)
             .execute(&self.database)

@@ -1,4 +1,4 @@
-//! Invoices: what an API key has used and received in a calendar month.
+//! Invoices: usage, grants and deposits of an API key in a calendar month.
 
 use std::fmt::Write as _;
 
@@ -115,19 +115,19 @@ impl Invoice {
     pub fn to_csv(&self) -> String {
         let mut csv =
             "month,key,name,type,model,requests,input_tokens,output_tokens,time,amount_rao,credits\n".to_owned();
-        let start = format!("{},{},{}", self.month, self.key_id, csv_field(&self.name));
+        let row_start = format!("{},{},{}", self.month, self.key_id, csv_field(&self.name));
         for InvoiceLine { model, requests, input_tokens, output_tokens, charged } in &self.lines {
             let _ = writeln!(
                 csv,
-                "{start},usage,{model},{requests},{input_tokens},{output_tokens},,,{charged}"
+                "{row_start},usage,{model},{requests},{input_tokens},{output_tokens},,,{charged}"
             );
         }
         for InvoiceGrant { credits, granted_ms, .. } in &self.grants {
-            let _ = writeln!(csv, "{start},grant,,,,,{},,{credits}", granted_ms / 1_000);
+            let _ = writeln!(csv, "{row_start},grant,,,,,{},,{credits}", granted_ms / 1_000);
         }
         for Deposit { amount_rao, credits, credited_ms, .. } in &self.deposits {
             let (time, rao) = (credited_ms.unwrap_or_default() / 1_000, amount_rao.get());
-            let _ = writeln!(csv, "{start},deposit,,,,,{time},{rao},{credits}");
+            let _ = writeln!(csv, "{row_start},deposit,,,,,{time},{rao},{credits}");
         }
         csv
     }
@@ -184,7 +184,7 @@ impl Store {
         }
         // PostgreSQL sorts strings by its locale.
         lines.sort_by(|one, other| one.model.cmp(&other.model));
-        let (from, to) = (month.start_ms(), month.next().start_ms());
+        let (start_ms, end_ms) = (month.start_ms(), month.next().start_ms());
         let rows = statement(
             "SELECT transfer.reference AS reference, transfer.created_ms AS created_ms, posting.amount AS amount
              FROM posting JOIN transfer ON transfer.id = posting.transfer_id
@@ -192,11 +192,11 @@ impl Store {
              AND transfer.created_ms >= $2 AND transfer.created_ms < $3 ORDER BY transfer.created_ms, transfer.id",
         );
         let mut grants = Vec::new();
-        for row in rows.bind(key).bind(from).bind(to).rows(&self.database).await? {
+        for row in rows.bind(key).bind(start_ms).bind(end_ms).rows(&self.database).await? {
             let (reason, credits) = (row.get("reference")?, row.get("amount")?);
             grants.push(InvoiceGrant { reason, credits, granted_ms: row.get("created_ms")? });
         }
-        let deposits = self.deposits_credited(key, from, to).await?;
+        let deposits = self.deposits_credited(key, start_ms, end_ms).await?;
         let charged = lines.iter().fold(0_i64, |sum, line| sum.saturating_add(line.charged));
         let (name, month) = (terms.name, month.to_string());
         Ok(Some(Invoice { key_id, name, month, lines, charged, grants, deposits }))

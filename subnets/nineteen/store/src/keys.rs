@@ -11,12 +11,12 @@ use tokio::time::Instant;
 use zeroize::Zeroizing;
 
 use crate::credits::grant;
-use crate::error::{invalid, number};
+use crate::error::{integer_column, invalid_value};
 use crate::teams::lock_team;
 use crate::{Store, StoreError};
 
 /// Prefix of every key.
-const PREFIX: &str = "sk-tao";
+const KEY_PREFIX: &str = "sk-tao";
 
 /// A new API key. Its secret is shown once and never stored.
 pub struct NewKey {
@@ -53,8 +53,8 @@ pub struct KeyTerms {
 }
 
 impl KeyTerms {
-    /// Returns the terms of a key for all tasks, with the default weight, without other limits,
-    /// without a team, an expiry and logs of its requests.
+    /// Returns the terms of a key for all tasks with the default weight: no other limits, no team,
+    /// no expiry, and no logs of its requests.
     pub fn new(name: &str, rate_per_minute: u32) -> Self {
         Self {
             name: name.to_owned(),
@@ -111,25 +111,25 @@ const KEY_CACHE_LIFETIME: Duration = Duration::from_secs(1);
 /// API keys that were read within the last second, so that a flood of requests with one valid key
 /// does not query the database each time.
 #[derive(Debug, Default)]
-pub(crate) struct RecentKeys {
+pub(crate) struct KeyCache {
     /// Keys by hash, each with the time at which it was read.
     keys: Mutex<HashMap<String, (ApiKey, Instant)>>,
 }
 
-impl RecentKeys {
+impl KeyCache {
     fn keys(&self) -> MutexGuard<'_, HashMap<String, (ApiKey, Instant)>> {
         self.keys.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Returns a recent key. Once it is no longer recent, one caller gets `None`, to read the key
-    /// again; concurrent callers still get the old one.
+    /// Returns a cached key. Once it is too old, one caller gets `None`, to read the key again;
+    /// concurrent callers still get the old one.
     fn get(&self, hash: &str) -> Option<ApiKey> {
         let mut keys = self.keys();
-        let (key, since) = keys.get_mut(hash)?;
-        if since.elapsed() < KEY_CACHE_LIFETIME {
+        let (key, read_at) = keys.get_mut(hash)?;
+        if read_at.elapsed() < KEY_CACHE_LIFETIME {
             return Some(key.clone());
         }
-        *since = Instant::now();
+        *read_at = Instant::now();
         None
     }
 
@@ -176,12 +176,12 @@ impl Store {
     ) -> Result<NewKey, StoreError> {
         let (id, secret) = random.split_at(8);
         let id = hex::encode(id);
-        let secret = Zeroizing::new(format!("{PREFIX}-{id}-{}", hex::encode(secret)));
+        let secret = Zeroizing::new(format!("{KEY_PREFIX}-{id}-{}", hex::encode(secret)));
         let mut transaction = self.database.begin().await?;
         if let Some(team) = &terms.team {
             lock_team(&mut transaction, team).await?;
         }
-        insert(&mut transaction, &id, &hash(&secret), terms, now_ms).await?;
+        insert_key(&mut transaction, &id, &hash_secret(&secret), terms, now_ms).await?;
         if credits > 0 {
             let credits = i64::try_from(credits).unwrap_or(i64::MAX);
             grant(&mut transaction, &id, credits, ("grant", "initial credits"), now_ms).await?;
@@ -195,15 +195,15 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError`] when the database fails.
-    pub async fn key_of(&self, secret: &str) -> Result<Option<ApiKey>, StoreError> {
+    pub async fn key_by_secret(&self, secret: &str) -> Result<Option<ApiKey>, StoreError> {
         // The lookup is by hash, so that its timing reveals nothing about the key.
-        let hash = hash(secret);
-        if let Some(cached) = self.recent_keys.get(&hash) {
+        let hash = hash_secret(secret);
+        if let Some(cached) = self.key_cache.get(&hash) {
             return Ok(Some(cached));
         }
         let row = select_keys!("WHERE api_key.hash = $1").bind(&hash).row(&self.database).await?;
         let key = row.as_ref().map(|row| self.read_key(row)).transpose()?;
-        self.recent_keys.update(hash, key.as_ref());
+        self.key_cache.update(hash, key.as_ref());
         Ok(key)
     }
 
@@ -240,10 +240,10 @@ impl Store {
         let mut transaction = self.database.begin().await?;
         // Charges also lock the key before its team. A revoked key can stay in a deleted team.
         let team = lock_with_team(&mut transaction, id).await?;
-        if let Some(joined) =
-            terms.team.as_deref().filter(|joined| team.as_deref() != Some(*joined))
+        if let Some(new_team) =
+            terms.team.as_deref().filter(|new_team| team.as_deref() != Some(*new_team))
         {
-            lock_team(&mut transaction, joined).await?;
+            lock_team(&mut transaction, new_team).await?;
         }
         let changed = statement(
             "UPDATE api_key SET name = $1, rate_per_minute = $2, models = $3, monthly_budget = $4, weight = $5,
@@ -265,7 +265,7 @@ impl Store {
         .execute(&mut transaction)
         .await?;
         transaction.commit().await?;
-        self.recent_keys.clear();
+        self.key_cache.clear();
         Ok(changed > 0)
     }
 
@@ -280,19 +280,19 @@ impl Store {
                 .bind(id)
                 .execute(&self.database)
                 .await?;
-        self.recent_keys.clear();
+        self.key_cache.clear();
         Ok(changed > 0)
     }
 
     fn read_key(&self, row: &Row) -> Result<ApiKey, StoreError> {
-        let mut key = key(row)?;
+        let mut key = parse_key(row)?;
         key.balance = key.balance.saturating_add(self.leases.free(&key.id));
         Ok(key)
     }
 }
 
 /// Stores a new key, given by its ID and its hash.
-pub(crate) async fn insert(
+pub(crate) async fn insert_key(
     transaction: &mut Transaction,
     id: &str,
     hash: &str,
@@ -326,7 +326,7 @@ pub(crate) async fn insert(
 
 /// Locks a key until the end of the transaction, so that transactions on the key's credits and rate
 /// limit run one after the other; returns `false` if the key is unknown.
-pub(crate) async fn lock(transaction: &mut Transaction, key: &str) -> Result<bool, StoreError> {
+pub(crate) async fn lock_key(transaction: &mut Transaction, key: &str) -> Result<bool, StoreError> {
     Ok(statement("UPDATE api_key SET name = name WHERE id = $1")
         .bind(key)
         .execute(transaction)
@@ -334,7 +334,7 @@ pub(crate) async fn lock(transaction: &mut Transaction, key: &str) -> Result<boo
         > 0)
 }
 
-/// Locks a key like [`lock`]; returns its team, if it has one.
+/// Locks a key like [`lock_key`]; returns its team, if it has one.
 pub(crate) async fn lock_with_team(
     transaction: &mut Transaction,
     key: &str,
@@ -346,31 +346,32 @@ pub(crate) async fn lock_with_team(
 
 /// Hashes a key. Its secret has 256 random bits, 122 if the key is one of the reference, so that a
 /// plain SHA-256 hash cannot be inverted.
-pub(crate) fn hash(secret: &str) -> String {
+pub(crate) fn hash_secret(secret: &str) -> String {
     hex::encode(Sha256::digest(secret.as_bytes()))
 }
 
-fn key(row: &Row) -> Result<ApiKey, StoreError> {
+fn parse_key(row: &Row) -> Result<ApiKey, StoreError> {
     let models: Option<String> = row.get("models")?;
     let models = models
-        .map(|text| serde_json::from_str(&text).map_err(|_| invalid("models", &text)))
+        .map(|text| serde_json::from_str(&text).map_err(|_| invalid_value("models", &text)))
         .transpose()?;
-    let weight: u32 = number(row, "weight")?;
+    let weight: u32 = integer_column(row, "weight")?;
     let tokens: Option<i64> = row.get("tokens_per_minute")?;
-    let tokens = tokens
-        .map(|tokens| u32::try_from(tokens).map_err(|_| invalid("tokens_per_minute", &tokens)));
+    let tokens = tokens.map(|tokens| {
+        u32::try_from(tokens).map_err(|_| invalid_value("tokens_per_minute", &tokens))
+    });
     Ok(ApiKey {
         id: row.get("id")?,
         terms: KeyTerms {
             name: row.get("name")?,
-            rate_per_minute: number(row, "rate_per_minute")?,
+            rate_per_minute: integer_column(row, "rate_per_minute")?,
             tokens_per_minute: tokens.transpose()?,
             models,
             monthly_budget: row.get("monthly_budget")?,
             daily_budget: row.get("daily_budget")?,
             team: row.get("team")?,
             expires_ms: row.get("expires_ms")?,
-            weight: weight.try_into().map_err(|_| invalid("weight", &weight))?,
+            weight: weight.try_into().map_err(|_| invalid_value("weight", &weight))?,
             log_requests: row.get::<i64>("log_requests")? != 0,
         },
         balance: row.get::<Option<i64>>("balance")?.unwrap_or(0),

@@ -23,10 +23,10 @@
 //! ```
 //!
 //! Two rules make the database crash-safe: each process stores its part of a period's counters as
-//! absolute values ([`Process`]), and the result of a check replaces its sample in one transaction,
-//! keyed by the job. A third rule makes it safe to share: a transaction whose writes depend on its
-//! reads begins by locking the row of the API key or of the period, with an update that changes
-//! nothing. One process at a time runs the periods ([`Store::lock_control`]).
+//! absolute values ([`Process`]), and the result of a check replaces its sample in one
+//! transaction, keyed by the job. A third rule makes it safe to share: a transaction whose writes
+//! depend on its reads begins by locking the row of the API key or of the period, with an update
+//! that changes nothing. One process at a time runs the periods ([`Store::lock_control`]).
 //!
 //! Credits are integers in double-entry bookkeeping, of which at most [`MAX_CREDITS`] can be
 //! granted in total: a request's maximum price is reserved ([`Store::hold`]), then the delivered
@@ -85,7 +85,7 @@ pub use idempotency::{Claim, StoredResponse};
 pub use invoices::{Invoice, InvoiceGrant, InvoiceLine, Month, MonthError, usage_csv};
 pub use keys::{ApiKey, KeyTerms, NewKey};
 pub use nodes::Node;
-pub use parts::{Process, Spent};
+pub use parts::{Process, SpentBudget};
 pub use periods::{BudgetRow, ContenderRow, HistoryRow, NewContender, PeriodId, PeriodRow};
 pub use processes::ProcessRow;
 pub use rates::RateUsage;
@@ -99,12 +99,12 @@ pub use token_rates::TokenUsage;
 pub use topups::{Deposit, DepositAddress, TopUpTerms, TopUps, Transfer};
 
 /// Name of the database file in its directory.
-const FILE: &str = "nineteen.sqlite";
+const DATABASE_FILE: &str = "nineteen.sqlite";
 /// Version, name and SQL of a migration.
-type Sql = (i64, &'static str, &'static str);
+type Migration = (i64, &'static str, &'static str);
 
 /// Migrations of the schema, for both databases.
-const MIGRATIONS: [Sql; 7] = [
+const MIGRATIONS: [Migration; 7] = [
     (1, "market", include_str!("../migrations/0001_market.sql")),
     (2, "credits", include_str!("../migrations/0002_credits.sql")),
     (3, "idempotency", include_str!("../migrations/0003_idempotency.sql")),
@@ -114,10 +114,11 @@ const MIGRATIONS: [Sql; 7] = [
     (7, "credit_limit", include_str!("../migrations/0007_credit_limit.sql")),
 ];
 /// Migration of SQLite only, whose columns otherwise have no fixed types.
-const STRICT: Sql = (8, "strict", include_str!("../migrations/0008_strict_sqlite.sql"));
+const STRICT_MIGRATION: Migration =
+    (8, "strict", include_str!("../migrations/0008_strict_sqlite.sql"));
 /// Later migrations of PostgreSQL. They differ from those of SQLite, whose strict tables have no
 /// `BIGINT`.
-const LATER_POSTGRES_MIGRATIONS: [Sql; 11] = [
+const LATER_POSTGRES_MIGRATIONS: [Migration; 11] = [
     (9, "concurrency", include_str!("../migrations/0009_concurrency_postgres.sql")),
     (10, "key_weight", include_str!("../migrations/0010_key_weight_postgres.sql")),
     (11, "processes", include_str!("../migrations/0011_processes_postgres.sql")),
@@ -131,7 +132,7 @@ const LATER_POSTGRES_MIGRATIONS: [Sql; 11] = [
     (19, "usage_by_day", include_str!("../migrations/0019_usage_by_day_postgres.sql")),
 ];
 /// Later migrations of SQLite.
-const LATER_SQLITE_MIGRATIONS: [Sql; 12] = [
+const LATER_SQLITE_MIGRATIONS: [Migration; 12] = [
     (9, "concurrency", include_str!("../migrations/0009_concurrency_sqlite.sql")),
     (10, "key_weight", include_str!("../migrations/0010_key_weight_sqlite.sql")),
     (11, "processes", include_str!("../migrations/0011_processes_sqlite.sql")),
@@ -148,7 +149,7 @@ const LATER_SQLITE_MIGRATIONS: [Sql; 12] = [
 static POSTGRES: LazyLock<Migrator> =
     LazyLock::new(|| migrations(&[MIGRATIONS.as_slice(), &LATER_POSTGRES_MIGRATIONS].concat()));
 static SQLITE: LazyLock<Migrator> = LazyLock::new(|| {
-    migrations(&[MIGRATIONS.as_slice(), &[STRICT], &LATER_SQLITE_MIGRATIONS].concat())
+    migrations(&[MIGRATIONS.as_slice(), &[STRICT_MIGRATION], &LATER_SQLITE_MIGRATIONS].concat())
 });
 
 /// The validator's database. Clones share connections.
@@ -159,7 +160,7 @@ pub struct Store {
     leases: Arc<CreditLeases>,
     rates: Arc<rates::RateLeases>,
     token_rates: Arc<token_rates::TokenRates>,
-    recent_keys: Arc<keys::RecentKeys>,
+    key_cache: Arc<keys::KeyCache>,
 }
 
 impl Store {
@@ -169,7 +170,7 @@ impl Store {
     /// # Errors
     /// [`StoreError`] when the directory is unusable, or the database has a newer schema.
     pub async fn open(directory: &Path) -> Result<Self, StoreError> {
-        Ok(Self::new(open(directory).await?))
+        Ok(Self::new(open_database(directory).await?))
     }
 
     /// Opens the SQLite database in a directory like [`Self::open`], for one of several processes
@@ -179,7 +180,7 @@ impl Store {
     /// [`StoreError`] when the directory is unusable, or the database has a newer schema.
     #[cfg(any(test, feature = "testing"))]
     pub async fn open_shared(directory: &Path) -> Result<Self, StoreError> {
-        Ok(Self::new(open(directory).await?.shared()))
+        Ok(Self::new(open_database(directory).await?.shared()))
     }
 
     /// Opens the SQLite database in a directory read-only, even while a validator uses it.
@@ -190,7 +191,7 @@ impl Store {
     /// the directory may not be searched, [`StoreError::File`] when the database is unusable, or
     /// has the schema of another version.
     pub async fn read(directory: &Path) -> Result<Self, StoreError> {
-        let path = directory.join(FILE);
+        let path = directory.join(DATABASE_FILE);
         match path.try_exists() {
             Ok(true) => {}
             Ok(false) => return Err(StoreError::Missing(path)),
@@ -203,7 +204,7 @@ impl Store {
 
     /// Returns whether a directory contains a SQLite database.
     pub fn exists(directory: &Path) -> bool {
-        directory.join(FILE).is_file()
+        directory.join(DATABASE_FILE).is_file()
     }
 
     /// Connects to a PostgreSQL database (`postgres://…`), which other processes can share; creates
@@ -225,11 +226,11 @@ impl Store {
     /// schema of another version.
     pub async fn read_shared(url: &str) -> Result<Option<Self>, StoreError> {
         let database = Database::postgres_read_only(url).await.map_err(StoreError::Postgres)?;
-        let migrated = statement(
+        let migration_tables = statement(
             "SELECT COUNT(*) FROM information_schema.tables
              WHERE table_schema::text = ANY (current_schemas(false)::text[]) AND table_name = '_sqlx_migrations'",
         );
-        if migrated.number(&database).await.map_err(StoreError::Postgres)? == 0 {
+        if migration_tables.number(&database).await.map_err(StoreError::Postgres)? == 0 {
             return Ok(None);
         }
         database.check_schema(&POSTGRES).await.map_err(StoreError::Postgres)?;
@@ -242,7 +243,7 @@ impl Store {
             leases: Arc::new(CreditLeases::new()),
             rates: Arc::default(),
             token_rates: Arc::default(),
-            recent_keys: Arc::default(),
+            key_cache: Arc::default(),
         }
     }
 
@@ -258,15 +259,15 @@ impl Store {
 }
 
 /// Opens the SQLite database in a directory; creates both if missing.
-async fn open(directory: &Path) -> Result<Database, StoreError> {
-    let path = directory.join(FILE);
-    make_private(directory, &path)
+async fn open_database(directory: &Path) -> Result<Database, StoreError> {
+    let path = directory.join(DATABASE_FILE);
+    create_private(directory, &path)
         .map_err(|source| StoreError::Directory { path: directory.to_owned(), source })?;
     let database = Database::sqlite(&path, &SQLITE).await;
     database.map_err(|source| StoreError::File { path, source })
 }
 
-fn make_private(directory: &Path, file: &Path) -> std::io::Result<()> {
+fn create_private(directory: &Path, file: &Path) -> std::io::Result<()> {
     use std::fs::{DirBuilder, OpenOptions, Permissions};
     use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 

@@ -6,10 +6,10 @@ use taonet_primitives::{Hotkey, Uid};
 use taonet_wire::Peer;
 use zeroize::Zeroizing;
 
-use crate::error::{invalid, number, parsed};
+use crate::error::{integer_column, invalid_value, parse_column};
 use crate::{Store, StoreError};
 
-/// A miner with its address and, if any, its session.
+/// A miner with its address, and its session if it has one.
 #[derive(Debug, Clone)]
 pub struct Node {
     /// Uid of the miner.
@@ -76,7 +76,7 @@ impl Store {
         let rows = statement("SELECT * FROM node WHERE host <> '' ORDER BY uid")
             .rows(&self.database)
             .await?;
-        rows.iter().map(node).collect()
+        rows.iter().map(parse_node).collect()
     }
 
     /// Returns the hotkeys, ordered by uid, of all neurons at the last refresh until `at_ms` (Unix
@@ -92,7 +92,7 @@ impl Store {
         .bind(at_ms)
         .rows(&self.database)
         .await?;
-        rows.iter().map(|row| parsed(row, "hotkey")).collect()
+        rows.iter().map(|row| parse_column(row, "hotkey")).collect()
     }
 
     /// Returns the time when the list of miners was last replaced, in milliseconds since the Unix
@@ -144,8 +144,10 @@ async fn put_registered(
     )
     .rows(&mut *transaction)
     .await?;
-    let neuron = |row: &Row| Ok((Uid(number(row, "uid")?), parsed::<Hotkey>(row, "hotkey")?));
-    let newest = rows.iter().map(neuron).collect::<Result<Vec<(Uid, Hotkey)>, StoreError>>()?;
+    let parse_neuron =
+        |row: &Row| Ok((Uid(integer_column(row, "uid")?), parse_column::<Hotkey>(row, "hotkey")?));
+    let newest =
+        rows.iter().map(parse_neuron).collect::<Result<Vec<(Uid, Hotkey)>, StoreError>>()?;
     let mut registered = registered.to_vec();
     registered.sort_unstable();
     if newest == registered {
@@ -162,22 +164,23 @@ async fn put_registered(
     Ok(())
 }
 
-fn node(row: &Row) -> Result<Node, StoreError> {
-    let hotkey: Hotkey = parsed(row, "hotkey")?;
+fn parse_node(row: &Row) -> Result<Node, StoreError> {
+    let hotkey: Hotkey = parse_column(row, "hotkey")?;
     let host: String = row.get("host")?;
-    let port = number(row, "port")?;
-    let peer = Peer::new(hotkey, host.clone(), port).map_err(|_| invalid("host", &host))?;
+    let port = integer_column(row, "port")?;
+    let peer = Peer::new(hotkey, host.clone(), port).map_err(|_| invalid_value("host", &host))?;
     let key: (Option<String>, Option<String>, Option<i64>) =
         (row.get("key_id")?, row.get("key_hex")?, row.get("key_ends_ns")?);
     let has_signed = row.get::<i64>("key_signed")? != 0;
     let session = match key {
-        (Some(id), Some(key), Some(ends)) => {
+        (Some(id), Some(key), Some(expiry_ns)) => {
             let key = Zeroizing::new(key);
             // The value is secret and must not appear in the error.
             let mut bytes = [0; 32];
             hex::decode_to_slice(key.as_str(), &mut bytes)
-                .map_err(|_| invalid("key_hex", &"no key"))?;
-            let expires_at_ns = u64::try_from(ends).map_err(|_| invalid("key_ends_ns", &ends))?;
+                .map_err(|_| invalid_value("key_hex", &"no key"))?;
+            let expires_at_ns =
+                u64::try_from(expiry_ns).map_err(|_| invalid_value("key_ends_ns", &expiry_ns))?;
             Some(Session::restore(
                 peer.clone(),
                 id,
@@ -188,5 +191,5 @@ fn node(row: &Row) -> Result<Node, StoreError> {
         }
         _ => None,
     };
-    Ok(Node { uid: Uid(number(row, "uid")?), peer, session, has_signed })
+    Ok(Node { uid: Uid(integer_column(row, "uid")?), peer, session, has_signed })
 }

@@ -28,7 +28,7 @@ impl Process {
 /// Synthetic requests of a task that a process has sent or replaced with organic ones in the open
 /// period.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Spent {
+pub struct SpentBudget {
     /// Name of the task.
     pub task: TaskName,
     /// Number of requests.
@@ -47,10 +47,10 @@ impl Store {
         period: PeriodId,
         process: &Process,
         rows: &[ContenderRow],
-        spent: &[Spent],
+        spent: &[SpentBudget],
     ) -> Result<bool, StoreError> {
         let mut transaction = self.database.begin().await?;
-        let is_open = crate::periods::lock_open(&mut transaction, period).await?;
+        let is_open = crate::periods::lock_open_period(&mut transaction, period).await?;
         if is_open {
             put_part(&mut transaction, period, process, rows, spent).await?;
         }
@@ -64,7 +64,7 @@ pub(crate) async fn put_part(
     period: PeriodId,
     process: &Process,
     rows: &[ContenderRow],
-    spent: &[Spent],
+    spent: &[SpentBudget],
 ) -> Result<(), StoreError> {
     for ContenderRow { offer, counts, sent, .. } in rows {
         statement(
@@ -87,7 +87,7 @@ pub(crate) async fn put_part(
         .execute(&mut *transaction)
         .await?;
     }
-    for Spent { task, requests } in spent.iter().filter(|spent| spent.requests > 0) {
+    for SpentBudget { task, requests } in spent.iter().filter(|spent| spent.requests > 0) {
         statement(
             "INSERT INTO budget_part (period_id, task, process, spent) VALUES ($1, $2, $3, $4)
              ON CONFLICT (period_id, task, process) DO UPDATE SET spent = excluded.spent",
@@ -104,7 +104,7 @@ pub(crate) async fn put_part(
 
 /// Subtracts the requests in a period's parts from its budgets, then deletes all parts of the
 /// period. The caller must already have added the contenders' parts to their counters.
-pub(crate) async fn fold_parts(
+pub(crate) async fn merge_parts(
     transaction: &mut Transaction,
     period: PeriodId,
 ) -> Result<(), StoreError> {

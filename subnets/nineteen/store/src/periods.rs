@@ -8,9 +8,9 @@ use taonet_nineteen_core::period::{PeriodCounts, PeriodProfile, period_score};
 use taonet_nineteen_core::{MarketConfig, TaskName};
 use taonet_primitives::{Hotkey, Uid};
 
-use crate::error::{invalid, number, parsed};
-use crate::parts::{fold_parts, put_part};
-use crate::{Process, Spent, Store, StoreError};
+use crate::error::{integer_column, invalid_value, parse_column};
+use crate::parts::{merge_parts, put_part};
+use crate::{Process, SpentBudget, Store, StoreError};
 
 /// Number of a scoring period, from 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
@@ -128,7 +128,7 @@ impl Store {
     pub async fn current_period(&self) -> Result<Option<PeriodRow>, StoreError> {
         let row =
             statement("SELECT * FROM period WHERE closed_ms IS NULL").row(&self.database).await?;
-        row.as_ref().map(period).transpose()
+        row.as_ref().map(parse_period).transpose()
     }
 
     /// Returns the newest period, open or closed.
@@ -138,7 +138,7 @@ impl Store {
     pub async fn newest_period(&self) -> Result<Option<PeriodRow>, StoreError> {
         let row =
             statement("SELECT * FROM period ORDER BY id DESC LIMIT 1").row(&self.database).await?;
-        row.as_ref().map(period).transpose()
+        row.as_ref().map(parse_period).transpose()
     }
 
     /// Returns a period by its number.
@@ -148,7 +148,7 @@ impl Store {
     pub async fn period(&self, id: PeriodId) -> Result<Option<PeriodRow>, StoreError> {
         let row =
             statement("SELECT * FROM period WHERE id = $1").bind(id.0).row(&self.database).await?;
-        row.as_ref().map(period).transpose()
+        row.as_ref().map(parse_period).transpose()
     }
 
     /// Returns the configuration with which a period was opened; without `period`, that of the
@@ -166,8 +166,10 @@ impl Store {
         .bind(period.map(|period| period.0))
         .value(&self.database)
         .await?;
-        text.map(|text| serde_json::from_str(&text).map_err(|error| invalid("config", &error)))
-            .transpose()
+        text.map(|text| {
+            serde_json::from_str(&text).map_err(|error| invalid_value("config", &error))
+        })
+        .transpose()
     }
 
     /// Opens a period with its offers, budgets and configuration. The previous one must be closed.
@@ -184,11 +186,11 @@ impl Store {
         config: &MarketConfig,
     ) -> Result<PeriodId, StoreError> {
         let mut transaction = self.database.begin().await?;
-        let open = statement("SELECT id FROM period WHERE closed_ms IS NULL")
+        let open_period = statement("SELECT id FROM period WHERE closed_ms IS NULL")
             .value(&mut transaction)
             .await?;
-        if let Some(open) = open {
-            return Err(StoreError::PeriodStillOpen(open));
+        if let Some(open_period) = open_period {
+            return Err(StoreError::PeriodStillOpen(open_period));
         }
         let id = statement("SELECT COALESCE(MAX(id), 0) + 1 FROM period")
             .number(&mut transaction)
@@ -235,12 +237,12 @@ impl Store {
         contenders: &[NewContender],
     ) -> Result<(), StoreError> {
         let mut transaction = self.database.begin().await?;
-        let open: Option<i64> =
+        let open_period: Option<i64> =
             statement("SELECT id FROM period WHERE id = $1 AND closed_ms IS NULL")
                 .bind(period.0)
                 .value(&mut transaction)
                 .await?;
-        if open.is_some() {
+        if open_period.is_some() {
             insert_contenders(&mut transaction, period.0, contenders).await?;
         }
         Ok(transaction.commit().await?)
@@ -251,7 +253,7 @@ impl Store {
     /// # Errors
     /// [`StoreError`] when the database fails.
     pub async fn contenders(&self, period: PeriodId) -> Result<Vec<ContenderRow>, StoreError> {
-        contenders(&self.database, period, None).await
+        select_contenders(&self.database, period, None).await
     }
 
     /// Returns a period's contenders with the counters of all processes except one, ordered by task
@@ -259,15 +261,15 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError`] when the database fails.
-    pub async fn contenders_without(
+    pub async fn contenders_excluding(
         &self,
         period: PeriodId,
         process: &Process,
     ) -> Result<Vec<ContenderRow>, StoreError> {
-        contenders(&self.database, period, Some(process)).await
+        select_contenders(&self.database, period, Some(process)).await
     }
 
-    /// Returns a period's budgets, ordered by task. The requests of the process `without` are not
+    /// Returns a period's budgets, ordered by task. The requests of the process `excluded` are not
     /// subtracted.
     ///
     /// # Errors
@@ -275,7 +277,7 @@ impl Store {
     pub async fn budgets(
         &self,
         period: PeriodId,
-        without: Option<&Process>,
+        excluded: Option<&Process>,
     ) -> Result<Vec<BudgetRow>, StoreError> {
         let rows = statement(
             "SELECT task, planned, remaining - COALESCE((SELECT CAST(SUM(spent) AS BIGINT) FROM budget_part
@@ -283,19 +285,19 @@ impl Store {
              FROM budget WHERE period_id = $1",
         )
         .bind(period.0)
-        .bind(without.map_or("", Process::as_str))
+        .bind(excluded.map_or("", Process::as_str))
         .rows(&self.database)
         .await?;
-        let budget = |row: &Row| {
+        let budget_row = |row: &Row| {
             // Several processes may each have spent the last request.
             let remaining = u64::try_from(row.get::<i64>("remaining")?).unwrap_or(0);
             Ok(BudgetRow {
-                task: parsed(row, "task")?,
-                planned: number(row, "planned")?,
+                task: parse_column(row, "task")?,
+                planned: integer_column(row, "planned")?,
                 remaining,
             })
         };
-        let mut rows = rows.iter().map(budget).collect::<Result<Vec<_>, StoreError>>()?;
+        let mut rows = rows.iter().map(budget_row).collect::<Result<Vec<_>, StoreError>>()?;
         rows.sort_by(|a, b| a.task.cmp(&b.task));
         Ok(rows)
     }
@@ -310,11 +312,11 @@ impl Store {
         period: PeriodId,
         process: &Process,
         rows: &[ContenderRow],
-        spent: &[Spent],
+        spent: &[SpentBudget],
         closed_ms: i64,
     ) -> Result<(), StoreError> {
         let mut transaction = self.database.begin().await?;
-        if !lock_open(&mut transaction, period).await? {
+        if !lock_open_period(&mut transaction, period).await? {
             return Ok(());
         }
         put_part(&mut transaction, period, process, rows, spent).await?;
@@ -323,9 +325,9 @@ impl Store {
             .row(&mut transaction)
             .await?;
         let Some(row) = row else { return Ok(()) };
-        let profile = self::period(&row)?.profile;
+        let profile = parse_period(&row)?.profile;
         for ContenderRow { offer, counts, sent, .. } in
-            contenders(&mut transaction, period, None).await?
+            select_contenders(&mut transaction, period, None).await?
         {
             statement(
                 "UPDATE contender SET sent = $1, total_requests = $2, requests_429 = $3, requests_500 = $4,
@@ -343,7 +345,7 @@ impl Store {
             .execute(&mut transaction)
             .await?;
         }
-        fold_parts(&mut transaction, period).await?;
+        merge_parts(&mut transaction, period).await?;
         statement("UPDATE period SET closed_ms = $1 WHERE id = $2")
             .bind(closed_ms)
             .bind(period.0)
@@ -365,17 +367,17 @@ impl Store {
         .bind(since_ms)
         .rows(&self.database)
         .await?;
-        let result = |row: &Row| {
+        let history_row = |row: &Row| {
             Ok(HistoryRow {
                 period: PeriodId(row.get("period_id")?),
-                profile: profile(&row.get::<String>("profile")?)?,
-                task: parsed(row, "task")?,
-                hotkey: parsed(row, "hotkey")?,
-                counts: counts(row)?,
+                profile: parse_profile(&row.get::<String>("profile")?)?,
+                task: parse_column(row, "task")?,
+                hotkey: parse_column(row, "hotkey")?,
+                counts: parse_counts(row)?,
                 score: row.get("score")?,
             })
         };
-        let mut rows = rows.iter().map(result).collect::<Result<Vec<_>, StoreError>>()?;
+        let mut rows = rows.iter().map(history_row).collect::<Result<Vec<_>, StoreError>>()?;
         // PostgreSQL sorts strings by its locale, so the rows are sorted here.
         rows.sort_by(|a, b| {
             (Reverse(a.period), &a.task, a.hotkey).cmp(&(Reverse(b.period), &b.task, b.hotkey))
@@ -391,7 +393,7 @@ fn contender_key(offer: &NewContender) -> (&TaskName, u16, Hotkey) {
 
 /// Locks an open period until the end of the transaction, so that no concurrent transaction closes
 /// it or stores counters; returns `false` if the period is closed.
-pub(crate) async fn lock_open(
+pub(crate) async fn lock_open_period(
     transaction: &mut Transaction,
     period: PeriodId,
 ) -> Result<bool, StoreError> {
@@ -400,10 +402,10 @@ pub(crate) async fn lock_open(
 }
 
 /// Reads the contenders with the sums of all parts, except those of one process.
-async fn contenders(
+async fn select_contenders(
     executor: impl Into<Executor<'_>>,
     period: PeriodId,
-    without: Option<&Process>,
+    excluded: Option<&Process>,
 ) -> Result<Vec<ContenderRow>, StoreError> {
     let rows = statement(
         "SELECT contender.task, contender.hotkey, uid, declared, accepted, to_score, concurrency, score,
@@ -420,36 +422,36 @@ async fn contenders(
          WHERE contender.period_id = $1",
     )
     .bind(period.0)
-    .bind(without.map_or("", Process::as_str))
+    .bind(excluded.map_or("", Process::as_str))
     .rows(executor)
     .await?;
-    let mut rows = rows.iter().map(contender).collect::<Result<Vec<_>, _>>()?;
+    let mut rows = rows.iter().map(parse_contender).collect::<Result<Vec<_>, _>>()?;
     // PostgreSQL sorts strings by its locale, so the rows are sorted here.
     rows.sort_by(|a, b| contender_key(&a.offer).cmp(&contender_key(&b.offer)));
     Ok(rows)
 }
 
-fn period(row: &Row) -> Result<PeriodRow, StoreError> {
+fn parse_period(row: &Row) -> Result<PeriodRow, StoreError> {
     Ok(PeriodRow {
         id: PeriodId(row.get("id")?),
         started_ms: row.get("started_ms")?,
         length_ms: row.get("length_ms")?,
-        profile: profile(&row.get::<String>("profile")?)?,
+        profile: parse_profile(&row.get::<String>("profile")?)?,
         closed_ms: row.get("closed_ms")?,
     })
 }
 
-fn contender(row: &Row) -> Result<ContenderRow, StoreError> {
-    let counts = counts(row)?;
+fn parse_contender(row: &Row) -> Result<ContenderRow, StoreError> {
+    let counts = parse_counts(row)?;
     let capacity = Capacity {
         declared: row.get("declared")?,
         accepted: counts.capacity,
         to_score: row.get("to_score")?,
     };
     let offer = NewContender {
-        task: parsed(row, "task")?,
-        hotkey: parsed(row, "hotkey")?,
-        uid: Uid(number(row, "uid")?),
+        task: parse_column(row, "task")?,
+        hotkey: parse_column(row, "hotkey")?,
+        uid: Uid(integer_column(row, "uid")?),
         capacity,
         concurrency: row
             .get::<Option<i64>>("concurrency")?
@@ -458,7 +460,7 @@ fn contender(row: &Row) -> Result<ContenderRow, StoreError> {
     Ok(ContenderRow { offer, counts, sent: row.get("sent")?, score: row.get("score")? })
 }
 
-fn counts(row: &Row) -> Result<PeriodCounts, StoreError> {
+fn parse_counts(row: &Row) -> Result<PeriodCounts, StoreError> {
     Ok(PeriodCounts {
         total_requests: row.get("total_requests")?,
         capacity: row.get("accepted")?,
@@ -476,10 +478,10 @@ pub(crate) const fn profile_name(profile: PeriodProfile) -> &'static str {
     }
 }
 
-fn profile(text: &str) -> Result<PeriodProfile, StoreError> {
+fn parse_profile(text: &str) -> Result<PeriodProfile, StoreError> {
     let profiles = [PeriodProfile::Reference, PeriodProfile::Later, PeriodProfile::Seed];
     profiles
         .into_iter()
         .find(|profile| profile_name(*profile) == text)
-        .ok_or_else(|| invalid("profile", &text))
+        .ok_or_else(|| invalid_value("profile", &text))
 }

@@ -40,7 +40,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError`] when the database fails.
-    pub async fn forget_process(&self, process: &Process) -> Result<(), StoreError> {
+    pub async fn delete_process(&self, process: &Process) -> Result<(), StoreError> {
         statement("DELETE FROM query_process WHERE process = $1")
             .bind(process.as_str())
             .execute(&self.database)

@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use taonet_database::statement;
 
-use crate::keys::lock;
+use crate::keys::lock_key;
 use crate::{Store, StoreError};
 
 /// Length of the window, in seconds.
-pub(crate) const WINDOW: i64 = 60;
+pub(crate) const WINDOW_SECONDS: i64 = 60;
 /// Inverse of the share of a key's limit that one reservation of a process covers.
 const RESERVATION_DIVISOR: u32 = 600;
 
@@ -20,9 +20,9 @@ pub struct RateUsage {
     /// Whether the request was admitted. Rejected requests do not count.
     pub is_admitted: bool,
     /// Number of further requests that would be admitted now.
-    pub left: u32,
+    pub remaining: u32,
     /// Time until a further request is admitted; zero if one would be admitted now.
-    pub retry: Duration,
+    pub retry_after: Duration,
     /// Time until all admitted requests have left the window.
     pub reset: Duration,
 }
@@ -45,7 +45,7 @@ struct Admissions {
     second: i64,
     unused: u32,
     /// Number of further admissions in the window, as of the reservation.
-    others: u32,
+    further_admissions: u32,
 }
 
 impl RateLeases {
@@ -64,7 +64,7 @@ impl RateLease {
     }
 
     /// Uses a reserved admission, if there is one.
-    fn take(&self, now_ms: i64) -> Option<RateUsage> {
+    fn use_admission(&self, now_ms: i64) -> Option<RateUsage> {
         let mut admissions = self.admissions();
         let second = now_ms.div_euclid(1_000);
         if admissions.unused == 0 || !(admissions.second - 1..=admissions.second).contains(&second)
@@ -72,28 +72,31 @@ impl RateLease {
             return None;
         }
         admissions.unused -= 1;
-        let left = admissions.others.saturating_add(admissions.unused);
-        let retry =
-            if left > 0 { Duration::ZERO } else { time_until_expiry(admissions.second, now_ms) };
+        let remaining = admissions.further_admissions.saturating_add(admissions.unused);
+        let retry_after = if remaining > 0 {
+            Duration::ZERO
+        } else {
+            time_until_expiry(admissions.second, now_ms)
+        };
         Some(RateUsage {
             is_admitted: true,
-            left,
-            retry,
+            remaining,
+            retry_after,
             reset: time_until_expiry(admissions.second, now_ms),
         })
     }
 }
 
-/// Returns the first and the last second whose requests, or their tokens, count. Later ones are
-/// those of a process whose clock was wrong: they would count until this clock has reached them.
+/// Returns the first and the last second whose requests, or their tokens, count. Later seconds come
+/// from a process whose clock was wrong, and would count until this clock has reached them.
 pub(crate) const fn counted_seconds(now_ms: i64) -> (i64, i64) {
     let second = now_ms.div_euclid(1_000);
-    (second.saturating_sub(WINDOW), second.saturating_add(WINDOW))
+    (second.saturating_sub(WINDOW_SECONDS), second.saturating_add(WINDOW_SECONDS))
 }
 
 /// Returns the time until the requests of one second, or their tokens, have left the window.
 pub(crate) fn time_until_expiry(second: i64, now_ms: i64) -> Duration {
-    let end = second.saturating_add(WINDOW + 1).saturating_mul(1_000);
+    let end = second.saturating_add(WINDOW_SECONDS + 1).saturating_mul(1_000);
     Duration::from_millis(u64::try_from(end.saturating_sub(now_ms)).unwrap_or(0))
 }
 
@@ -110,25 +113,27 @@ impl Store {
     /// # Errors
     /// [`StoreError`] when the database fails.
     pub async fn admit(&self, key: &str, limit: u32, now_ms: i64) -> Result<RateUsage, StoreError> {
-        let (share, second) = (limit / RESERVATION_DIVISOR, now_ms.div_euclid(1_000));
-        if share < 2 {
+        let (reservation_size, second) = (limit / RESERVATION_DIVISOR, now_ms.div_euclid(1_000));
+        if reservation_size < 2 {
             return Ok(self.reserve(key, limit, (1, second), None, now_ms).await?.1);
         }
         let lease = self.rates.lease_for(key);
-        if let Some(usage) = lease.take(now_ms) {
+        if let Some(usage) = lease.use_admission(now_ms) {
             return Ok(usage);
         }
         let _guard = lease.reservation_lock.lock().await;
-        if let Some(usage) = lease.take(now_ms) {
+        if let Some(usage) = lease.use_admission(now_ms) {
             return Ok(usage);
         }
-        let expired = std::mem::take(&mut *lease.admissions());
-        let expired = Some((expired.unused, expired.second)).filter(|(unused, _)| *unused > 0);
+        let expired_admissions = std::mem::take(&mut *lease.admissions());
+        let expired = Some((expired_admissions.unused, expired_admissions.second))
+            .filter(|(unused, _)| *unused > 0);
         let (admitted, usage) =
-            self.reserve(key, limit, (share, second + 1), expired, now_ms).await?;
+            self.reserve(key, limit, (reservation_size, second + 1), expired, now_ms).await?;
         let unused = admitted.saturating_sub(1);
-        *lease.admissions() = Admissions { second: second + 1, unused, others: usage.left };
-        Ok(RateUsage { left: usage.left.saturating_add(unused), ..usage })
+        *lease.admissions() =
+            Admissions { second: second + 1, unused, further_admissions: usage.remaining };
+        Ok(RateUsage { remaining: usage.remaining.saturating_add(unused), ..usage })
     }
 
     /// Reserves up to `count` admissions that count in a second of the Unix time, and returns
@@ -143,7 +148,7 @@ impl Store {
         now_ms: i64,
     ) -> Result<(u32, RateUsage), StoreError> {
         let mut transaction = self.database.begin().await?;
-        lock(&mut transaction, key).await?;
+        lock_key(&mut transaction, key).await?;
         if let Some((unused, second)) = unused {
             statement("UPDATE rate SET requests = requests - $1 WHERE key_id = $2 AND second = $3")
                 .bind(i64::from(unused))
@@ -172,8 +177,9 @@ impl Store {
             Some(row) => (row.get("used")?, row.get("oldest")?, row.get("newest")?),
             None => (0, None, None),
         };
-        let left = |used: i64| u32::try_from(i64::from(limit).saturating_sub(used)).unwrap_or(0);
-        let admitted = left(used).min(count);
+        let remaining_after =
+            |used: i64| u32::try_from(i64::from(limit).saturating_sub(used)).unwrap_or(0);
+        let admitted = remaining_after(used).min(count);
         if admitted > 0 {
             statement(
                 "INSERT INTO rate (key_id, second, requests) VALUES ($1, $2, $3)
@@ -191,11 +197,19 @@ impl Store {
             );
         }
         transaction.commit().await?;
-        let left = left(used);
-        let wait = |second: Option<i64>| {
+        let remaining = remaining_after(used);
+        let time_until = |second: Option<i64>| {
             second.map_or(Duration::ZERO, |second| time_until_expiry(second, now_ms))
         };
-        let retry = if left > 0 { Duration::ZERO } else { wait(oldest) };
-        Ok((admitted, RateUsage { is_admitted: admitted > 0, left, retry, reset: wait(newest) }))
+        let retry_after = if remaining > 0 { Duration::ZERO } else { time_until(oldest) };
+        Ok((
+            admitted,
+            RateUsage {
+                is_admitted: admitted > 0,
+                remaining,
+                retry_after,
+                reset: time_until(newest),
+            },
+        ))
     }
 }

@@ -1,7 +1,7 @@
 //! Import from the PostgreSQL database of the reference's validator.
 //!
 //! [`ReferenceDatabase`] reads that database and never writes to it, so that the reference can be
-//! started again. [`Store::import`] stores what a validator continues, in one transaction:
+//! started again. [`Store::import`] stores the rows that a validator continues, in one transaction:
 //!
 //! ```text
 //! api_keys            API keys, with their balances as credits
@@ -67,7 +67,7 @@ pub enum ReferenceError {
     },
     /// A column has another type than in the reference's schema.
     #[error(
-        "column {column} of table {table} of the reference's database has the type {found}, expected {expected}"
+        "column {column} of table {table} of the reference's database has the type {actual}, expected {expected}"
     )]
     Type {
         /// Name of the table.
@@ -75,7 +75,7 @@ pub enum ReferenceError {
         /// Name of the column.
         column: &'static str,
         /// Type of the column.
-        found: String,
+        actual: String,
         /// Expected type.
         expected: &'static str,
     },
@@ -102,7 +102,7 @@ impl ReferenceError {
     }
 }
 
-/// Subnet and time of a reading, and the rule for the names of keys.
+/// Options of [`ReferenceDatabase::read`]: subnet, current time, and the rule for names of keys.
 #[derive(Debug, Clone, Copy)]
 pub struct ReadTerms {
     /// Subnet whose periods are read. The tables of keys and rewards have no netuid.
@@ -123,7 +123,7 @@ pub struct ReferenceRecords {
     periods: Vec<PeriodRecord>,
     /// Hotkeys of the registered neurons.
     registered: HashSet<Hotkey>,
-    /// Tables with the number of their rows, and what becomes of these.
+    /// Tables with the number of their rows, and a description of these or why none is imported.
     tables: Vec<(&'static str, u64, &'static str)>,
     left_out: Remarks,
 }
@@ -160,14 +160,14 @@ pub struct TableReport {
     pub note: &'static str,
 }
 
-/// Rows of a table with the same peculiarity.
+/// Rows of a table with the same remark on a column.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct RowRemark {
     /// Name of the table.
     pub table: &'static str,
     /// Name of the column.
     pub column: &'static str,
-    /// Peculiarity of the column's value.
+    /// Remark on the column's value.
     pub reason: &'static str,
     /// Number of rows.
     pub rows: u64,
@@ -237,19 +237,19 @@ impl ReferenceDatabase {
         Ok(Self(Database::postgres_read_only(url).await.map_err(ReferenceError::open)?))
     }
 
-    /// Returns whether the database has the tables that an import reads: a database in which it
-    /// writes must not have them.
+    /// Returns whether the database has the tables that an import reads. The target of an import
+    /// must not have them.
     ///
     /// # Errors
     /// [`ReferenceError`] when the database fails.
     pub async fn has_tables(&self) -> Result<bool, ReferenceError> {
         let mut transaction = self.0.begin_reading().await.map_err(ReferenceError::open)?;
-        let tables = schema::tables(&mut transaction).await?;
+        let tables = schema::table_names(&mut transaction).await?;
         Ok(schema::IMPORTED.iter().all(|table| tables.contains(table.name)))
     }
 
-    /// Reads what a validator can continue, all tables in the same state, also while the reference
-    /// runs.
+    /// Reads the rows that a validator can continue, from one snapshot of all tables, even while
+    /// the reference runs.
     ///
     /// # Errors
     /// [`ReferenceError`] when the database fails, or lacks a table or a column.

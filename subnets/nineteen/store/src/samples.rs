@@ -5,7 +5,7 @@ use taonet_nineteen_core::TaskName;
 use taonet_nineteen_core::sampling::{eviction_count, has_room_for_sample};
 use taonet_primitives::{Hotkey, Uid};
 
-use crate::error::{number, parsed};
+use crate::error::{integer_column, parse_column};
 use crate::{PeriodId, Store, StoreError};
 
 /// A sampled answer in the queue of the checker.
@@ -71,21 +71,21 @@ impl Store {
     /// [`StoreError`] when the database fails.
     pub async fn put_sample(&self, sample: &Sample, weight: f64) -> Result<bool, StoreError> {
         let mut transaction = self.database.begin().await?;
-        let count = |count: i64| usize::try_from(count).unwrap_or(usize::MAX);
-        let stored = statement("SELECT COUNT(*) FROM sample WHERE task = $1")
+        let to_usize = |count: i64| usize::try_from(count).unwrap_or(usize::MAX);
+        let task_sample_count = statement("SELECT COUNT(*) FROM sample WHERE task = $1")
             .bind(sample.task.as_str())
             .number(&mut transaction)
             .await?;
-        if !has_room_for_sample(count(stored), weight) {
+        if !has_room_for_sample(to_usize(task_sample_count), weight) {
             return Ok(false);
         }
         let sample_count =
             statement("SELECT COUNT(*) FROM sample").number(&mut transaction).await?;
-        let oldest = i64::try_from(eviction_count(count(sample_count))).unwrap_or(0);
+        let evicted_count = i64::try_from(eviction_count(to_usize(sample_count))).unwrap_or(0);
         statement(
             "DELETE FROM sample WHERE job_id IN (SELECT job_id FROM sample ORDER BY created_ms, job_id LIMIT $1)",
         )
-        .bind(oldest)
+        .bind(evicted_count)
         .execute(&mut transaction)
         .await?;
         // An answer is checked at most once.
@@ -121,7 +121,9 @@ impl Store {
             statement("SELECT task, COUNT(*) AS stored FROM sample GROUP BY task ORDER BY task")
                 .rows(&self.database)
                 .await?;
-        rows.iter().map(|row| Ok((parsed(row, "task")?, number(row, "stored")?))).collect()
+        rows.iter()
+            .map(|row| Ok((parse_column(row, "task")?, integer_column(row, "stored")?)))
+            .collect()
     }
 
     /// Returns the answer to check next: the oldest one of the miner with the fewest rewards in the
@@ -139,7 +141,7 @@ impl Store {
         .bind(task.as_str())
         .row(&self.database)
         .await?;
-        row.as_ref().map(sample).transpose()
+        row.as_ref().map(parse_sample).transpose()
     }
 
     /// Replaces a sample in the queue with its reward, in one transaction.
@@ -167,7 +169,7 @@ impl Store {
         .bind(since_ms)
         .rows(&self.database)
         .await?;
-        rows.iter().map(reward).collect()
+        rows.iter().map(parse_reward).collect()
     }
 
     /// Deletes rewards, closed periods and the neurons registered then, and unchecked samples older
@@ -223,7 +225,9 @@ impl Store {
         .rows(&self.database)
         .await?;
         rows.iter()
-            .map(|row| Ok((parsed(row, "task")?, parsed(row, "hotkey")?, row.get("quality")?)))
+            .map(|row| {
+                Ok((parse_column(row, "task")?, parse_column(row, "hotkey")?, row.get("quality")?))
+            })
             .collect()
     }
 }
@@ -256,13 +260,13 @@ pub(crate) async fn insert_reward(
     Ok(())
 }
 
-fn sample(row: &Row) -> Result<Sample, StoreError> {
+fn parse_sample(row: &Row) -> Result<Sample, StoreError> {
     Ok(Sample {
         job_id: row.get("job_id")?,
         period: PeriodId(row.get("period_id")?),
-        task: parsed(row, "task")?,
-        hotkey: parsed(row, "hotkey")?,
-        uid: Uid(number(row, "uid")?),
+        task: parse_column(row, "task")?,
+        hotkey: parse_column(row, "hotkey")?,
+        uid: Uid(integer_column(row, "uid")?),
         synthetic: row.get::<i64>("synthetic")? != 0,
         request: row.get("request")?,
         answer: row.get("answer")?,
@@ -272,11 +276,11 @@ fn sample(row: &Row) -> Result<Sample, StoreError> {
     })
 }
 
-fn reward(row: &Row) -> Result<RewardRow, StoreError> {
+fn parse_reward(row: &Row) -> Result<RewardRow, StoreError> {
     Ok(RewardRow {
         job_id: row.get("job_id")?,
-        task: parsed(row, "task")?,
-        hotkey: parsed(row, "hotkey")?,
+        task: parse_column(row, "task")?,
+        hotkey: parse_column(row, "hotkey")?,
         synthetic: row.get::<i64>("synthetic")? != 0,
         reward: Reward {
             quality: row.get("quality")?,

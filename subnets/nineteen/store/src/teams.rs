@@ -119,8 +119,8 @@ impl Store {
              FROM team WHERE deleted_ms IS NULL",
         );
         let rows =
-            rows.bind(BudgetPeriod::Month.of_day(day)).bind(day).rows(&self.database).await?;
-        let mut teams = rows.iter().map(team).collect::<Result<Vec<_>, _>>()?;
+            rows.bind(BudgetPeriod::Month.date_prefix(day)).bind(day).rows(&self.database).await?;
+        let mut teams = rows.iter().map(parse_team).collect::<Result<Vec<_>, _>>()?;
         // PostgreSQL sorts strings by its locale, so the teams are sorted here.
         teams.sort_by(|one, other| one.name.cmp(&other.name));
         Ok(teams)
@@ -142,7 +142,7 @@ pub(crate) async fn lock_team(transaction: &mut Transaction, name: &str) -> Resu
     Ok(())
 }
 
-fn team(row: &Row) -> Result<Team, StoreError> {
+fn parse_team(row: &Row) -> Result<Team, StoreError> {
     Ok(Team {
         name: row.get("name")?,
         monthly_budget: row.get("monthly_budget")?,

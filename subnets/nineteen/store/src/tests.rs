@@ -40,7 +40,7 @@ impl DatabaseLocation {
         }
         let directory = self.folder.path().join("deep/state");
         std::fs::create_dir_all(&directory).unwrap();
-        Database::sqlite(&directory.join(FILE), &schema).await.unwrap()
+        Database::sqlite(&directory.join(DATABASE_FILE), &schema).await.unwrap()
     }
 
     /// Opens the database with separate connections, like another process.

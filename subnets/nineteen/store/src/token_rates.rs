@@ -13,8 +13,8 @@ use std::time::Duration;
 
 use taonet_database::statement;
 
-use crate::keys::lock;
-use crate::rates::{WINDOW, counted_seconds, time_until_expiry};
+use crate::keys::lock_key;
+use crate::rates::{WINDOW_SECONDS, counted_seconds, time_until_expiry};
 use crate::{Store, StoreError};
 
 /// Usage of an API key's limit of tokens after a request.
@@ -23,9 +23,9 @@ pub struct TokenUsage {
     /// Whether the request's tokens were reserved. Rejected requests do not count.
     pub is_admitted: bool,
     /// Number of further tokens that would be reserved now.
-    pub left: u64,
+    pub remaining: u64,
     /// Time until the request would be admitted, if no other one is; zero if it was.
-    pub retry: Duration,
+    pub retry_after: Duration,
     /// Time until all reserved tokens have left the window.
     pub reset: Duration,
     /// Second of the Unix time in which the tokens count.
@@ -56,35 +56,35 @@ impl TokenWindow {
         });
         let used_tokens = self.0.values().fold(0_u64, |sum, tokens| sum.saturating_add(*tokens));
         let is_admitted = used_tokens.saturating_add(tokens) <= limit;
-        let retry = if is_admitted {
+        let retry_after = if is_admitted {
             Duration::ZERO
         } else {
-            self.retry(used_tokens, limit, tokens, now_ms)
+            self.retry_after(used_tokens, limit, tokens, now_ms)
         };
         if is_admitted && tokens > 0 {
             let sum = self.0.entry(second).or_default();
             *sum = sum.saturating_add(tokens);
         }
-        let left =
+        let remaining =
             limit.saturating_sub(used_tokens).saturating_sub(if is_admitted { tokens } else { 0 });
         let reset = self
             .0
             .last_key_value()
             .map_or(Duration::ZERO, |(newest, _)| time_until_expiry(*newest, now_ms));
-        TokenUsage { is_admitted, left, retry, reset, second }
+        TokenUsage { is_admitted, remaining, retry_after, reset, second }
     }
 
     /// Returns the time until enough tokens have left the window; until all have left it, if the
     /// request alone exceeds the limit.
-    fn retry(&self, used: u64, limit: u64, tokens: u64, now_ms: i64) -> Duration {
-        let mut used = used;
-        for (second, leaving) in &self.0 {
-            used = used.saturating_sub(*leaving);
+    fn retry_after(&self, used_tokens: u64, limit: u64, tokens: u64, now_ms: i64) -> Duration {
+        let mut used = used_tokens;
+        for (second, expiring) in &self.0 {
+            used = used.saturating_sub(*expiring);
             if used.saturating_add(tokens) <= limit {
                 return time_until_expiry(*second, now_ms);
             }
         }
-        Duration::from_secs(WINDOW.unsigned_abs())
+        Duration::from_secs(WINDOW_SECONDS.unsigned_abs())
     }
 
     fn return_tokens(&mut self, second: i64, tokens: u64) {
@@ -116,7 +116,7 @@ impl Store {
             ));
         }
         let mut transaction = self.database.begin().await?;
-        lock(&mut transaction, key).await?;
+        lock_key(&mut transaction, key).await?;
         let (first, last) = counted_seconds(now_ms);
         statement("DELETE FROM token_rate WHERE key_id = $1 AND (second < $2 OR second > $3)")
             .bind(key)
@@ -185,7 +185,12 @@ mod tests {
         let mut window = TokenWindow::default();
         let mut reserve = |tokens, now_ms| {
             let usage = window.reserve(100, tokens, now_ms);
-            (usage.is_admitted, usage.left, usage.retry.as_millis(), usage.reset.as_millis())
+            (
+                usage.is_admitted,
+                usage.remaining,
+                usage.retry_after.as_millis(),
+                usage.reset.as_millis(),
+            )
         };
         assert_eq!(reserve(60, 10_500), (true, 40, 0, 60_500));
         assert_eq!(reserve(30, 20_000), (true, 10, 0, 61_000));
@@ -206,7 +211,7 @@ mod tests {
         let mut window = TokenWindow::default();
         assert!(window.reserve(100, 100, 86_400_000).is_admitted);
         assert!(!window.reserve(100, 1, 86_340_000).is_admitted, "a minute ahead");
-        assert_eq!(window.reserve(100, 40, 5_000).left, 60);
+        assert_eq!(window.reserve(100, 40, 5_000).remaining, 60);
     }
 
     #[test]
@@ -215,9 +220,9 @@ mod tests {
         let second = window.reserve(100, 100, 5_000).second;
         window.return_tokens(second, 90);
         window.return_tokens(6, 5);
-        assert_eq!(window.reserve(100, 0, 6_000).left, 90);
+        assert_eq!(window.reserve(100, 0, 6_000).remaining, 90);
         window.return_tokens(second, 1_000);
-        assert_eq!(window.reserve(u64::MAX, u64::MAX, 6_000).left, 0);
+        assert_eq!(window.reserve(u64::MAX, u64::MAX, 6_000).remaining, 0);
         assert!(window.reserve(100, 100, 70_000).is_admitted, "a pause empties the window");
     }
 }

@@ -19,12 +19,12 @@ use taonet_database::{Executor, Row, Transaction, statement};
 use taonet_primitives::{AccountId, BlockHash, BlockNumber, Rao};
 
 use crate::credits::{grant, grantable};
-use crate::error::{invalid, number, parsed};
-use crate::keys::lock;
+use crate::error::{integer_column, invalid_value, parse_column};
+use crate::keys::lock_key;
 use crate::{Store, StoreError};
 
 /// Kind of the ledger's transfers that grant credits for deposits.
-const KIND: &str = "topup";
+const TOPUP_KIND: &str = "topup";
 /// SQL of a query for deposits, which ends with `$end`.
 macro_rules! select_deposit {
     ($end:literal) => {
@@ -43,7 +43,7 @@ mod lists;
 /// Account and price of top-ups.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TopUpTerms {
-    /// Account of which the deposit addresses are derivatives.
+    /// Account whose derivatives are the deposit addresses.
     pub account: AccountId,
     /// Price of one credit.
     pub rao_per_credit: NonZeroU64,
@@ -52,7 +52,7 @@ pub struct TopUpTerms {
 impl TopUpTerms {
     /// Returns the credits for an amount, rounded down.
     pub fn credits(&self, amount: Rao) -> i64 {
-        credits(amount, self.rao_per_credit)
+        credits_for(amount, self.rao_per_credit)
     }
 }
 
@@ -156,7 +156,7 @@ impl Store {
         .execute(&mut transaction)
         .await?;
         if let Some(row) = statement("SELECT genesis FROM topup").row(&mut transaction).await? {
-            let recorded = parsed(&row, "genesis")?;
+            let recorded = parse_column(&row, "genesis")?;
             if recorded != genesis {
                 return Err(StoreError::ChainMismatch { recorded, connected: genesis });
             }
@@ -179,7 +179,7 @@ impl Store {
     /// # Errors
     /// [`StoreError`] when the database fails.
     pub async fn topups(&self) -> Result<Option<TopUps>, StoreError> {
-        settings(&self.database).await
+        read_topups(&self.database).await
     }
 
     /// Records the transfers of the blocks after the block `after`, up to `last` (height and hash),
@@ -202,10 +202,11 @@ impl Store {
         let Some(TopUps { terms, .. }) = recorded else { return Ok(None) };
         let transfers: Vec<_> =
             transfers.iter().filter(|transfer| terms.credits(transfer.amount) > 0).collect();
-        let owners = owners(&mut transaction, &transfers, now_ms).await?;
+        let owners = lock_owners(&mut transaction, &transfers, now_ms).await?;
         let mut deposits = Vec::with_capacity(transfers.len());
         for (transfer, owner) in transfers.into_iter().zip(owners) {
-            deposits.extend(record(&mut transaction, &terms, transfer, owner, now_ms).await?);
+            deposits
+                .extend(record_transfer(&mut transaction, &terms, transfer, owner, now_ms).await?);
         }
         statement("UPDATE topup SET block = $1, block_hash = $2")
             .bind(i64::from(last.0.get()))
@@ -231,7 +232,7 @@ impl Store {
         now_ms: i64,
     ) -> Result<Option<Deposit>, StoreError> {
         let mut transaction = self.database.begin().await?;
-        if !lock(&mut transaction, key).await? {
+        if !lock_key(&mut transaction, key).await? {
             return Ok(None);
         }
         if !is_active(&mut transaction, key, now_ms).await? {
@@ -253,36 +254,36 @@ impl Store {
             .row(&mut transaction)
             .await?;
         let Some(row) = row.filter(|_| changed > 0) else { return Ok(None) };
-        let mut deposit = deposit(&row)?;
-        deposit.credits = credits(deposit.amount_rao, deposit.rao_per_credit);
+        let mut deposit = parse_deposit(&row)?;
+        deposit.credits = credits_for(deposit.amount_rao, deposit.rao_per_credit);
         statement("UPDATE deposit SET credits = $1 WHERE block_hash = $2 AND event = $3")
             .bind(deposit.credits)
             .bind(block.to_string())
             .bind(i64::from(event))
             .execute(&mut transaction)
             .await?;
-        credit(&mut transaction, &deposit, key, now_ms).await?;
+        credit_deposit(&mut transaction, &deposit, key, now_ms).await?;
         transaction.commit().await?;
         Ok(Some(deposit))
     }
 }
 
 /// Reads the settings, and the last recorded block.
-async fn settings(executor: impl Into<Executor<'_>>) -> Result<Option<TopUps>, StoreError> {
+async fn read_topups(executor: impl Into<Executor<'_>>) -> Result<Option<TopUps>, StoreError> {
     let row = statement("SELECT account, rao_per_credit, enabled, block, block_hash FROM topup")
         .row(executor)
         .await?;
-    row.as_ref().map(topups).transpose()
+    row.as_ref().map(parse_topups).transpose()
 }
 
 /// Reads the settings, and locks them until the end of the transaction.
 async fn lock_topups(transaction: &mut Transaction) -> Result<Option<TopUps>, StoreError> {
     statement("UPDATE topup SET number = number").execute(&mut *transaction).await?;
-    settings(transaction).await
+    read_topups(transaction).await
 }
 
-/// Returns the active keys to which transfers belong, in the order of these, and locks them.
-async fn owners(
+/// Returns the active key of each transfer, in the order of the transfers, and locks these keys.
+async fn lock_owners(
     transaction: &mut Transaction,
     transfers: &[&Transfer],
     now_ms: i64,
@@ -293,17 +294,16 @@ async fn owners(
             .bind(transfer.to.to_string());
         owners.push(owner.value(&mut *transaction).await?);
     }
-    // In the order of the keys, as in other transactions on several keys, so that these do not wait
-    // for each other.
+    // Lock in the order of the keys, as other transactions on several keys do, to avoid deadlocks.
     let keys: BTreeSet<String> = owners.iter().flatten().cloned().collect();
-    let mut active = BTreeSet::new();
+    let mut active_keys = BTreeSet::new();
     for key in keys {
-        lock(transaction, &key).await?;
+        lock_key(transaction, &key).await?;
         if is_active(transaction, &key, now_ms).await? {
-            active.insert(key);
+            active_keys.insert(key);
         }
     }
-    Ok(owners.into_iter().map(|owner| owner.filter(|key| active.contains(key))).collect())
+    Ok(owners.into_iter().map(|owner| owner.filter(|key| active_keys.contains(key))).collect())
 }
 
 /// Returns whether a key that the transaction has locked is neither revoked nor expired.
@@ -321,7 +321,7 @@ async fn is_active(
 
 /// Records a transfer, and grants its credits to its key; returns `None` if the transfer is already
 /// recorded.
-async fn record(
+async fn record_transfer(
     transaction: &mut Transaction,
     terms: &TopUpTerms,
     transfer: &Transfer,
@@ -367,13 +367,13 @@ async fn record(
         return Ok(None);
     }
     if let Some(key) = &deposit.key_id {
-        credit(transaction, &deposit, key, now_ms).await?;
+        credit_deposit(transaction, &deposit, key, now_ms).await?;
     }
     Ok(Some(deposit))
 }
 
 /// Grants the credits of a deposit to a key that the transaction has locked.
-async fn credit(
+async fn credit_deposit(
     transaction: &mut Transaction,
     deposit: &Deposit,
     key: &str,
@@ -381,11 +381,11 @@ async fn credit(
 ) -> Result<(), StoreError> {
     let reference = format!("block {}, event {}", deposit.block_hash, deposit.event);
     let balance =
-        grant(transaction, key, deposit.credits, (KIND, reference.as_str()), now_ms).await?;
-    balance.map(drop).ok_or_else(|| invalid("key_id", &key))
+        grant(transaction, key, deposit.credits, (TOPUP_KIND, reference.as_str()), now_ms).await?;
+    balance.map(drop).ok_or_else(|| invalid_value("key_id", &key))
 }
 
-fn credits(amount: Rao, rao_per_credit: NonZeroU64) -> i64 {
+fn credits_for(amount: Rao, rao_per_credit: NonZeroU64) -> i64 {
     saturating_i64(amount.get() / rao_per_credit)
 }
 
@@ -395,29 +395,32 @@ fn saturating_i64(amount: u64) -> i64 {
     i64::try_from(amount).unwrap_or(i64::MAX)
 }
 
-fn price(row: &Row) -> Result<NonZeroU64, StoreError> {
-    let price: u64 = number(row, "rao_per_credit")?;
-    NonZeroU64::new(price).ok_or_else(|| invalid("rao_per_credit", &price))
+fn parse_price(row: &Row) -> Result<NonZeroU64, StoreError> {
+    let price: u64 = integer_column(row, "rao_per_credit")?;
+    NonZeroU64::new(price).ok_or_else(|| invalid_value("rao_per_credit", &price))
 }
 
-fn topups(row: &Row) -> Result<TopUps, StoreError> {
+fn parse_topups(row: &Row) -> Result<TopUps, StoreError> {
     Ok(TopUps {
-        terms: TopUpTerms { account: parsed(row, "account")?, rao_per_credit: price(row)? },
+        terms: TopUpTerms {
+            account: parse_column(row, "account")?,
+            rao_per_credit: parse_price(row)?,
+        },
         is_enabled: row.get::<i64>("enabled")? != 0,
-        block: BlockNumber::new(number(row, "block")?),
-        hash: parsed(row, "block_hash")?,
+        block: BlockNumber::new(integer_column(row, "block")?),
+        hash: parse_column(row, "block_hash")?,
     })
 }
 
-fn deposit(row: &Row) -> Result<Deposit, StoreError> {
+fn parse_deposit(row: &Row) -> Result<Deposit, StoreError> {
     Ok(Deposit {
-        block: BlockNumber::new(number(row, "block")?),
-        block_hash: parsed(row, "block_hash")?,
-        event: number(row, "event")?,
-        from: parsed(row, "sender")?,
-        to: parsed(row, "address")?,
-        amount_rao: Rao::new(number(row, "rao")?),
-        rao_per_credit: price(row)?,
+        block: BlockNumber::new(integer_column(row, "block")?),
+        block_hash: parse_column(row, "block_hash")?,
+        event: integer_column(row, "event")?,
+        from: parse_column(row, "sender")?,
+        to: parse_column(row, "address")?,
+        amount_rao: Rao::new(integer_column(row, "rao")?),
+        rao_per_credit: parse_price(row)?,
         key_id: row.get("key_id")?,
         credits: row.get("credits")?,
         recorded_ms: row.get("recorded_ms")?,

@@ -14,7 +14,7 @@ use taonet_wire::{
     SignedClient, Signer,
 };
 
-use crate::keys::LIFETIME;
+use crate::keys::KEY_LIFETIME;
 use crate::payload::seal_payload;
 use crate::proof::{
     EXCHANGE_SIGNATURE, KEY_SIGNATURE, verify_exchange_signature, verify_key_signature,
@@ -25,7 +25,7 @@ use crate::{
 };
 
 /// Timeout of each of the two calls of a handshake.
-const HANDSHAKE_DEADLINE: Duration = Duration::from_secs(3);
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(3);
 /// Maximum size of a handshake response, in bytes.
 const MAX_HANDSHAKE_BYTES: usize = 16 * 1024;
 /// Maximum difference between the clocks of miner and validator, in seconds.
@@ -33,9 +33,9 @@ const CLOCK_TOLERANCE: f64 = 120.0;
 /// Maximum length of the response excerpt in an error, in characters.
 const MAX_EXCERPT_CHARS: usize = 300;
 
-/// Header of a request whose sender accepts chunks of a stream without text. The reference's
-/// validators treat such chunks as errors, so miners send them, and with them the finish reason,
-/// only to validators that ask for them.
+/// Header of a request whose sender accepts stream chunks without text. The reference's validators
+/// treat such chunks as errors, so miners send them, including the finish reason, only to
+/// validators that set this header.
 pub const STREAM_END: &str = "x-taonet-stream-end";
 /// Header of a miner's response to `/capacity`: the number of concurrent requests that the miner
 /// accepts from the caller, over all tasks. Fiber's validators ignore it.
@@ -101,7 +101,7 @@ pub struct Session {
     id: String,
     key: FernetKey,
     expires_at_ns: u64,
-    signed: bool,
+    is_signed: bool,
 }
 
 impl Session {
@@ -112,9 +112,9 @@ impl Session {
         id: String,
         key: FernetKey,
         expires_at_ns: u64,
-        signed: bool,
+        is_signed: bool,
     ) -> Self {
-        Self { peer, id, key, expires_at_ns, signed }
+        Self { peer, id, key, expires_at_ns, is_signed }
     }
 
     /// Returns the miner's hotkey and address.
@@ -134,7 +134,7 @@ impl Session {
 
     /// Returns whether the miner's hotkey signed its public key and the key exchange.
     pub const fn is_signed(&self) -> bool {
-        self.signed
+        self.is_signed
     }
 
     /// Returns the expiry of the key, in nanoseconds since the Unix epoch.
@@ -191,22 +191,22 @@ impl FiberClient {
     }
 
     async fn handshake_with(&self, peer: &Peer, trust: Trust) -> Result<Session, HandshakeError> {
-        let (message, signed) = self.public_key(peer, trust).await?;
-        let public = PublicEncryptionKey::from_pem(&message.public_key)?;
+        let (message, is_signed) = self.fetch_public_key(peer, trust).await?;
+        let public_key = PublicEncryptionKey::from_pem(&message.public_key)?;
         let key = FernetKey::random();
         let id = hex::encode(rand::random::<[u8; 32]>());
         let expires_at_ns = self
             .clock
             .now_ns()
-            .saturating_add(u64::try_from(LIFETIME.as_nanos()).unwrap_or(u64::MAX));
-        let exchange = ExchangeMessage { encrypted_symmetric_key: public.encrypt(&key)? };
+            .saturating_add(u64::try_from(KEY_LIFETIME.as_nanos()).unwrap_or(u64::MAX));
+        let exchange = ExchangeMessage { encrypted_symmetric_key: public_key.encrypt(&key)? };
         let body = serde_json::to_vec(&exchange).map_err(|_| HandshakeError::Malformed)?;
         let mut call = handshake_call(Method::POST, "/exchange-symmetric-key", body);
         call.name.clone_from(&id);
         call.headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        let answer = self.http.call(peer, &call).await?;
-        let _: ExchangeReply = read(&answer)?;
-        match signature(&answer.headers, EXCHANGE_SIGNATURE)? {
+        let response = self.http.call(peer, &call).await?;
+        let _: ExchangeReply = parse_response(&response)?;
+        match parse_signature(&response.headers, EXCHANGE_SIGNATURE)? {
             Some(signature)
                 if verify_exchange_signature(
                     peer.hotkey(),
@@ -217,25 +217,25 @@ impl FiberClient {
                 ) => {}
             Some(_) => return Err(HandshakeError::Forged),
             // A miner that signs its public key must sign the exchange as well.
-            None if signed => return Err(HandshakeError::Forged),
+            None if is_signed => return Err(HandshakeError::Forged),
             None => {}
         }
-        Ok(Session { peer: peer.clone(), id, key, expires_at_ns, signed })
+        Ok(Session { peer: peer.clone(), id, key, expires_at_ns, is_signed })
     }
 
     /// Sends a payload, an object, in a session; returns the response as a stream, for any status.
     /// Dropping the response cancels the request, so that the miner can stop its work.
     ///
     /// # Errors
-    /// [`CallError`] when the miner is unreachable or does not respond within `deadline`.
+    /// [`CallError`] when the miner is unreachable or does not respond within `timeout`.
     pub async fn send(
         &self,
         session: &Session,
         path: &str,
         payload: impl Serialize,
-        deadline: Duration,
+        timeout: Duration,
     ) -> Result<CallResponseStream, CallError> {
-        let call = self.sealed_call(session, path, &payload, deadline);
+        let call = self.sealed_call(session, path, &payload, timeout);
         self.http.stream(&session.peer, &call).await
     }
 
@@ -248,9 +248,9 @@ impl FiberClient {
         session: &Session,
         path: &str,
         payload: impl Serialize,
-        deadline: Duration,
+        timeout: Duration,
     ) -> Result<CallResponseStream, CallError> {
-        let mut call = self.sealed_call(session, path, &payload, deadline);
+        let mut call = self.sealed_call(session, path, &payload, timeout);
         call.headers.insert(PROBE, HeaderValue::from_static("1"));
         self.http.stream(&session.peer, &call).await
     }
@@ -260,30 +260,30 @@ impl FiberClient {
         session: &Session,
         path: &str,
         payload: &impl Serialize,
-        deadline: Duration,
+        timeout: Duration,
     ) -> Call {
         let mut call =
             Call::new(Method::POST, path, seal_payload(&session.key, payload, self.clock.now_ns()));
         call.name.clone_from(&session.id);
         call.headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
         call.headers.insert(STREAM_END, HeaderValue::from_static("1"));
-        call.deadline = deadline;
+        call.deadline = timeout;
         call.retry = Retry::Never;
         call
     }
 
     /// Fetches the miner's public key; returns it, and whether the miner's hotkey signed it.
-    async fn public_key(
+    async fn fetch_public_key(
         &self,
         peer: &Peer,
         trust: Trust,
     ) -> Result<(PublicKeyMessage, bool), HandshakeError> {
-        let answer = self
+        let response = self
             .http
             .call(peer, &handshake_call(Method::GET, "/public-encryption-key", Vec::new()))
             .await?;
-        let message: PublicKeyMessage = read(&answer)?;
-        match signature(&answer.headers, KEY_SIGNATURE)? {
+        let message: PublicKeyMessage = parse_response(&response)?;
+        match parse_signature(&response.headers, KEY_SIGNATURE)? {
             None if trust == Trust::Signed => Err(HandshakeError::Unsigned),
             None => Ok((message, false)),
             Some(signature) => {
@@ -307,20 +307,21 @@ impl FiberClient {
 
 fn handshake_call(method: Method, path: &str, body: Vec<u8>) -> Call {
     let mut call = Call::new(method, path, body);
-    call.deadline = HANDSHAKE_DEADLINE;
+    call.deadline = HANDSHAKE_TIMEOUT;
     call.max_response_bytes = MAX_HANDSHAKE_BYTES;
     call
 }
 
-fn read<T: DeserializeOwned>(answer: &CallResponse) -> Result<T, HandshakeError> {
-    if answer.status != StatusCode::OK {
-        let text = String::from_utf8_lossy(&answer.body).chars().take(MAX_EXCERPT_CHARS).collect();
-        return Err(HandshakeError::Refused { status: answer.status, text });
+fn parse_response<T: DeserializeOwned>(response: &CallResponse) -> Result<T, HandshakeError> {
+    if response.status != StatusCode::OK {
+        let text =
+            String::from_utf8_lossy(&response.body).chars().take(MAX_EXCERPT_CHARS).collect();
+        return Err(HandshakeError::Refused { status: response.status, text });
     }
-    serde_json::from_slice(&answer.body).map_err(|_| HandshakeError::Malformed)
+    serde_json::from_slice(&response.body).map_err(|_| HandshakeError::Malformed)
 }
 
-fn signature(headers: &HeaderMap, name: &str) -> Result<Option<Signature>, HandshakeError> {
+fn parse_signature(headers: &HeaderMap, name: &str) -> Result<Option<Signature>, HandshakeError> {
     let text = headers.get(name).map(HeaderValue::to_str);
     text.map(|text| text.ok().and_then(|text| text.parse().ok()).ok_or(HandshakeError::Forged))
         .transpose()

@@ -30,7 +30,7 @@ pub enum FernetError {
     Malformed,
     /// The token was encrypted with a different key, or modified.
     #[error("cannot decrypt the Fernet token with this key")]
-    Refused,
+    NotAuthentic,
 }
 
 /// A Fernet key of 32 bytes: 16 for authentication, 16 for encryption.
@@ -94,10 +94,10 @@ impl FernetKey {
         // Padding completes the last block, or adds one.
         token.resize(HEADER_BYTES + plaintext.len() / BLOCK_BYTES * BLOCK_BYTES + BLOCK_BYTES, 0);
         let cipher = Encryptor::<Aes128>::new(cipher_key.into(), iv.into());
-        let text = token.get_mut(HEADER_BYTES..).unwrap_or_default();
+        let padded_plaintext = token.get_mut(HEADER_BYTES..).unwrap_or_default();
         // The buffer was resized for the padding.
-        let _ = cipher.encrypt_padded_mut::<Pkcs7>(text, plaintext.len());
-        let tag = mac(tag_key).chain_update(&token).finalize().into_bytes();
+        let _ = cipher.encrypt_padded_mut::<Pkcs7>(padded_plaintext, plaintext.len());
+        let tag = hmac_with_key(tag_key).chain_update(&token).finalize().into_bytes();
         token.extend_from_slice(&tag);
         URL_SAFE.encode(token)
     }
@@ -110,9 +110,9 @@ impl FernetKey {
         let mut token = URL_SAFE.decode(token).map_err(|_| FernetError::Malformed)?;
         let (signed, tag) = token.split_last_chunk::<TAG_BYTES>().ok_or(FernetError::Malformed)?;
         let length = signed.len();
-        let (head, ciphertext) =
+        let (header, ciphertext) =
             signed.split_at_checked(HEADER_BYTES).ok_or(FernetError::Malformed)?;
-        if head.first() != Some(&VERSION)
+        if header.first() != Some(&VERSION)
             || ciphertext.is_empty()
             || ciphertext.len() % BLOCK_BYTES != 0
         {
@@ -120,21 +120,26 @@ impl FernetKey {
         }
         let [tag_key, cipher_key] = &*self.0;
         // Compares in constant time.
-        mac(tag_key).chain_update(signed).verify_slice(tag).map_err(|_| FernetError::Refused)?;
-        let iv: [u8; IV_BYTES] = *head.last_chunk().ok_or(FernetError::Malformed)?;
+        hmac_with_key(tag_key)
+            .chain_update(signed)
+            .verify_slice(tag)
+            .map_err(|_| FernetError::NotAuthentic)?;
+        let iv: [u8; IV_BYTES] = *header.last_chunk().ok_or(FernetError::Malformed)?;
         // Decrypts in place, which avoids a copy of large bodies.
         token.truncate(length);
         token.drain(..HEADER_BYTES);
         let cipher = Decryptor::<Aes128>::new(cipher_key.into(), &iv.into());
-        let length =
-            cipher.decrypt_padded_mut::<Pkcs7>(&mut token).map_err(|_| FernetError::Refused)?.len();
+        let length = cipher
+            .decrypt_padded_mut::<Pkcs7>(&mut token)
+            .map_err(|_| FernetError::NotAuthentic)?
+            .len();
         token.truncate(length);
         Ok(token)
     }
 }
 
 #[expect(clippy::expect_used, reason = "HMAC takes keys of any length")]
-fn mac(key: &[u8; 16]) -> Hmac<Sha256> {
+fn hmac_with_key(key: &[u8; 16]) -> Hmac<Sha256> {
     Hmac::new_from_slice(key).expect("HMAC takes keys of any length")
 }
 
@@ -183,7 +188,7 @@ mod tests {
         }
         assert_eq!(
             FernetKey::random().open(URL_SAFE.encode(&token).as_bytes()),
-            Err(FernetError::Refused)
+            Err(FernetError::NotAuthentic)
         );
     }
 

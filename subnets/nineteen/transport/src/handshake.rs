@@ -46,12 +46,12 @@ pub struct ExchangeReply {
 /// A miner's side of the handshake: hotkey, RSA key, and the symmetric keys that validators have
 /// sent.
 #[derive(Clone)]
-pub struct MinerHandshake(Arc<Keys>);
+pub struct MinerHandshake(Arc<HandshakeState>);
 
-struct Keys {
+struct HandshakeState {
     keypair: Keypair,
     rsa: RsaKey,
-    symmetric: KeyStore,
+    symmetric_keys: KeyStore,
     rules: FiberRules,
     clock: Arc<dyn Clock>,
 }
@@ -69,7 +69,7 @@ pub(crate) enum ExchangeError {
 /// Why a body could not be decrypted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
-pub(crate) enum OpenError {
+pub(crate) enum DecryptError {
     #[error("No symmetric key found for that hotkey and uuid")]
     UnknownKey,
     #[error(transparent)]
@@ -91,7 +91,13 @@ impl MinerHandshake {
         rules: FiberRules,
         clock: Arc<dyn Clock>,
     ) -> Self {
-        Self(Arc::new(Keys { keypair, rsa, symmetric: KeyStore::default(), rules, clock }))
+        Self(Arc::new(HandshakeState {
+            keypair,
+            rsa,
+            symmetric_keys: KeyStore::default(),
+            rules,
+            clock,
+        }))
     }
 
     /// Returns the miner's hotkey.
@@ -120,7 +126,7 @@ impl MinerHandshake {
     ) -> Result<Signature, ExchangeError> {
         let key = self.0.rsa.decrypt(&message.encrypted_symmetric_key)?;
         let signature = sign_exchange(&self.0.keypair, &validator, key_id, &key);
-        self.0.symmetric.insert(validator, key_id.to_owned(), key, self.0.clock.now_ns())?;
+        self.0.symmetric_keys.insert(validator, key_id.to_owned(), key, self.0.clock.now_ns())?;
         Ok(signature)
     }
 
@@ -130,14 +136,15 @@ impl MinerHandshake {
         validator: &Hotkey,
         key_id: &str,
         token: &[u8],
-    ) -> Result<Vec<u8>, OpenError> {
+    ) -> Result<Vec<u8>, DecryptError> {
         let key = self
             .0
-            .symmetric
+            .symmetric_keys
             .get(validator, key_id, self.0.clock.now_ns())
-            .ok_or(OpenError::UnknownKey)?;
+            .ok_or(DecryptError::UnknownKey)?;
         let text = key.open(token)?;
-        serde_json::from_slice::<serde::de::IgnoredAny>(&text).map_err(|_| OpenError::NotJson)?;
+        serde_json::from_slice::<serde::de::IgnoredAny>(&text)
+            .map_err(|_| DecryptError::NotJson)?;
         Ok(text)
     }
 }

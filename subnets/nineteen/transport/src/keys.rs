@@ -7,7 +7,7 @@ use taonet_primitives::Hotkey;
 use crate::FernetKey;
 
 /// Lifetime of a symmetric key.
-pub(crate) const LIFETIME: Duration = Duration::from_hours(5);
+pub(crate) const KEY_LIFETIME: Duration = Duration::from_hours(5);
 /// Maximum number of keys per validator; a further key evicts the oldest. Each validator process
 /// may have its own key.
 const MAX_KEYS_PER_VALIDATOR: usize = 32;
@@ -17,10 +17,10 @@ const MAX_VALIDATORS: usize = 4_096;
 /// Symmetric keys that validators have sent to a miner, by hotkey and ID. Memory is bounded, and
 /// keys expire.
 #[derive(Debug, Default)]
-pub struct KeyStore(Mutex<HashMap<Hotkey, VecDeque<Entry>>>);
+pub struct KeyStore(Mutex<HashMap<Hotkey, VecDeque<StoredKey>>>);
 
 #[derive(Debug)]
-struct Entry {
+struct StoredKey {
     id: String,
     key: FernetKey,
     expires_at_ns: u64,
@@ -45,8 +45,8 @@ impl KeyStore {
         now_ns: u64,
     ) -> Result<(), KeyStoreFull> {
         let expires_at_ns =
-            now_ns.saturating_add(u64::try_from(LIFETIME.as_nanos()).unwrap_or(u64::MAX));
-        let mut validators = self.lock();
+            now_ns.saturating_add(u64::try_from(KEY_LIFETIME.as_nanos()).unwrap_or(u64::MAX));
+        let mut validators = self.validators();
         if !validators.contains_key(&validator) && validators.len() >= MAX_VALIDATORS {
             validators
                 .retain(|_, keys| keys.back().is_some_and(|newest| newest.expires_at_ns > now_ns));
@@ -59,19 +59,19 @@ impl KeyStore {
         if keys.len() >= MAX_KEYS_PER_VALIDATOR {
             keys.pop_front();
         }
-        keys.push_back(Entry { id, key, expires_at_ns });
+        keys.push_back(StoredKey { id, key, expires_at_ns });
         Ok(())
     }
 
     /// Returns a validator's key; `None` if the key is unknown or expired. `now_ns` is the Unix
     /// time in nanoseconds.
     pub fn get(&self, validator: &Hotkey, id: &str, now_ns: u64) -> Option<FernetKey> {
-        let validators = self.lock();
+        let validators = self.validators();
         let entry = validators.get(validator)?.iter().find(|entry| entry.id == id)?;
         (entry.expires_at_ns > now_ns).then(|| entry.key.clone())
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<Hotkey, VecDeque<Entry>>> {
+    fn validators(&self) -> MutexGuard<'_, HashMap<Hotkey, VecDeque<StoredKey>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -125,7 +125,7 @@ mod tests {
             Ok(()),
             "a validator with keys"
         );
-        let later = NOW + u64::try_from(LIFETIME.as_nanos()).unwrap();
+        let later = NOW + u64::try_from(KEY_LIFETIME.as_nanos()).unwrap();
         assert_eq!(store.insert(validator(5_000), "a".into(), key(1), later), Ok(()));
     }
 }

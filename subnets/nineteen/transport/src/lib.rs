@@ -24,8 +24,9 @@
 //! let client = FiberClient::new(keypair, Trust::Signed, ClientConfig::default(), Arc::new(SystemClock))?;
 //! let session = client.handshake(&miner).await?;
 //! let payload = serde_json::json!({"model": "chat", "messages": [], "stream": true});
-//! let answer = client.send(&session, "/chat/completions", payload, Duration::from_secs(30)).await?;
-//! println!("status {}", answer.status);
+//! let timeout = Duration::from_secs(30);
+//! let response = client.send(&session, "/chat/completions", payload, timeout).await?;
+//! println!("status {}", response.status);
 //! # Ok(())
 //! # }
 //! ```
@@ -38,10 +39,10 @@
 //! body that cannot be decrypted is a client error (400); with [`FiberRules::Reference`], such
 //! requests are accepted, and the error is a server error (500), as in fiber.
 //!
-//! Requests have the header [`STREAM_END`], which fiber's miners ignore: such a validator also
-//! accepts the chunks of a stream without text, such as that with the finish reason. A miner
-//! announces in the header [`CONCURRENCY`] how many concurrent requests it accepts; the validator
-//! marks buyers' requests beyond this number with the header [`PROBE`].
+//! Requests have the header [`STREAM_END`], which fiber's miners ignore: it tells the miner that
+//! the validator accepts stream chunks without text, such as the one with the finish reason. A
+//! miner announces in the header [`CONCURRENCY`] how many concurrent requests it accepts; the
+//! validator marks buyers' requests beyond this number with the header [`PROBE`].
 //!
 //! A symmetric key expires after 5 hours, and a miner stores those of at most 4 096 validators. A
 //! [`FernetKey`] is zeroized on drop. The crate does not know tasks or payloads, and stores no

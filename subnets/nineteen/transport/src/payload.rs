@@ -10,9 +10,10 @@ use serde_json::ser::Formatter;
 use crate::{FernetKey, Nonce};
 
 /// Field that fiber's clients add to every payload, and that miners ignore.
-const NONCE: &str = "nonce";
+const NONCE_FIELD: &str = "nonce";
 
-/// Adds a random nonce to a payload, an object without one, as fiber's clients do, and encrypts it.
+/// Adds a random nonce to a payload, a JSON object without one, as fiber's clients do, and encrypts
+/// it.
 /// `now_ns` is the Unix time in nanoseconds.
 pub(crate) fn seal_payload(key: &FernetKey, payload: &impl Serialize, now_ns: u64) -> String {
     key.seal(&with_nonce(payload, &Nonce::generate(now_ns)), now_ns / 1_000_000_000)
@@ -25,7 +26,7 @@ pub fn sealed_size(payload: &impl Serialize) -> usize {
     // Writing JSON to a counter fails only for a payload that is no JSON, which cannot be sent
     // either.
     let _ = payload.serialize(&mut Serializer::with_formatter(&mut size, PythonFormatter));
-    let nonce = format!(r#", "{NONCE}": "{}""#, Nonce::generate(u64::MAX));
+    let nonce = format!(r#", "{NONCE_FIELD}": "{}""#, Nonce::generate(u64::MAX));
     FernetKey::sealed_size(size.0 + nonce.len())
 }
 
@@ -46,22 +47,22 @@ impl Write for ByteCounter {
 /// Serialises a payload, an object without a nonce, and appends the nonce to the text, so that the
 /// fields, which may contain images, are not copied for it.
 pub(crate) fn with_nonce(payload: &impl Serialize, nonce: &Nonce) -> Vec<u8> {
-    let mut text = python_json(payload);
-    // Reopens the object.
+    let mut text = to_python_json(payload);
+    // Remove the closing brace, to append the nonce.
     text.pop();
     if text.len() > 1 {
         text.extend_from_slice(b", ");
     }
-    text.extend(python_json(&NONCE));
+    text.extend(to_python_json(&NONCE_FIELD));
     text.extend_from_slice(b": ");
-    text.extend(python_json(&nonce.as_str()));
+    text.extend(to_python_json(&nonce.as_str()));
     text.push(b'}');
     text
 }
 
 /// Serialises a value like Python's `json.dumps(value)`: spaces after `,` and `:`, non-ASCII
 /// characters escaped.
-fn python_json(value: &impl Serialize) -> Vec<u8> {
+fn to_python_json(value: &impl Serialize) -> Vec<u8> {
     let mut text = Vec::new();
     // Writing JSON to a `Vec` fails only for a value that is no JSON, which cannot be sent either.
     let _ = value.serialize(&mut Serializer::with_formatter(&mut text, PythonFormatter));
@@ -102,9 +103,9 @@ impl Formatter for PythonFormatter {
         }
         let mut remaining = fragment;
         while let Some(start) = remaining.bytes().position(|byte| !byte.is_ascii()) {
-            let (plain, special) = remaining.split_at(start);
-            writer.write_all(plain.as_bytes())?;
-            let mut characters = special.chars();
+            let (ascii, non_ascii) = remaining.split_at(start);
+            writer.write_all(ascii.as_bytes())?;
+            let mut characters = non_ascii.chars();
             if let Some(character) = characters.next() {
                 for unit in character.encode_utf16(&mut [0; 2]) {
                     writer.write_all(&escape(*unit))?;
@@ -134,7 +135,7 @@ mod tests {
     fn json_text_matches_python() {
         let value = json!({"a": "h\u{e9}llo \u{2603} \"x\"", "n": 1.5, "l": [1, null, true], "o": {}, "e": "\u{1f600}\n\u{1}"});
         let text = r#"{"a": "h\u00e9llo \u2603 \"x\"", "n": 1.5, "l": [1, null, true], "o": {}, "e": "\ud83d\ude00\n\u0001"}"#;
-        assert_eq!(String::from_utf8(python_json(&value)).unwrap(), text);
+        assert_eq!(String::from_utf8(to_python_json(&value)).unwrap(), text);
     }
 
     #[test]

@@ -15,7 +15,7 @@ use crate::FernetKey;
 use crate::pem::{decode_private, decode_public, encode_public};
 
 /// Accepted key sizes, in bits.
-const BITS: std::ops::RangeInclusive<usize> = 2_048..=4_096;
+const KEY_BITS: std::ops::RangeInclusive<usize> = 2_048..=4_096;
 
 /// Why an RSA operation failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -34,7 +34,7 @@ pub enum RsaError {
 
 /// A miner's RSA key pair, generated at each start.
 pub struct RsaKey {
-    private: OaepPrivateDecryptingKey,
+    private_key: OaepPrivateDecryptingKey,
     public_pem: String,
 }
 
@@ -55,7 +55,7 @@ impl RsaKey {
     pub fn from_pem(text: &str) -> Result<Self, RsaError> {
         let der = decode_private(text).ok_or(RsaError::Key)?;
         let key = PrivateDecryptingKey::from_pkcs8(&der).map_err(|_| RsaError::Key)?;
-        if !BITS.contains(&key.key_size_bits()) {
+        if !KEY_BITS.contains(&key.key_size_bits()) {
             return Err(RsaError::Key);
         }
         Self::new(key)
@@ -64,8 +64,8 @@ impl RsaKey {
     fn new(key: PrivateDecryptingKey) -> Result<Self, RsaError> {
         let der: PublicKeyX509Der<'_> = key.public_key().as_der().map_err(|_| RsaError::Failed)?;
         let public_pem = encode_public(der.as_ref()).ok_or(RsaError::Failed)?;
-        let private = OaepPrivateDecryptingKey::new(key).map_err(|_| RsaError::Failed)?;
-        Ok(Self { private, public_pem })
+        let private_key = OaepPrivateDecryptingKey::new(key).map_err(|_| RsaError::Failed)?;
+        Ok(Self { private_key, public_pem })
     }
 
     /// Returns the public key in PEM, as the miner publishes it.
@@ -79,9 +79,9 @@ impl RsaKey {
     /// [`RsaError::Ciphertext`] when the text does not contain 32 bytes encrypted with this key.
     pub fn decrypt(&self, text: &str) -> Result<FernetKey, RsaError> {
         let ciphertext = STANDARD.decode(text).map_err(|_| RsaError::Ciphertext)?;
-        let mut buffer = vec![0; self.private.min_output_size()];
+        let mut buffer = vec![0; self.private_key.min_output_size()];
         let plaintext =
-            self.private.decrypt(&OAEP_SHA256_MGF1SHA256, &ciphertext, &mut buffer, None);
+            self.private_key.decrypt(&OAEP_SHA256_MGF1SHA256, &ciphertext, &mut buffer, None);
         let key = plaintext.ok().and_then(|plaintext| <[u8; 32]>::try_from(&*plaintext).ok());
         buffer.zeroize();
         key.map(FernetKey::from_bytes).ok_or(RsaError::Ciphertext)
@@ -105,7 +105,7 @@ impl PublicEncryptionKey {
     pub fn from_pem(text: &str) -> Result<Self, RsaError> {
         let der = decode_public(text).ok_or(RsaError::Key)?;
         let key = PublicEncryptingKey::from_der(&der).map_err(|_| RsaError::Key)?;
-        if !BITS.contains(&key.key_size_bits()) {
+        if !KEY_BITS.contains(&key.key_size_bits()) {
             return Err(RsaError::Key);
         }
         OaepPublicEncryptingKey::new(key).map(Self).map_err(|_| RsaError::Key)

@@ -102,18 +102,18 @@ impl Scheme for FiberScheme {
         let headers = &head.headers;
         let [key_id, sender, receiver, nonce, signature] =
             [KEY_ID, VALIDATOR, MINER, NONCE, SIGNATURE]
-                .map(|name| required(headers, name).map(|text| (name, text)));
+                .map(|name| required_header(headers, name).map(|text| (name, text)));
         let (key_id, sender, receiver, nonce, signature) =
             (key_id?, sender?, receiver?, nonce?, signature?);
         if key_id.1.len() > MAX_ID_LENGTH {
             return Err(Refusal::Malformed(key_id.0));
         }
         let receiver = match self.rules {
-            FiberRules::Strict => Some(parsed::<Hotkey>(receiver)?),
+            FiberRules::Strict => Some(parse_header::<Hotkey>(receiver)?),
             FiberRules::Reference => None,
         };
         Ok(Claim {
-            sender: parsed::<Hotkey>(sender)?,
+            sender: parse_header::<Hotkey>(sender)?,
             receiver,
             nonce: Nonce::parse_time(nonce.1).ok_or(Refusal::Malformed(nonce.0))?,
             uuid: Some(key_id.1.to_owned()),
@@ -121,13 +121,13 @@ impl Scheme for FiberScheme {
             timeout: Duration::ZERO,
             dated: true,
             crypto_type: CryptoType::Sr25519,
-            signature: parsed::<Signature>(signature)?,
+            signature: parse_header::<Signature>(signature)?,
         })
     }
 
     fn message(&self, head: &Parts, _: &Claim, _: &[u8]) -> Result<Vec<u8>, Refusal> {
         // The signature covers the header values exactly as sent.
-        let text = |name| required(&head.headers, name);
+        let text = |name| required_header(&head.headers, name);
         Ok(signed_text(text(NONCE)?, text(MINER)?, text(KEY_ID)?))
     }
 
@@ -140,7 +140,7 @@ impl Scheme for FiberScheme {
     }
 
     fn refuse(&self, refusal: &Refusal, _: &RefusedRequest<'_>) -> Response {
-        let (status, detail) = explain(refusal);
+        let (status, detail) = status_and_detail(refusal);
         (status, Json(json!({ "detail": detail }))).into_response()
     }
 
@@ -161,11 +161,11 @@ impl Scheme for FiberScheme {
 }
 
 /// Returns the HTTP status and the `detail` of fiber's response to a refused request.
-fn explain(refusal: &Refusal) -> (StatusCode, Value) {
+fn status_and_detail(refusal: &Refusal) -> (StatusCode, Value) {
     match refusal {
         Refusal::Missing(name) | Refusal::Duplicate(name) => {
-            let entry = json!({"type": "missing", "loc": ["header", name], "msg": "Field required", "input": null});
-            (StatusCode::UNPROCESSABLE_ENTITY, json!([entry]))
+            let error_entry = json!({"type": "missing", "loc": ["header", name], "msg": "Field required", "input": null});
+            (StatusCode::UNPROCESSABLE_ENTITY, json!([error_entry]))
         }
         Refusal::Malformed(NONCE) | Refusal::Stale { .. } | Refusal::Future | Refusal::Replayed => {
             (StatusCode::UNAUTHORIZED, "Oi, that nonce is not valid!".into())
@@ -184,7 +184,7 @@ fn explain(refusal: &Refusal) -> (StatusCode, Value) {
     }
 }
 
-fn required<'a>(headers: &'a HeaderMap, name: &'static str) -> Result<&'a str, Refusal> {
+fn required_header<'a>(headers: &'a HeaderMap, name: &'static str) -> Result<&'a str, Refusal> {
     let mut values = headers.get_all(name).iter();
     let value = values.next().ok_or(Refusal::Missing(name))?;
     if values.next().is_some() {
@@ -193,6 +193,6 @@ fn required<'a>(headers: &'a HeaderMap, name: &'static str) -> Result<&'a str, R
     value.to_str().ok().filter(|text| !text.is_empty()).ok_or(Refusal::Missing(name))
 }
 
-fn parsed<T: std::str::FromStr>((name, text): (&'static str, &str)) -> Result<T, Refusal> {
+fn parse_header<T: std::str::FromStr>((name, text): (&'static str, &str)) -> Result<T, Refusal> {
     text.parse().map_err(|_| Refusal::Malformed(name))
 }

@@ -16,9 +16,10 @@ pub(super) struct Choice {
     logprobs: Vec<Value>,
     /// Other texts of a chat, such as `reasoning_content`.
     extra_fields: Map<String, Value>,
-    /// Number of a completion's tokens, and the sum of their log-probabilities, if the miner's
-    /// log-probabilities are relayed.
-    tokens: (u32, f64),
+    /// Number of a completion's tokens with log-probabilities, if these are relayed.
+    token_count: u32,
+    /// Sum of the log-probabilities of these tokens.
+    logprob_sum: f64,
 }
 
 impl Choice {
@@ -27,7 +28,8 @@ impl Choice {
         self.text.push_str(chunk.text().unwrap_or_default());
         for logprob in token_logprobs(chunk) {
             // The logarithm of a probability is at most 0.
-            self.tokens = (self.tokens.0.saturating_add(1), self.tokens.1 + logprob.min(0.0));
+            self.token_count = self.token_count.saturating_add(1);
+            self.logprob_sum += logprob.min(0.0);
         }
         merge_texts(&mut self.extra_fields, chunk);
         for call in chunk.tool_calls().unwrap_or_default() {
@@ -40,7 +42,7 @@ impl Choice {
 
     /// Returns whether tokens have log-probabilities.
     pub(super) const fn has_logprobs(&self) -> bool {
-        self.tokens.0 > 0
+        self.token_count > 0
     }
 
     pub(super) fn has_text(&self) -> bool {
@@ -48,21 +50,23 @@ impl Choice {
     }
 
     /// Returns the mean log-probability of the tokens; the lowest value without any.
-    pub(super) fn likelihood(&self) -> f64 {
-        let (count, sum) = self.tokens;
-        if count == 0 { f64::NEG_INFINITY } else { sum / f64::from(count) }
+    pub(super) fn mean_logprob(&self) -> f64 {
+        if self.token_count == 0 {
+            return f64::NEG_INFINITY;
+        }
+        self.logprob_sum / f64::from(self.token_count)
     }
 
     /// Returns the choice as a JSON document.
     pub(super) fn document(self, head: &ResponseHead, index: usize, end: &ChoiceEnd) -> Value {
         let Self { mut text, calls, logprobs, extra_fields, .. } = self;
-        let finish = head.finish_reason(end);
+        let finish_reason = head.finish_reason(end);
         if !head.choice_format.is_chat() {
-            text.insert_str(0, head.echo_of(index));
+            text.insert_str(0, head.echoed_prompt(index));
             let names = ["tokens", "token_logprobs", "top_logprobs", "text_offset"];
             let lists = names.iter().map(|name| ((*name).to_owned(), join_lists(&logprobs, name)));
             let logprobs = head.wants_logprobs.then(|| Value::Object(lists.collect()));
-            return json!({"index": index, "text": text, "logprobs": logprobs, "finish_reason": finish});
+            return json!({"index": index, "text": text, "logprobs": logprobs, "finish_reason": finish_reason});
         }
         let content = if text.is_empty() && !calls.is_empty() { Value::Null } else { text.into() };
         let mut message = json!({"role": "assistant", "content": content, "refusal": null});
@@ -79,7 +83,7 @@ impl Choice {
         let logprobs = head
             .wants_logprobs
             .then(|| json!({"content": join_lists(&logprobs, "content"), "refusal": null}));
-        json!({"index": index, "message": message, "logprobs": logprobs, "finish_reason": finish})
+        json!({"index": index, "message": message, "logprobs": logprobs, "finish_reason": finish_reason})
     }
 }
 
@@ -99,37 +103,38 @@ fn join_lists(logprobs: &[Value], name: &str) -> Value {
 /// Appends the other texts of a chat, such as `reasoning_content`, to those of the same name.
 fn merge_texts(texts: &mut Map<String, Value>, chunk: &Chunk) {
     let delta = chunk.choice().and_then(|choice| choice.get("delta")?.as_object());
-    for (name, piece) in delta.into_iter().flatten() {
-        let Some(piece) = piece.as_str().filter(|_| !matches!(name.as_str(), "role" | "content"))
+    for (name, fragment) in delta.into_iter().flatten() {
+        let Some(fragment) =
+            fragment.as_str().filter(|_| !matches!(name.as_str(), "role" | "content"))
         else {
             continue;
         };
         match texts.get_mut(name) {
-            Some(Value::String(text)) => text.push_str(piece),
-            _ => _ = texts.insert(name.clone(), piece.into()),
+            Some(Value::String(text)) => text.push_str(fragment),
+            _ => _ = texts.insert(name.clone(), fragment.into()),
         }
     }
 }
 
 /// Merges a fragment into the tool call with its index. Arguments arrive in fragments, other fields
 /// complete.
-fn merge_call(calls: &mut Vec<(u64, Value)>, piece: &Value) {
-    let index = piece.get("index").and_then(Value::as_u64).unwrap_or(0);
-    let mut piece = piece.clone();
-    if let Some(piece) = piece.as_object_mut() {
-        piece.shift_remove("index");
+fn merge_call(calls: &mut Vec<(u64, Value)>, fragment: &Value) {
+    let index = fragment.get("index").and_then(Value::as_u64).unwrap_or(0);
+    let mut fragment = fragment.clone();
+    if let Some(fragment) = fragment.as_object_mut() {
+        fragment.shift_remove("index");
     }
-    if let Some((_, call)) = calls.iter_mut().find(|(other, _)| *other == index) {
-        merge_fields(call, piece);
+    if let Some((_, call)) = calls.iter_mut().find(|(call_index, _)| *call_index == index) {
+        merge_fields(call, fragment);
     } else if calls.len() < MAX_CALLS {
-        calls.push((index, piece));
+        calls.push((index, fragment));
     }
 }
 
 /// Adds the fields of a fragment that a tool call lacks, and appends the arguments.
-fn merge_fields(call: &mut Value, piece: Value) {
-    let (Some(call), Value::Object(piece)) = (call.as_object_mut(), piece) else { return };
-    for (name, value) in piece {
+fn merge_fields(call: &mut Value, fragment: Value) {
+    let (Some(call), Value::Object(fragment)) = (call.as_object_mut(), fragment) else { return };
+    for (name, value) in fragment {
         match call.get_mut(&name) {
             Some(Value::String(arguments)) if name == "arguments" => {
                 arguments.push_str(value.as_str().unwrap_or_default());

@@ -26,7 +26,7 @@ impl FunctionStream {
             match self.items.get(index) {
                 Some(Item::Text(_)) => deltas.push(json!({ "content": content })),
                 Some(Item::Reasoning(_)) => deltas.push(json!({ "reasoning_content": content })),
-                // The deprecated form has no place for further calls.
+                // The deprecated form supports only one call.
                 Some(Item::Call { .. }) if *self.call.get_or_insert(index) != index => {}
                 Some(Item::Call { name, .. }) if is_new => {
                     deltas.push(json!({"function_call": {"name": name, "arguments": content}}));

@@ -7,9 +7,9 @@ use taonet_nineteen_core::task::Endpoint;
 use taonet_nineteen_images::{Format, Picture, PictureError};
 
 use super::output::OpenAiOutput;
-use super::{DEFAULT_SIDE, ImageRequest, Output, SIDE_RANGE, payload};
+use super::{DEFAULT_SIDE, ImageRequest, Output, SIDE_RANGE, parse_payload};
 use crate::GatewayError;
-use crate::request::{Fields, integer};
+use crate::request::{Fields, as_integer};
 
 /// Default number of denoising steps, as in synthetic requests; also that of the qualities `medium`
 /// and `standard`.
@@ -22,54 +22,54 @@ const HIGH_STEPS: u64 = 20;
 const MAX_IMAGES: u64 = 10;
 /// Sizes of OpenAI's API that are smaller than those of miners: a larger image is scaled to them.
 const SMALL_SIZES: [(&str, u32); 2] = [("256x256", 256), ("512x512", 512)];
-/// Number of pixels of which both sides of a scaled image are multiples, as diffusion models need.
+/// Both sides of a scaled image are multiples of this number of pixels, as diffusion models need.
 const SIDE_MULTIPLE: u64 = 8;
 /// Default quality of JPEG files.
 const JPEG_QUALITY: u64 = 90;
 
 impl ImageRequest {
     /// Parses a request to `POST /v1/images/generations`.
-    pub(crate) fn generation(body: &[u8]) -> Result<Self, GatewayError> {
+    pub(crate) fn parse_generation(body: &[u8]) -> Result<Self, GatewayError> {
         let mut fields = Fields::parse(body)?;
-        let options = Options::take(&mut fields)?;
-        let model = fields.model()?;
+        let options = ImageOptions::take(&mut fields)?;
+        let model = fields.take_model()?;
         let size = options.size.unwrap_or((DEFAULT_SIDE, DEFAULT_SIDE));
-        options.request(Some(model), fields, Endpoint::TextToImage, size)
+        options.into_request(Some(model), fields, Endpoint::TextToImage, size)
     }
 
     /// Parses a request to `POST /v1/images/edits`, whose form was converted to an object: with a
     /// mask, to the inpaint route, otherwise to the route for a prompt and an image. Decodes the
     /// images, which takes up to some 100 ms.
-    pub(crate) fn edit(body: &[u8]) -> Result<Self, GatewayError> {
+    pub(crate) fn parse_edit(body: &[u8]) -> Result<Self, GatewayError> {
         let mut fields = Fields::parse(body)?;
-        let options = Options::take(&mut fields)?;
+        let options = ImageOptions::take(&mut fields)?;
         fields.refuse_unless(
             "input_fidelity",
             |value| value == "low",
             "only input_fidelity = low is supported",
         )?;
-        let model = if fields.has("model") { Some(fields.model()?) } else { None };
-        let (file, image) = picture(&mut fields, "image")?.ok_or_else(|| {
+        let model = if fields.has("model") { Some(fields.take_model()?) } else { None };
+        let (file, image) = take_picture(&mut fields, "image")?.ok_or_else(|| {
             GatewayError::field("image", "image must be a PNG, JPEG or WebP file")
         })?;
         let size = match options.size {
             Some(size) => size,
-            None => size_of(&image)?,
+            None => supported_size(&image)?,
         };
         let mut images = Map::new();
         images.insert("init_image".to_owned(), file.into());
         let mut endpoint = Endpoint::ImageToImage;
-        if let Some((_, mask)) = picture(&mut fields, "mask")? {
-            images.insert("mask".to_owned(), white_mask(&mask, &image)?.into());
+        if let Some((_, mask)) = take_picture(&mut fields, "mask")? {
+            images.insert("mask".to_owned(), to_white_mask(&mask, &image)?.into());
             endpoint = Endpoint::Inpaint;
         }
         fields.0.extend(images);
-        options.request(model, fields, endpoint, size)
+        options.into_request(model, fields, endpoint, size)
     }
 }
 
 /// Options of both routes.
-struct Options {
+struct ImageOptions {
     count: u64,
     output: OpenAiOutput,
     /// `None` for `auto`.
@@ -77,7 +77,7 @@ struct Options {
     steps: u64,
 }
 
-impl Options {
+impl ImageOptions {
     fn take(fields: &mut Fields) -> Result<Self, GatewayError> {
         let is_one_of = |expected: &'static [&'static str]| {
             move |value: &Value| value.as_str().is_some_and(|value| expected.contains(&value))
@@ -99,7 +99,7 @@ impl Options {
         )?;
         fields.refuse_unless(
             "partial_images",
-            |value| integer(value) == Some(0),
+            |value| as_integer(value) == Some(0),
             "partial_images must be 0",
         )?;
         let is_url = match fields.take("response_format") {
@@ -133,22 +133,22 @@ impl Options {
                 ));
             }
         };
-        let quality = fields.integer("output_compression", 0, 100)?;
+        let quality = fields.take_integer("output_compression", 0, 100)?;
         if quality.is_some() && format != Some(Format::Jpeg) {
             let message = "output_compression requires output_format = jpeg";
             return Err(GatewayError::field("output_compression", message));
         }
         let quality = u8::try_from(quality.unwrap_or(JPEG_QUALITY)).unwrap_or(u8::MAX);
-        let (size, side) = size(fields.take("size"))?;
+        let (size, side) = parse_size(fields.take("size"))?;
         Ok(Self {
-            count: fields.integer("n", 1, MAX_IMAGES)?.unwrap_or(1),
+            count: fields.take_integer("n", 1, MAX_IMAGES)?.unwrap_or(1),
             output: OpenAiOutput { is_url, format, quality, side },
             size,
             steps,
         })
     }
 
-    fn request(
+    fn into_request(
         self,
         model: Option<String>,
         fields: Fields,
@@ -157,7 +157,7 @@ impl Options {
     ) -> Result<ImageRequest, GatewayError> {
         Ok(ImageRequest {
             model,
-            payload: payload(fields, endpoint, size, self.steps)?,
+            payload: parse_payload(fields, endpoint, size, self.steps)?,
             endpoint,
             count: usize::try_from(self.count).unwrap_or(1),
             output: Output::OpenAi(self.output),
@@ -167,9 +167,9 @@ impl Options {
 
 /// Width and height of the image that a miner makes, `None` for the default; and the side of the
 /// square to which the gateway scales it, `None` for no scaling.
-type Size = (Option<(u64, u64)>, Option<u32>);
+type RequestedSize = (Option<(u64, u64)>, Option<u32>);
 
-fn size(size: Option<Value>) -> Result<Size, GatewayError> {
+fn parse_size(size: Option<Value>) -> Result<RequestedSize, GatewayError> {
     let Some(size) = size else { return Ok((None, None)) };
     let text = size.as_str().ok_or_else(invalid_size)?;
     if text == "auto" {
@@ -179,10 +179,10 @@ fn size(size: Option<Value>) -> Result<Size, GatewayError> {
         return Ok((Some((DEFAULT_SIDE, DEFAULT_SIDE)), Some(*side)));
     }
     let (width, height) = text.split_once('x').ok_or_else(invalid_size)?;
-    Ok((Some((side(width)?, side(height)?)), None))
+    Ok((Some((parse_side(width)?, parse_side(height)?)), None))
 }
 
-fn side(text: &str) -> Result<u64, GatewayError> {
+fn parse_side(text: &str) -> Result<u64, GatewayError> {
     text.parse().ok().filter(|side| SIDE_RANGE.contains(side)).ok_or_else(invalid_size)
 }
 
@@ -193,9 +193,9 @@ fn invalid_size() -> GatewayError {
     )
 }
 
-/// Returns the size of an image if miners accept it, otherwise the next one with nearly the same
-/// ratio.
-fn size_of(image: &Picture) -> Result<(u64, u64), GatewayError> {
+/// Returns the size of an image if miners support it, otherwise the nearest supported size with
+/// nearly the same ratio.
+fn supported_size(image: &Picture) -> Result<(u64, u64), GatewayError> {
     let image_size = (u64::from(image.width()), u64::from(image.height()));
     let (shorter, longer) = (image_size.0.min(image_size.1), image_size.0.max(image_size.1));
     let scaled = |to: u64, from: u64| {
@@ -218,7 +218,7 @@ fn size_of(image: &Picture) -> Result<(u64, u64), GatewayError> {
 }
 
 /// Takes an image file; returns it in base64 in a format that miners read, and decoded.
-fn picture(
+fn take_picture(
     fields: &mut Fields,
     name: &'static str,
 ) -> Result<Option<(String, Picture)>, GatewayError> {
@@ -238,8 +238,8 @@ fn invalid_picture(name: &str, error: &PictureError) -> GatewayError {
     GatewayError::field(name, format!("{name} {error}"))
 }
 
-/// Converts a mask to one of the miners', in base64.
-fn white_mask(mask: &Picture, image: &Picture) -> Result<String, GatewayError> {
+/// Converts an OpenAI mask to a mask of the miners, in base64.
+fn to_white_mask(mask: &Picture, image: &Picture) -> Result<String, GatewayError> {
     let (width, height) = (image.width(), image.height());
     if (mask.width(), mask.height()) != (width, height) {
         return Err(GatewayError::field(

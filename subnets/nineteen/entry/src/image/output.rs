@@ -1,4 +1,4 @@
-//! Format of the images that buyers get.
+//! Format of the images that buyers receive.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -10,9 +10,9 @@ use crate::GatewayError;
 /// Format of an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Output {
-    /// That of the reference: `{"image_b64": IMAGE}`.
+    /// The reference's format: `{"image_b64": IMAGE}`.
     Reference,
-    /// That of OpenAI.
+    /// OpenAI's format.
     OpenAi(OpenAiOutput),
 }
 
@@ -21,7 +21,7 @@ pub(crate) enum Output {
 pub(crate) struct OpenAiOutput {
     /// Whether each image is a data URL instead of base64.
     pub(super) is_url: bool,
-    /// Format of the files; `None` for that of the miner.
+    /// Format of the files; `None` keeps the format of the miner.
     pub(super) format: Option<Format>,
     /// Quality of JPEG files, in `0..=100`.
     pub(super) quality: u8,
@@ -31,7 +31,7 @@ pub(crate) struct OpenAiOutput {
 
 impl Output {
     /// Returns whether images may be decoded and encoded, which takes up to some 100 ms each.
-    pub(crate) const fn is_converted(self) -> bool {
+    pub(crate) const fn needs_conversion(self) -> bool {
         matches!(self, Self::OpenAi(OpenAiOutput { format, side, .. }) if format.is_some() || side.is_some())
     }
 
@@ -43,7 +43,7 @@ impl Output {
         }
     }
 
-    /// Returns the answer with these images of miners, in base64.
+    /// Returns the response with these images of miners, in base64.
     ///
     /// # Errors
     /// [`GatewayError::NoAnswer`] for an image that cannot be converted.
@@ -56,7 +56,7 @@ impl Output {
             Self::OpenAi(output) => {
                 let data = images
                     .into_iter()
-                    .map(|image| output.entry(image))
+                    .map(|image| output.image_entry(image))
                     .collect::<Result<Vec<_>, _>>();
                 let data = data.map_err(|error| {
                     tracing::debug!(%error, "a miner's image cannot be converted");
@@ -69,7 +69,7 @@ impl Output {
 }
 
 impl OpenAiOutput {
-    fn entry(self, image: String) -> Result<Value, PictureError> {
+    fn image_entry(self, image: String) -> Result<Value, PictureError> {
         if !self.is_url && self.side.is_none() && self.format.is_none() {
             return Ok(json!({"b64_json": image}));
         }

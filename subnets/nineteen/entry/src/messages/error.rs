@@ -9,7 +9,7 @@ use taonet_http::error_as_json;
 use crate::GatewayError;
 
 /// Status that Anthropic's API has for overload, in place of 503.
-const OVERLOADED: u16 = 529;
+const STATUS_OVERLOADED: u16 = 529;
 
 /// Converts an error response to Anthropic's format; returns other responses unchanged.
 /// `request_id` is the value of the response's `x-request-id`.
@@ -19,7 +19,7 @@ pub(crate) fn translate_error(
 ) -> Response {
     let request_id = request_id.and_then(|id| id.to_str().ok());
     let Some(error) = response.extensions_mut().remove::<GatewayError>() else {
-        let kind = kind_of(response.status());
+        let kind = error_type_of(response.status());
         return error_as_json(response, |reason| error_document(kind, reason, request_id));
     };
     let (mut head, _) = response.into_parts();
@@ -47,18 +47,18 @@ fn classify(error: &GatewayError) -> (StatusCode, &'static str) {
             (StatusCode::PAYMENT_REQUIRED, "billing_error")
         }
         GatewayError::NoCapacity(_) | GatewayError::Busy { .. } => (
-            StatusCode::from_u16(OVERLOADED).unwrap_or(StatusCode::SERVICE_UNAVAILABLE),
+            StatusCode::from_u16(STATUS_OVERLOADED).unwrap_or(StatusCode::SERVICE_UNAVAILABLE),
             "overloaded_error",
         ),
         _ => {
             let status = error.status();
-            (status, kind_of(status))
+            (status, error_type_of(status))
         }
     }
 }
 
 /// Returns the type of an error with a status.
-fn kind_of(status: StatusCode) -> &'static str {
+fn error_type_of(status: StatusCode) -> &'static str {
     match status {
         StatusCode::UNAUTHORIZED => "authentication_error",
         StatusCode::FORBIDDEN => "permission_error",
@@ -92,7 +92,7 @@ mod tests {
             (GatewayError::UnknownModel("m".to_owned()), 404, "not_found_error", false),
             (GatewayError::UnsupportedMethod, 405, "invalid_request_error", false),
             (GatewayError::InProgress, 409, "conflict_error", true),
-            (GatewayError::Timeout(Duration::from_secs(30)), 408, "timeout_error", false),
+            (GatewayError::BodyTimeout(Duration::from_secs(30)), 408, "timeout_error", false),
             (
                 GatewayError::TooLarge { param: None, message: "a".to_owned() },
                 413,
@@ -102,16 +102,21 @@ mod tests {
             (GatewayError::ReusedIdempotencyKey, 422, "invalid_request_error", false),
             (GatewayError::field("model", "model is wrong"), 400, "invalid_request_error", false),
             (
-                GatewayError::RateLimit { limit: 1, retry: Duration::from_secs(3) },
+                GatewayError::RateLimit { limit: 1, retry_after: Duration::from_secs(3) },
                 429,
                 "rate_limit_error",
                 true,
             ),
-            (GatewayError::InsufficientCredits { needed: 2, has: 1 }, 402, "billing_error", false),
+            (
+                GatewayError::InsufficientCredits { required: 2, available: 1 },
+                402,
+                "billing_error",
+                false,
+            ),
             (
                 GatewayError::BudgetExceeded {
-                    needed: 2,
-                    left: 1,
+                    required: 2,
+                    remaining: 1,
                     period: BudgetPeriod::Day,
                     scope: BudgetScope::Team,
                 },
@@ -119,7 +124,12 @@ mod tests {
                 "billing_error",
                 false,
             ),
-            (GatewayError::Busy { retry: Duration::from_secs(3) }, 529, "overloaded_error", true),
+            (
+                GatewayError::Busy { retry_after: Duration::from_secs(3) },
+                529,
+                "overloaded_error",
+                true,
+            ),
             (GatewayError::NoCapacity("m".to_owned()), 529, "overloaded_error", true),
             (GatewayError::NoAnswer, 502, "api_error", false),
             (GatewayError::Internal, 500, "api_error", false),

@@ -35,14 +35,14 @@ pub(crate) fn parse(body: &[u8]) -> Result<(TextRequest, MessageOptions), Gatewa
         ));
     }
     omit_large_limit(&mut fields);
-    read(fields)
+    convert(fields)
 }
 
 /// Parses a request to `POST /v1/messages/count_tokens`: the same, but `max_tokens` is optional.
 pub(crate) fn parse_count(body: &[u8]) -> Result<TextRequest, GatewayError> {
     let mut fields = Fields::parse(body)?;
     omit_large_limit(&mut fields);
-    read(fields).map(|(request, _)| request)
+    convert(fields).map(|(request, _)| request)
 }
 
 /// Removes a `max_tokens` above the gateway's maximum, which counts as no limit: LiteLLM sends 128
@@ -54,7 +54,7 @@ fn omit_large_limit(fields: &mut Fields) {
     }
 }
 
-fn read(mut fields: Fields) -> Result<(TextRequest, MessageOptions), GatewayError> {
+fn convert(mut fields: Fields) -> Result<(TextRequest, MessageOptions), GatewayError> {
     let mut chat =
         fields.split(&["model", "max_tokens", "stream", "temperature", "top_p", "top_k"]);
     let mut extra_fields = Map::new();
@@ -66,10 +66,10 @@ fn read(mut fields: Fields) -> Result<(TextRequest, MessageOptions), GatewayErro
         })?;
         messages.push(json!({"role": "system", "content": text}));
     }
-    let images = add_conversation(&mut fields, &mut messages)?;
+    let image_fields = add_conversation(&mut fields, &mut messages)?;
     convert_tools(&mut fields, &mut chat)?;
     convert_output_config(&mut fields, &mut chat, &mut extra_fields)?;
-    chat.tools(&mut extra_fields)?;
+    chat.copy_tool_fields(&mut extra_fields)?;
     let stop_sequences = take_stop_sequences(&mut fields)?;
     if !stop_sequences.is_empty() {
         chat.0.insert("stop".to_owned(), stop_sequences.clone().into());
@@ -90,9 +90,10 @@ fn read(mut fields: Fields) -> Result<(TextRequest, MessageOptions), GatewayErro
     )?;
     let is_tier = |value: &Value| matches!(value.as_str(), Some("auto" | "standard_only"));
     fields.refuse_unless("service_tier", is_tier, "service_tier must be auto or standard_only")?;
-    fields.end()?;
-    let request =
-        chat.request(TextInput::Messages(messages), false, extra_fields)?.with_images(images)?;
+    fields.reject_remaining()?;
+    let request = chat
+        .into_text_request(TextInput::Messages(messages), false, extra_fields)?
+        .with_image_fields(image_fields)?;
     Ok((request, MessageOptions { stop_sequences, wants_reasoning }))
 }
 
@@ -121,7 +122,7 @@ fn add_conversation(
             ));
         }
     };
-    let turns = turns(message_list)?;
+    let turns = merge_turns(message_list)?;
     // Models would begin a new message instead of continuing this one.
     let ends_with_assistant = turns.last().is_some_and(|turn| turn.role == "assistant");
     let mut images = Vec::new();
@@ -150,7 +151,7 @@ fn add_conversation(
 
 /// Merges consecutive messages of one role, as Anthropic's API does: the templates of some models
 /// require alternating roles.
-fn turns(messages: Vec<Value>) -> Result<Vec<Turn>, GatewayError> {
+fn merge_turns(messages: Vec<Value>) -> Result<Vec<Turn>, GatewayError> {
     let mut turns: Vec<Turn> = Vec::new();
     for (index, mut message) in messages.into_iter().enumerate() {
         let blocks = match message.get_mut("content").map(Value::take) {
@@ -193,7 +194,7 @@ fn message_error(index: usize, field: &str, expected: &str) -> GatewayError {
 }
 
 /// Returns the type of a content block.
-fn kind(block: &Value) -> &str {
+fn type_of(block: &Value) -> &str {
     block.get("type").and_then(Value::as_str).unwrap_or_default()
 }
 
@@ -202,20 +203,22 @@ fn kind(block: &Value) -> &str {
 fn add_user_turn(blocks: &[Value], messages: &mut Vec<Value>) -> Result<Vec<usize>, BlockError> {
     let (mut parts, mut images) = (Vec::new(), Vec::new());
     for (index, block) in blocks.iter().enumerate() {
-        match kind(block) {
+        match type_of(block) {
             "text" => {
                 let text =
                     text_of(block, &TEXT_TYPES).ok_or((index, "requires the string text"))?;
                 parts.push(json!({"type": "text", "text": text}));
             }
             "image" => {
-                let part =
-                    image(block).ok_or((index, "requires a source of the type base64 or url"))?;
+                let part = convert_image(block)
+                    .ok_or((index, "requires a source of the type base64 or url"))?;
                 check_image(&part).map_err(|problem| (index, problem))?;
                 parts.push(part);
                 images.push(index);
             }
-            "tool_result" => messages.push(tool_result(block).map_err(|problem| (index, problem))?),
+            "tool_result" => {
+                messages.push(convert_tool_result(block).map_err(|problem| (index, problem))?)
+            }
             _ => {
                 return Err((
                     index,
@@ -234,10 +237,10 @@ fn add_user_turn(blocks: &[Value], messages: &mut Vec<Value>) -> Result<Vec<usiz
 }
 
 /// Converts an image; `None` if its source is of another type.
-fn image(block: &Value) -> Option<Value> {
+fn convert_image(block: &Value) -> Option<Value> {
     let source = block.get("source")?;
     let text = |name: &str| source.get(name).and_then(Value::as_str);
-    match kind(source) {
+    match type_of(source) {
         "base64" => {
             Some(image_part(&format!("data:{};base64,{}", text("media_type")?, text("data")?)))
         }
@@ -246,7 +249,7 @@ fn image(block: &Value) -> Option<Value> {
     }
 }
 
-fn tool_result(block: &Value) -> Result<Value, &'static str> {
+fn convert_tool_result(block: &Value) -> Result<Value, &'static str> {
     let id = block
         .get("tool_use_id")
         .and_then(Value::as_str)
@@ -265,13 +268,15 @@ fn tool_result(block: &Value) -> Result<Value, &'static str> {
 fn add_assistant_turn(blocks: &[Value], messages: &mut Vec<Value>) -> Result<(), BlockError> {
     let (mut texts, mut calls) = (Vec::new(), Vec::new());
     for (index, block) in blocks.iter().enumerate() {
-        match kind(block) {
+        match type_of(block) {
             "text" => {
                 texts.push(text_of(block, &TEXT_TYPES).ok_or((index, "requires the string text"))?);
             }
             "tool_use" => {
-                calls
-                    .push(tool_use(block).ok_or((index, "requires id, name and an object input"))?);
+                calls.push(
+                    convert_tool_use(block)
+                        .ok_or((index, "requires id, name and an object input"))?,
+                );
             }
             "thinking" | "redacted_thinking" => {}
             _ => {
@@ -294,7 +299,7 @@ fn add_assistant_turn(blocks: &[Value], messages: &mut Vec<Value>) -> Result<(),
     Ok(())
 }
 
-fn tool_use(block: &Value) -> Option<Value> {
+fn convert_tool_use(block: &Value) -> Option<Value> {
     let text = |name: &str| block.get(name).and_then(Value::as_str);
     let input = block.get("input").filter(|input| input.is_object())?;
     Some(tool_call(text("id")?, text("name")?, &input.to_string()))
@@ -319,14 +324,14 @@ fn convert_tools(fields: &mut Fields, chat: &mut Fields) -> Result<(), GatewayEr
         let message = "tools must be an array of up to 128 tools, each with a name and an object input_schema; tools of \
                        other types than custom are not supported";
         let tools: Option<Vec<Value>> =
-            tools.as_array().and_then(|tools| tools.iter().map(tool).collect());
+            tools.as_array().and_then(|tools| tools.iter().map(convert_tool).collect());
         let tools = tools.ok_or_else(|| GatewayError::field("tools", message))?;
         if !tools.is_empty() {
             chat.0.insert("tools".to_owned(), tools.into());
         }
     }
     let Some(choice) = fields.take("tool_choice") else { return Ok(()) };
-    let translated: Value = match (kind(&choice), choice.get("name").and_then(Value::as_str)) {
+    let translated: Value = match (type_of(&choice), choice.get("name").and_then(Value::as_str)) {
         (choice @ ("auto" | "none"), _) => choice.into(),
         ("any", _) => "required".into(),
         ("tool", Some(name)) => function_choice(name),
@@ -351,7 +356,7 @@ fn convert_tools(fields: &mut Fields, chat: &mut Fields) -> Result<(), GatewayEr
 }
 
 /// Converts a tool; `None` if it is malformed or is to be executed by the server.
-fn tool(tool: &Value) -> Option<Value> {
+fn convert_tool(tool: &Value) -> Option<Value> {
     let is_custom = tool.get("type").is_none_or(|kind| kind.is_null() || kind == "custom");
     let mut function = Map::new();
     function.insert("name".to_owned(), tool.get("name").filter(|name| name.is_string())?.clone());
@@ -399,7 +404,7 @@ fn convert_output_config(
             "format" => {
                 let schema = value
                     .get("schema")
-                    .filter(|schema| schema.is_object() && kind(value) == "json_schema");
+                    .filter(|schema| schema.is_object() && type_of(value) == "json_schema");
                 if let Some(schema) = schema {
                     let format = json!({"type": "json_schema", "json_schema": {"name": "answer", "schema": schema}});
                     chat.0.insert("response_format".to_owned(), format);
@@ -444,7 +449,7 @@ fn take_thinking(fields: &mut Fields) -> Result<bool, GatewayError> {
             ));
         }
     };
-    match kind(&value) {
+    match type_of(&value) {
         "enabled" | "adaptive" | "between_tools" => Ok(shows_thinking),
         "disabled" => Ok(false),
         _ => {

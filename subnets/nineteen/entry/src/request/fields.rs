@@ -33,7 +33,7 @@ impl Fields {
     }
 
     /// Takes the model's name.
-    pub(crate) fn model(&mut self) -> Result<String, GatewayError> {
+    pub(crate) fn take_model(&mut self) -> Result<String, GatewayError> {
         match self.take("model") {
             Some(Value::String(model)) if !model.is_empty() => Ok(model),
             _ => Err(GatewayError::field("model", "model must be the name of a model")),
@@ -43,7 +43,7 @@ impl Fields {
     /// Takes the seed, any integer, or draws a random one. Other seeds than those of synthetic
     /// requests would reveal a buyer's request to the miner, so each is mapped to one of them;
     /// equal seeds remain equal.
-    pub(crate) fn seed(&mut self) -> Result<u64, GatewayError> {
+    pub(crate) fn take_seed(&mut self) -> Result<u64, GatewayError> {
         let Some(value) = self.take("seed") else {
             return Ok(rand::rng().random_range(1..=MAX_SEED));
         };
@@ -51,13 +51,13 @@ impl Fields {
         // same bits.
         let large = || value.as_f64().filter(|number| number.fract() == 0.0).map(f64::to_bits);
         let seed =
-            value.as_u64().or_else(|| integer(&value).map(i64::cast_unsigned)).or_else(large);
+            value.as_u64().or_else(|| as_integer(&value).map(i64::cast_unsigned)).or_else(large);
         let seed = seed.ok_or_else(|| GatewayError::field("seed", "seed must be an integer"))?;
         Ok(if (1..=MAX_SEED).contains(&seed) { seed } else { seed % MAX_SEED + 1 })
     }
 
     /// Ends the parsing: rejects the first remaining field, which is unknown or unsupported.
-    pub(crate) fn end(mut self) -> Result<(), GatewayError> {
+    pub(crate) fn reject_remaining(mut self) -> Result<(), GatewayError> {
         for name in IGNORED_FIELDS {
             self.take(name);
         }
@@ -75,11 +75,11 @@ impl Fields {
         name: &'static str,
         extra_fields: &mut Map<String, Value>,
         expected: &str,
-        fits: impl Fn(&Value) -> bool,
+        is_valid: impl Fn(&Value) -> bool,
     ) -> Result<(), GatewayError> {
         match self.take(name) {
             None => Ok(()),
-            Some(value) if fits(&value) => {
+            Some(value) if is_valid(&value) => {
                 extra_fields.insert(name.to_owned(), value);
                 Ok(())
             }
@@ -97,7 +97,7 @@ impl Fields {
         self.0.shift_remove(name).filter(|value| !value.is_null())
     }
 
-    pub(crate) fn flag(&mut self, name: &'static str) -> Result<bool, GatewayError> {
+    pub(crate) fn take_flag(&mut self, name: &'static str) -> Result<bool, GatewayError> {
         match self.take(name) {
             None => Ok(false),
             Some(value) => value
@@ -106,44 +106,41 @@ impl Fields {
         }
     }
 
-    pub(crate) fn integer(
+    pub(crate) fn take_integer(
         &mut self,
         name: &'static str,
-        smallest: u64,
-        largest: u64,
+        minimum: u64,
+        maximum: u64,
     ) -> Result<Option<u64>, GatewayError> {
         let Some(value) = self.take(name) else { return Ok(None) };
-        let number = integer(&value).and_then(|number| u64::try_from(number).ok());
-        let number = number.filter(|number| (smallest..=largest).contains(number));
+        let number = as_integer(&value).and_then(|number| u64::try_from(number).ok());
+        let number = number.filter(|number| (minimum..=maximum).contains(number));
         number.map(Some).ok_or_else(|| {
-            GatewayError::field(
-                name,
-                format!("{name} must be an integer in {smallest}..={largest}"),
-            )
+            GatewayError::field(name, format!("{name} must be an integer in {minimum}..={maximum}"))
         })
     }
 
-    pub(crate) fn float(
+    pub(crate) fn take_float(
         &mut self,
         name: &'static str,
-        smallest: f64,
-        largest: f64,
+        minimum: f64,
+        maximum: f64,
     ) -> Result<Option<f64>, GatewayError> {
         let Some(value) = self.take(name) else { return Ok(None) };
-        let number = value.as_f64().filter(|number| (smallest..=largest).contains(number));
+        let number = value.as_f64().filter(|number| (minimum..=maximum).contains(number));
         number.map(Some).ok_or_else(|| {
-            GatewayError::field(name, format!("{name} must be a number in {smallest}..={largest}"))
+            GatewayError::field(name, format!("{name} must be a number in {minimum}..={maximum}"))
         })
     }
 
     pub(crate) fn refuse_unless(
         &mut self,
         name: &'static str,
-        fits: impl Fn(&Value) -> bool,
+        is_valid: impl Fn(&Value) -> bool,
         message: &str,
     ) -> Result<(), GatewayError> {
         match self.take(name) {
-            Some(value) if !fits(&value) => Err(GatewayError::field(name, message)),
+            Some(value) if !is_valid(&value) => Err(GatewayError::field(name, message)),
             _ => Ok(()),
         }
     }
@@ -160,7 +157,7 @@ pub(super) fn is_number_in(value: &Value, range: RangeInclusive<f64>) -> bool {
 }
 
 /// Returns a JSON number as an integer, even if it has a zero fraction, such as `24.0`.
-pub(crate) fn integer(value: &Value) -> Option<i64> {
+pub(crate) fn as_integer(value: &Value) -> Option<i64> {
     value.as_i64().or_else(|| {
         // Turns -0.0 into 0.0.
         let number = value.as_f64()? + 0.0;

@@ -12,12 +12,12 @@ use crate::translation::{function_choice, function_tool, tool_call, tool_message
 impl Fields {
     /// Translates `functions` and `function_call` to the fields for tools. Returns whether the
     /// request has functions, so that its answer has a function call in place of tool calls.
-    pub(super) fn functions(&mut self) -> Result<bool, GatewayError> {
+    pub(super) fn translate_functions(&mut self) -> Result<bool, GatewayError> {
         let Some(functions) = self.take("functions") else {
             self.refuse_unless("function_call", |_| false, "function_call requires functions")?;
             return Ok(false);
         };
-        let tools = tools(&functions).ok_or_else(|| {
+        let tools = tools_of_functions(&functions).ok_or_else(|| {
             GatewayError::field(
                 "functions",
                 "functions must be an array of 1..=128 functions, each with a name",
@@ -54,7 +54,7 @@ impl Fields {
 }
 
 /// Returns functions as tools; `None` if they are invalid.
-fn tools(functions: &Value) -> Option<Vec<Value>> {
+fn tools_of_functions(functions: &Value) -> Option<Vec<Value>> {
     let functions =
         functions.as_array().filter(|functions| (1..=MAX_TOOLS).contains(&functions.len()))?;
     let is_named =
@@ -147,7 +147,7 @@ mod tests {
         let mut body =
             json!({"model": "chat-a", "messages": [{"role": "user", "content": "hello"}]});
         body.as_object_mut().unwrap().extend(extra_fields.as_object().unwrap().clone());
-        TextRequest::chat(body.to_string().as_bytes())
+        TextRequest::parse_chat(body.to_string().as_bytes())
     }
 
     #[test]
@@ -233,7 +233,7 @@ mod tests {
         ] {
             let error = chat(&extra_fields).unwrap_err();
             assert!(
-                matches!(&error, GatewayError::Field { param: found, .. } if found == param),
+                matches!(&error, GatewayError::InvalidField { param: found, .. } if found == param),
                 "{extra_fields}: {error:?}"
             );
         }

@@ -9,7 +9,7 @@ use crate::vision::{check_image, is_image};
 
 impl Fields {
     /// Takes the messages of a chat. Returns them, and the names of the fields with images.
-    pub(super) fn messages(&mut self) -> Result<(Vec<Value>, Vec<String>), GatewayError> {
+    pub(super) fn take_messages(&mut self) -> Result<(Vec<Value>, Vec<String>), GatewayError> {
         let mut messages = match self.take("messages") {
             Some(Value::Array(messages)) if (1..=MAX_MESSAGES).contains(&messages.len()) => {
                 messages

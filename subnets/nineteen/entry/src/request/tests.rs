@@ -6,7 +6,7 @@ use super::*;
 fn chat(extra_fields: &Value) -> Result<TextRequest, GatewayError> {
     let mut body = json!({"model": "chat-a", "messages": [{"role": "user", "content": "hello"}]});
     body.as_object_mut().unwrap().extend(extra_fields.as_object().unwrap().clone());
-    TextRequest::chat(body.to_string().as_bytes())
+    TextRequest::parse_chat(body.to_string().as_bytes())
 }
 
 #[test]
@@ -121,9 +121,9 @@ fn sampling_parameters_of_vllm_are_passed_on() {
     // The options of a chat's template are not options of a completion.
     let body = json!({"model": "m", "prompt": "a", "chat_template_kwargs": {"thinking": true}})
         .to_string();
-    let error = TextRequest::completion(body.as_bytes()).unwrap_err();
+    let error = TextRequest::parse_completion(body.as_bytes()).unwrap_err();
     assert!(
-        matches!(&error, GatewayError::Field { param, .. } if param == "chat_template_kwargs"),
+        matches!(&error, GatewayError::InvalidField { param, .. } if param == "chat_template_kwargs"),
         "{error:?}"
     );
 }
@@ -155,13 +155,13 @@ fn log_probabilities_lower_the_token_limit_of_documents() {
     assert_eq!(result_with(128, 0, 2_048, false), Ok(()));
     for (n, top, max_tokens) in [(128, 20, 98), (9, 20, 1_388), (128, 1, 1_025)] {
         let error = result_with(n, top, max_tokens, false).unwrap_err();
-        let GatewayError::Field { param, message } = &error else { panic!("{error:?}") };
+        let GatewayError::InvalidField { param, message } = &error else { panic!("{error:?}") };
         assert!(param == "n" && message.contains("log-probabilities"), "{message}");
     }
     let completion = |max_tokens: u64| {
         let body =
             json!({"model": "a", "prompt": "a", "n": 128, "logprobs": 5, "max_tokens": max_tokens});
-        TextRequest::completion(body.to_string().as_bytes()).is_ok()
+        TextRequest::parse_completion(body.to_string().as_bytes()).is_ok()
     };
     assert!(completion(341) && !completion(342));
 }
@@ -183,10 +183,10 @@ fn message_parts_are_texts_and_images() {
         json!({"type": "image_url", "image_url": {"url": "data:image/jpeg;base64,/9j/4AAQ"}});
     let parts = json!([image, text, image]);
     let request = request_with_parts(parts.clone()).unwrap();
-    assert_eq!(request.images, ["messages[1].content[0]", "messages[1].content[2]"]);
+    assert_eq!(request.image_fields, ["messages[1].content[0]", "messages[1].content[2]"]);
     assert_eq!(request.payload.into_map()["messages"][1]["content"], parts);
     let error_param = |error: GatewayError| match error {
-        GatewayError::Field { param, .. } => param,
+        GatewayError::InvalidField { param, .. } => param,
         error => panic!("{error:?}"),
     };
     assert_eq!(
@@ -323,13 +323,13 @@ fn invalid_field_is_named_in_the_error() {
     ] {
         let error = chat(&extra_fields).unwrap_err();
         assert!(
-            matches!(&error, GatewayError::Field { param: found, .. } if found == param),
+            matches!(&error, GatewayError::InvalidField { param: found, .. } if found == param),
             "{extra_fields}: {error:?}"
         );
     }
     for body in ["", "[]", "7", "{"] {
         assert!(
-            matches!(TextRequest::chat(body.as_bytes()), Err(GatewayError::InvalidBody(_))),
+            matches!(TextRequest::parse_chat(body.as_bytes()), Err(GatewayError::InvalidBody(_))),
             "{body}"
         );
     }
@@ -348,7 +348,7 @@ fn integers_may_have_a_zero_fraction() {
         (json!(0.5), None),
         (json!("1"), None),
     ] {
-        assert_eq!(integer(&value), expected, "{value}");
+        assert_eq!(as_integer(&value), expected, "{value}");
     }
 }
 
@@ -361,18 +361,21 @@ fn null_fields_count_as_absent() {
 
 #[test]
 fn completion_prompts_are_parsed_as_text_or_list() {
-    let read = |body: Value| TextRequest::completion(body.to_string().as_bytes());
+    let read = |body: Value| TextRequest::parse_completion(body.to_string().as_bytes());
     let request = read(json!({"model": "a", "prompt": ["x"], "logprobs": 1})).unwrap();
     assert!(request.wants_logprobs && request.extra_prompts.is_empty());
     let several =
         read(json!({"model": "a", "prompt": ["x", "y", ""], "n": 2, "best_of": 3, "echo": true}))
             .unwrap();
     assert_eq!(
-        (several.extra_prompts.as_slice(), several.echo()),
+        (several.extra_prompts.as_slice(), several.echoed_prompts()),
         (&["y".to_owned(), String::new()][..], vec!["x".to_owned(), "y".to_owned(), String::new()])
     );
-    assert_eq!((several.prompts(), several.answer_count(), several.choices), (3, 9, 2));
-    assert!(request.echo().is_empty());
+    assert_eq!(
+        (several.prompt_count(), several.answer_count(), several.choices_per_prompt),
+        (3, 9, 2)
+    );
+    assert!(request.echoed_prompts().is_empty());
     let maximum =
         read(json!({"model": "a", "prompt": "x", "logprobs": 5})).unwrap().payload.into_map();
     assert_eq!(maximum["logprobs"], 5);
@@ -387,7 +390,11 @@ fn completion_prompts_are_parsed_as_text_or_list() {
         let mut body = json!({"model": "a", "prompt": "x"});
         body.as_object_mut().unwrap().extend(extra_fields.as_object().unwrap().clone());
         let request = read(body).unwrap();
-        assert_eq!((request.choices, request.answers), (choices, answers), "{extra_fields}");
+        assert_eq!(
+            (request.choices_per_prompt, request.answers_per_prompt),
+            (choices, answers),
+            "{extra_fields}"
+        );
         assert!(!request.payload.into_map().contains_key("best_of"));
     }
     for (body, param) in [
@@ -411,7 +418,7 @@ fn completion_prompts_are_parsed_as_text_or_list() {
     ] {
         let error = read(body).unwrap_err();
         assert!(
-            matches!(&error, GatewayError::Field { param: found, .. } if found == param),
+            matches!(&error, GatewayError::InvalidField { param: found, .. } if found == param),
             "{error:?}"
         );
     }

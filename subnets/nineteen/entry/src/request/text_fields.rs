@@ -14,19 +14,19 @@ const MAX_METADATA: usize = 16;
 
 impl Fields {
     /// Parses the remaining fields of a text request and rejects unknown ones.
-    pub(crate) fn request(
+    pub(crate) fn into_text_request(
         mut self,
         input: TextInput,
         wants_logprobs: bool,
         mut extra_fields: Map<String, Value>,
     ) -> Result<TextRequest, GatewayError> {
-        let model = self.model()?;
-        let choices = self.integer("n", 1, MAX_CHOICES)?.unwrap_or(1);
-        let streams = self.flag("stream")?;
-        let wants_usage = self.stream_options(streams)?;
+        let model = self.take_model()?;
+        let choices = self.take_integer("n", 1, MAX_CHOICES)?.unwrap_or(1);
+        let streams = self.take_flag("stream")?;
+        let wants_usage = self.take_stream_options(streams)?;
         let max_tokens = match (
-            self.integer("max_completion_tokens", 1, MAX_TOKENS)?,
-            self.integer("max_tokens", 1, MAX_TOKENS)?,
+            self.take_integer("max_completion_tokens", 1, MAX_TOKENS)?,
+            self.take_integer("max_tokens", 1, MAX_TOKENS)?,
         ) {
             (Some(one), Some(other)) if one != other => {
                 return Err(GatewayError::field(
@@ -36,17 +36,17 @@ impl Fields {
             }
             (one, other) => one.or(other),
         };
-        let min_tokens = self.integer("min_tokens", 0, MAX_TOKENS)?.unwrap_or(0);
+        let min_tokens = self.take_integer("min_tokens", 0, MAX_TOKENS)?.unwrap_or(0);
         if max_tokens.is_some_and(|maximum| maximum < min_tokens) {
             return Err(GatewayError::field("min_tokens", "min_tokens must be at most max_tokens"));
         }
         if min_tokens > 0 {
             extra_fields.insert("min_tokens".to_owned(), min_tokens.into());
         }
-        let temperature = self.float("temperature", 0.0, 2.0)?.unwrap_or(1.0);
-        let top_p = self.float("top_p", 0.0, 1.0)?.unwrap_or(1.0);
-        let seed = self.seed()?;
-        self.sampling(&mut extra_fields)?;
+        let temperature = self.take_float("temperature", 0.0, 2.0)?.unwrap_or(1.0);
+        let top_p = self.take_float("top_p", 0.0, 1.0)?.unwrap_or(1.0);
+        let seed = self.take_seed()?;
+        self.copy_sampling_fields(&mut extra_fields)?;
         self.refuse_unless("store", |value| *value == Value::Bool(false), "store must be false")?;
         let is_metadata = |value: &Value| {
             value.as_object().is_some_and(|pairs| {
@@ -60,8 +60,9 @@ impl Fields {
         )?;
         let is_standard = |value: &Value| matches!(value.as_str(), Some("auto" | "default"));
         self.refuse_unless("service_tier", is_standard, "service_tier must be auto or default")?;
-        let cache_key = self.take("prompt_cache_key").as_ref().and_then(Value::as_str).map(hash);
-        self.end()?;
+        let cache_key =
+            self.take("prompt_cache_key").as_ref().and_then(Value::as_str).map(hash_cache_key);
+        self.reject_remaining()?;
         let maximum = max_tokens.unwrap_or(MAX_TOKENS);
         let choice_format = match input {
             TextInput::Messages(_) => ChoiceFormat::Chat,
@@ -76,7 +77,7 @@ impl Fields {
             max_tokens: maximum,
             extra_fields,
         };
-        let choices = usize::try_from(choices).unwrap_or(1);
+        let choices_per_prompt = usize::try_from(choices).unwrap_or(1);
         Ok(TextRequest {
             model,
             payload,
@@ -84,9 +85,9 @@ impl Fields {
             choice_format,
             max_tokens,
             min_tokens,
-            images: Vec::new(),
-            choices,
-            answers: choices,
+            image_fields: Vec::new(),
+            choices_per_prompt,
+            answers_per_prompt: choices_per_prompt,
             streams,
             wants_logprobs,
             wants_usage,
@@ -95,7 +96,7 @@ impl Fields {
     }
 
     /// Parses the fields for tools and the response format.
-    pub(crate) fn tools(
+    pub(crate) fn copy_tool_fields(
         &mut self,
         extra_fields: &mut Map<String, Value>,
     ) -> Result<(), GatewayError> {
@@ -125,7 +126,7 @@ impl Fields {
         self.copy_field("response_format", extra_fields, "an object with a type", has_type)
     }
 
-    fn stream_options(&mut self, streams: bool) -> Result<bool, GatewayError> {
+    fn take_stream_options(&mut self, streams: bool) -> Result<bool, GatewayError> {
         let options = match self.take("stream_options") {
             None => return Ok(false),
             Some(Value::Object(options)) if streams => options,
@@ -145,7 +146,7 @@ impl Fields {
         let mut wants_usage = false;
         for (name, value) in options {
             match (name.as_str(), value.as_bool()) {
-                ("include_usage", Some(wanted)) => wants_usage = wanted,
+                ("include_usage", Some(include_usage)) => wants_usage = include_usage,
                 ("include_usage", None) if value.is_null() => {}
                 // The gateway never pads events, so only `false` is valid.
                 ("include_obfuscation", Some(false)) => {}
@@ -165,7 +166,7 @@ impl Fields {
     }
 }
 
-fn hash(text: &str) -> u64 {
+fn hash_cache_key(text: &str) -> u64 {
     let mut hasher = DefaultHasher::new();
     text.hash(&mut hasher);
     hasher.finish()

@@ -19,11 +19,11 @@ pub(super) struct Output {
     /// Log-probabilities of each text's tokens, by the index of its item.
     logprobs: BTreeMap<usize, Vec<Value>>,
     /// Log-probabilities of tokens without text, which are the first bytes of the next text.
-    pending: Vec<Value>,
+    pending_logprobs: Vec<Value>,
     /// Index of the text or reasoning that has begun and not ended. Calls end with the answer,
     /// because servers may mix their fragments.
-    open: Option<usize>,
-    ended: bool,
+    open_item: Option<usize>,
+    is_finished: bool,
 }
 
 impl Output {
@@ -33,9 +33,9 @@ impl Output {
             items: Items::new(true, "call_"),
             wants_logprobs,
             logprobs: BTreeMap::new(),
-            pending: Vec::new(),
-            open: None,
-            ended: false,
+            pending_logprobs: Vec::new(),
+            open_item: None,
+            is_finished: false,
         }
     }
 
@@ -54,12 +54,12 @@ impl Output {
     }
 
     fn document(&self, index: usize, item: &Item) -> Value {
-        let is_complete = self.ended || !is_call(item) && self.open != Some(index);
+        let is_complete = self.is_finished || !is_call(item) && self.open_item != Some(index);
         let status = if is_complete { "completed" } else { "in_progress" };
         let id = self.item_id(index, item);
         let content = || {
             let has_begun = is_complete || !item.content().is_empty();
-            has_begun.then(|| self.part(index, item)).into_iter().collect::<Vec<_>>()
+            has_begun.then(|| self.content_part(index, item)).into_iter().collect::<Vec<_>>()
         };
         match item {
             Item::Text(_) => {
@@ -77,7 +77,7 @@ impl Output {
     }
 
     /// Returns the part of a message or of reasoning with its content.
-    fn part(&self, index: usize, item: &Item) -> Value {
+    fn content_part(&self, index: usize, item: &Item) -> Value {
         let text = item.content();
         if matches!(item, Item::Reasoning(_)) {
             return json!({"type": "reasoning_text", "text": text});
@@ -95,31 +95,31 @@ impl Output {
         if self.wants_logprobs {
             let logprobs =
                 chunk.choice().and_then(|choice| choice.pointer("/logprobs/content")?.as_array());
-            self.pending.extend(logprobs.into_iter().flatten().cloned());
+            self.pending_logprobs.extend(logprobs.into_iter().flatten().cloned());
         }
         let additions = self.items.add(chunk);
         for addition in &additions {
-            self.report(addition, &mut events);
+            self.push_delta(addition, &mut events);
         }
         if !additions.is_empty() {
-            // What remains are those of reasoning or calls.
-            self.pending.clear();
+            // The remaining log-probabilities belong to reasoning or calls.
+            self.pending_logprobs.clear();
         }
         events
     }
 
     /// Appends the events of an addition.
-    fn report(&mut self, addition: &Addition, events: &mut Vec<Event>) {
+    fn push_delta(&mut self, addition: &Addition, events: &mut Vec<Event>) {
         let Addition { index, is_new, content } = addition;
         if *is_new {
-            self.begin(*index, events);
+            self.push_item_start(*index, events);
         }
         let Some(item) = self.items.get(*index).filter(|_| !content.is_empty()) else { return };
         let mut delta =
             json!({"item_id": self.item_id(*index, item), "output_index": index, "delta": content});
         let (kind, extra_fields) = match item {
             Item::Text(_) => {
-                let logprobs = std::mem::take(&mut self.pending);
+                let logprobs = std::mem::take(&mut self.pending_logprobs);
                 self.logprobs.entry(*index).or_default().extend(logprobs.iter().cloned());
                 (
                     "response.output_text.delta",
@@ -138,53 +138,53 @@ impl Output {
     }
 
     /// Appends the events at the beginning of an item. The text or reasoning before it has ended.
-    fn begin(&mut self, index: usize, events: &mut Vec<Event>) {
-        if let Some(open) = self.open.take() {
-            self.end(open, events);
+    fn push_item_start(&mut self, index: usize, events: &mut Vec<Event>) {
+        if let Some(open_item) = self.open_item.take() {
+            self.push_item_end(open_item, events);
         }
         let Some(item) = self.items.get(index) else { return };
         let (item, has_parts) = (item.without_content(), !is_call(item));
-        self.open = has_parts.then_some(index);
+        self.open_item = has_parts.then_some(index);
         events.push((
             "response.output_item.added",
             json!({"output_index": index, "item": self.document(index, &item)}),
         ));
         if has_parts {
-            let (id, part) = (self.item_id(index, &item), self.part(index, &item));
-            let added =
+            let (id, part) = (self.item_id(index, &item), self.content_part(index, &item));
+            let data =
                 json!({"item_id": id, "output_index": index, "content_index": 0, "part": part});
-            events.push(("response.content_part.added", added));
+            events.push(("response.content_part.added", data));
         }
     }
 
     /// Appends the events at the end of an item.
-    fn end(&self, index: usize, events: &mut Vec<Event>) {
+    fn push_item_end(&self, index: usize, events: &mut Vec<Event>) {
         let Some(item) = self.items.get(index) else { return };
         let (id, text) = (self.item_id(index, item), item.content());
         match item {
             Item::Text(_) => {
                 let logprobs = self.logprobs_of(index);
-                let done = json!({
+                let data = json!({
                     "item_id": id, "output_index": index, "content_index": 0, "text": text, "logprobs": logprobs,
                 });
-                events.push(("response.output_text.done", done));
+                events.push(("response.output_text.done", data));
             }
             Item::Reasoning(_) => {
-                let done =
+                let data =
                     json!({"item_id": id, "output_index": index, "content_index": 0, "text": text});
-                events.push(("response.reasoning_text.done", done));
+                events.push(("response.reasoning_text.done", data));
             }
             Item::Call { name, .. } => {
-                let done =
+                let data =
                     json!({"item_id": id, "output_index": index, "arguments": text, "name": name});
-                events.push(("response.function_call_arguments.done", done));
+                events.push(("response.function_call_arguments.done", data));
             }
         }
         if !is_call(item) {
-            let part = self.part(index, item);
-            let done =
+            let part = self.content_part(index, item);
+            let data =
                 json!({"item_id": id, "output_index": index, "content_index": 0, "part": part});
-            events.push(("response.content_part.done", done));
+            events.push(("response.content_part.done", data));
         }
         let item = self.document(index, item);
         events.push(("response.output_item.done", json!({"output_index": index, "item": item})));
@@ -192,12 +192,12 @@ impl Output {
 
     /// Completes all items; returns the resulting events.
     pub(super) fn finish(&mut self) -> Vec<Event> {
-        self.ended = true;
-        let open = self.open.take();
+        self.is_finished = true;
+        let open_item = self.open_item.take();
         let mut events = Vec::new();
         for (index, item) in self.items.iter().enumerate() {
-            if is_call(item) || open == Some(index) {
-                self.end(index, &mut events);
+            if is_call(item) || open_item == Some(index) {
+                self.push_item_end(index, &mut events);
             }
         }
         events
@@ -265,10 +265,10 @@ mod tests {
             "id": "rs_resp-1_0", "type": "reasoning", "status": "completed", "summary": [],
             "content": [{"type": "reasoning_text", "text": "hm"}],
         });
-        let added = json!({
+        let data = json!({
             "id": "rs_resp-1_0", "type": "reasoning", "status": "in_progress", "summary": [], "content": [],
         });
-        assert_eq!((&events[0].1["item"], &events[5].1["item"]), (&added, &reasoning));
+        assert_eq!((&events[0].1["item"], &events[5].1["item"]), (&data, &reasoning));
         let statuses = |output: &Output| -> Vec<Value> {
             output.items().into_iter().map(|item| item["status"].clone()).collect()
         };

@@ -92,15 +92,15 @@ pub(crate) fn parse(body: &[u8]) -> Result<(TextRequest, EchoedFields), GatewayE
             return Err(GatewayError::field("instructions", "instructions must be a string"));
         }
     }
-    let images = add_input(&mut fields, &mut messages)?;
+    let image_fields = add_input(&mut fields, &mut messages)?;
     let mut extra_fields = Map::new();
     convert_tools(&mut fields, &mut chat, &mut echo)?;
     convert_text_options(&mut fields, &mut chat, &mut extra_fields, &mut echo)?;
-    chat.tools(&mut extra_fields)?;
+    chat.copy_tool_fields(&mut extra_fields)?;
     let reasoning = convert_reasoning(&mut fields, &mut extra_fields)?;
     let wants_logprobs = take_logprobs(&mut fields, &mut extra_fields)?;
     let top_logprobs = extra_fields.get("top_logprobs").cloned().unwrap_or_else(|| json!(0));
-    if let Some(max_tokens) = fields.integer("max_output_tokens", 1, MAX_TOKENS)? {
+    if let Some(max_tokens) = fields.take_integer("max_output_tokens", 1, MAX_TOKENS)? {
         echo.insert("max_output_tokens".to_owned(), max_tokens.into());
         chat.0.insert("max_tokens".to_owned(), max_tokens.into());
     }
@@ -113,10 +113,10 @@ pub(crate) fn parse(body: &[u8]) -> Result<(TextRequest, EchoedFields), GatewayE
             "metadata must be an object with string values",
         ));
     }
-    fields.end()?;
+    fields.reject_remaining()?;
     let request = chat
-        .request(TextInput::Messages(messages), wants_logprobs, extra_fields)?
-        .with_images(images)?;
+        .into_text_request(TextInput::Messages(messages), wants_logprobs, extra_fields)?
+        .with_image_fields(image_fields)?;
     for (name, value) in [
         ("instructions", Value::Null),
         ("max_output_tokens", Value::Null),
@@ -178,11 +178,13 @@ fn take_logprobs(
             return Err(GatewayError::field("include", message));
         }
     };
-    let top = fields.integer("top_logprobs", 0, MAX_LOGPROBS)?.filter(|top| *top > 0);
-    if let Some(top) = top {
-        extra_fields.insert("top_logprobs".to_owned(), top.into());
+    let top_logprobs = fields
+        .take_integer("top_logprobs", 0, MAX_LOGPROBS)?
+        .filter(|top_logprobs| *top_logprobs > 0);
+    if let Some(top_logprobs) = top_logprobs {
+        extra_fields.insert("top_logprobs".to_owned(), top_logprobs.into());
     }
-    Ok(top.is_some() || included.iter().any(|name| name == INCLUDED_LOGPROBS))
+    Ok(top_logprobs.is_some() || included.iter().any(|name| name == INCLUDED_LOGPROBS))
 }
 
 /// Appends the input as chat messages; returns the names of the fields with images.
@@ -191,7 +193,7 @@ fn add_input(fields: &mut Fields, messages: &mut Vec<Value>) -> Result<Vec<Strin
     match fields.take("input") {
         Some(Value::String(text)) => messages.push(json!({"role": "user", "content": text})),
         Some(Value::Array(items)) if (1..=MAX_ITEMS).contains(&items.len()) => {
-            let earlier = messages.len();
+            let initial_count = messages.len();
             for (index, item) in items.iter().enumerate() {
                 let parts = add_item(item, messages).map_err(|problem| {
                     let param = format!("input[{index}]");
@@ -201,7 +203,7 @@ fn add_input(fields: &mut Fields, messages: &mut Vec<Value>) -> Result<Vec<Strin
                     parts.into_iter().map(|part| format!("input[{index}].content[{part}]")),
                 );
             }
-            if messages.len() == earlier {
+            if messages.len() == initial_count {
                 return Err(GatewayError::field(
                     "input",
                     "input must have items other than reasoning",
@@ -218,8 +220,8 @@ fn add_input(fields: &mut Fields, messages: &mut Vec<Value>) -> Result<Vec<Strin
     Ok(images)
 }
 
-/// Converts `reasoning` to that of chat completions; returns what the response repeats. A summary
-/// has no effect: the output has the reasoning itself.
+/// Converts `reasoning` to the fields of chat completions; returns the value that the response
+/// repeats. A summary has no effect: the output has the reasoning itself.
 fn convert_reasoning(
     fields: &mut Fields,
     extra_fields: &mut Map<String, Value>,
@@ -230,20 +232,21 @@ fn convert_reasoning(
         return Err(GatewayError::field("reasoning", "reasoning must be an object"));
     };
     for (name, value) in options {
-        let words: &[&str] = match name.as_str() {
+        let allowed_values: &[&str] = match name.as_str() {
             "effort" => &REASONING_EFFORTS,
             "summary" | "generate_summary" => &SUMMARIES,
             _ => &[],
         };
-        let is_valid = value
-            .as_str()
-            .map_or(value.is_null() && !words.is_empty(), |word| words.contains(&word));
+        let is_valid =
+            value.as_str().map_or(value.is_null() && !allowed_values.is_empty(), |value| {
+                allowed_values.contains(&value)
+            });
         if !is_valid {
             let param = format!("reasoning.{name}");
-            let expected = if words.is_empty() {
+            let expected = if allowed_values.is_empty() {
                 "omitted".to_owned()
             } else {
-                format!("one of {}", words.join(", "))
+                format!("one of {}", allowed_values.join(", "))
             };
             return Err(GatewayError::field(param.clone(), format!("{param} must be {expected}")));
         }
@@ -257,7 +260,7 @@ fn convert_reasoning(
     Ok(echo)
 }
 
-/// Appends an input item as a chat message; returns the positions of its images.
+/// Appends an input item as a chat message; returns the indices of its images.
 fn add_item(item: &Value, messages: &mut Vec<Value>) -> Result<Vec<usize>, String> {
     let mut images = Vec::new();
     let text = |name: &str| item.get(name).and_then(Value::as_str);
@@ -271,8 +274,11 @@ fn add_item(item: &Value, messages: &mut Vec<Value>) -> Result<Vec<usize>, Strin
             }
             let content = match item.get("content") {
                 Some(Value::Array(parts)) if role == "user" && parts.iter().any(is_input_image) => {
-                    let parts: Result<Vec<Value>, String> =
-                        parts.iter().enumerate().map(|(index, part)| user_part(part, index, &mut images)).collect();
+                    let parts: Result<Vec<Value>, String> = parts
+                        .iter()
+                        .enumerate()
+                        .map(|(index, part)| convert_user_part(part, index, &mut images))
+                        .collect();
                     parts?.into()
                 }
                 Some(content @ (Value::String(_) | Value::Array(_))) => Value::from(
@@ -328,8 +334,8 @@ fn is_input_image(part: &Value) -> bool {
     part.get("type").is_some_and(|kind| kind == "input_image")
 }
 
-/// Converts a part of a user's message with images; appends its position if it is one.
-fn user_part(part: &Value, index: usize, images: &mut Vec<usize>) -> Result<Value, String> {
+/// Converts a part of a user's message; appends its index to `images` if it is an image.
+fn convert_user_part(part: &Value, index: usize, images: &mut Vec<usize>) -> Result<Value, String> {
     if let Some(text) = text_of(part, &TEXT_PART_TYPES) {
         return Ok(json!({"type": "text", "text": text}));
     }
@@ -396,7 +402,7 @@ fn convert_tools(
 }
 
 /// Converts `text`, the format and the verbosity of the answer's text, to fields of chat
-/// completions. What the response repeats is added to `echo`.
+/// completions, and adds the values that the response repeats to `echo`.
 fn convert_text_options(
     fields: &mut Fields,
     chat: &mut Fields,
@@ -425,17 +431,17 @@ fn convert_text_options(
             ));
         }
     };
-    let mut repeated = Map::new();
-    repeated.insert("format".to_owned(), format);
+    let mut echoed_text = Map::new();
+    echoed_text.insert("format".to_owned(), format);
     if let Some(verbosity) = verbosity {
-        if verbosity.as_str().is_none_or(|word| !VERBOSITIES.contains(&word)) {
+        if verbosity.as_str().is_none_or(|value| !VERBOSITIES.contains(&value)) {
             let message = format!("text.verbosity must be one of {}", VERBOSITIES.join(", "));
             return Err(GatewayError::field("text.verbosity", message));
         }
         extra_fields.insert("verbosity".to_owned(), verbosity.clone());
-        repeated.insert("verbosity".to_owned(), verbosity);
+        echoed_text.insert("verbosity".to_owned(), verbosity);
     }
-    echo.insert("text".to_owned(), repeated.into());
+    echo.insert("text".to_owned(), echoed_text.into());
     chat.0.extend(translated.map(|format| ("response_format".to_owned(), format)));
     Ok(())
 }

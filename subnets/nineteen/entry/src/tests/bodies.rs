@@ -15,8 +15,8 @@ use crate::{messages, responses};
 type Parser = fn(&[u8]) -> Result<TextRequest, GatewayError>;
 
 const PARSERS: [Parser; 5] = [
-    TextRequest::chat,
-    TextRequest::completion,
+    TextRequest::parse_chat,
+    TextRequest::parse_completion,
     |body| responses::parse(body).map(|(request, _)| request),
     |body| messages::parse(body).map(|(request, _)| request),
     messages::parse_count,
@@ -178,7 +178,8 @@ fn check(body: &Value) -> Result<(), TestCaseError> {
     for parse in PARSERS {
         let Ok(request) = parse(text.as_bytes()) else { continue };
         prop_assert!(
-            (1..=128).contains(&request.choices) && (1..=128).contains(&request.answer_count())
+            (1..=128).contains(&request.choices_per_prompt)
+                && (1..=128).contains(&request.answer_count())
         );
         let maximum = u64::try_from(request.answer_count()).unwrap()
             * request.max_tokens.unwrap_or(request.min_tokens);
@@ -187,7 +188,7 @@ fn check(body: &Value) -> Result<(), TestCaseError> {
         );
         // The images for which the buyer pays are those that the miner gets, in their order.
         let named: Vec<Option<String>> =
-            request.images.iter().map(|field| url_at(body, field)).collect();
+            request.image_fields.iter().map(|field| url_at(body, field)).collect();
         prop_assert_eq!(named, urls(&request.payload.into_map().into()));
     }
     for payload in payloads(text.as_bytes()) {
@@ -208,7 +209,7 @@ fn example_requests_are_accepted() {
     let images: Vec<usize> = requests()
         .iter()
         .zip(PARSERS)
-        .map(|(body, parse)| parse(body.to_string().as_bytes()).unwrap().images.len())
+        .map(|(body, parse)| parse(body.to_string().as_bytes()).unwrap().image_fields.len())
         .collect();
     assert_eq!(images, [2, 0, 2, 2, 2]);
     for (request, parse) in requests().iter().zip(PARSERS) {

@@ -10,7 +10,7 @@ use taonet_testing::CapturedLog;
 use tower::ServiceExt as _;
 
 use super::market::{TestGateway, document, respond_with, start_gateway_for, text, word};
-use crate::rates::Rates;
+use crate::rates::RateLimiter;
 
 const CHAT: &str = "chat-llama-3-2-3b";
 
@@ -264,8 +264,9 @@ async fn token_rate_counts_used_tokens() {
     gateway.wait_for_charges().await;
     gateway.store.update_key(&gateway.id, &limits(1_000_000)).await.unwrap();
     let key = gateway.store.key(&gateway.id).await.unwrap().unwrap();
-    let (rates, now) = (Rates::default(), std::time::SystemTime::now());
-    let reserved = async |tokens| rates.reserve_tokens(&gateway.store, &key, tokens, now).await;
+    let (rate_limiter, now) = (RateLimiter::default(), std::time::SystemTime::now());
+    let reserved =
+        async |tokens| rate_limiter.reserve_tokens(&gateway.store, &key, tokens, now).await;
     drop(reserved(900_000).await.unwrap());
     let again = async {
         while reserved(900_000).await.is_err() {

@@ -294,7 +294,7 @@ async fn each_response_has_rate_limit_headers() {
     gateway.store.update_key(&gateway.id, &terms).await.unwrap();
     let path = "/v1/chat/completions";
     // Even requests that fail validation count towards the rate limit.
-    for (body, status, left) in
+    for (body, status, remaining) in
         [(question(), 200, "2"), (json!({}), 400, "1"), (question(), 200, "0")]
     {
         let response = gateway.send(path, &body, None).await;
@@ -303,7 +303,7 @@ async fn each_response_has_rate_limit_headers() {
             (response.status().as_u16(), header("x-ratelimit-limit-requests").as_str()),
             (status, "3")
         );
-        assert_eq!(header("x-ratelimit-remaining-requests"), left);
+        assert_eq!(header("x-ratelimit-remaining-requests"), remaining);
         let reset = header("x-ratelimit-reset-requests");
         let seconds: u64 = reset.strip_suffix('s').unwrap().parse().unwrap();
         assert!((50..=60).contains(&seconds), "{reset}");

@@ -16,7 +16,7 @@ use serde_json::{Map, Value, json};
 use taonet_http::testing::listen;
 use taonet_nineteen_core::task::{Endpoint, Generator, TaskType};
 use taonet_nineteen_core::{MarketConfig, Task};
-use taonet_nineteen_images::{Format, PaintRequest, Picture, edit_fields, paint};
+use taonet_nineteen_images::{Format, PaintRequest, Picture, paint, parse_edit_form};
 use taonet_nineteen_miner::{Backend, Deadlines, Miner, MinerConfig, routes};
 use taonet_nineteen_query::QueryDeadlines;
 use taonet_nineteen_store::KeyTerms;
@@ -355,8 +355,9 @@ proptest::proptest! {
             body.truncate(cut.index(body.len()));
         }
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        let Ok(fields) = runtime.block_on(edit_fields(FORM, body.into())) else { return Ok(()) };
-        match ImageRequest::edit(&serde_json::to_vec(&fields).unwrap()) {
+        let form = runtime.block_on(parse_edit_form(FORM, body.into()));
+        let Ok(fields) = form else { return Ok(()) };
+        match ImageRequest::parse_edit(&serde_json::to_vec(&fields).unwrap()) {
             Ok(request) => {
                 let payload = request.payload;
                 prop_assert!((5..=49).contains(&payload.steps) && (1..=10).contains(&request.count));

@@ -24,13 +24,13 @@ fn miner_payload(task: &Task, mut fields: Map<String, Value>) -> Map<String, Val
     }
     let body = |fields: &Map<String, Value>| serde_json::to_vec(fields).unwrap();
     match task.endpoint {
-        Endpoint::Chat => TextRequest::chat(&body(&fields)).unwrap().payload.into_map(),
+        Endpoint::Chat => TextRequest::parse_chat(&body(&fields)).unwrap().payload.into_map(),
         Endpoint::Completions => {
-            TextRequest::completion(&body(&fields)).unwrap().payload.into_map()
+            TextRequest::parse_completion(&body(&fields)).unwrap().payload.into_map()
         }
         Endpoint::Embeddings => EmbeddingRequest::parse(&body(&fields)).unwrap().payload.into_map(),
         endpoint => {
-            let request = ImageRequest::reference(&body(&fields), endpoint).unwrap();
+            let request = ImageRequest::parse_reference(&body(&fields), endpoint).unwrap();
             let mut payload = request.payload;
             payload.model = request.model.map(|_| name);
             payload.into_map()

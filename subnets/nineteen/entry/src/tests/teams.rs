@@ -9,7 +9,7 @@ use tower::ServiceExt as _;
 
 use super::gateway_on;
 use super::market::{TestGateway, document, respond_with, start_gateway, word};
-use crate::bill::today;
+use crate::bill::{now_ms, utc_day};
 
 const WARNING: &str = "x-taonet-budget-warning";
 
@@ -31,7 +31,7 @@ fn team_terms(team: &str) -> KeyTerms {
 
 /// Returns the credits that a team has spent today.
 async fn spent(store: &Store) -> i64 {
-    let (_, day) = today(&taonet_service::system_clock());
+    let day = utc_day(now_ms(&taonet_service::system_clock()));
     store.teams(&day).await.unwrap()[0].spent_in_day
 }
 

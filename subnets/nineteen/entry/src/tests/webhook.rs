@@ -10,7 +10,7 @@ use taonet_service::{Shutdown, system_clock};
 
 use super::gateway_on;
 use crate::Webhook;
-use crate::bill::{Bill, Tariff, today};
+use crate::bill::{Bill, Tariff, now_ms, utc_day};
 
 #[tokio::test]
 async fn each_threshold_of_a_budget_is_posted_once() {
@@ -35,7 +35,7 @@ async fn each_threshold_of_a_budget_is_posted_once() {
         let mut bill = Bill::open(&store, &clock, &key, ("chat-a".to_owned(), tariff), (1, steps))
             .await
             .unwrap();
-        bill.deliver_steps(steps);
+        bill.record_image_delivery(steps);
         bill.settle().await;
         gateway.warn_of_budgets().await.unwrap();
     };
@@ -60,7 +60,7 @@ async fn each_threshold_of_a_budget_is_posted_once() {
             (data["spent"].as_i64(), data["budget"].as_i64(), data["percent"].as_i64()),
             (Some(percent), Some(100), Some(percent))
         );
-        assert_eq!(data["date"].as_str(), today(&clock).1.get(..7));
+        assert_eq!(data["date"].as_str(), utc_day(now_ms(&clock)).get(..7));
     }
     shutdown.request();
     maintenance.await.unwrap();

@@ -5,7 +5,7 @@ use utoipa::openapi::schema::{AdditionalProperties, Type};
 use utoipa::openapi::{ComponentsBuilder, KnownFormat, ObjectBuilder, RefOr, Schema, SchemaFormat};
 
 use super::{
-    Field, any, any_of, array_of, at_most_one, constant, flag, integer, list, nonempty,
+    Field, any, any_of, array_of, at_most_one, constant, flag, integer, list, nonempty_array,
     nonempty_string, null, number, object, of_type, one_of, pattern, reference, request, requires,
     string, typed_object, with_conditions,
 };
@@ -14,25 +14,25 @@ use crate::{
 };
 
 /// Pattern of a JPEG, PNG, GIF, BMP or TIFF image in base64: the file signature, completed to full
-/// groups of four characters, then the rest of the data.
-const IMAGE: &str = concat!(
+/// groups of four characters, then the remaining data.
+const IMAGE_PATTERN: &str = concat!(
     r"^(?:/9j/|iVBORw0KGg[o-r][A-Za-z0-9+/]|R0lGOD[dl]h|Qk[0-3][A-Za-z0-9+/]|SUkqA[A-P][A-Za-z0-9+/]{2}|",
     r"TU0AK[g-v][A-Za-z0-9+/]{2})(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/][AQgw]==|[A-Za-z0-9+/]{2}[AEIMQUYcgkosw048]=)?$"
 );
 /// Pattern of a data URL with a JPEG, PNG, GIF or WebP image.
-const DATA_URL: &str = concat!(
+const DATA_URL_PATTERN: &str = concat!(
     r"^data:image/(?:jpeg|png|gif|webp);base64,(?:/9j/|iVBORw0KGg[o-r][A-Za-z0-9+/]|R0lGOD[dl]h|",
     r"UklGR[g-v][A-Za-z0-9+/]{4}[BFJNRVZdhlptx159]XRUJQ)",
     r"(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/][AQgw]==|[A-Za-z0-9+/]{2}[AEIMQUYcgkosw048]=)?$"
 );
-/// Pattern of the same images in base64.
-const IMAGE_DATA: &str = concat!(
+/// Pattern of a JPEG, PNG, GIF or WebP image in base64.
+const MESSAGE_IMAGE_PATTERN: &str = concat!(
     r"^(?:/9j/|iVBORw0KGg[o-r][A-Za-z0-9+/]|R0lGOD[dl]h|UklGR[g-v][A-Za-z0-9+/]{4}[BFJNRVZdhlptx159]XRUJQ)",
     r"(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/][AQgw]==|[A-Za-z0-9+/]{2}[AEIMQUYcgkosw048]=)?$"
 );
 /// Pattern of an image size: `auto`, a small size of OpenAI's API, or a width and a height in
 /// `513..=2047`, in pixels.
-const SIZE: &str = concat!(
+const SIZE_PATTERN: &str = concat!(
     "^(?:auto|256x256|512x512|(?:51[3-9]|5[2-9][0-9]|[6-9][0-9]{2}|1[0-9]{3}|20[0-3][0-9]|204[0-7])x",
     "(?:51[3-9]|5[2-9][0-9]|[6-9][0-9]{2}|1[0-9]{3}|20[0-3][0-9]|204[0-7]))$"
 );
@@ -88,7 +88,7 @@ fn vllm_sampling() -> Vec<Field> {
             .additional_properties(Some(AdditionalProperties::FreeForm(false)))
             .into()
     };
-    let structured = [
+    let constraints = [
         constraint("json", schema()),
         constraint("regex", nonempty_string()),
         constraint("choice", texts()),
@@ -104,7 +104,7 @@ fn vllm_sampling() -> Vec<Field> {
         ("bad_words", texts()),
         ("truncate_prompt_tokens", any_of([constant((-1).into()), integer(1.0, 1_000_000.0)])),
         ("use_beam_search", constant(false.into())),
-        ("structured_outputs", any_of(structured)),
+        ("structured_outputs", any_of(constraints)),
         ("guided_json", schema()),
         ("guided_regex", nonempty_string()),
         ("guided_choice", texts()),
@@ -145,7 +145,7 @@ fn image(optional_fields: impl IntoIterator<Item = Field>) -> Vec<Field> {
 /// Returns the optional fields of OpenAI's image routes.
 fn openai_images() -> Vec<Field> {
     vec![
-        ("size", pattern(SIZE, None)),
+        ("size", pattern(SIZE_PATTERN, None)),
         ("n", integer(1.0, 10.0)),
         ("response_format", one_of(&["b64_json", "url"])),
         ("quality", one_of(&["auto", "low", "medium", "high", "standard", "hd"])),
@@ -196,7 +196,7 @@ fn object_of_type(name: &str) -> RefOr<Schema> {
 
 /// Returns the schema of an object with a URL of an image, which may have further fields.
 fn image_url(optional_fields: impl IntoIterator<Item = Field>) -> ObjectBuilder {
-    let url = any_of([pattern(DATA_URL, None), pattern("^https://", None)]);
+    let url = any_of([pattern(DATA_URL_PATTERN, None), pattern("^https://", None)]);
     object([("url", url)], optional_fields)
         .additional_properties(Some(AdditionalProperties::FreeForm(false)))
 }
@@ -244,7 +244,7 @@ fn reasoning() -> RefOr<Schema> {
 fn item() -> RefOr<Schema> {
     let part =
         || object([("type", one_of(&["input_text", "output_text"])), ("text", string())], []);
-    let url = any_of([pattern(DATA_URL, None), pattern("^https://", None)]);
+    let url = any_of([pattern(DATA_URL_PATTERN, None), pattern("^https://", None)]);
     let detail = ("detail", any_of([one_of(&["auto", "low", "high"]), null()]));
     let image = object([("type", one_of(&["input_image"])), ("image_url", url)], [detail]);
     let message = |roles: &[&str], part: RefOr<Schema>| -> RefOr<Schema> {
@@ -282,14 +282,19 @@ fn anthropic_turn() -> RefOr<Schema> {
     let call =
         object([kind("tool_use"), ("id", string()), ("name", string()), ("input", input)], []);
     let media = one_of(&["image/jpeg", "image/png", "image/gif", "image/webp"]);
-    let base64 =
-        object([kind("base64"), ("media_type", media), ("data", pattern(IMAGE_DATA, None))], []);
+    let base64 = object(
+        [kind("base64"), ("media_type", media), ("data", pattern(MESSAGE_IMAGE_PATTERN, None))],
+        [],
+    );
     let url = object([kind("url"), ("url", pattern("^https://", None))], []);
     let image = object([kind("image"), ("source", any_of([base64.into(), url.into()]))], []);
     let reasoning = object([("type", one_of(&["thinking", "redacted_thinking"]))], []);
     let turn = |role: &str, block: RefOr<Schema>| -> RefOr<Schema> {
-        object([("role", one_of(&[role])), ("content", any_of([string(), nonempty(block)]))], [])
-            .into()
+        object(
+            [("role", one_of(&[role])), ("content", any_of([string(), nonempty_array(block)]))],
+            [],
+        )
+        .into()
     };
     any_of([
         turn("user", any_of([text_block(), image.into(), result.into()])),
@@ -300,9 +305,9 @@ fn anthropic_turn() -> RefOr<Schema> {
 
 /// Returns the optional fields of `/v1/messages`.
 fn anthropic_options() -> Vec<Field> {
-    let parallel = || ("disable_parallel_tool_use", any_of([flag(), null()]));
-    let any_tool = object([("type", one_of(&["auto", "any", "none"]))], [parallel()]);
-    let one_tool = object([("type", one_of(&["tool"])), ("name", string())], [parallel()]);
+    let disable_parallel = || ("disable_parallel_tool_use", any_of([flag(), null()]));
+    let any_tool = object([("type", one_of(&["auto", "any", "none"]))], [disable_parallel()]);
+    let one_tool = object([("type", one_of(&["tool"])), ("name", string())], [disable_parallel()]);
     let object_of_any = || RefOr::from(of_type(Type::Object));
     let tool = object(
         [("name", string()), ("input_schema", object_of_any())],
@@ -458,9 +463,9 @@ fn response_options() -> Vec<Field> {
 fn add_images(components: ComponentsBuilder) -> ComponentsBuilder {
     let prompt = || ("prompt", pattern(r"\S", Some(32_000)));
     let model = || ("model", nonempty_string());
-    let picture = |name| (name, any_of([pattern(IMAGE, None), pattern("^https://", None)]));
+    let picture = |name| (name, any_of([pattern(IMAGE_PATTERN, None), pattern("^https://", None)]));
     let strength = |name| (name, number(0.1, 1.0));
-    let init = || picture("init_image");
+    let init_image = || picture("init_image");
     components
         .schema(
             "GenerationRequest",
@@ -474,21 +479,21 @@ fn add_images(components: ComponentsBuilder) -> ComponentsBuilder {
         .schema(
             "ImageToImageRequest",
             request(
-                [model(), prompt(), init()],
+                [model(), prompt(), init_image()],
                 image(width_and_height().into_iter().chain([strength("image_strength")])),
             ),
         )
         .schema(
             "InpaintRequest",
             request(
-                [prompt(), init(), picture("mask")],
+                [prompt(), init_image(), picture("mask")],
                 image(width_and_height().into_iter().chain([model()])),
             ),
         )
         .schema(
             "AvatarRequest",
             request(
-                [prompt(), init()],
+                [prompt(), init_image()],
                 image(width_and_height().into_iter().chain([
                     strength("ipadapter_strength"),
                     strength("control_strength"),

@@ -36,7 +36,7 @@ impl ExpectedAnswer {
                 Self::Image { work: image_work(u32::try_from(steps).unwrap_or(u32::MAX)) }
             }
             TaskType::Embedding => Self::Embedding {
-                work: embedding_work(payload.shared()),
+                work: embedding_work(payload.shared_fields()),
                 dimensions: payload.get("dimensions").and_then(Value::as_u64),
             },
         }
@@ -67,12 +67,12 @@ impl ExpectedAnswer {
             Self::Embedding { .. } => has_entries(answer, "data"),
         };
         if !is_valid {
-            return Err(AttemptError::Body("no image, embedding or choice"));
+            return Err(AttemptError::InvalidBody("no image, embedding or choice"));
         }
         if let Self::Embedding { dimensions: Some(requested), .. } = self
             && let Some(dimensions) = ignored_dimensions(answer, *requested)
         {
-            return Err(AttemptError::Dimensions(dimensions));
+            return Err(AttemptError::WrongDimensions(dimensions));
         }
         Ok(())
     }

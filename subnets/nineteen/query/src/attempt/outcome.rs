@@ -63,7 +63,7 @@ impl AttemptOutcome {
     }
 
     /// Records that this attempt returns its answer, for the other attempts of the request.
-    pub(super) fn return_answer(&mut self) {
+    pub(super) fn record_answer_returned(&mut self) {
         if let Some(has_answer) = self.has_other_answer.take() {
             has_answer.store(true, Ordering::Relaxed);
         }

@@ -5,17 +5,17 @@ use std::collections::VecDeque;
 use serde_json::Value;
 
 use crate::failure::AttemptError;
-use crate::sse::{Event, Events, MAX_DEPTH, StreamFault, depth};
-use crate::tool_calls::CallNumbers;
+use crate::sse::{Event, EventParser, MAX_DEPTH, StreamFault, nesting_depth};
+use crate::tool_calls::CallIndexer;
 use crate::{Chunk, ChunkBody, Request};
 
-/// Maximum number of events of a stream for each requested chunk: the parts of a character are
-/// tokens without text.
+/// Maximum number of events of a stream for each requested chunk: tokens that are only part of a
+/// character have events without text.
 const MAX_EVENTS_PER_CHUNK: usize = 5;
 
 /// The part of an answer that has arrived.
 pub(super) struct ReceivedAnswer {
-    parser: Events,
+    parser: EventParser,
     /// Parsed events that were not yet processed; empty between two reads.
     pending_events: Vec<Event>,
     /// Number of all events of the stream.
@@ -28,7 +28,7 @@ pub(super) struct ReceivedAnswer {
     has_chunk: bool,
     /// Last chunk with a finish reason before any content: the answer may have no text.
     finish_chunk: Option<Chunk>,
-    call_numbers: CallNumbers,
+    call_indexer: CallIndexer,
     /// Error in the stream after chunks that are ready.
     fault: Option<AttemptError>,
     /// JSON array of the answer, if it is sampled and was not streamed.
@@ -39,7 +39,7 @@ impl ReceivedAnswer {
     /// Creates the state before the first byte. With `is_sampled`, it keeps the JSON of the answer.
     pub(super) fn new(request: &Request, is_sampled: bool) -> Self {
         Self {
-            parser: Events::new(request.relays_logprobs, is_sampled),
+            parser: EventParser::new(request.relays_logprobs, is_sampled),
             pending_events: Vec::new(),
             event_count: 0,
             content_chunks: 0,
@@ -47,7 +47,7 @@ impl ReceivedAnswer {
             characters: 0,
             has_chunk: false,
             finish_chunk: None,
-            call_numbers: CallNumbers::default(),
+            call_indexer: CallIndexer::default(),
             fault: None,
             body_json: None,
         }
@@ -59,11 +59,11 @@ impl ReceivedAnswer {
     pub(super) fn push(
         &mut self,
         bytes: Option<&[u8]>,
-        ready: &mut VecDeque<Chunk>,
+        chunks: &mut VecDeque<Chunk>,
     ) -> Result<bool, AttemptError> {
-        let chunks_before = ready.len();
-        let result = self.push_events(bytes, ready);
-        if ready.len() == chunks_before {
+        let earlier_chunk_count = chunks.len();
+        let result = self.push_events(bytes, chunks);
+        if chunks.len() == earlier_chunk_count {
             return result;
         }
         result.or_else(|fault| {
@@ -80,14 +80,14 @@ impl ReceivedAnswer {
     fn push_events(
         &mut self,
         bytes: Option<&[u8]>,
-        ready: &mut VecDeque<Chunk>,
+        chunks: &mut VecDeque<Chunk>,
     ) -> Result<bool, AttemptError> {
         // The buffer is put back, so that its memory is allocated only once per answer.
         let mut events = std::mem::take(&mut self.pending_events);
         let parsed = self.parser.push(bytes, &mut events);
         let mut is_done = bytes.is_none();
         for event in events.drain(..) {
-            is_done |= self.push_event(event, ready)?;
+            is_done |= self.push_event(event, chunks)?;
         }
         self.pending_events = events;
         parsed?;
@@ -98,14 +98,14 @@ impl ReceivedAnswer {
     fn push_event(
         &mut self,
         event: Event,
-        ready: &mut VecDeque<Chunk>,
+        chunks: &mut VecDeque<Chunk>,
     ) -> Result<bool, AttemptError> {
         let chunk = match event {
             Event::Done => return Ok(true),
             Event::Text(chunk) => chunk,
             Event::Object(value) => {
                 let mut chunk = Chunk::from_stream(value)?;
-                self.call_numbers.write_indices(&mut chunk);
+                self.call_indexer.fill_indices(&mut chunk);
                 chunk
             }
         };
@@ -114,14 +114,14 @@ impl ReceivedAnswer {
         if self.content_chunks > self.max_content_chunks
             || self.event_count > self.max_content_chunks.saturating_mul(MAX_EVENTS_PER_CHUNK)
         {
-            return Err(AttemptError::TooMany);
+            return Err(AttemptError::TooManyChunks);
         }
         self.characters += chunk.characters;
         self.has_chunk |= matches!(chunk.body, ChunkBody::Text(_)) || chunk.choice().is_some();
         // Chunks before the first content are not relayed, because another miner may still answer
         // instead.
         if self.has_content() {
-            ready.push_back(chunk);
+            chunks.push_back(chunk);
         } else if chunk.finish_reason().is_some() {
             self.finish_chunk = Some(chunk);
         }
@@ -139,12 +139,12 @@ impl ReceivedAnswer {
             answer.pointer("/choices/0/message/content").or(answer.pointer("/choices/0/text"));
         self.characters = message.and_then(Value::as_str).map_or(0, |text| text.chars().count());
         if let Some(body) = sampled_body {
-            if depth(&answer) > MAX_DEPTH {
+            if nesting_depth(&answer) > MAX_DEPTH {
                 return Err(StreamFault::TooDeep.into());
             }
             // JSON is UTF-8, as the parser has verified.
-            let text =
-                String::from_utf8(body).map_err(|_| AttemptError::Body("body is not JSON"))?;
+            let text = String::from_utf8(body)
+                .map_err(|_| AttemptError::InvalidBody("body is not JSON"))?;
             self.body_json = Some(format!("[{text}]"));
         }
         self.content_chunks = 1;

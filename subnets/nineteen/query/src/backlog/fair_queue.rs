@@ -16,11 +16,11 @@ use crate::{QueueSettings, metrics};
 /// Period over which the rate of started requests is averaged, in seconds.
 const AVERAGING_SECONDS: f64 = 10.0;
 /// Estimate of the waiting time before any request has been started.
-const UNKNOWN_WAIT: Duration = Duration::from_secs(5);
+const DEFAULT_WAIT: Duration = Duration::from_secs(5);
 /// Maximum estimate of the waiting time.
 const MAX_WAIT: Duration = Duration::from_mins(1);
 /// Estimate of the duration of a request before any has ended, in seconds.
-const UNKNOWN_DURATION: f64 = 1.0;
+const INITIAL_DURATION: f64 = 1.0;
 /// Weight of the latest request in the average duration.
 const NEWEST_WEIGHT: f64 = 0.1;
 /// Maximum lead of a key's service over that of another key, in average durations for each request
@@ -67,25 +67,25 @@ pub(super) struct FairQueue {
 struct StartRate {
     per_second: f64,
     /// Times of the first and of the last start, in seconds on the querier's clock.
-    first: Option<f64>,
-    last: f64,
+    first_start: Option<f64>,
+    last_start: f64,
 }
 
 impl StartRate {
     fn start(&mut self, now: f64) {
         self.per_second = self.decayed(now) + 1.0 / AVERAGING_SECONDS;
-        self.first.get_or_insert(now);
-        self.last = now;
+        self.first_start.get_or_insert(now);
+        self.last_start = now;
     }
 
     fn decayed(&self, now: f64) -> f64 {
-        self.per_second * (-(now - self.last).max(0.0) / AVERAGING_SECONDS).exp()
+        self.per_second * (-(now - self.last_start).max(0.0) / AVERAGING_SECONDS).exp()
     }
 
     /// Returns the number of starts per second; `None` before the first one.
-    fn get(&self, now: f64) -> Option<f64> {
+    fn starts_per_second(&self, now: f64) -> Option<f64> {
         // The average contains only the time since the first start.
-        let elapsed = (now - self.first?).max(1.0);
+        let elapsed = (now - self.first_start?).max(1.0);
         Some(self.decayed(now) / (1.0 - (-elapsed / AVERAGING_SECONDS).exp()))
     }
 }
@@ -97,7 +97,7 @@ impl Default for FairQueue {
             lengths: HashMap::new(),
             bytes: 0,
             keys: HashMap::new(),
-            average_duration: UNKNOWN_DURATION,
+            average_duration: INITIAL_DURATION,
             rates: HashMap::new(),
         }
     }
@@ -165,14 +165,14 @@ impl FairQueue {
                 self.lengths.remove(&request.task);
             }
         }
-        self.change(&request.key, |load| load.dequeue(&request.task, now));
+        self.update_load(&request.key, |load| load.dequeue(&request.task, now));
         Some(request)
     }
 
     /// Changes the load of a key, and forgets the key if it has no more requests.
-    fn change(&mut self, key: &Arc<str>, change: impl FnOnce(&mut KeyLoad)) {
+    fn update_load(&mut self, key: &Arc<str>, update: impl FnOnce(&mut KeyLoad)) {
         if let Some(load) = self.keys.get_mut(key) {
-            change(load);
+            update(load);
             if load.is_idle() {
                 self.keys.remove(key);
             }
@@ -192,12 +192,11 @@ impl FairQueue {
             !skipped.contains(arrival)
                 && (full_tasks.is_empty() || !full_tasks.contains(&request.task))
         });
-        let order = |key: &Arc<str>| {
-            self.keys.get(key).map_or(0.0, |load| load.order(self.average_duration, now))
+        let rank = |key: &Arc<str>| {
+            self.keys.get(key).map_or(0.0, |load| load.rank(self.average_duration, now))
         };
-        let ordered = eligible.map(|(arrival, request)| (order(&request.key), *arrival));
-        let first =
-            ordered.min_by(|one, other| one.0.total_cmp(&other.0).then(one.1.cmp(&other.1)));
+        let ranked = eligible.map(|(arrival, request)| (rank(&request.key), *arrival));
+        let first = ranked.min_by(|one, other| one.0.total_cmp(&other.0).then(one.1.cmp(&other.1)));
         first.map(|(_, arrival)| arrival)
     }
 
@@ -207,18 +206,20 @@ impl FairQueue {
     /// has become smaller, the queue empties by itself.
     pub(super) fn make_room(
         &mut self,
-        new: &QueuedRequest,
+        incoming: &QueuedRequest,
         settings: &QueueSettings,
         now: f64,
     ) -> bool {
-        let length = self.lengths.get(&new.task).copied().unwrap_or(0);
+        let length = self.lengths.get(&incoming.task).copied().unwrap_or(0);
         let (mut is_full, mut bytes) = (length >= settings.length, self.bytes);
         let mut replaced = HashSet::new();
         loop {
             let next = if std::mem::take(&mut is_full) {
-                self.replaceable(new, &replaced, |request| usize::from(request.task == new.task))
-            } else if bytes.saturating_add(new.bytes) > settings.bytes {
-                self.replaceable(new, &replaced, |request| request.bytes)
+                self.find_replaceable(incoming, &replaced, |request| {
+                    usize::from(request.task == incoming.task)
+                })
+            } else if bytes.saturating_add(incoming.bytes) > settings.bytes {
+                self.find_replaceable(incoming, &replaced, |request| request.bytes)
             } else {
                 break;
             };
@@ -233,33 +234,35 @@ impl FairQueue {
     }
 
     /// Returns the request that a new one replaces after those in `replaced`: the newest one of the
-    /// key with the largest `share` of the queue for its weight, if that is another key that has
-    /// more even with the new request. For the first request of a key, weights do not count, so
-    /// that each key can have one. Requests that have had a slot are not replaced.
-    fn replaceable(
+    /// key with the largest share of the queue for its weight, by `measure`, if that is another key
+    /// that has more even with the new request. For the first request of a key, weights do not
+    /// count, so that each key can have one. Requests that have had a slot are not replaced.
+    fn find_replaceable(
         &self,
-        new: &QueuedRequest,
+        incoming: &QueuedRequest,
         replaced: &HashSet<u64>,
-        share: impl Fn(&QueuedRequest) -> usize,
+        measure: impl Fn(&QueuedRequest) -> usize,
     ) -> Option<(u64, &QueuedRequest)> {
         let queued = || self.requests.iter().filter(|(arrival, _)| !replaced.contains(arrival));
         let mut shares: HashMap<&str, (usize, KeyWeight)> = HashMap::new();
         for (_, request) in queued() {
-            shares.entry(&request.key).or_insert((0, request.weight)).0 += share(request);
+            shares.entry(&request.key).or_insert((0, request.weight)).0 += measure(request);
         }
-        let own_share = shares.get(&*new.key).map_or(0, |(own_share, _)| *own_share);
+        let own_share = shares.get(&*incoming.key).map_or(0, |(own_share, _)| *own_share);
         let weighted = |sum: usize, weight: KeyWeight| {
             let weight = if own_share == 0 { KeyWeight::default() } else { weight };
             sum as f64 / f64::from(weight.get())
         };
         let shares = shares.iter().map(|(key, (sum, weight))| (*key, weighted(*sum, *weight)));
-        let (largest, maximum) =
+        let (largest_key, maximum) =
             shares.max_by(|one, other| one.1.total_cmp(&other.1).then(one.0.cmp(other.0)))?;
-        if maximum <= weighted(own_share + share(new), new.weight) {
+        if maximum <= weighted(own_share + measure(incoming), incoming.weight) {
             return None;
         }
         let mut newest = queued().rev().map(|(arrival, request)| (*arrival, request));
-        newest.find(|(_, request)| request.is_new && *request.key == *largest && share(request) > 0)
+        newest.find(|(_, request)| {
+            request.is_new && *request.key == *largest_key && measure(request) > 0
+        })
     }
 
     /// Counts a request in flight of a key from `now` on. `is_new` is set if the request has had no
@@ -278,21 +281,20 @@ impl FairQueue {
         }
     }
 
-    /// Removes a request in flight of a key, which has ended at `now`. `answered` is the number of
-    /// seconds that a complete answer has taken; `None` of other requests, which often end much
-    /// earlier.
-    pub(super) fn end(&mut self, key: &Arc<str>, answered: Option<f64>, now: f64) {
-        if let Some(seconds) = answered {
+    /// Removes a request in flight of a key, which has ended at `now`. `answer_seconds` is the
+    /// duration of a complete answer; `None` for other requests, which often end much earlier.
+    pub(super) fn end(&mut self, key: &Arc<str>, answer_seconds: Option<f64>, now: f64) {
+        if let Some(seconds) = answer_seconds {
             self.average_duration += NEWEST_WEIGHT * (seconds - self.average_duration);
         }
-        self.change(key, |load| load.end(now));
+        self.update_load(key, |load| load.end(now));
     }
 
     /// Estimates the time until a new request for a task would get a slot, from the length of the
     /// queue and the rate.
     pub(super) fn estimate_wait(&self, task: &TaskName, now: f64) -> Duration {
-        let Some(rate) = self.rates.get(task).and_then(|rate| rate.get(now)) else {
-            return UNKNOWN_WAIT;
+        let Some(rate) = self.rates.get(task).and_then(|rate| rate.starts_per_second(now)) else {
+            return DEFAULT_WAIT;
         };
         let length = self.lengths.get(task).copied().unwrap_or(0);
         // Infinite if no request has started for long.

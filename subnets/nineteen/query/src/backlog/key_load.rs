@@ -9,9 +9,9 @@ use taonet_nineteen_core::{KeyWeight, TaskName};
 /// While requests of the key are queued, its service grows: the time that its requests are in
 /// flight, divided by its weight. The key with the least service gets the next slot, so that
 /// saturating keys share the slots' time in proportion to their weights, however few slots there
-/// are. A key without queued requests does not wait for others: it neither saves service for later,
-/// nor owes any for slots that nobody else has needed. Nor does a key owe much to one that has
-/// waited for slots which this key could not use, such as those of another task's miners: see
+/// are. A key without queued requests does not compete with others: its service does not change,
+/// whatever slots nobody else needs. The lead of a key is limited if another key has waited for
+/// slots which this key could not use, such as those of another task's miners: see
 /// [`Self::limit_service`].
 #[derive(Debug)]
 pub(super) struct KeyLoad {
@@ -19,9 +19,9 @@ pub(super) struct KeyLoad {
     /// Number of queued requests by task, without tasks that have none.
     queued: HashMap<TaskName, usize>,
     running: usize,
-    /// Service up to the time `since`, in seconds.
+    /// Service up to `updated_at`, in seconds.
     service: f64,
-    since: f64,
+    updated_at: f64,
 }
 
 impl KeyLoad {
@@ -32,7 +32,7 @@ impl KeyLoad {
             queued: HashMap::new(),
             running: 0,
             service: 0.0,
-            since: now,
+            updated_at: now,
         }
     }
 
@@ -61,13 +61,13 @@ impl KeyLoad {
         if !self.is_queued() {
             return self.service;
         }
-        self.service + (now - self.since).max(0.0) * self.running as f64 / self.weight
+        self.service + (now - self.updated_at).max(0.0) * self.running as f64 / self.weight
     }
 
-    /// Returns the order of the key: that with the lowest one is next. The requests in flight count
-    /// with the average `duration` of a request in advance; otherwise, a key would get all slots
+    /// Returns the rank of the key: the key with the lowest rank is next. Requests in flight count
+    /// in advance with the average `duration` of a request; otherwise, a key would get all slots
     /// that become free until its service has grown.
-    pub(super) fn order(&self, duration: f64, now: f64) -> f64 {
+    pub(super) fn rank(&self, duration: f64, now: f64) -> f64 {
         self.service(now) + duration * self.running as f64 / self.weight
     }
 
@@ -115,6 +115,6 @@ impl KeyLoad {
 
     fn accrue(&mut self, now: f64) {
         self.service = self.service(now);
-        self.since = now;
+        self.updated_at = now;
     }
 }

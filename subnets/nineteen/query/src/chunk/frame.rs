@@ -1,5 +1,5 @@
 //! Fast parser of the text chunks of one stream. They differ only in their texts and
-//! log-probabilities, so that the rest need not be parsed for each of them.
+//! log-probabilities, so that all other fields need not be parsed for each chunk.
 
 use memchr::memchr2;
 use memchr::memmem;
@@ -18,14 +18,14 @@ const MAX_SEARCHES: u8 = 8;
 /// Maximum size of a frame, in bytes: it is kept as long as the stream lasts.
 const MAX_FRAME_BYTES: usize = 4 * 1024;
 
-/// Parser of text chunks, which remembers what surrounds the texts of a stream.
+/// Parser of text chunks, which caches the bytes around the texts of a stream.
 #[derive(Debug, Default)]
-pub(crate) struct TextChunks {
+pub(crate) struct TextChunkParser {
     frame: Option<Frame>,
     searches: u8,
 }
 
-impl TextChunks {
+impl TextChunkParser {
     /// Parses a chunk like [`Chunk::text_only`].
     pub(crate) fn parse(&mut self, data: &[u8], keeps_logprobs: bool) -> Option<Chunk> {
         if keeps_logprobs {
@@ -63,12 +63,12 @@ impl Frame {
             memmem::find(data, start).map(|position| position.saturating_add(start.len()))
         })?;
         let (prefix, text) = data.split_at_checked(start)?;
-        let (_, rest) = text.split_at_checked(unescaped_length(text)?)?;
-        let frame = match memmem::find(rest, LOGPROBS) {
-            None => Self { prefix: prefix.to_vec(), middle: rest.to_vec(), suffix: None },
-            Some(name) => {
+        let (_, remaining) = text.split_at_checked(unescaped_length(text)?)?;
+        let frame = match memmem::find(remaining, LOGPROBS) {
+            None => Self { prefix: prefix.to_vec(), middle: remaining.to_vec(), suffix: None },
+            Some(name_start) => {
                 let (middle, logprobs) =
-                    rest.split_at_checked(name.saturating_add(LOGPROBS.len()))?;
+                    remaining.split_at_checked(name_start.saturating_add(LOGPROBS.len()))?;
                 let mut values =
                     serde_json::Deserializer::from_slice(logprobs).into_iter::<IgnoredAny>();
                 values.next()?.ok()?;
@@ -96,9 +96,9 @@ impl Frame {
         } else {
             [("", 0); 2]
         };
-        let is_parsed = |(text, (logprobs, entries)): (&str, (&str, usize))| {
+        let is_parsed = |(text, (logprobs, logprob_count)): (&str, (&str, usize))| {
             Chunk::text_only(&self.render(text, logprobs), false)
-                .is_some_and(|chunk| chunk.text() == Some(text) && chunk.entries == entries)
+                .is_some_and(|chunk| chunk.text() == Some(text) && chunk.entries == logprob_count)
         };
         ["one text", "another"].into_iter().zip(logprobs).all(is_parsed)
     }
@@ -114,19 +114,19 @@ impl Frame {
 
     /// Parses a chunk with this frame; `None` if it has another one, or an escape in its text.
     fn parse(&self, data: &[u8]) -> Option<Chunk> {
-        let rest = data.strip_prefix(self.prefix.as_slice())?;
-        let (text, rest) = rest.split_at_checked(unescaped_length(rest)?)?;
-        let rest = rest.strip_prefix(self.middle.as_slice())?;
-        let entries = match &self.suffix {
-            None if rest.is_empty() => 0,
+        let remaining = data.strip_prefix(self.prefix.as_slice())?;
+        let (text, remaining) = remaining.split_at_checked(unescaped_length(remaining)?)?;
+        let remaining = remaining.strip_prefix(self.middle.as_slice())?;
+        let logprob_count = match &self.suffix {
+            None if remaining.is_empty() => 0,
             None => return None,
             Some(suffix) => {
-                let logprobs = rest.strip_suffix(suffix.as_slice())?;
+                let logprobs = remaining.strip_suffix(suffix.as_slice())?;
                 let logprobs: Option<TextLogprobs> = serde_json::from_slice(logprobs).ok()?;
-                logprobs.map_or(0, |TextLogprobs(entries)| entries)
+                logprobs.map_or(0, |TextLogprobs(logprob_count)| logprob_count)
             }
         };
-        Some(Chunk::from_text(std::str::from_utf8(text).ok()?.to_owned(), entries))
+        Some(Chunk::from_text(std::str::from_utf8(text).ok()?.to_owned(), logprob_count))
     }
 }
 
@@ -134,8 +134,8 @@ impl Frame {
 /// escapes, or characters that must be escaped.
 fn unescaped_length(bytes: &[u8]) -> Option<usize> {
     let length = memchr2(b'"', b'\\', bytes)?;
-    let (text, rest) = bytes.split_at_checked(length)?;
-    (rest.first() == Some(&b'"') && text.iter().all(|byte| *byte >= b' ')).then_some(length)
+    let (text, remaining) = bytes.split_at_checked(length)?;
+    (remaining.first() == Some(&b'"') && text.iter().all(|byte| *byte >= b' ')).then_some(length)
 }
 
 #[cfg(test)]
@@ -159,8 +159,8 @@ mod tests {
     }
 
     /// Returns a parser that knows the frame of a chunk.
-    fn parser(data: &str) -> TextChunks {
-        let mut parser = TextChunks::default();
+    fn parser(data: &str) -> TextChunkParser {
+        let mut parser = TextChunkParser::default();
         assert!(parser.parse(data.as_bytes(), false).is_some(), "{data}");
         parser
     }
@@ -303,7 +303,7 @@ mod tests {
             choice in prop::collection::vec(field(&OTHER_FIELDS), 0..3),
             delta in prop::option::of(field(&DELTA_FIELDS)),
         ) {
-            let mut parser = TextChunks::default();
+            let mut parser = TextChunkParser::default();
             for data in hostile_chunks(&root, &choice, delta.as_ref()) {
                 let expected = Chunk::text_only(data.as_bytes(), false);
                 prop_assert_eq!(parser.parse(data.as_bytes(), false), expected, "{}", data);

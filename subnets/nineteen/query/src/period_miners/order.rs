@@ -18,10 +18,10 @@ pub(crate) struct OrganicOrder<'a> {
     tried: &'a [Hotkey],
     order: routing::OrganicOrder,
     /// Whether the prefix of the prompt determines the order.
-    pub(crate) is_by_prefix: bool,
+    pub(crate) is_prefix_order: bool,
     /// Whether the answer of the first contender may be sampled. If the prefix determines the
-    /// order, this is as probable as that a random order begins with this contender: a buyer who
-    /// selects a miner by the prompt cannot add to its samples.
+    /// order, the probability equals that of a random order that begins with this contender: a
+    /// buyer who selects a miner by the prompt cannot add to its samples.
     pub(crate) is_sampled: bool,
 }
 
@@ -63,7 +63,10 @@ impl TaskMiners {
             .iter()
             .map(|contender| {
                 let live = contender.live();
-                Allowance { to_score: live.allowance, sent: live.sent + live.others_sent }
+                Allowance {
+                    to_score: live.allowance,
+                    sent: live.sent_volume + live.other_sent_volume,
+                }
             })
             .collect();
         self.contenders_at(&synthetic_order(&allowances))
@@ -89,7 +92,7 @@ impl TaskMiners {
             let draw = |index| hotkey(index).map_or(0.0, |hotkey| prefix.draw(hotkey));
             let order = organic_order(candidates.iter().copied(), now, draw);
             let mut order =
-                OrganicOrder { contenders, tried, order, is_by_prefix: true, is_sampled: false };
+                OrganicOrder { contenders, tried, order, is_prefix_order: true, is_sampled: false };
             if let Some(first) = order.peek()
                 && !exceeds_share(&candidates, first)
             {
@@ -98,7 +101,7 @@ impl TaskMiners {
             }
         }
         let order = organic_order(candidates(), now, |_| random());
-        OrganicOrder { contenders, tried, order, is_by_prefix: false, is_sampled: true }
+        OrganicOrder { contenders, tried, order, is_prefix_order: false, is_sampled: true }
     }
 
     /// Returns whether any contender with remaining capacity, except for those in `tried`, may
@@ -108,7 +111,7 @@ impl TaskMiners {
             self.contenders.iter().filter(|contender| !tried.contains(&contender.offer.hotkey));
         contenders.any(|contender| {
             let live = contender.live();
-            live.capacity_left() > 0.0 && live.health.breaker().allows_from() - now <= pause
+            live.remaining_capacity() > 0.0 && live.health.breaker().allows_from() - now <= pause
         })
     }
 

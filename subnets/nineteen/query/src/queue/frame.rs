@@ -4,9 +4,9 @@ use async_nats::{Client, Message, StatusCode};
 use bytes::{BufMut as _, Bytes, BytesMut};
 
 /// Maximum size of a frame's body: NATS accepts messages of 1 MiB.
-const MAX_BODY: usize = 512 << 10;
+const MAX_BODY_BYTES: usize = 512 << 10;
 /// Maximum size of a document that is sent in several frames.
-const MAX_DOCUMENT: usize = 32 << 20;
+const MAX_DOCUMENT_BYTES: usize = 32 << 20;
 /// Bytes of a frame before its body: tag and number.
 const HEADER_BYTES: usize = 5;
 
@@ -71,14 +71,14 @@ impl Frame {
 
 /// A received message.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Received {
+pub(super) enum InboundMessage {
     /// The previous message had no receiver: the other side no longer exists.
     NoReceiver,
     /// A numbered frame.
     Frame(u32, Frame),
 }
 
-impl Received {
+impl InboundMessage {
     /// Parses a message; returns `None` if it is malformed.
     pub(super) fn parse(message: &Message) -> Option<Self> {
         if message.status == Some(StatusCode::NO_RESPONDERS) {
@@ -93,14 +93,14 @@ impl Received {
 pub(super) struct Outbox {
     client: Client,
     recipient: String,
-    /// Own inbox, where NATS reports that the other side no longer exists.
+    /// Inbox of this process, where NATS reports that the recipient no longer exists.
     own_inbox: String,
-    number: u32,
+    next_number: u32,
 }
 
 impl Outbox {
     pub(super) const fn new(client: Client, recipient: String, own_inbox: String) -> Self {
-        Self { client, recipient, own_inbox, number: 0 }
+        Self { client, recipient, own_inbox, next_number: 0 }
     }
 
     /// Returns the inbox of the other side.
@@ -111,8 +111,8 @@ impl Outbox {
     /// Queues a frame for sending. If the frame is lost later, the receiver detects a gap in the
     /// numbers.
     pub(super) async fn send(&mut self, frame: Frame) {
-        let bytes = frame.encode(self.number);
-        self.number = self.number.wrapping_add(1);
+        let bytes = frame.encode(self.next_number);
+        self.next_number = self.next_number.wrapping_add(1);
         if let Err(error) = self
             .client
             .publish_with_reply(self.recipient.clone(), self.own_inbox.clone(), bytes)
@@ -126,8 +126,8 @@ impl Outbox {
     pub(super) async fn send_document(&mut self, document: Vec<u8>) -> u64 {
         let mut remaining = Bytes::from(document);
         let mut frames = 1;
-        while remaining.len() > MAX_BODY {
-            let part = remaining.split_to(MAX_BODY);
+        while remaining.len() > MAX_BODY_BYTES {
+            let part = remaining.split_to(MAX_BODY_BYTES);
             self.send(Frame::Part(part)).await;
             frames += 1;
         }
@@ -143,26 +143,26 @@ pub(super) struct LostFrames;
 
 /// Checks the numbers of one sender's frames, and reassembles documents.
 #[derive(Debug, Default)]
-pub(super) struct Assembly {
-    expected: u32,
+pub(super) struct FrameAssembler {
+    expected_number: u32,
     document: Vec<u8>,
 }
 
-impl Assembly {
+impl FrameAssembler {
     /// Adds the next frame. Returns `None` for a part of a document; for the last part, returns the
     /// complete document.
-    pub(super) fn take(&mut self, number: u32, frame: Frame) -> Result<Option<Frame>, LostFrames> {
-        if number != self.expected {
+    pub(super) fn push(&mut self, number: u32, frame: Frame) -> Result<Option<Frame>, LostFrames> {
+        if number != self.expected_number {
             return Err(LostFrames);
         }
-        self.expected = number.wrapping_add(1);
+        self.expected_number = number.wrapping_add(1);
         let (body, is_last) = match frame {
             Frame::Part(body) => (body, false),
             Frame::Last(body) if self.document.is_empty() => return Ok(Some(Frame::Last(body))),
             Frame::Last(body) => (body, true),
             other => return Ok(Some(other)),
         };
-        if self.document.len() + body.len() > MAX_DOCUMENT {
+        if self.document.len() + body.len() > MAX_DOCUMENT_BYTES {
             return Err(LostFrames);
         }
         self.document.extend_from_slice(&body);
@@ -209,17 +209,17 @@ mod tests {
     fn response_frames_are_joined_and_gaps_detected() {
         let part = |text: &'static str| Frame::Part(Bytes::from_static(text.as_bytes()));
         let last = |text: &'static str| Frame::Last(Bytes::from_static(text.as_bytes()));
-        let mut assembly = Assembly::default();
-        assert_eq!(assembly.take(0, Frame::Take), Ok(Some(Frame::Take)));
-        assert_eq!(assembly.take(1, last("whole")), Ok(Some(last("whole"))));
-        assert_eq!(assembly.take(2, part("a")), Ok(None));
-        assert_eq!(assembly.take(3, Frame::Alive), Ok(Some(Frame::Alive)));
-        assert_eq!(assembly.take(4, last("b")), Ok(Some(last("ab"))));
-        assert_eq!(assembly.take(4, last("b")), Err(LostFrames), "repeated");
-        assert_eq!(assembly.take(6, last("c")), Err(LostFrames), "one is missing");
-        let mut assembly = Assembly::default();
-        let large = Bytes::from(vec![0; MAX_BODY]);
-        let pushed = (0..100).map(|number| assembly.take(number, Frame::Part(large.clone())));
+        let mut assembler = FrameAssembler::default();
+        assert_eq!(assembler.push(0, Frame::Take), Ok(Some(Frame::Take)));
+        assert_eq!(assembler.push(1, last("whole")), Ok(Some(last("whole"))));
+        assert_eq!(assembler.push(2, part("a")), Ok(None));
+        assert_eq!(assembler.push(3, Frame::Alive), Ok(Some(Frame::Alive)));
+        assert_eq!(assembler.push(4, last("b")), Ok(Some(last("ab"))));
+        assert_eq!(assembler.push(4, last("b")), Err(LostFrames), "repeated");
+        assert_eq!(assembler.push(6, last("c")), Err(LostFrames), "one is missing");
+        let mut assembler = FrameAssembler::default();
+        let large = Bytes::from(vec![0; MAX_BODY_BYTES]);
+        let pushed = (0..100).map(|number| assembler.push(number, Frame::Part(large.clone())));
         assert!(
             pushed.into_iter().any(|pushed| pushed == Err(LostFrames)),
             "no sender fills the memory"

@@ -7,7 +7,7 @@ use futures::StreamExt as _;
 use serde::de::DeserializeOwned;
 use tokio::time::{Instant, timeout};
 
-use super::frame::{Assembly, Frame, Outbox, Received};
+use super::frame::{Frame, FrameAssembler, InboundMessage, Outbox};
 use super::{HEARTBEAT_INTERVAL, JobRequest, MAX_UNREAD_CHUNKS, Queue, REDELIVERY_DELAY};
 use crate::answer::Interrupted;
 use crate::{Attempts, Chunk, Market, QueryError, Request, metrics};
@@ -76,28 +76,28 @@ impl Workers {
             own_inbox,
             inbox,
             worker: None,
-            first: None,
+            first_chunk: None,
             latest_frame: None,
-            ended: false,
+            has_ended: false,
         };
         loop {
             let max_silence =
                 if answer.worker.is_some() { FIRST_MESSAGE_TIMEOUT } else { ACCEPT_TIMEOUT };
             match answer.receive(max_silence).await {
-                Ok(Event::Take(from)) => {
-                    metrics::record_take(start.elapsed().as_secs_f64());
-                    answer.assign_worker(from, job_request.clone()).await;
+                Ok(RemoteEvent::Take(worker_inbox)) => {
+                    metrics::record_job_taken(start.elapsed().as_secs_f64());
+                    answer.assign_worker(worker_inbox, job_request.clone()).await;
                 }
-                Ok(Event::Chunk(chunk)) => {
-                    answer.first = Some(chunk);
+                Ok(RemoteEvent::Chunk(chunk)) => {
+                    answer.first_chunk = Some(chunk);
                     return Ok(answer);
                 }
-                Ok(Event::Failed(error)) => return Err(error),
+                Ok(RemoteEvent::Failed(error)) => return Err(error),
                 Err(_) if answer.worker.is_none() => return Err(QueryError::NoWorker(task)),
-                Err(Interrupted(last)) => return Err(failed(last)),
+                Err(Interrupted(last)) => return Err(interrupted_query(last)),
                 // The answer has no text.
-                Ok(Event::End) => {
-                    answer.ended = true;
+                Ok(RemoteEvent::End) => {
+                    answer.has_ended = true;
                     return Ok(answer);
                 }
             }
@@ -105,21 +105,21 @@ impl Workers {
     }
 }
 
-fn failed(last: String) -> QueryError {
+fn interrupted_query(last: String) -> QueryError {
     QueryError::Failed {
         attempts: Attempts { limited: 0, failed: 1 },
         last,
-        refused: None,
+        rejection_status: None,
         is_disputed: false,
     }
 }
 
-fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Interrupted> {
+fn parse_frame<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Interrupted> {
     serde_json::from_slice(bytes)
         .map_err(|_| Interrupted("malformed frame from a query worker: versions differ".to_owned()))
 }
 
-enum Event {
+enum RemoteEvent {
     /// A worker takes the job; contains the worker's inbox.
     Take(String),
     Chunk(Chunk),
@@ -135,21 +135,22 @@ pub struct RemoteAnswer {
     own_inbox: String,
     inbox: Subscriber,
     worker: Option<WorkerConnection>,
-    first: Option<Chunk>,
+    first_chunk: Option<Chunk>,
     /// The latest complete frame, stored until it is returned, so that dropping the future of
     /// [`Self::next`] loses no frame.
     latest_frame: Option<Frame>,
-    ended: bool,
+    has_ended: bool,
 }
 
 /// Connection to the worker that answers.
 #[derive(Debug)]
 struct WorkerConnection {
     outbox: Outbox,
-    assembly: Assembly,
-    /// Number of the answer's frames read so far. `credited` is the last number sent to the worker.
-    read: u64,
-    credited: u64,
+    assembler: FrameAssembler,
+    /// Number of the answer's frames read so far; `frames_credited` is the number last sent to the
+    /// worker.
+    frames_read: u64,
+    frames_credited: u64,
 }
 
 impl RemoteAnswer {
@@ -159,16 +160,18 @@ impl RemoteAnswer {
     /// # Errors
     /// [`Interrupted`] when the answer is incomplete; no further chunk follows.
     pub async fn next(&mut self) -> Option<Result<Chunk, Interrupted>> {
-        if let Some(chunk) = self.first.take() {
+        if let Some(chunk) = self.first_chunk.take() {
             return Some(Ok(chunk));
         }
-        while !self.ended {
+        while !self.has_ended {
             match self.receive(SILENCE_TIMEOUT).await {
-                Ok(Event::Chunk(chunk)) => return Some(Ok(chunk)),
+                Ok(RemoteEvent::Chunk(chunk)) => return Some(Ok(chunk)),
                 // JetStream has redelivered the job, but a worker already answers it.
-                Ok(Event::Take(from)) => self.decline(from).await,
-                Ok(Event::End) => self.ended = true,
-                Ok(Event::Failed(error)) => return Some(Err(self.interrupted(error.to_string()))),
+                Ok(RemoteEvent::Take(worker_inbox)) => self.decline(worker_inbox).await,
+                Ok(RemoteEvent::End) => self.has_ended = true,
+                Ok(RemoteEvent::Failed(error)) => {
+                    return Some(Err(self.interrupted(error.to_string())));
+                }
                 Err(Interrupted(reason)) => return Some(Err(self.interrupted(reason))),
             }
         }
@@ -176,43 +179,49 @@ impl RemoteAnswer {
     }
 
     fn interrupted(&mut self, reason: String) -> Interrupted {
-        self.ended = true;
+        self.has_ended = true;
         Interrupted(reason)
     }
 
     /// Sends the request to a worker. An earlier worker of the request is considered dead and
     /// receives [`Frame::End`].
-    async fn assign_worker(&mut self, from: String, job_request: Vec<u8>) {
-        let mut outbox = Outbox::new(self.client.clone(), from, self.own_inbox.clone());
+    async fn assign_worker(&mut self, worker_inbox: String, job_request: Vec<u8>) {
+        let mut outbox = Outbox::new(self.client.clone(), worker_inbox, self.own_inbox.clone());
         outbox.send_document(job_request).await;
-        let connection =
-            WorkerConnection { outbox, assembly: Assembly::default(), read: 0, credited: 0 };
-        let earlier = self.worker.replace(connection);
+        let connection = WorkerConnection {
+            outbox,
+            assembler: FrameAssembler::default(),
+            frames_read: 0,
+            frames_credited: 0,
+        };
+        let previous_worker = self.worker.replace(connection);
         self.latest_frame = None;
-        if let Some(WorkerConnection { mut outbox, .. }) = earlier {
+        if let Some(WorkerConnection { mut outbox, .. }) = previous_worker {
             metrics::record_lost_worker();
             outbox.send(Frame::End).await;
         }
         if let Some(worker) = &mut self.worker {
             // The worker's frame `Take` had the number 0.
-            let _ = worker.assembly.take(0, Frame::Take);
+            let _ = worker.assembler.push(0, Frame::Take);
         }
     }
 
-    async fn decline(&self, from: String) {
-        Outbox::new(self.client.clone(), from, self.own_inbox.clone()).send(Frame::End).await;
+    async fn decline(&self, worker_inbox: String) {
+        Outbox::new(self.client.clone(), worker_inbox, self.own_inbox.clone())
+            .send(Frame::End)
+            .await;
     }
 
     /// Waits for the next event from the current worker, or for a worker that takes the job.
-    async fn receive(&mut self, max_silence: Duration) -> Result<Event, Interrupted> {
+    async fn receive(&mut self, max_silence: Duration) -> Result<RemoteEvent, Interrupted> {
         loop {
             match self.latest_frame.take() {
                 Some(Frame::Last(bytes)) => {
-                    return Ok(Event::Chunk(parse(&bytes)?));
+                    return Ok(RemoteEvent::Chunk(parse_frame(&bytes)?));
                 }
-                Some(Frame::End) => return Ok(Event::End),
+                Some(Frame::End) => return Ok(RemoteEvent::End),
                 Some(Frame::Failed(error)) => {
-                    return Ok(Event::Failed(parse(&error)?));
+                    return Ok(RemoteEvent::Failed(parse_frame(&error)?));
                 }
                 Some(Frame::Interrupted(reason)) => {
                     return Err(Interrupted(String::from_utf8_lossy(&reason).into_owned()));
@@ -224,29 +233,29 @@ impl RemoteAnswer {
                 metrics::record_lost_worker();
                 return Err(Interrupted("no query worker responds".to_owned()));
             };
-            let (Some(Received::Frame(number, frame)), Some(from)) =
-                (Received::parse(&message), &message.reply)
+            let (Some(InboundMessage::Frame(number, frame)), Some(sender)) =
+                (InboundMessage::parse(&message), &message.reply)
             else {
                 continue;
             };
             if frame == Frame::Take {
-                return Ok(Event::Take(from.to_string()));
+                return Ok(RemoteEvent::Take(sender.to_string()));
             }
             let Some(worker) =
-                self.worker.as_mut().filter(|worker| worker.outbox.recipient() == from.as_str())
+                self.worker.as_mut().filter(|worker| worker.outbox.recipient() == sender.as_str())
             else {
                 continue;
             };
             let is_alive = frame == Frame::Alive;
-            worker.read += u64::from(matches!(frame, Frame::Part(_) | Frame::Last(_)));
+            worker.frames_read += u64::from(matches!(frame, Frame::Part(_) | Frame::Last(_)));
             self.latest_frame = worker
-                .assembly
-                .take(number, frame)
-                .map_err(|lost| Interrupted(lost.to_string()))?;
+                .assembler
+                .push(number, frame)
+                .map_err(|error| Interrupted(error.to_string()))?;
             // A lost credit is sent again after the worker's next heartbeat.
-            if is_alive || worker.read >= worker.credited + MAX_UNREAD_CHUNKS / 2 {
-                worker.credited = worker.read;
-                worker.outbox.send(Frame::Credit(worker.read)).await;
+            if is_alive || worker.frames_read >= worker.frames_credited + MAX_UNREAD_CHUNKS / 2 {
+                worker.frames_credited = worker.frames_read;
+                worker.outbox.send(Frame::Credit(worker.frames_read)).await;
             }
         }
     }

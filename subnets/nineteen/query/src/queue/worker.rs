@@ -20,7 +20,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep, timeout};
 
-use super::frame::{Assembly, Frame, Outbox, Received};
+use super::frame::{Frame, FrameAssembler, InboundMessage, Outbox};
 use super::{
     HEARTBEAT_INTERVAL, JobRequest, MAX_UNREAD_CHUNKS, Queue, QueueError, REQUEST_TIMEOUT,
     with_timeout,
@@ -117,9 +117,12 @@ impl Worker {
         let Ok(mut permits) = Arc::clone(&self.receive_slots).acquire_owned().await else {
             return Ok(0);
         };
-        let free = u32::try_from(self.receive_slots.available_permits()).unwrap_or(u32::MAX);
-        if let Ok(extra_permits) = Arc::clone(&self.receive_slots).try_acquire_many_owned(free) {
-            permits.merge(extra_permits);
+        let free_permits =
+            u32::try_from(self.receive_slots.available_permits()).unwrap_or(u32::MAX);
+        if let Ok(additional_permits) =
+            Arc::clone(&self.receive_slots).try_acquire_many_owned(free_permits)
+        {
+            permits.merge(additional_permits);
         }
         let mut batch = match self.querier.free_permits() {
             0 => {
@@ -127,8 +130,8 @@ impl Worker {
                 with_timeout(consumer.fetch().max_messages(permits.num_permits()).messages())
                     .await?
             }
-            free => {
-                let maximum = permits.num_permits().min(free);
+            free_permits => {
+                let maximum = permits.num_permits().min(free_permits);
                 with_timeout(
                     consumer.batch().max_messages(maximum).expires(PULL_TIMEOUT).messages(),
                 )
@@ -150,44 +153,48 @@ impl Worker {
         Ok(pulled_count)
     }
 
-    async fn serve(&self, message: &Message, receiving: Option<OwnedSemaphorePermit>) -> Outcome {
-        let Ok(entry) = std::str::from_utf8(&message.payload) else {
+    async fn serve(
+        &self,
+        message: &Message,
+        receive_permit: Option<OwnedSemaphorePermit>,
+    ) -> JobOutcome {
+        let Ok(entry_inbox) = std::str::from_utf8(&message.payload) else {
             acknowledge(message, AckKind::Term).await;
-            return Outcome::Malformed;
+            return JobOutcome::Malformed;
         };
         let client = &self.queue.client;
         let own_inbox = client.new_inbox();
         let Ok(mut inbox) = client.subscribe(own_inbox.clone()).await else {
-            return Outcome::EntryLost;
+            return JobOutcome::EntryLost;
         };
-        let mut outbox = Outbox::new(client.clone(), entry.to_owned(), own_inbox);
+        let mut outbox = Outbox::new(client.clone(), entry_inbox.to_owned(), own_inbox);
         outbox.send(Frame::Take).await;
-        let request = match timeout(REQUEST_TIMEOUT, request(&mut inbox)).await {
+        let request = match timeout(REQUEST_TIMEOUT, receive_request(&mut inbox)).await {
             Ok(Ok(request)) => request,
             // Not acknowledged, so JetStream redelivers the job.
-            Err(_) => return Outcome::EntryLost,
+            Err(_) => return JobOutcome::EntryLost,
             Ok(Err(outcome)) => {
                 acknowledge(message, AckKind::Ack).await;
                 return outcome;
             }
         };
-        let mut alive = interval(HEARTBEAT_INTERVAL);
-        alive.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut heartbeat = interval(HEARTBEAT_INTERVAL);
+        heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let result = {
             let mut query = pin!(self.querier.query(request));
-            let mut receiving = receiving;
+            let mut receive_permit = receive_permit;
             loop {
                 tokio::select! {
                     biased;
                     result = &mut query => break result,
                     () = wait_for_cancellation(&mut inbox) => {
                         acknowledge(message, AckKind::Ack).await;
-                        return Outcome::BuyerLeft;
+                        return JobOutcome::BuyerLeft;
                     }
                     // The first tick is immediate.
-                    _ = alive.tick() => {
+                    _ = heartbeat.tick() => {
                         // The request is in flight or queued.
-                        drop(receiving.take());
+                        drop(receive_permit.take());
                         acknowledge(message, AckKind::Progress).await;
                         outbox.send(Frame::Alive).await;
                     }
@@ -197,17 +204,19 @@ impl Worker {
         match result {
             Ok(mut answer) => {
                 let max_total = self.querier.inner.deadlines.max_total;
-                let relayed =
-                    timeout(max_total, relay(&mut answer, &mut inbox, &mut outbox, alive, message))
-                        .await;
-                relayed.unwrap_or(Outcome::Interrupted)
+                let relayed = timeout(
+                    max_total,
+                    relay(&mut answer, &mut inbox, &mut outbox, heartbeat, message),
+                )
+                .await;
+                relayed.unwrap_or(JobOutcome::Interrupted)
             }
             Err(error) => {
                 outbox
                     .send(Frame::Failed(serde_json::to_vec(&error).unwrap_or_default().into()))
                     .await;
                 acknowledge(message, AckKind::Ack).await;
-                Outcome::Failed
+                JobOutcome::Failed
             }
         }
     }
@@ -225,7 +234,7 @@ where
 
 /// Outcome of a job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Outcome {
+enum JobOutcome {
     Answered,
     /// No miner answered.
     Failed,
@@ -238,7 +247,7 @@ enum Outcome {
     Malformed,
 }
 
-impl Outcome {
+impl JobOutcome {
     const fn as_str(self) -> &'static str {
         match self {
             Self::Answered => "answered",
@@ -252,20 +261,20 @@ impl Outcome {
 }
 
 /// Receives the request.
-async fn request(inbox: &mut Subscriber) -> Result<Request, Outcome> {
-    let mut assembly = Assembly::default();
+async fn receive_request(inbox: &mut Subscriber) -> Result<Request, JobOutcome> {
+    let mut assembler = FrameAssembler::default();
     loop {
-        let message = inbox.next().await.ok_or(Outcome::BuyerLeft)?;
-        match Received::parse(&message) {
-            Some(Received::NoReceiver | Received::Frame(_, Frame::End)) => {
-                return Err(Outcome::BuyerLeft);
+        let message = inbox.next().await.ok_or(JobOutcome::BuyerLeft)?;
+        match InboundMessage::parse(&message) {
+            Some(InboundMessage::NoReceiver | InboundMessage::Frame(_, Frame::End)) => {
+                return Err(JobOutcome::BuyerLeft);
             }
-            Some(Received::Frame(number, frame)) => {
+            Some(InboundMessage::Frame(number, frame)) => {
                 if let Some(Frame::Last(bytes)) =
-                    assembly.take(number, frame).map_err(|_| Outcome::Malformed)?
+                    assembler.push(number, frame).map_err(|_| JobOutcome::Malformed)?
                 {
                     let job_request: JobRequest =
-                        serde_json::from_slice(&bytes).map_err(|_| Outcome::Malformed)?;
+                        serde_json::from_slice(&bytes).map_err(|_| JobOutcome::Malformed)?;
                     let JobRequest {
                         task,
                         payload,
@@ -296,23 +305,23 @@ async fn request(inbox: &mut Subscriber) -> Result<Request, Outcome> {
                     });
                 }
             }
-            None => return Err(Outcome::Malformed),
+            None => return Err(JobOutcome::Malformed),
         }
     }
 }
 
 /// Waits until the entry no longer needs the answer.
 async fn wait_for_cancellation(inbox: &mut Subscriber) {
-    while credit(inbox).await.is_some() {}
+    while receive_credit(inbox).await.is_some() {}
 }
 
 /// Receives the next credit; `None` once the entry no longer needs the answer.
-async fn credit(inbox: &mut Subscriber) -> Option<u64> {
+async fn receive_credit(inbox: &mut Subscriber) -> Option<u64> {
     loop {
         let message = inbox.next().await?;
-        match Received::parse(&message) {
-            Some(Received::NoReceiver | Received::Frame(_, Frame::End)) => return None,
-            Some(Received::Frame(_, Frame::Credit(read))) => return Some(read),
+        match InboundMessage::parse(&message) {
+            Some(InboundMessage::NoReceiver | InboundMessage::Frame(_, Frame::End)) => return None,
+            Some(InboundMessage::Frame(_, Frame::Credit(frames_read))) => return Some(frames_read),
             _ => {}
         }
     }
@@ -324,39 +333,40 @@ async fn relay(
     answer: &mut Answer,
     inbox: &mut Subscriber,
     outbox: &mut Outbox,
-    mut alive: Interval,
+    mut heartbeat: Interval,
     job: &Message,
-) -> Outcome {
-    let (mut sent, mut read, mut is_acknowledged) = (0_u64, 0_u64, false);
+) -> JobOutcome {
+    let (mut frames_sent, mut frames_read, mut is_acknowledged) = (0_u64, 0_u64, false);
     loop {
         let chunk = {
             // Keep the future until it is ready, because a new one would restart its timeouts.
             let mut next = pin!(answer.next());
             loop {
-                let may_send = sent < read + MAX_UNREAD_CHUNKS;
+                let may_send = frames_sent < frames_read + MAX_UNREAD_CHUNKS;
                 tokio::select! {
                     biased;
-                    chunks_read = credit(inbox) => match chunks_read {
-                        Some(chunks_read) => read = read.max(chunks_read),
-                        None => return Outcome::BuyerLeft,
+                    credit = receive_credit(inbox) => match credit {
+                        Some(credit) => frames_read = frames_read.max(credit),
+                        None => return JobOutcome::BuyerLeft,
                     },
                     chunk = &mut next, if may_send => break chunk,
-                    _ = alive.tick() => outbox.send(Frame::Alive).await,
+                    _ = heartbeat.tick() => outbox.send(Frame::Alive).await,
                 }
             }
         };
         let outcome = match chunk {
             Some(Ok(chunk)) => {
-                sent += outbox.send_document(serde_json::to_vec(&chunk).unwrap_or_default()).await;
+                frames_sent +=
+                    outbox.send_document(serde_json::to_vec(&chunk).unwrap_or_default()).await;
                 None
             }
             Some(Err(interrupted)) => {
                 outbox.send(Frame::Interrupted(interrupted.0.into())).await;
-                Some(Outcome::Interrupted)
+                Some(JobOutcome::Interrupted)
             }
             None => {
                 outbox.send(Frame::End).await;
-                Some(Outcome::Answered)
+                Some(JobOutcome::Answered)
             }
         };
         if !is_acknowledged {

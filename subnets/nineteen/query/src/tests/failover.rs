@@ -44,7 +44,7 @@ async fn failed_attempt_releases_its_slot_before_waiting() {
     wait_until(|| test_market.contenders.iter().all(|contender| contender.running() == 1)).await;
     assert_eq!(buy(test_market.querier.clone(), "b").await, Ok("b"));
     while let Some(outcome) = poison_requests.join_next().await {
-        assert!(matches!(outcome.unwrap(), Err(QueryError::Failed { refused: None, .. })));
+        assert!(matches!(outcome.unwrap(), Err(QueryError::Failed { rejection_status: None, .. })));
     }
     assert!(start.elapsed() < Duration::from_secs(15), "{:?}", start.elapsed());
     assert!(

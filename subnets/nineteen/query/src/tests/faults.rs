@@ -25,7 +25,7 @@ async fn request_refused_by_two_miners_counts_against_neither() {
     let test_market =
         test_market([400, 404, 422].map(refusing).into(), QueryDeadlines::default()).await;
     let error = test_market.querier.query(request(RequestKind::Organic)).await.unwrap_err();
-    let QueryError::Failed { attempts, refused: Some(400 | 404 | 422), .. } = error else {
+    let QueryError::Failed { attempts, rejection_status: Some(400 | 404 | 422), .. } = error else {
         panic!("{error:?}")
     };
     assert_eq!(attempts, Attempts { limited: 0, failed: 2 }, "the third miner is not asked");
@@ -81,7 +81,7 @@ async fn ignored_dimensions_are_a_request_error_if_two_miners_agree() {
         match test_market.querier.query(request).await.map(drop) {
             Ok(()) => assert!(is_answered, "{widths:?}"),
             Err(QueryError::Dimensions(width)) => assert_eq!(Some(width), ignored),
-            Err(QueryError::Failed { refused: None, .. }) => {
+            Err(QueryError::Failed { rejection_status: None, .. }) => {
                 assert!(!is_answered && ignored.is_none(), "{widths:?}");
             }
             Err(error) => panic!("{widths:?}: {error:?}"),
@@ -123,7 +123,9 @@ async fn poison_prompt_counts_against_no_miner() {
     let test_market = test_market(poisoned(), QueryDeadlines::default()).await;
     for _ in 0..20 {
         let error = test_market.querier.query(request(RequestKind::Organic)).await.unwrap_err();
-        let QueryError::Failed { attempts, refused: None, .. } = error else { panic!("{error:?}") };
+        let QueryError::Failed { attempts, rejection_status: None, .. } = error else {
+            panic!("{error:?}")
+        };
         assert_eq!(attempts, Attempts { limited: 0, failed: 2 }, "the third miner is not asked");
     }
     assert_eq!(count_requests(&test_market), (0.0, 0.0));
@@ -236,7 +238,8 @@ async fn too_long_collected_answer_counts_against_no_miner() {
     let test_market = test_market(vec![slow(), slow(), slow()], deadlines).await;
     let collected_request = Request { is_collected: true, ..request(RequestKind::Organic) };
     let error = test_market.querier.query(collected_request).await.unwrap_err();
-    let QueryError::Failed { attempts, refused: None, last, is_disputed: true } = error else {
+    let QueryError::Failed { attempts, rejection_status: None, last, is_disputed: true } = error
+    else {
         panic!("{error:?}")
     };
     assert_eq!(attempts, Attempts { limited: 0, failed: 2 }, "{last}");
@@ -289,7 +292,8 @@ async fn prompt_without_first_token_counts_against_first_miner_only() {
     }
     for outcome in buying.join_all().await {
         let error = outcome.unwrap_err();
-        let QueryError::Failed { attempts, refused: None, is_disputed: false, .. } = error else {
+        let QueryError::Failed { attempts, rejection_status: None, is_disputed: false, .. } = error
+        else {
             panic!("{error:?}")
         };
         assert_eq!(attempts, Attempts { limited: 0, failed: 3 }, "further miners are asked");

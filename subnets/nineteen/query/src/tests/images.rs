@@ -83,7 +83,7 @@ async fn image_refused_by_all_miners_is_a_request_error() {
     let test_market =
         test_market(vec![create_handler(), create_handler()], QueryDeadlines::default()).await;
     let error = test_market.querier.query(image_request()).await.unwrap_err();
-    assert!(matches!(error, QueryError::Failed { refused: Some(400), .. }), "{error:?}");
+    assert!(matches!(error, QueryError::Failed { rejection_status: Some(400), .. }), "{error:?}");
     for contender in &test_market.contenders {
         assert_eq!((contender.counts().total_requests, refuses_images(contender)), (0.0, false));
     }

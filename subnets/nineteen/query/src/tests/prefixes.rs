@@ -90,7 +90,7 @@ async fn prefixes_spread_over_the_miners() {
     let order = |number: usize, tried: &[taonet_primitives::Hotkey]| {
         let order =
             task_miners.for_organic(0.0, tried, Some(prefix(&long_request(number))), || 0.5);
-        assert!(order.is_by_prefix);
+        assert!(order.is_prefix_order);
         order.cloned().collect::<Vec<_>>()
     };
     let mut first_counts = [0; 3];
@@ -124,7 +124,8 @@ async fn answer_outside_prefix_affinity_is_not_sampled() {
     let (task, key): (taonet_nineteen_core::TaskName, Arc<str>) =
         (TASK.parse().unwrap(), "a".into());
     let prefix = Some(prefix(&long_request(0)));
-    let slot = || Slot::organic(&test_market.querier.inner, &task, &key, &[], prefix).unwrap();
+    let slot =
+        || Slot::acquire_organic(&test_market.querier.inner, &task, &key, &[], prefix).unwrap();
     let first = slot();
     let mut slots = Vec::new();
     let other = loop {
@@ -148,10 +149,10 @@ async fn prefix_affinity_ends_at_too_many_requests_in_flight() {
         preferred.enter(0.0).unwrap();
     }
     let mut affine_order = order();
-    assert!(affine_order.is_by_prefix && Arc::ptr_eq(affine_order.next().unwrap(), &preferred));
+    assert!(affine_order.is_prefix_order && Arc::ptr_eq(affine_order.next().unwrap(), &preferred));
     // With a share of a third, the limit is 4 plus two thirds of all requests in flight.
     preferred.enter(0.0).unwrap();
     preferred.enter(0.0).unwrap();
     let random_order = order();
-    assert!(!random_order.is_by_prefix && random_order.is_sampled && random_order.count() == 3);
+    assert!(!random_order.is_prefix_order && random_order.is_sampled && random_order.count() == 3);
 }

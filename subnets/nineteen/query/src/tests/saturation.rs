@@ -247,8 +247,8 @@ async fn full_queue_rejects_the_busiest_key() {
     }
     wait_for_queued(&test_market, 3).await;
     let error = test_market.querier.query(buyer_request("many")).await.unwrap_err();
-    let QueryError::Busy { retry, .. } = error else { panic!("{error}") };
-    assert!((Duration::ZERO..=Duration::from_mins(1)).contains(&retry), "{retry:?}");
+    let QueryError::Busy { retry_after, .. } = error else { panic!("{error}") };
+    assert!((Duration::ZERO..=Duration::from_mins(1)).contains(&retry_after), "{retry_after:?}");
     answers.spawn(buy(test_market.querier.clone(), "one"));
     let replaced = answers.join_next().await.unwrap().unwrap();
     assert!(matches!(replaced, Err(QueryError::Busy { .. })), "{replaced:?}");
@@ -336,7 +336,7 @@ async fn queued_request_fails_once_no_miner_is_left() {
         sent: 0.0,
         score: None,
     };
-    test_market.contenders[0].set_others(&row);
+    test_market.contenders[0].set_other_counts(&row);
     let error = waiting.await.unwrap().unwrap_err();
     assert!(matches!(error, QueryError::NoContender(_)), "{error:?}");
     assert!(start.elapsed() < Duration::from_secs(15), "{:?}", start.elapsed());

@@ -11,9 +11,9 @@ use crate::load::{CapacitySignal, MinerLoad};
 /// Raises the limit of a miner, as its answers to buyers' requests do.
 fn raise_limit(load: &MinerLoad, limit: usize) {
     while load.limit() < limit {
-        let entered: Vec<_> = std::iter::from_fn(|| load.enter(limit)).collect();
+        let entered: Vec<_> = std::iter::from_fn(|| load.acquire(limit)).collect();
         for position in entered {
-            load.leave(position, CapacitySignal::Answered);
+            load.release(position, CapacitySignal::Answered);
         }
     }
 }
@@ -42,7 +42,7 @@ async fn rejected_synthetic_request_is_repeated_when_the_miner_must_accept_it() 
         let period_miners = test_market.querier.market().period_miners().unwrap();
         let load = period_miners.load(&test_market.contenders[0].offer.hotkey).unwrap();
         raise_limit(load, 4);
-        let entered = [(); 2].map(|()| load.enter(4).unwrap());
+        let entered = [(); 2].map(|()| load.acquire(4).unwrap());
         let querier = test_market.querier.clone();
         let synthetic =
             tokio::spawn(
@@ -51,7 +51,7 @@ async fn rejected_synthetic_request_is_repeated_when_the_miner_must_accept_it() 
         wait_until(|| load.has_repeated_synthetic()).await;
         assert_eq!(calls.load(Ordering::SeqCst), 1);
         for position in entered {
-            load.leave(position, CapacitySignal::None);
+            load.release(position, CapacitySignal::None);
         }
         assert_eq!(synthetic.await.unwrap().is_ok(), rejections == 1);
         let counts = test_market.contenders[0].counts();

@@ -15,24 +15,24 @@ use crate::budgets::{BudgetLimits, BudgetPeriod, Budgets};
 use crate::{Process, StoreError};
 
 /// Row counts of the prepared `INSERT` statements, in descending order: any number of rows up to 64
-/// needs at most three of them. Each takes longer than a few rows.
-const SIZES: [usize; 12] = [64, 48, 32, 24, 16, 12, 8, 6, 4, 3, 2, 1];
+/// needs at most three of them. Executing a statement costs more than inserting a few rows.
+const BATCH_SIZES: [usize; 12] = [64, 48, 32, 24, 16, 12, 8, 6, 4, 3, 2, 1];
 
-/// `INSERT` statements of a table, one for each of [`SIZES`].
-struct Inserts {
+/// `INSERT` statements of a table, one for each of [`BATCH_SIZES`].
+struct BatchInsert {
     columns: usize,
-    statements: [&'static str; SIZES.len()],
+    statements: [&'static str; BATCH_SIZES.len()],
 }
 
-static LEASES: LazyLock<Inserts> = LazyLock::new(|| {
-    Inserts::new(
+static LEASES: LazyLock<BatchInsert> = LazyLock::new(|| {
+    BatchInsert::new(
         "INSERT INTO hold (request_id, key_id, amount, created_ms) VALUES ",
         4,
         " ON CONFLICT (request_id) DO UPDATE SET amount = excluded.amount, created_ms = excluded.created_ms",
     )
 });
-static USAGES: LazyLock<Inserts> = LazyLock::new(|| {
-    Inserts::new(
+static USAGES: LazyLock<BatchInsert> = LazyLock::new(|| {
+    BatchInsert::new(
         "INSERT INTO usage_day (key_id, day, model, requests, input_tokens, output_tokens, charged) VALUES ",
         7,
         " ON CONFLICT (key_id, day, model) DO UPDATE SET requests = usage_day.requests + excluded.requests,
@@ -41,32 +41,32 @@ static USAGES: LazyLock<Inserts> = LazyLock::new(|| {
          charged = usage_day.charged + excluded.charged",
     )
 });
-static TEAM_DAYS: LazyLock<Inserts> = LazyLock::new(|| {
-    Inserts::new(
+static TEAM_DAYS: LazyLock<BatchInsert> = LazyLock::new(|| {
+    BatchInsert::new(
         "INSERT INTO team_day (team, day, charged) VALUES ",
         3,
         " ON CONFLICT (team, day) DO UPDATE SET charged = team_day.charged + excluded.charged",
     )
 });
-static ACCOUNTS: LazyLock<Inserts> = LazyLock::new(|| {
-    Inserts::new(
+static ACCOUNTS: LazyLock<BatchInsert> = LazyLock::new(|| {
+    BatchInsert::new(
         "INSERT INTO account (name, balance) VALUES ",
         2,
         " ON CONFLICT (name) DO UPDATE SET balance = account.balance + excluded.balance",
     )
 });
-static TRANSFERS: LazyLock<Inserts> = LazyLock::new(|| {
-    Inserts::new("INSERT INTO transfer (id, kind, reference, created_ms) VALUES ", 4, "")
+static TRANSFERS: LazyLock<BatchInsert> = LazyLock::new(|| {
+    BatchInsert::new("INSERT INTO transfer (id, kind, reference, created_ms) VALUES ", 4, "")
 });
-static POSTINGS: LazyLock<Inserts> = LazyLock::new(|| {
-    Inserts::new("INSERT INTO posting (transfer_id, account, amount) VALUES ", 3, "")
+static POSTINGS: LazyLock<BatchInsert> = LazyLock::new(|| {
+    BatchInsert::new("INSERT INTO posting (transfer_id, account, amount) VALUES ", 3, "")
 });
 
 #[expect(clippy::arithmetic_side_effects, reason = "counts of rows and columns are small")]
-impl Inserts {
+impl BatchInsert {
     /// Creates the statements, with static texts, so that the database prepares each only once.
     fn new(start: &str, columns: usize, end: &str) -> Self {
-        let statements = SIZES.map(|rows| {
+        let statements = BATCH_SIZES.map(|rows| {
             let mut sql = start.to_owned();
             for row in 0..rows {
                 sql.push_str(if row == 0 { "(" } else { ", (" });
@@ -94,12 +94,12 @@ impl Inserts {
     ) -> Result<(), StoreError> {
         let mut remaining = values.len() / self.columns;
         let mut values = values.into_iter();
-        for (rows, sql) in SIZES.iter().zip(self.statements) {
+        for (rows, sql) in BATCH_SIZES.iter().zip(self.statements) {
             while remaining >= *rows {
                 remaining -= rows;
-                let statement_with_values =
+                let insert =
                     values.by_ref().take(rows * self.columns).fold(statement(sql), Statement::bind);
-                statement_with_values.execute(&mut *transaction).await?;
+                insert.execute(&mut *transaction).await?;
             }
         }
         Ok(())
@@ -108,7 +108,7 @@ impl Inserts {
 
 /// Rows to write.
 #[derive(Default)]
-struct Rows<'a> {
+struct PendingRows<'a> {
     leases: Vec<Value>,
     /// Ids of leases that end.
     ended_leases: Vec<String>,
@@ -127,7 +127,7 @@ pub(super) async fn write(
     plans: &BTreeMap<String, Plan>,
 ) -> Result<Vec<SettledKey>, StoreError> {
     let mut transaction = database.begin().await?;
-    let (mut rows, mut results) = (Rows::default(), Vec::with_capacity(plans.len()));
+    let (mut rows, mut results) = (PendingRows::default(), Vec::with_capacity(plans.len()));
     let mut teams = Teams::lock(&mut transaction, plans).await?;
     for (key, plan) in plans {
         let id = format!("{}:{key}", process.as_str());
@@ -139,18 +139,22 @@ pub(super) async fn write(
             key_state.budgets =
                 BudgetLimits { team: budgets, team_keys: keys, ..key_state.budgets };
         }
-        let mut earlier = Vec::with_capacity(plan.pending_charges.len());
+        let mut earlier_charges = Vec::with_capacity(plan.pending_charges.len());
         for pending_charge in &plan.pending_charges {
             let Hold { transfer_id, is_retried, .. } = pending_charge.hold;
-            earlier.push(if is_retried {
+            earlier_charges.push(if is_retried {
                 earlier_charge(&mut transaction, transfer_id).await?
             } else {
                 None
             });
         }
-        let settled = plan.settle(&key_state, &earlier);
-        rows.add(key, &id, plan, &key_state, &earlier, &settled);
-        teams.record(key, new_charges(plan, &earlier, &settled), (key_state.lease, settled.lease));
+        let settled = plan.settle(&key_state, &earlier_charges);
+        rows.add(key, &id, plan, &key_state, &earlier_charges, &settled);
+        teams.record(
+            key,
+            new_charges(plan, &earlier_charges, &settled),
+            (key_state.lease, settled.lease),
+        );
         results.push(settled);
     }
     rows.execute(&mut transaction, teams).await?;
@@ -179,7 +183,7 @@ async fn read_key_state(
     let row = row
         .bind(key)
         .bind(id)
-        .bind(BudgetPeriod::Month.of_day(day))
+        .bind(BudgetPeriod::Month.date_prefix(day))
         .bind(day)
         .row(transaction)
         .await?;
@@ -187,9 +191,9 @@ async fn read_key_state(
         return Ok(KeyState { available: 0, lease: 0, budgets: BudgetLimits::default() });
     };
     let (held, lease): (i64, i64) = (row.get("held")?, row.get("lease")?);
-    let others = held.saturating_sub(lease);
+    let other_leases = held.saturating_sub(lease);
     let remaining = |budget: Option<i64>, spent: i64| {
-        budget.map(|budget| budget.saturating_sub(spent).saturating_sub(others))
+        budget.map(|budget| budget.saturating_sub(spent).saturating_sub(other_leases))
     };
     let budgets = Budgets {
         month: remaining(row.get("monthly")?, row.get("in_month")?),
@@ -213,28 +217,28 @@ async fn earlier_charge(
 /// credits were released before.
 fn new_charges<'a>(
     plan: &'a Plan,
-    earlier: &[Option<i64>],
+    earlier_charges: &[Option<i64>],
     settled: &SettledKey,
 ) -> impl Iterator<Item = (&'a PendingCharge, Option<i64>)> {
-    let charges = plan.pending_charges.iter().zip(&settled.charges).zip(earlier);
+    let charges = plan.pending_charges.iter().zip(&settled.charges).zip(earlier_charges);
     charges
-        .filter(|(_, earlier)| earlier.is_none())
+        .filter(|(_, earlier_charge)| earlier_charge.is_none())
         .map(|((pending_charge, charge), _)| (pending_charge, *charge))
 }
 
-impl<'a> Rows<'a> {
+impl<'a> PendingRows<'a> {
     fn add(
         &mut self,
         key: &'a str,
         id: &str,
         plan: &'a Plan,
         key_state: &KeyState,
-        earlier: &[Option<i64>],
+        earlier_charges: &[Option<i64>],
         settled: &SettledKey,
     ) {
-        let (available, held) = (format!("key:{key}"), format!("held:{key}"));
+        let (available_account, held_account) = (format!("key:{key}"), format!("held:{key}"));
         let mut remaining = key_state.lease;
-        for (pending_charge, charge) in new_charges(plan, earlier, settled) {
+        for (pending_charge, charge) in new_charges(plan, earlier_charges, settled) {
             let Some(charge) = charge else {
                 tracing::warn!(
                     key,
@@ -250,14 +254,14 @@ impl<'a> Rows<'a> {
                 .or_default();
             // No sum of a day's requests overflows.
             let count = |count: u64| i64::from(u32::try_from(count).unwrap_or(u32::MAX));
-            let added = [
+            let increments = [
                 1,
                 count(pending_charge.usage.input_tokens),
                 count(pending_charge.usage.output_tokens),
                 charge,
             ];
-            for (sum, added) in sums.iter_mut().zip(added) {
-                *sum = sum.saturating_add(added);
+            for (sum, increment) in sums.iter_mut().zip(increments) {
+                *sum = sum.saturating_add(increment);
             }
             self.transfer(
                 pending_charge.hold.transfer_id,
@@ -265,15 +269,23 @@ impl<'a> Rows<'a> {
                 &pending_charge.request,
                 pending_charge.now_ms,
                 charge,
-                &held,
+                &held_account,
                 "revenue",
             );
         }
-        let leased = settled.lease.saturating_sub(remaining);
-        if leased != 0 {
+        let newly_leased = settled.lease.saturating_sub(remaining);
+        if newly_leased != 0 {
             // A sequential id would serialise all transfers.
             let number = i64::from_le_bytes(rand::random()) & i64::MAX;
-            self.transfer(number, "hold", id, plan.now_ms, leased, &available, &held);
+            self.transfer(
+                number,
+                "hold",
+                id,
+                plan.now_ms,
+                newly_leased,
+                &available_account,
+                &held_account,
+            );
         }
         if settled.lease > 0 {
             self.leases.extend::<[Value; 4]>([
@@ -327,7 +339,7 @@ impl<'a> Rows<'a> {
             [key, day, model].map(Value::from).into_iter().chain(sums.map(Value::from))
         };
         USAGES.execute(transaction, self.usages.into_iter().flat_map(usage).collect()).await?;
-        TEAM_DAYS.execute(transaction, teams.rows()).await?;
+        TEAM_DAYS.execute(transaction, teams.into_rows()).await?;
         TRANSFERS.execute(transaction, self.transfers).await?;
         let account = |(name, change): (String, i64)| [Value::from(name), Value::from(change)];
         ACCOUNTS

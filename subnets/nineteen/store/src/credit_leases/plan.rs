@@ -20,16 +20,16 @@ pub(super) struct Plan {
     pub(super) pending_holds: Vec<PendingHold>,
     pub(super) pending_charges: Vec<PendingCharge>,
     /// Day in UTC, if the reserve is to be refilled.
-    pub(super) refill: Option<String>,
+    pub(super) refill_day: Option<String>,
     /// Credits of the lease that no other request may hold until the end of the transaction.
     pub(super) set_aside: i64,
     /// Time of the transaction, as Unix time in milliseconds.
     pub(super) now_ms: i64,
     /// Credits that other running requests hold.
-    running: i64,
+    running_holds: i64,
     /// Change of the credits that no request holds, positive for credits to lease; `None` if the
     /// size of the lease follows from the holds and the key's credits.
-    change: Option<i64>,
+    reserve_change: Option<i64>,
     keeps_reserve: bool,
 }
 
@@ -56,7 +56,7 @@ pub(super) struct SettledKey {
     /// because this process was suspended.
     pub(super) charges: Vec<Option<i64>>,
     /// Results of [`Plan::pending_holds`], in the same order.
-    pub(super) granted: Vec<Result<(), HoldRefusal>>,
+    pub(super) hold_results: Vec<Result<(), HoldRefusal>>,
     /// Whether the lease has credits that exceed what remains of a budget. The next transaction
     /// returns them: other requests may have used them during this one.
     pub(super) is_over_budget: bool,
@@ -74,7 +74,7 @@ impl Plan {
     pub(super) fn prepare(&mut self, lease: &mut Lease, returns_reserve: bool) {
         let pending =
             sum(self.pending_charges.iter().map(|pending_charge| pending_charge.hold.amount));
-        self.running = lease.held.saturating_sub(pending);
+        self.running_holds = lease.held.saturating_sub(pending);
         let times_ms = self
             .pending_holds
             .iter()
@@ -90,12 +90,12 @@ impl Plan {
             let released =
                 pending.saturating_sub(sum(self.pending_charges.iter().map(PendingCharge::charge)));
             let remaining = free.saturating_add(released);
-            let smallest = if self.refill.is_some() { lease.reserve } else { 0 };
+            let smallest = if self.refill_day.is_some() { lease.reserve } else { 0 };
             let is_within_bounds =
                 (smallest..=lease.reserve.saturating_mul(2)).contains(&remaining);
             let change = if is_within_bounds { 0 } else { lease.reserve.saturating_sub(remaining) };
             self.set_aside = change.saturating_add(released).saturating_neg().max(0);
-            self.change = Some(change);
+            self.reserve_change = Some(change);
         }
         lease.hold(self.set_aside);
     }
@@ -108,54 +108,68 @@ impl Plan {
         self.pending_holds
             .first()
             .map(|pending_hold| &pending_hold.day)
-            .or(self.refill.as_ref())
+            .or(self.refill_day.as_ref())
             .or_else(charged)
             .map(String::as_str)
     }
 
-    /// Computes the result of the transaction. `earlier` are charges that an earlier transaction
-    /// with an unknown outcome has written, in the order of [`Plan::pending_charges`].
-    pub(super) fn settle(&self, key_state: &KeyState, earlier: &[Option<i64>]) -> SettledKey {
-        let (mut left, mut budgets) = (key_state.lease, key_state.budgets);
+    /// Computes the result of the transaction. `earlier_charges` are charges that an earlier
+    /// transaction with an unknown outcome has written, in the order of [`Plan::pending_charges`].
+    pub(super) fn settle(
+        &self,
+        key_state: &KeyState,
+        earlier_charges: &[Option<i64>],
+    ) -> SettledKey {
+        let (mut remaining_lease, mut budgets) = (key_state.lease, key_state.budgets);
         let mut charges = Vec::with_capacity(self.pending_charges.len());
-        for (pending_charge, earlier) in self.pending_charges.iter().zip(earlier) {
-            if earlier.is_some() {
-                charges.push(*earlier);
+        for (pending_charge, earlier_charge) in self.pending_charges.iter().zip(earlier_charges) {
+            if earlier_charge.is_some() {
+                charges.push(*earlier_charge);
                 continue;
             }
-            let charge = Some(pending_charge.charge()).filter(|charge| *charge <= left);
-            left = left.saturating_sub(charge.unwrap_or(0));
+            let charge = Some(pending_charge.charge()).filter(|charge| *charge <= remaining_lease);
+            remaining_lease = remaining_lease.saturating_sub(charge.unwrap_or(0));
             if let Some(today) = self.day() {
                 budgets =
                     budgets.after_charge(charge.unwrap_or(0), &pending_charge.usage.day, today);
             }
             charges.push(charge);
         }
-        if let Some(change) = self.change {
-            let maximum =
-                (key_state.available.min(budgets.reservable(left)) / MAX_RESERVE_DIVISOR).max(0);
-            let lease =
-                left.saturating_add(change.clamp(left.saturating_neg().min(maximum), maximum));
+        if let Some(change) = self.reserve_change {
+            let maximum = (key_state.available.min(budgets.reservable(remaining_lease))
+                / MAX_RESERVE_DIVISOR)
+                .max(0);
+            let lease = remaining_lease.saturating_add(
+                change.clamp(remaining_lease.saturating_neg().min(maximum), maximum),
+            );
             let reserve = (change > maximum).then_some(maximum);
-            let is_over_budget = self.day().is_some() && self.exceeds(left, budgets);
-            return SettledKey { lease, reserve, charges, granted: Vec::new(), is_over_budget };
+            let is_over_budget =
+                self.day().is_some() && self.exceeds_budget(remaining_lease, budgets);
+            return SettledKey {
+                lease,
+                reserve,
+                charges,
+                hold_results: Vec::new(),
+                is_over_budget,
+            };
         }
         // Credits of the lease that neither running requests nor charges need.
-        let unused = left.saturating_sub(self.running);
+        let unused = remaining_lease.saturating_sub(self.running_holds);
         let credits = key_state.available.saturating_add(unused);
-        let budget = budgets
-            .smallest()
-            .map(|(left, period, scope)| (left.saturating_sub(self.running), period, scope));
-        let (mut granted, mut largest, mut results) =
+        let budget = budgets.tightest().map(|(remaining, period, scope)| {
+            (remaining.saturating_sub(self.running_holds), period, scope)
+        });
+        let (mut granted, mut largest, mut hold_results) =
             (0_i64, 0, Vec::with_capacity(self.pending_holds.len()));
         for PendingHold { hold, .. } in &self.pending_holds {
             let credits = credits.saturating_sub(granted);
-            let budget =
-                budget.map(|(left, period, scope)| (left.saturating_sub(granted), period, scope));
-            results.push(match budget {
+            let budget = budget.map(|(remaining, period, scope)| {
+                (remaining.saturating_sub(granted), period, scope)
+            });
+            hold_results.push(match budget {
                 _ if credits < hold.amount => Err(HoldRefusal::Credits { balance: credits.max(0) }),
-                Some((left, period, scope)) if left < hold.amount => {
-                    Err(HoldRefusal::Budget { left: left.max(0), period, scope })
+                Some((remaining, period, scope)) if remaining < hold.amount => {
+                    Err(HoldRefusal::Budget { remaining: remaining.max(0), period, scope })
                 }
                 _ => {
                     granted = granted.saturating_add(hold.amount);
@@ -164,34 +178,28 @@ impl Plan {
                 }
             });
         }
-        let remaining = budgets
-            .reservable(self.running.saturating_add(granted))
+        let reservable = budgets
+            .reservable(self.running_holds.saturating_add(granted))
             .min(credits.saturating_sub(granted));
         let reserve =
-            (remaining / MAX_RESERVE_DIVISOR).min(largest.saturating_mul(MAX_RESERVED_REQUESTS));
+            (reservable / MAX_RESERVE_DIVISOR).min(largest.saturating_mul(MAX_RESERVED_REQUESTS));
         // A reserve for less than one request would only keep credits from others.
         let reserve = if self.keeps_reserve && reserve >= largest { reserve.max(0) } else { 0 };
         let retained = unused.saturating_sub(granted).clamp(reserve, reserve.saturating_mul(2));
         // After the release of the lease, the credits may not cover the running requests.
         let lease = self
-            .running
+            .running_holds
             .saturating_add(granted)
             .saturating_add(retained)
-            .min(left.saturating_add(key_state.available));
-        SettledKey {
-            lease,
-            reserve: Some(reserve),
-            charges,
-            granted: results,
-            is_over_budget: false,
-        }
+            .min(remaining_lease.saturating_add(key_state.available));
+        SettledKey { lease, reserve: Some(reserve), charges, hold_results, is_over_budget: false }
     }
 
     /// Returns whether a lease of `lease` credits has some that no request holds, although a budget
     /// is too small for them.
-    fn exceeds(&self, lease: i64, budgets: BudgetLimits) -> bool {
-        let is_too_large = budgets.smallest().is_some_and(|(left, ..)| left < lease);
-        is_too_large && lease > self.running
+    fn exceeds_budget(&self, lease: i64, budgets: BudgetLimits) -> bool {
+        let is_too_large = budgets.tightest().is_some_and(|(remaining, ..)| remaining < lease);
+        is_too_large && lease > self.running_holds
     }
 }
 
@@ -316,7 +324,7 @@ mod tests {
     fn reserve_is_refilled_while_requests_use_it() {
         let settle = |free: i64, available, budget| {
             let mut plan = Plan {
-                refill: Some(DAY.to_owned()),
+                refill_day: Some(DAY.to_owned()),
                 pending_charges: vec![pending_charge(10, 4)],
                 ..Plan::default()
             };
@@ -353,7 +361,7 @@ mod tests {
             for refill in [None, Some(DAY.to_owned())] {
                 let mut plan = Plan {
                     pending_charges: vec![pending_charge(10, 4)],
-                    refill,
+                    refill_day: refill,
                     ..Plan::default()
                 };
                 let mut lease = lease(64, 20, 30);
@@ -399,13 +407,13 @@ mod tests {
         let settled = plan.settle(&key_state(100, 0), &[None, None]);
         assert_eq!(settled.charges, [None, Some(0)]);
         assert_eq!(
-            (settled.lease, settled.granted),
+            (settled.lease, settled.hold_results),
             (15, vec![Ok(())]),
             "the lease covers running requests again"
         );
         let settled = plan.settle(&key_state(12, 0), &[None, None]);
         let refusal = Err(HoldRefusal::Credits { balance: 2 });
-        assert_eq!((settled.lease, settled.granted), (10, vec![refusal]));
+        assert_eq!((settled.lease, settled.hold_results), (10, vec![refusal]));
         assert_eq!(plan.settle(&key_state(3, 0), &[None, None]).lease, 3);
     }
 
@@ -446,7 +454,7 @@ mod tests {
                     .iter()
                     .map(|(amount, charge)| pending_charge(*amount, *charge))
                     .collect(),
-                refill: refills.then(|| DAY.to_owned()),
+                refill_day: refills.then(|| DAY.to_owned()),
                 ..Plan::default()
             };
             plan.prepare(&mut lease, returns);
@@ -459,7 +467,8 @@ mod tests {
                 prop_assert_eq!(*charged_credits, Some((*charge).clamp(0, *amount)));
                 charged += charged_credits.unwrap_or(0);
             }
-            let granted = settled.granted.iter().zip(&hold_amounts).filter(|(result, _)| result.is_ok());
+            let hold_results = settled.hold_results.iter().zip(&hold_amounts);
+            let granted = hold_results.filter(|(result, _)| result.is_ok());
             let granted: i128 = granted.map(|(_, amount)| i128::from(*amount)).sum();
             prop_assert!(granted <= i128::from(MAX_CREDITS));
             let moved = settled.lease - (lease.amount - charged);
@@ -485,7 +494,7 @@ mod tests {
                     .iter()
                     .map(|(amount, charge)| pending_charge(*amount, *charge))
                     .collect(),
-                refill: refills.then(|| DAY.to_owned()),
+                refill_day: refills.then(|| DAY.to_owned()),
                 ..Plan::default()
             };
             plan.prepare(&mut lease, returns);
@@ -500,7 +509,8 @@ mod tests {
                 prop_assert_eq!(*charged, Some(*charge.min(amount)));
             }
             let charged: i64 = settled.charges.iter().flatten().sum();
-            let granted = settled.granted.iter().zip(&hold_amounts).filter(|(result, _)| result.is_ok());
+            let hold_results = settled.hold_results.iter().zip(&hold_amounts);
+            let granted = hold_results.filter(|(result, _)| result.is_ok());
             let granted: i64 = granted.map(|(_, amount)| amount).sum();
             let moved = settled.lease - (lease.amount - charged);
             prop_assert!(moved <= available, "the key has {available}, {moved} are leased");
@@ -516,7 +526,7 @@ mod tests {
             }
             // The first refusal is exact.
             let uncommitted = available + lease.amount - charged - running;
-            if let Some(index) = settled.granted.iter().position(Result::is_err) {
+            if let Some(index) = settled.hold_results.iter().position(Result::is_err) {
                 let before: i64 = hold_amounts[..index].iter().sum();
                 let budget = budget.map_or(i64::MAX, |budget| budget - charged - running);
                 prop_assert!(uncommitted.min(budget) - before < hold_amounts[index]);

@@ -128,6 +128,10 @@ fn lease_grants_holds_only_within_fresh_budgets() {
             transfer_id: 0,
             is_retried: false,
         };
-        assert_eq!(state.take("r", hold, "2026-11-21").is_ok(), is_granted, "{description}");
+        assert_eq!(
+            state.hold_from_lease("r", hold, "2026-11-21").is_ok(),
+            is_granted,
+            "{description}"
+        );
     }
 }

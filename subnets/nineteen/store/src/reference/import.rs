@@ -1,4 +1,4 @@
-//! The import: which rows are new, and their storage.
+//! Import of the rows that the database does not have yet.
 
 use std::collections::HashSet;
 
@@ -9,7 +9,7 @@ use super::rows::{ContenderRecord, DUPLICATE, KeyRecord, PeriodRecord};
 use super::schema::{API_KEYS, CONTENDERS_HISTORY, REWARD_DATA};
 use super::{ImportReport, ReferenceRecords, Remarks, TableReport};
 use crate::credits::grant;
-use crate::keys::insert;
+use crate::keys::insert_key;
 use crate::periods::profile_name;
 use crate::samples::insert_reward;
 use crate::{KeyTerms, MAX_CREDITS, Reward, Sample, Store, StoreError};
@@ -25,7 +25,7 @@ struct ExistingRows {
     /// Hashes of the API keys.
     hashes: HashSet<String>,
     /// IDs of the rewards.
-    jobs: HashSet<String>,
+    job_ids: HashSet<String>,
     periods: Vec<ExistingPeriod>,
     /// Balance of the account `issued`.
     issued: i64,
@@ -79,13 +79,13 @@ impl Store {
         let ImportPlan { keys, rewards, periods, report } =
             plan_import(records, &existing, credits)?;
         for (key, credits) in keys {
-            insert_key(&mut transaction, key, credits, records.now_ms).await?;
+            import_key(&mut transaction, key, credits, records.now_ms).await?;
         }
         for (sample, reward) in rewards {
             insert_reward(&mut transaction, sample, reward).await?;
         }
         for (id, period) in periods {
-            insert_period(&mut transaction, id, period).await?;
+            import_period(&mut transaction, id, period).await?;
         }
         transaction.commit().await?;
         Ok(report)
@@ -110,8 +110,8 @@ impl ExistingRows {
     async fn read(transaction: &mut Transaction) -> Result<Self, StoreError> {
         let hashes = statement("SELECT hash FROM api_key");
         let hashes = hashes.values::<String>(&mut *transaction).await?;
-        let jobs = statement("SELECT job_id FROM reward");
-        let jobs = jobs.values::<String>(&mut *transaction).await?;
+        let job_ids = statement("SELECT job_id FROM reward");
+        let job_ids = job_ids.values::<String>(&mut *transaction).await?;
         let periods = statement("SELECT id, started_ms, closed_ms FROM period");
         let periods = periods.rows(&mut *transaction).await?;
         let periods = periods.iter().map(|row| {
@@ -124,7 +124,7 @@ impl ExistingRows {
         let issued = statement("SELECT balance FROM account WHERE name = 'issued'");
         Ok(Self {
             hashes: hashes.into_iter().collect(),
-            jobs: jobs.into_iter().collect(),
+            job_ids: job_ids.into_iter().collect(),
             periods: periods.collect::<Result<_, StoreError>>()?,
             issued: issued.value(transaction).await?.unwrap_or(0),
         })
@@ -138,14 +138,14 @@ fn plan_import<'a>(
     credits: Option<i64>,
 ) -> Result<ImportPlan<'a>, StoreError> {
     let (mut left_out, mut notes) = (records.left_out.clone(), Remarks::default());
-    let keys = new_keys(records, existing, credits, &mut left_out, &mut notes);
+    let keys = select_new_keys(records, existing, credits, &mut left_out, &mut notes);
     let credits = keys.iter().map(|(_, credits)| *credits).fold(0, i64::saturating_add);
-    let left = MAX_CREDITS.saturating_add(existing.issued).max(0);
-    if credits > left {
-        return Err(StoreError::TooManyCredits { amount: credits, left });
+    let remaining = MAX_CREDITS.saturating_add(existing.issued).max(0);
+    if credits > remaining {
+        return Err(StoreError::TooManyCredits { amount: credits, remaining });
     }
-    let rewards = new_rewards(records, existing, &mut left_out, &mut notes);
-    let periods = new_periods(records, existing, &mut left_out, &mut notes);
+    let rewards = select_new_rewards(records, existing, &mut left_out, &mut notes);
+    let periods = select_new_periods(records, existing, &mut left_out, &mut notes);
     let contenders: u64 = periods.iter().map(|(_, period)| period.contenders.len() as u64).sum();
     let imported = [
         (API_KEYS, keys.len() as u64),
@@ -170,16 +170,16 @@ fn plan_import<'a>(
     Ok(ImportPlan { keys, rewards, periods, report })
 }
 
-fn new_keys<'a>(
+fn select_new_keys<'a>(
     records: &'a ReferenceRecords,
     existing: &ExistingRows,
     credits: Option<i64>,
     left_out: &mut Remarks,
     notes: &mut Remarks,
 ) -> Vec<(&'a KeyRecord, i64)> {
-    let (mut keys, mut seen) = (Vec::new(), HashSet::new());
+    let (mut keys, mut seen_hashes) = (Vec::new(), HashSet::new());
     for key in records.keys.iter().filter(|key| !existing.hashes.contains(&key.hash)) {
-        if !seen.insert(&key.hash) {
+        if !seen_hashes.insert(&key.hash) {
             left_out.add(API_KEYS, "key", DUPLICATE, &key.name);
             continue;
         }
@@ -195,17 +195,18 @@ fn new_keys<'a>(
     keys
 }
 
-fn new_rewards<'a>(
+fn select_new_rewards<'a>(
     records: &'a ReferenceRecords,
     existing: &ExistingRows,
     left_out: &mut Remarks,
     notes: &mut Remarks,
 ) -> Vec<&'a (Sample, Reward)> {
-    let (mut rewards, mut seen) = (Vec::new(), HashSet::new());
-    for row in records.rewards.iter().filter(|(sample, _)| !existing.jobs.contains(&sample.job_id))
+    let (mut rewards, mut seen_ids) = (Vec::new(), HashSet::new());
+    for row in
+        records.rewards.iter().filter(|(sample, _)| !existing.job_ids.contains(&sample.job_id))
     {
         let (sample, _) = row;
-        if !seen.insert(&sample.job_id) {
+        if !seen_ids.insert(&sample.job_id) {
             left_out.add(REWARD_DATA, "id", DUPLICATE, &sample.job_id);
             continue;
         }
@@ -217,7 +218,7 @@ fn new_rewards<'a>(
     rewards
 }
 
-fn new_periods<'a>(
+fn select_new_periods<'a>(
     records: &'a ReferenceRecords,
     existing: &ExistingRows,
     left_out: &mut Remarks,
@@ -226,12 +227,12 @@ fn new_periods<'a>(
     let existing = &existing.periods;
     let newest_ms =
         existing.iter().map(|period| period.closed_ms.unwrap_or(period.started_ms)).max();
-    let first = existing.iter().map(|period| period.id).max().unwrap_or(0).saturating_add(1);
+    let first_id = existing.iter().map(|period| period.id).max().unwrap_or(0).saturating_add(1);
     let mut periods = Vec::new();
-    let is_known = |period: &PeriodRecord| {
-        existing.iter().any(|earlier| earlier.closed_ms == Some(period.closed_ms))
+    let is_imported = |period: &PeriodRecord| {
+        existing.iter().any(|existing_period| existing_period.closed_ms == Some(period.closed_ms))
     };
-    for period in records.periods.iter().filter(|period| !is_known(period)) {
+    for period in records.periods.iter().filter(|period| !is_imported(period)) {
         // Periods are numbered in the order of time.
         if newest_ms.is_some_and(|newest_ms| period.closed_ms < newest_ms) {
             for contender in &period.contenders {
@@ -246,7 +247,7 @@ fn new_periods<'a>(
         }
         periods.push(period);
     }
-    (first..).zip(periods).collect()
+    (first_id..).zip(periods).collect()
 }
 
 fn add_contender_remarks(
@@ -265,7 +266,7 @@ fn add_contender_remarks(
     }
 }
 
-async fn insert_key(
+async fn import_key(
     transaction: &mut Transaction,
     key: &KeyRecord,
     credits: i64,
@@ -273,14 +274,14 @@ async fn insert_key(
 ) -> Result<(), StoreError> {
     let id = hex::encode(rand::random::<[u8; 8]>());
     let terms = KeyTerms::new(&key.name, key.rate_per_minute);
-    insert(transaction, &id, &key.hash, &terms, key.created_ms.unwrap_or(now_ms)).await?;
+    insert_key(transaction, &id, &key.hash, &terms, key.created_ms.unwrap_or(now_ms)).await?;
     if credits > 0 {
         grant(transaction, &id, credits, ("grant", BALANCE), now_ms).await?;
     }
     Ok(())
 }
 
-async fn insert_period(
+async fn import_period(
     transaction: &mut Transaction,
     id: i64,
     period: &PeriodRecord,

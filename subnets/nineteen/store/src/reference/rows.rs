@@ -1,4 +1,4 @@
-//! Reading of the reference's rows: values that a validator cannot continue leave the row out.
+//! Reading of the reference's rows. Rows with a value that a validator cannot use are left out.
 
 use std::collections::{HashMap, HashSet};
 use std::str::FromStr;
@@ -12,7 +12,7 @@ use zeroize::Zeroizing;
 
 use super::schema::{self, API_KEYS, CONTENDERS_HISTORY, NODES, NOT_IMPORTED, REWARD_DATA};
 use super::{ReadTerms, ReferenceError, ReferenceRecords, Remarks};
-use crate::keys::hash;
+use crate::keys::hash_secret;
 use crate::{MAX_CREDITS, PeriodId, Reward, Sample};
 
 /// Age from which rewards and periods are left out, in milliseconds: the validator deletes them at
@@ -23,7 +23,7 @@ const CLOCK_DIFFERENCE_MS: i64 = 60_000;
 /// Longest time that the reference takes to close the contenders of one period, in milliseconds.
 const MAX_CLOSING_MS: i64 = 60_000;
 /// Largest difference between a score and its formula, from rounding.
-const ROUNDING: f64 = 1e-6;
+const ROUNDING_TOLERANCE: f64 = 1e-6;
 /// Length of the reference's keys, which are UUIDs. Those made by hand can be shorter.
 const KEY_LENGTH: usize = 36;
 
@@ -78,14 +78,14 @@ pub(super) struct PeriodRecord {
     pub(super) started_ms: i64,
     pub(super) closed_ms: i64,
     /// Time at which the first contender was closed.
-    first_ms: i64,
+    first_closed_ms: i64,
     pub(super) contenders: Vec<ContenderRecord>,
 }
 
 impl PeriodRecord {
     fn new(contender: ContenderRecord) -> Self {
         let ContenderRecord { started_ms, closed_ms, .. } = contender;
-        Self { started_ms, closed_ms, first_ms: closed_ms, contenders: vec![contender] }
+        Self { started_ms, closed_ms, first_closed_ms: closed_ms, contenders: vec![contender] }
     }
 
     fn add(&mut self, contender: ContenderRecord) {
@@ -111,7 +111,7 @@ impl ContenderRecord {
     /// Returns whether the score is that of a formula.
     pub(super) fn matches_formula(&self, profile: PeriodProfile) -> bool {
         match (self.score, period_score(&self.counts, profile)) {
-            (Some(score), Some(expected)) => (score - expected).abs() <= ROUNDING,
+            (Some(score), Some(expected)) => (score - expected).abs() <= ROUNDING_TOLERANCE,
             (score, _) => score.is_none(),
         }
     }
@@ -138,21 +138,25 @@ pub(super) async fn read(
     transaction: &mut Transaction,
     terms: &ReadTerms,
 ) -> Result<ReferenceRecords, ReferenceError> {
-    let existing = schema::tables(transaction).await?;
-    schema::check(transaction, &existing).await?;
+    let existing = schema::table_names(transaction).await?;
+    schema::check_tables(transaction, &existing).await?;
     let mut left_out = Remarks::default();
     let latest_ms = terms.now_ms.saturating_add(CLOCK_DIFFERENCE_MS);
 
     let rows = query_rows(transaction, API_KEYS, statement(SELECT_KEYS)).await?;
-    let mut tables = vec![(API_KEYS, count(&rows), "keys of buyers, with rate limits and credits")];
-    let keys = records(&rows, (API_KEYS, "name"), &mut left_out, |row| key(row, terms))?;
+    let mut tables =
+        vec![(API_KEYS, row_count(&rows), "keys of buyers, with rate limits and credits")];
+    let keys =
+        parse_records(&rows, (API_KEYS, "name"), &mut left_out, |row| parse_key(row, terms))?;
 
     let statements = (SELECT_REWARDS, COUNT_OLD_REWARDS);
     let (rows, count) =
         recent_rows(transaction, (REWARD_DATA, "created_at"), statements, terms, &mut left_out)
             .await?;
     tables.push((REWARD_DATA, count, "rewards of the last 7 days"));
-    let rewards = records(&rows, (REWARD_DATA, "id"), &mut left_out, |row| reward(row, latest_ms))?;
+    let rewards = parse_records(&rows, (REWARD_DATA, "id"), &mut left_out, |row| {
+        parse_reward(row, latest_ms)
+    })?;
 
     let statements = (SELECT_CONTENDERS, COUNT_OLD_CONTENDERS);
     let (rows, count) = recent_rows(
@@ -164,16 +168,17 @@ pub(super) async fn read(
     )
     .await?;
     tables.push((CONTENDERS_HISTORY, count, "period scores of the last 7 days"));
-    let contenders = records(&rows, (CONTENDERS_HISTORY, "id"), &mut left_out, |row| {
-        contender(row, terms, latest_ms)
+    let contenders = parse_records(&rows, (CONTENDERS_HISTORY, "id"), &mut left_out, |row| {
+        parse_contender(row, terms, latest_ms)
     })?;
-    let periods = periods(contenders, &mut left_out);
+    let periods = group_periods(contenders, &mut left_out);
 
     let select = statement(SELECT_NODES).bind(i64::from(terms.netuid.0));
     let registered = query_rows(transaction, NODES, select).await?;
-    let registered = records(&registered, (NODES, "hotkey"), &mut Remarks::default(), |row| {
-        parsed(row, "hotkey", NO_HOTKEY)
-    })?;
+    let registered =
+        parse_records(&registered, (NODES, "hotkey"), &mut Remarks::default(), |row| {
+            required_parsed(row, "hotkey", NO_HOTKEY)
+        })?;
     for (table, select, reason) in NOT_IMPORTED {
         if existing.contains(table) {
             tables.push((
@@ -250,7 +255,7 @@ const COUNT_OLD_CONTENDERS: &str =
 
 const SELECT_NODES: &str = "SELECT hotkey::text AS hotkey FROM nodes WHERE netuid = $1";
 
-fn count(rows: &[Row]) -> u64 {
+fn row_count(rows: &[Row]) -> u64 {
     rows.len() as u64
 }
 
@@ -276,24 +281,25 @@ async fn query_number(
 /// rows, and the number of all rows.
 async fn recent_rows(
     transaction: &mut Transaction,
-    (table, time): (&'static str, &'static str),
+    (table, time_column): (&'static str, &'static str),
     (select, count_old): (&'static str, &'static str),
     terms: &ReadTerms,
     left_out: &mut Remarks,
 ) -> Result<(Vec<Row>, u64), ReferenceError> {
     let since_ms = terms.now_ms.saturating_sub(MAX_AGE_MS);
     let rows = query_rows(transaction, table, statement(select).bind(since_ms)).await?;
-    let old = query_number(transaction, table, statement(count_old).bind(since_ms)).await?;
-    left_out.add_counted(table, time, OLD, old);
-    let total = count(&rows).saturating_add(old);
+    let old_row_count =
+        query_number(transaction, table, statement(count_old).bind(since_ms)).await?;
+    left_out.add_counted(table, time_column, OLD, old_row_count);
+    let total = row_count(&rows).saturating_add(old_row_count);
     Ok((rows, total))
 }
 
 /// Converts rows, and adds those that are left out to the remarks, with the value of a column as
 /// the example.
-fn records<T>(
+fn parse_records<T>(
     rows: &[Row],
-    (table, example): (&'static str, &'static str),
+    (table, example_column): (&'static str, &'static str),
     left_out: &mut Remarks,
     read: impl Fn(&Row) -> Result<T, RowError>,
 ) -> Result<Vec<T>, ReferenceError> {
@@ -303,7 +309,7 @@ fn records<T>(
         match read(row) {
             Ok(record) => records.push(record),
             Err(RowError::LeftOut { column, reason }) => {
-                let example: Option<String> = row.get(example).map_err(read_error)?;
+                let example: Option<String> = row.get(example_column).map_err(read_error)?;
                 left_out.add(table, column, reason, example.as_deref().unwrap_or(MISSING));
             }
             Err(RowError::Database(source)) => return Err(read_error(source)),
@@ -319,7 +325,7 @@ where
     row.get::<Option<T>>(column)?.ok_or(omitted_row(column, MISSING))
 }
 
-fn parsed<T: FromStr>(
+fn required_parsed<T: FromStr>(
     row: &Row,
     column: &'static str,
     reason: &'static str,
@@ -336,7 +342,7 @@ fn optional_amount(row: &Row, column: &'static str) -> Result<Option<f64>, RowEr
     Ok(amount)
 }
 
-fn amount(row: &Row, column: &'static str) -> Result<f64, RowError> {
+fn required_amount(row: &Row, column: &'static str) -> Result<f64, RowError> {
     optional_amount(row, column)?.ok_or(omitted_row(column, MISSING))
 }
 
@@ -349,17 +355,17 @@ fn optional_share(row: &Row, column: &'static str) -> Result<Option<f64>, RowErr
     Ok(share)
 }
 
-fn time(row: &Row, column: &'static str, latest_ms: i64) -> Result<i64, RowError> {
+fn required_time(row: &Row, column: &'static str, latest_ms: i64) -> Result<i64, RowError> {
     let time_ms: i64 = row.get::<Option<i64>>(column)?.ok_or(omitted_row(column, NO_TIME))?;
     if time_ms > latest_ms { Err(omitted_row(column, FUTURE)) } else { Ok(time_ms) }
 }
 
-fn uid(row: &Row) -> Result<Uid, RowError> {
+fn required_uid(row: &Row) -> Result<Uid, RowError> {
     let uid: i64 = required(row, "node_id")?;
     Ok(Uid(u16::try_from(uid).map_err(|_| omitted_row("node_id", NO_UID))?))
 }
 
-fn key(row: &Row, terms: &ReadTerms) -> Result<KeyRecord, RowError> {
+fn parse_key(row: &Row, terms: &ReadTerms) -> Result<KeyRecord, RowError> {
     let secret = Zeroizing::new(required::<String>(row, "key")?);
     let is_plain = |byte: u8| byte == b' ' || byte.is_ascii_graphic();
     let is_trimmed = secret.trim() == secret.as_str();
@@ -384,12 +390,12 @@ fn key(row: &Row, terms: &ReadTerms) -> Result<KeyRecord, RowError> {
     if created_ms.is_none() {
         notes.push(("created_at", "unknown: the time of the import instead"));
     }
-    let balance = credits(row.get("balance")?);
-    Ok(KeyRecord { hash: hash(&secret), name, balance, rate_per_minute, created_ms, notes })
+    let balance = credits_of_balance(row.get("balance")?);
+    Ok(KeyRecord { hash: hash_secret(&secret), name, balance, rate_per_minute, created_ms, notes })
 }
 
 /// Returns the credits for a balance, rounded down, or why there are none.
-fn credits(balance: Option<f64>) -> Result<i64, &'static str> {
+fn credits_of_balance(balance: Option<f64>) -> Result<i64, &'static str> {
     match balance {
         None => Err("NULL: no credits"),
         Some(balance) if balance < 0.0 => Err("negative: no credits"),
@@ -398,15 +404,15 @@ fn credits(balance: Option<f64>) -> Result<i64, &'static str> {
     }
 }
 
-fn reward(row: &Row, latest_ms: i64) -> Result<(Sample, Reward), RowError> {
-    let created_ms = time(row, "created_at", latest_ms)?;
+fn parse_reward(row: &Row, latest_ms: i64) -> Result<(Sample, Reward), RowError> {
+    let created_ms = required_time(row, "created_at", latest_ms)?;
     let sample = Sample {
         job_id: required(row, "id")?,
         // Rewards count by their time, not by a period.
         period: PeriodId(0),
-        task: parsed(row, "task", NO_TASK)?,
-        hotkey: parsed(row, "node_hotkey", NO_HOTKEY)?,
-        uid: uid(row)?,
+        task: required_parsed(row, "task", NO_TASK)?,
+        hotkey: required_parsed(row, "node_hotkey", NO_HOTKEY)?,
+        uid: required_uid(row)?,
         synthetic: required::<i64>(row, "synthetic_query")? != 0,
         request: String::new(),
         answer: String::new(),
@@ -420,31 +426,35 @@ fn reward(row: &Row, latest_ms: i64) -> Result<(Sample, Reward), RowError> {
     Ok((sample, Reward { quality, metric, reason: IMPORTED.to_owned(), created_ms }))
 }
 
-fn contender(row: &Row, terms: &ReadTerms, latest_ms: i64) -> Result<ContenderRecord, RowError> {
+fn parse_contender(
+    row: &Row,
+    terms: &ReadTerms,
+    latest_ms: i64,
+) -> Result<ContenderRecord, RowError> {
     if required::<i64>(row, "netuid")? != i64::from(terms.netuid.0) {
         return Err(omitted_row("netuid", OTHER_SUBNET));
     }
-    let closed_ms = time(row, "expired_at", latest_ms)?;
-    let created_ms = time(row, "created_at", latest_ms)?;
-    let accepted = amount(row, "capacity")?;
+    let closed_ms = required_time(row, "expired_at", latest_ms)?;
+    let created_ms = required_time(row, "created_at", latest_ms)?;
+    let accepted = required_amount(row, "capacity")?;
     let declared: Option<f64> = row.get("raw_capacity")?;
     Ok(ContenderRecord {
         id: required(row, "id")?,
-        task: parsed(row, "task", NO_TASK)?,
-        hotkey: parsed(row, "node_hotkey", NO_HOTKEY)?,
-        uid: uid(row)?,
+        task: required_parsed(row, "task", NO_TASK)?,
+        hotkey: required_parsed(row, "node_hotkey", NO_HOTKEY)?,
+        uid: required_uid(row)?,
         capacity: Capacity {
             // A miner can declare anything; only the accepted capacity counts.
             declared: declared.filter(|declared| declared.is_finite()).unwrap_or(0.0),
             accepted,
-            to_score: amount(row, "capacity_to_score")?,
+            to_score: required_amount(row, "capacity_to_score")?,
         },
         counts: PeriodCounts {
-            total_requests: amount(row, "total_requests_made")?,
+            total_requests: required_amount(row, "total_requests_made")?,
             capacity: accepted,
-            consumed_capacity: amount(row, "consumed_capacity")?,
-            requests_429: amount(row, "requests_429")?,
-            requests_500: amount(row, "requests_500")?,
+            consumed_capacity: required_amount(row, "consumed_capacity")?,
+            requests_429: required_amount(row, "requests_429")?,
+            requests_500: required_amount(row, "requests_500")?,
         },
         score: optional_share(row, "period_score")?,
         started_ms: created_ms.min(closed_ms),
@@ -453,16 +463,19 @@ fn contender(row: &Row, terms: &ReadTerms, latest_ms: i64) -> Result<ContenderRe
 }
 
 /// Groups contenders by the period that they were closed with.
-fn periods(mut contenders: Vec<ContenderRecord>, left_out: &mut Remarks) -> Vec<PeriodRecord> {
+fn group_periods(
+    mut contenders: Vec<ContenderRecord>,
+    left_out: &mut Remarks,
+) -> Vec<PeriodRecord> {
     contenders.sort_by_key(|contender| contender.closed_ms);
     let mut periods: Vec<PeriodRecord> = Vec::new();
     // Offers of the last period, with the times at which they began.
     let mut offers: HashMap<(TaskName, Hotkey), i64> = HashMap::new();
     for contender in contenders {
         let (offer, began_ms) = ((contender.task.clone(), contender.hotkey), contender.started_ms);
-        let period = periods
-            .last_mut()
-            .filter(|period| contender.closed_ms.saturating_sub(period.first_ms) <= MAX_CLOSING_MS);
+        let period = periods.last_mut().filter(|period| {
+            contender.closed_ms.saturating_sub(period.first_closed_ms) <= MAX_CLOSING_MS
+        });
         match (period, offers.get(&offer).copied()) {
             (Some(_), Some(earlier_ms)) if earlier_ms == began_ms => {
                 left_out.add(CONTENDERS_HISTORY, "node_hotkey", DUPLICATE, &contender.id);

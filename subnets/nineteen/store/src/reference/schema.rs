@@ -25,7 +25,7 @@ enum ColumnType {
 }
 
 impl ColumnType {
-    const fn types(self) -> &'static [&'static str] {
+    const fn accepted_types(self) -> &'static [&'static str] {
         match self {
             Self::Any => &[],
             Self::Text => &["text", "character varying", "character"],
@@ -127,7 +127,7 @@ pub(super) const NOT_IMPORTED: [(&str, &str, &str); 7] = [
 ];
 
 /// Returns the names of all tables of the database.
-pub(super) async fn tables(
+pub(super) async fn table_names(
     transaction: &mut Transaction,
 ) -> Result<HashSet<String>, ReferenceError> {
     let names = statement(
@@ -139,7 +139,7 @@ pub(super) async fn tables(
 }
 
 /// Checks that the tables that an import reads exist, with the columns that it reads.
-pub(super) async fn check(
+pub(super) async fn check_tables(
     transaction: &mut Transaction,
     tables: &HashSet<String>,
 ) -> Result<(), ReferenceError> {
@@ -147,15 +147,15 @@ pub(super) async fn check(
         if !tables.contains(table) {
             return Err(ReferenceError::Table(table));
         }
-        let column_types = types(transaction, table).await?;
+        let column_types = select_column_types(transaction, table).await?;
         for &(column, kind) in columns {
             let Some(data_type) = column_types.get(column) else {
                 return Err(ReferenceError::Column { table, column });
             };
-            let types = kind.types();
-            if !types.is_empty() && !types.contains(&data_type.as_str()) {
-                let (found, expected) = (data_type.clone(), kind.name());
-                return Err(ReferenceError::Type { table, column, found, expected });
+            let accepted_types = kind.accepted_types();
+            if !accepted_types.is_empty() && !accepted_types.contains(&data_type.as_str()) {
+                let (actual, expected) = (data_type.clone(), kind.name());
+                return Err(ReferenceError::Type { table, column, actual, expected });
             }
         }
     }
@@ -163,7 +163,7 @@ pub(super) async fn check(
 }
 
 /// Returns the types of a table's columns by their names.
-async fn types(
+async fn select_column_types(
     transaction: &mut Transaction,
     table: &'static str,
 ) -> Result<HashMap<String, String>, ReferenceError> {

@@ -13,7 +13,7 @@ const DAY: &str = "2026-11-21";
 #[track_caller]
 fn refusal_amounts<T: std::fmt::Debug>(result: Result<T, StoreError>) -> (i64, i64) {
     match result {
-        Err(StoreError::TooManyCredits { amount, left }) => (amount, left),
+        Err(StoreError::TooManyCredits { amount, remaining }) => (amount, remaining),
         other => panic!("not refused: {other:?}"),
     }
 }

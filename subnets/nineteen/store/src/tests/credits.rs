@@ -19,7 +19,7 @@ pub(super) fn usage(day: &str, charge: i64) -> Usage {
 pub(super) async fn keys_are_looked_up_by_their_secret_only(location: DatabaseLocation) {
     let store = location.open().await;
     let created = store.create_key(&terms(None), &[9; 40], 7).await.unwrap();
-    let stored = store.key_of(&created.secret).await.unwrap().unwrap();
+    let stored = store.key_by_secret(&created.secret).await.unwrap().unwrap();
     assert_eq!(
         (&stored.id, &stored.terms, stored.balance, stored.created_ms),
         (&created.id, &terms(None), 0, 7)
@@ -30,7 +30,7 @@ pub(super) async fn keys_are_looked_up_by_their_secret_only(location: DatabaseLo
         &created.secret[..created.secret.len() - 1],
         &format!("{}0", *created.secret),
     ] {
-        assert_eq!(store.key_of(wrong).await.unwrap(), None, "{wrong}");
+        assert_eq!(store.key_by_secret(wrong).await.unwrap(), None, "{wrong}");
     }
     assert!(
         store.revoke_key(&created.id, 8).await.unwrap()
@@ -151,7 +151,7 @@ pub(super) async fn monthly_budget_is_renewed_each_month(location: DatabaseLocat
         store.hold(&key, request, amount, day, 0).await.unwrap()
     };
     let (period, scope) = (BudgetPeriod::Month, BudgetScope::Key);
-    let refused = |left| Err(HoldRefusal::Budget { left, period, scope });
+    let refused = |remaining| Err(HoldRefusal::Budget { remaining, period, scope });
     assert_eq!(hold("1", 11, "2026-11-30").await, refused(10));
     assert_eq!(hold("1", 6, "2026-11-01").await, Ok(()));
     assert_eq!(hold("2", 5, "2026-11-30").await, refused(4), "holds count");
@@ -178,7 +178,7 @@ pub(super) async fn budgets_of_a_day_and_a_month_apply_together(location: Databa
         hold
     };
     let scope = BudgetScope::Key;
-    let refused = |left, period| Err(HoldRefusal::Budget { left, period, scope });
+    let refused = |remaining, period| Err(HoldRefusal::Budget { remaining, period, scope });
     assert_eq!(spend("1", 8, "2026-11-21").await, Ok(()));
     assert_eq!(spend("2", 3, "2026-11-21").await, refused(2, BudgetPeriod::Day));
     assert_eq!(spend("2", 10, "2026-11-22").await, Ok(()));
@@ -275,13 +275,13 @@ pub(super) async fn repeated_requests_run_once(location: DatabaseLocation) {
     assert_eq!(claim(&key, "b", 1).await, Claim::DifferentRequest);
     assert_eq!(claim(&other, "b", 1).await, Claim::New, "API keys have separate claims");
     // A failed request can be retried.
-    store.drop_claim(&key, "x").await.unwrap();
+    store.release_claim(&key, "x").await.unwrap();
     assert_eq!(claim(&key, "a", 2).await, Claim::New);
     let answer =
         StoredResponse { content_type: "application/json".to_owned(), body: "{}".to_owned() };
     store.store_response(&key, "x", &answer).await.unwrap();
     // Neither dropping the claim nor a restart deletes a stored answer.
-    store.drop_claim(&key, "x").await.unwrap();
+    store.release_claim(&key, "x").await.unwrap();
     store.release_holds(3, 3).await.unwrap();
     assert_eq!(claim(&key, "a", 86_400_001).await, Claim::Answered(answer));
     assert_eq!(claim(&other, "c", 3).await, Claim::New, "an unfinished request can be retried");

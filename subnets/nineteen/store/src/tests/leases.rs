@@ -435,7 +435,7 @@ async fn release_dead(alive: &[Store]) {
     for id in
         statement("SELECT request_id FROM hold").values::<String>(&store.database).await.unwrap()
     {
-        if !alive.iter().any(|store| store.leases.has_leased(&id)) {
+        if !alive.iter().any(|store| store.leases.is_own_lease(&id)) {
             let age = statement("UPDATE hold SET created_ms = -1 WHERE request_id = $1");
             age.bind(&id).execute(&store.database).await.unwrap();
         }

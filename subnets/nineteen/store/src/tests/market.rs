@@ -184,7 +184,7 @@ pub(super) async fn parts_of_a_period_are_counted_once(location: DatabaseLocatio
     }
     busy.sent = 20.0;
     // Parts are absolute values: storing them twice has no effect.
-    let (process, spent) = (Process::random(), [Spent { task: task("a"), requests: 2 }]);
+    let (process, spent) = (Process::random(), [SpentBudget { task: task("a"), requests: 2 }]);
     for _ in 0..2 {
         assert!(store.put_part(id, &process, &rows, &spent).await.unwrap());
     }

@@ -149,7 +149,7 @@ async fn reference_api_keys_are_imported_with_limits_and_balances() {
         );
         // 2026-10-01T12:00:00Z.
         assert_eq!((keys[0].created_ms, keys[3].created_ms), (1_790_856_000_000, NOW_MS));
-        assert_eq!(store.key_of(KEY).await.unwrap().unwrap().id, keys[0].id);
+        assert_eq!(store.key_by_secret(KEY).await.unwrap().unwrap().id, keys[0].id);
         assert!(store.is_balanced().await.unwrap());
 
         // What has changed since the first import stays.
@@ -180,7 +180,7 @@ async fn operator_credits_replace_excessive_imported_balances() {
         store.import(&records, None).await.unwrap_err(),
     ] {
         assert!(
-            matches!(refused, StoreError::TooManyCredits { left: MAX_CREDITS, .. }),
+            matches!(refused, StoreError::TooManyCredits { remaining: MAX_CREDITS, .. }),
             "{refused}"
         );
     }

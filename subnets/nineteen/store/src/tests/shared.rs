@@ -134,7 +134,7 @@ pub(super) async fn rate_window_slides(location: DatabaseLocation) {
     let other = store.create_key(&terms(None), &other, 0).await.unwrap().id;
     let admit = async |key: &str, now_ms| {
         let usage = store.admit(key, 2, now_ms).await.unwrap();
-        (usage.is_admitted, usage.left, usage.retry.as_millis(), usage.reset.as_millis())
+        (usage.is_admitted, usage.remaining, usage.retry_after.as_millis(), usage.reset.as_millis())
     };
     assert_eq!(admit(&key, 500).await, (true, 1, 0, 60_500));
     assert_eq!(admit(&key, 20_000).await, (true, 0, 41_000, 61_000));
@@ -162,7 +162,7 @@ pub(super) async fn busy_keys_reserve_admissions(location: DatabaseLocation) {
     let key = stores[0].create_key(&terms(None), &[1; 40], 0).await.unwrap().id;
     let admit = async |process: usize, now_ms| {
         let usage = stores[process].admit(&key, 1_800, now_ms).await.unwrap();
-        (usage.is_admitted, usage.left, usage.reset.as_millis())
+        (usage.is_admitted, usage.remaining, usage.reset.as_millis())
     };
     let counted = async || {
         let requests = statement("SELECT CAST(SUM(requests) AS BIGINT) FROM rate");
@@ -178,7 +178,7 @@ pub(super) async fn busy_keys_reserve_admissions(location: DatabaseLocation) {
     assert_eq!((admit(1, 12_000).await, counted().await), ((true, 1_792, 62_000), 10));
     // A limit that was lowered counts at once for further reservations.
     let usage = stores[1].admit(&key, 10, 12_000).await.unwrap();
-    assert!(!usage.is_admitted && usage.retry.as_millis() == 60_000, "{usage:?}");
+    assert!(!usage.is_admitted && usage.retry_after.as_millis() == 60_000, "{usage:?}");
 }
 
 pub(super) async fn reserved_admissions_never_exceed_the_limit(location: DatabaseLocation) {
@@ -200,7 +200,7 @@ pub(super) async fn reserved_admissions_never_exceed_the_limit(location: Databas
         if usage.is_admitted {
             admitted.push(now_ms);
         } else {
-            assert!(usage.left == 0 && usage.retry.as_millis() > 0, "{usage:?}");
+            assert!(usage.remaining == 0 && usage.retry_after.as_millis() > 0, "{usage:?}");
             now_ms += random.random_range(0..1_000);
         }
     }
@@ -253,7 +253,7 @@ pub(super) async fn counts_of_processes_add_up(location: DatabaseLocation) {
         .map(|(index, process)| {
             let (store, process) = (stores[index % 2].clone(), process.clone());
             tokio::spawn(async move {
-                let mut rows = store.contenders_without(id, &process).await.unwrap();
+                let mut rows = store.contenders_excluding(id, &process).await.unwrap();
                 rows.truncate(1);
                 rows[0].counts = taonet_nineteen_core::period::PeriodCounts::with_capacity(1_000.0);
                 // Another process may already have stored its part.
@@ -261,7 +261,7 @@ pub(super) async fn counts_of_processes_add_up(location: DatabaseLocation) {
                 for requests in 1..=10 {
                     rows[0].counts.count(RequestOutcome::Answered { work: 2.0 });
                     rows[0].sent += 3.0;
-                    let spent = [Spent { task: task("a"), requests }];
+                    let spent = [SpentBudget { task: task("a"), requests }];
                     assert!(store.put_part(id, &process, &rows, &spent).await.unwrap());
                 }
             })
@@ -281,7 +281,7 @@ pub(super) async fn counts_of_processes_add_up(location: DatabaseLocation) {
         )
     };
     assert_eq!(sums().await, (40.0, 80.0, 120.0, 0.0));
-    let others = stores[0].contenders_without(id, &processes[2]).await.unwrap();
+    let others = stores[0].contenders_excluding(id, &processes[2]).await.unwrap();
     assert_eq!((others[0].counts.total_requests, others[0].sent), (30.0, 90.0));
     let remaining = async |without| stores[0].budgets(id, without).await.unwrap()[0].remaining;
     assert_eq!((remaining(None).await, remaining(Some(&processes[0])).await), (60, 70));

@@ -37,7 +37,7 @@ pub(super) async fn keys_of_a_team_share_its_budgets(location: DatabaseLocation)
     let store = location.open().await;
     store.create_team("shops", Some(25), Some(10)).await.unwrap();
     let (one, other) = (key_in(&store, "shops", 1).await, key_in(&store, "shops", 2).await);
-    let refused = |left, period, scope| Err(HoldRefusal::Budget { left, period, scope });
+    let refused = |remaining, period, scope| Err(HoldRefusal::Budget { remaining, period, scope });
     let (day, month) = (BudgetPeriod::Day, BudgetPeriod::Month);
     assert_eq!(store.hold(&one, "1", 6, DAY, 0).await.unwrap(), Ok(()));
     assert_eq!(
@@ -88,8 +88,12 @@ pub(super) async fn spending_stays_with_the_former_team_of_a_key(location: Datab
     let in_team = |team: Option<&str>| KeyTerms { team: team.map(str::to_owned), ..terms(None) };
     assert!(store.update_key(&moved_key, &in_team(Some("b"))).await.unwrap());
     assert_eq!(spend(&store, &moved_key, "2", 10, DAY).await, Ok(()));
-    let refused = |left| {
-        Err(HoldRefusal::Budget { left, period: BudgetPeriod::Month, scope: BudgetScope::Team })
+    let refused = |remaining| {
+        Err(HoldRefusal::Budget {
+            remaining,
+            period: BudgetPeriod::Month,
+            scope: BudgetScope::Team,
+        })
     };
     assert_eq!(spend(&store, &remaining_key, "3", 4, DAY).await, refused(3));
     assert!(store.update_key(&moved_key, &in_team(None)).await.unwrap());
@@ -129,7 +133,7 @@ pub(super) async fn team_budgets_apply_across_processes(location: DatabaseLocati
             Err(refusal) => assert_eq!(
                 refusal,
                 HoldRefusal::Budget {
-                    left: 0,
+                    remaining: 0,
                     period: BudgetPeriod::Month,
                     scope: BudgetScope::Team
                 }
@@ -170,10 +174,10 @@ pub(super) async fn random_operations_never_exceed_a_team_budget(location: Datab
                         store.leases.return_reserves(&store.database).await;
                     }
                     result = hold().await;
-                    let (left, period, scope) =
+                    let (remaining, period, scope) =
                         (budget - spent - held_credits, BudgetPeriod::Month, BudgetScope::Team);
-                    let expected = if left < amount {
-                        Err(HoldRefusal::Budget { left, period, scope })
+                    let expected = if remaining < amount {
+                        Err(HoldRefusal::Budget { remaining, period, scope })
                     } else {
                         Ok(())
                     };
@@ -258,7 +262,7 @@ pub(super) async fn reserve_is_returned_once_it_exceeds_a_changed_budget(
         };
         // The running requests hold 20 credits, of which the first one costs 4.
         assert_eq!(store.charge(&request(0), &usage(DAY, 4), 0).await.unwrap(), Some(4));
-        let refused = Err(HoldRefusal::Budget { left: 1, period: BudgetPeriod::Day, scope });
+        let refused = Err(HoldRefusal::Budget { remaining: 1, period: BudgetPeriod::Day, scope });
         assert_eq!(
             store.hold(&key, &request(2), 2, DAY, 0).await.unwrap(),
             refused,

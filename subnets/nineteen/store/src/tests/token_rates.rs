@@ -11,7 +11,7 @@ pub(super) async fn tokens_are_reserved_and_returned(location: DatabaseLocation)
     assert_eq!(store.key(&key).await.unwrap().unwrap().terms, limits);
     let reserve = async |key: &str, tokens, now_ms| {
         let usage = store.reserve_tokens(key, 100, tokens, now_ms).await.unwrap();
-        (usage.is_admitted, usage.left, usage.retry.as_millis())
+        (usage.is_admitted, usage.remaining, usage.retry_after.as_millis())
     };
     assert_eq!(reserve(&key, 80, 5_000).await, (true, 20, 0));
     assert_eq!(reserve(&key, 21, 6_000).await, (false, 20, 60_000));
@@ -53,6 +53,6 @@ pub(super) async fn token_limits_hold_across_processes(location: DatabaseLocatio
     assert!((16..=19).contains(&admitted), "{admitted} requests are admitted");
     for store in &stores {
         let usage = store.reserve_tokens(&key, 1_000, 0, 5_000).await.unwrap();
-        assert_eq!(usage.left, 1_000 - admitted * 50);
+        assert_eq!(usage.remaining, 1_000 - admitted * 50);
     }
 }

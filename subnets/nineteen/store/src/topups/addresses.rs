@@ -6,8 +6,8 @@ use taonet_database::{Executor, Row, Transaction, statement};
 use taonet_primitives::AccountId;
 
 use super::{DepositAddress, TopUps, lock_topups};
-use crate::error::{number, parsed};
-use crate::keys::lock;
+use crate::error::{integer_column, parse_column};
+use crate::keys::lock_key;
 use crate::{Store, StoreError};
 
 /// Number of accounts that one statement looks up.
@@ -28,7 +28,7 @@ impl Store {
         let mut transaction = self.database.begin().await?;
         // Locked, so that no two keys get the same index.
         let account = enabled_account(lock_topups(&mut transaction).await?)?;
-        if !lock(&mut transaction, key).await? {
+        if !lock_key(&mut transaction, key).await? {
             return Ok(None);
         }
         if let Some(existing) = existing_address(&mut transaction, account, key).await? {
@@ -55,7 +55,7 @@ impl Store {
         let rows = statement(
             "SELECT address, key_id, account, number FROM deposit_address ORDER BY account, number",
         );
-        rows.rows(&self.database).await?.iter().map(deposit_address).collect()
+        rows.rows(&self.database).await?.iter().map(parse_deposit_address).collect()
     }
 
     /// Returns which of some accounts are deposit addresses, also of earlier accounts of the
@@ -79,7 +79,7 @@ impl Store {
                 rows = rows.bind(chunk.get(index).or(chunk.last()).cloned());
             }
             for row in rows.rows(&self.database).await? {
-                addresses.insert(parsed(&row, "address")?);
+                addresses.insert(parse_column(&row, "address")?);
             }
         }
         Ok(addresses)
@@ -102,7 +102,7 @@ impl Store {
             .filter(|address| address.account == account);
         let mut collectable: Vec<_> =
             addresses.map(|address| (address.index, address.address)).collect();
-        let mut paid_addresses = paid_without_key(&self.database).await?;
+        let mut paid_addresses = paid_addresses_without_key(&self.database).await?;
         // A transfer to the account itself is recorded, too.
         paid_addresses.remove(&account);
         if !paid_addresses.is_empty() {
@@ -131,51 +131,51 @@ async fn existing_address(
             .bind(key)
             .row(executor)
             .await?;
-    row.as_ref().map(deposit_address).transpose()
+    row.as_ref().map(parse_deposit_address).transpose()
 }
 
 /// Returns the addresses of recorded transfers that are not deposit addresses.
-async fn paid_without_key(
+async fn paid_addresses_without_key(
     executor: impl Into<Executor<'_>>,
 ) -> Result<HashSet<AccountId>, StoreError> {
     let rows = statement(
         "SELECT DISTINCT address FROM deposit WHERE address NOT IN (SELECT address FROM deposit_address)",
     );
-    rows.rows(executor).await?.iter().map(|row| parsed(row, "address")).collect()
+    rows.rows(executor).await?.iter().map(|row| parse_column(row, "address")).collect()
 }
 
-/// Returns the index of a derivative of an account that is the address of no key. The search starts
-/// at the first 16 bits of the key's ID, which is random: a key that is created after an older
-/// database was restored is then unlikely to get the address of a key that this database lacks,
-/// whose buyer may still send TAO to it. Addresses that have received TAO without being the address
-/// of a key are those of such keys; they are used only if all others are.
+/// Returns the index of a derivative of an account that no key has as its address. The search
+/// starts at the first 16 bits of the key's ID, which is random: a key that is created after an
+/// older database was restored is then unlikely to get the address of a key that this database
+/// lacks, whose buyer may still send TAO to it. Addresses that have received TAO without being the
+/// address of a key are those of such keys; they are used only if all others are.
 async fn unused_index(
     transaction: &mut Transaction,
     account: AccountId,
     key: &str,
 ) -> Result<u16, StoreError> {
-    let numbers = statement("SELECT number FROM deposit_address WHERE account = $1")
+    let index_rows = statement("SELECT number FROM deposit_address WHERE account = $1")
         .bind(account.to_string());
-    let mut used = HashSet::new();
-    for row in numbers.rows(&mut *transaction).await? {
-        used.insert(number::<u16>(&row, "number")?);
+    let mut used_indices = HashSet::new();
+    for row in index_rows.rows(&mut *transaction).await? {
+        used_indices.insert(integer_column::<u16>(&row, "number")?);
     }
-    let paid_addresses = paid_without_key(transaction).await?;
+    let paid_addresses = paid_addresses_without_key(transaction).await?;
     let first =
         key.get(..4).and_then(|prefix| u16::from_str_radix(prefix, 16).ok()).unwrap_or_default();
     let mut free_indices = (0..=u16::MAX)
         .map(|offset| first.wrapping_add(offset))
-        .filter(|index| !used.contains(index));
+        .filter(|index| !used_indices.contains(index));
     let unpaid =
         free_indices.clone().find(|index| !paid_addresses.contains(&account.derivative(*index)));
     unpaid.or_else(|| free_indices.next()).ok_or(StoreError::NoFreeAddress(account))
 }
 
-fn deposit_address(row: &Row) -> Result<DepositAddress, StoreError> {
+fn parse_deposit_address(row: &Row) -> Result<DepositAddress, StoreError> {
     Ok(DepositAddress {
-        address: parsed(row, "address")?,
+        address: parse_column(row, "address")?,
         key_id: row.get("key_id")?,
-        account: parsed(row, "account")?,
-        index: number(row, "number")?,
+        account: parse_column(row, "account")?,
+        index: integer_column(row, "number")?,
     })
 }

@@ -3,7 +3,7 @@
 use taonet_database::statement;
 use taonet_primitives::BlockNumber;
 
-use super::{Deposit, deposit};
+use super::{Deposit, parse_deposit};
 use crate::{Store, StoreError};
 
 impl Store {
@@ -15,7 +15,7 @@ impl Store {
         let rows =
             statement(select_deposit!("WHERE key_id = $1 OR $1 IS NULL ORDER BY block, event"))
                 .bind(key);
-        rows.rows(&self.database).await?.iter().map(deposit).collect()
+        rows.rows(&self.database).await?.iter().map(parse_deposit).collect()
     }
 
     /// Returns the newest transfers that were credited to a key, newest first: at most `limit`, and
@@ -35,7 +35,7 @@ impl Store {
             "WHERE key_id = $1 AND (block < $2 OR (block = $2 AND event < $3)) ORDER BY block DESC, event DESC LIMIT $4"
         ));
         let rows = rows.bind(key).bind(block).bind(event).bind(i64::from(limit));
-        rows.rows(&self.database).await?.iter().map(deposit).collect()
+        rows.rows(&self.database).await?.iter().map(parse_deposit).collect()
     }
 
     /// Returns the transfers whose credits a key has received in `from_ms..to_ms` (Unix time in
@@ -55,7 +55,7 @@ impl Store {
             .rows(&self.database)
             .await?
             .iter()
-            .map(deposit)
+            .map(parse_deposit)
             .collect()
     }
 
@@ -72,6 +72,6 @@ impl Store {
         let rows =
             statement(select_deposit!("WHERE block = $1 AND event = $2 ORDER BY block_hash"));
         let rows = rows.bind(i64::from(block.get())).bind(i64::from(event));
-        rows.rows(&self.database).await?.iter().map(deposit).collect()
+        rows.rows(&self.database).await?.iter().map(parse_deposit).collect()
     }
 }

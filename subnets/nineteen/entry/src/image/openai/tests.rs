@@ -3,15 +3,15 @@ use serde_json::json;
 use super::*;
 
 fn error_param(error: &GatewayError) -> &str {
-    if let GatewayError::Field { param, .. } = error { param } else { "" }
+    if let GatewayError::InvalidField { param, .. } = error { param } else { "" }
 }
 
 fn generation(body: &Value) -> Result<ImageRequest, GatewayError> {
-    ImageRequest::generation(body.to_string().as_bytes())
+    ImageRequest::parse_generation(body.to_string().as_bytes())
 }
 
 fn edit(body: &Value) -> Result<ImageRequest, GatewayError> {
-    ImageRequest::edit(body.to_string().as_bytes())
+    ImageRequest::parse_edit(body.to_string().as_bytes())
 }
 
 /// Returns a PNG file of this size in base64, whose left half is white, or transparent if it has an
@@ -32,7 +32,7 @@ fn openai_fields_are_converted_to_miner_fields() {
         Value::Object(request.payload.clone().into_map()).to_string(),
         r#"{"prompt":"a cat","negative_prompt":"","steps":8,"cfg_scale":3.0,"width":768,"height":1024,"seed":4}"#
     );
-    assert_eq!((request.count, request.output.is_converted()), (1, false));
+    assert_eq!((request.count, request.output.needs_conversion()), (1, false));
     for (field, value) in [
         ("n", json!(0)),
         ("n", json!(11)),
@@ -74,8 +74,8 @@ fn quality_selects_default_steps_and_small_sizes_are_scaled() {
     let small = request_with(json!({"size": "256x256", "n": 3}));
     assert_eq!((small.payload.width, small.payload.height, small.count), (1_024, 1_024, 3));
     assert!(
-        small.output.is_converted()
-            && request_with(json!({"output_format": "jpeg"})).output.is_converted()
+        small.output.needs_conversion()
+            && request_with(json!({"output_format": "jpeg"})).output.needs_conversion()
     );
     assert_eq!(
         (

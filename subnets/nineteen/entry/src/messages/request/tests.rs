@@ -114,7 +114,7 @@ fn images_are_converted_to_chat_parts() {
         {"type": "text", "text": "Compare:"}, {"type": "image", "source": url},
     ]}]);
     let (request, _) = parse(&body(&json!({"messages": messages}))).unwrap();
-    assert_eq!(request.images, ["messages[0].content[1]", "messages[0].content[3]"]);
+    assert_eq!(request.image_fields, ["messages[0].content[1]", "messages[0].content[3]"]);
     assert_eq!(
         request.payload.into_map()["messages"],
         json!([
@@ -134,7 +134,7 @@ fn count_tokens_request_needs_no_max_tokens() {
     assert_eq!(parse_count(body_without_max_tokens.as_bytes()).unwrap().max_tokens, None);
     let error = parse(body_without_max_tokens.as_bytes()).unwrap_err();
     assert!(
-        matches!(&error, GatewayError::Field { param, .. } if param == "max_tokens"),
+        matches!(&error, GatewayError::InvalidField { param, .. } if param == "max_tokens"),
         "{error:?}"
     );
 }
@@ -231,7 +231,7 @@ fn invalid_field_is_named_in_the_error() {
         (json!({"parallel_tool_calls": true}), "parallel_tool_calls"),
     ] {
         let error = parse(&body(&extra_fields)).map(drop).unwrap_err();
-        let GatewayError::Field { param: named, .. } = &error else { panic!("{error:?}") };
+        let GatewayError::InvalidField { param: named, .. } = &error else { panic!("{error:?}") };
         assert_eq!(named, param, "{extra_fields}: {error}");
     }
     assert!(matches!(parse(b"[]").map(drop), Err(GatewayError::InvalidBody(_))));
@@ -252,7 +252,7 @@ fn consecutive_messages_of_one_role_are_merged() {
         {"role": "user", "content": "two?"},
     ]);
     let request = parse(&body(&json!({ "messages": messages }))).unwrap().0;
-    assert_eq!(request.images, ["messages[1].content[0]"]);
+    assert_eq!(request.image_fields, ["messages[1].content[0]"]);
     let one = json!({"type": "text", "text": "One."});
     assert_eq!(
         request.payload.into_map()["messages"],
@@ -267,7 +267,7 @@ fn consecutive_messages_of_one_role_are_merged() {
     let messages = json!([{"role": "user", "content": "a"}, {"role": "user", "content": ["b"]}]);
     let error = parse(&body(&json!({ "messages": messages }))).map(drop).unwrap_err();
     assert!(
-        matches!(&error, GatewayError::Field { param, .. } if param == "messages[1].content[0]"),
+        matches!(&error, GatewayError::InvalidField { param, .. } if param == "messages[1].content[0]"),
         "{error:?}"
     );
 }

@@ -41,7 +41,7 @@ fn images_are_converted_to_chat_parts() {
         {"type": "input_text", "text": "What?"}, {"type": "input_image", "image_url": url, "detail": "low"},
     ]);
     let request = read(&json!({"input": [{"role": "user", "content": parts}]})).unwrap().0;
-    assert_eq!(request.images, ["input[0].content[1]"]);
+    assert_eq!(request.image_fields, ["input[0].content[1]"]);
     assert_eq!(
         request.payload.into_map()["messages"][0]["content"],
         json!([
@@ -201,7 +201,7 @@ fn invalid_field_is_named_in_the_error() {
         (json!({"temperature": 9}), "temperature"),
     ] {
         let error = read(&extra_fields).map(drop).unwrap_err();
-        let GatewayError::Field { param: found, .. } = &error else { panic!("{error:?}") };
+        let GatewayError::InvalidField { param: found, .. } = &error else { panic!("{error:?}") };
         assert_eq!(found, param, "{error}");
     }
 }

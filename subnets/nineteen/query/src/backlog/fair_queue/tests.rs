@@ -99,7 +99,7 @@ fn only_answered_requests_change_the_average_duration() {
         queue.start(&task("x"), &key, KeyWeight::default(), true, 0.0);
     }
     queue.end(&key, None, 0.1);
-    assert_eq!(queue.average_duration, UNKNOWN_DURATION);
+    assert_eq!(queue.average_duration, INITIAL_DURATION);
     queue.end(&key, Some(11.0), 11.0);
     assert_eq!(queue.average_duration, 2.0);
 }
@@ -133,7 +133,7 @@ fn queue_is_limited_by_bytes_over_all_tasks() {
 fn wait_estimate_follows_queue_length_and_rate() {
     let mut queue = queue(&[("x", "a"); 19]);
     let (x, key) = (task("x"), Arc::from("a"));
-    assert_eq!(queue.estimate_wait(&x, 7.0), UNKNOWN_WAIT);
+    assert_eq!(queue.estimate_wait(&x, 7.0), DEFAULT_WAIT);
     for start in 0..200 {
         queue.start(&x, &key, KeyWeight::default(), true, 7.0 + f64::from(start) * 0.2);
         // Further attempts of a request do not shorten the queue.
@@ -141,11 +141,11 @@ fn wait_estimate_follows_queue_length_and_rate() {
     }
     let seconds = queue.estimate_wait(&x, 46.8).as_secs_f64();
     assert!((3.8..4.2).contains(&seconds), "{seconds} s for 20 requests at 5 per second");
-    assert_eq!(queue.estimate_wait(&task("y"), 46.8), UNKNOWN_WAIT);
+    assert_eq!(queue.estimate_wait(&task("y"), 46.8), DEFAULT_WAIT);
     // The average of a short time is not too low.
     let mut rate = StartRate::default();
     (0..10).for_each(|start| rate.start(f64::from(start) * 0.2));
-    assert!((4.0..6.5).contains(&rate.get(2.0).unwrap()), "{rate:?}");
+    assert!((4.0..6.5).contains(&rate.starts_per_second(2.0).unwrap()), "{rate:?}");
     assert_eq!(queue.estimate_wait(&x, 1e9), MAX_WAIT);
 }
 
