@@ -18,7 +18,7 @@ use clap_complete::env::CompleteEnv;
 use taonet_cli_base::chain::parse_network;
 use taonet_cli_base::exit;
 use taonet_cli_base::settings;
-use taonet_cli_base::subnet_names::read_listed;
+use taonet_cli_base::subnet_names::read_subnet_names;
 use taonet_settings::selected_network;
 use taonet_speech::models::{ModelKind, ModelSpec};
 use taonet_wallet::{DEFAULT_ROOT, ListedWallet, Wallets, expand_home};
@@ -175,7 +175,7 @@ fn netuid_candidates() -> Vec<CompletionCandidate> {
     let network =
         option_value(&words(), &["--network", "-n"]).or_else(|| selected_network(settings::text));
     let network = parse_network(network.as_deref().unwrap_or("finney"));
-    let listed = network.ok().and_then(|network| read_listed().remove(&network.to_string()));
+    let listed = network.ok().and_then(|network| read_subnet_names().remove(&network.to_string()));
     match listed {
         Some(subnets) => {
             subnets.into_iter().map(|(netuid, name)| candidate(netuid.to_string(), name)).collect()

@@ -554,7 +554,7 @@ impl Global {
             taonet_telemetry::init_tracing(self.verbose, filter.as_deref(), format);
         }
         if self.wide {
-            table::show_all();
+            table::disable_width_limit();
         }
         Context::new(self.json)
     }

@@ -23,7 +23,7 @@ use taonet_cli_base::keys::KeyArgs;
 use taonet_service::Shutdown;
 use taonet_wire::{BtauthScheme, DendriteScheme, SignedClient, Signer, SynapseClass};
 
-use load::{Load, Plan};
+use load::{LoadTest, Plan};
 use report::{BenchTarget, Report};
 use requests::{RequestKind, Requests};
 use target::TargetArgs;
@@ -127,8 +127,11 @@ pub fn run(args: &BenchMinerArgs, context: &Context) -> anyhow::Result<()> {
     let report = context.block_on(async {
         let target = args.target.resolve(&args.network).await?;
         output::check(outputs, input)?;
-        let client =
-            SignedClient::with_addresses(signer, plan.client_config(), args.target.permitted())?;
+        let client = SignedClient::with_addresses(
+            signer,
+            plan.client_config(),
+            args.target.address_filter(),
+        )?;
         let stop = Shutdown::on_signals().context("cannot install signal handlers")?;
         let bench_target = BenchTarget {
             url: target.url(""),
@@ -138,8 +141,8 @@ pub fn run(args: &BenchMinerArgs, context: &Context) -> anyhow::Result<()> {
             size: requests.size(),
         };
         let is_dendrite = args.scheme == SchemeName::Dendrite;
-        let run = Load::new(client, target, requests, plan, is_dendrite).run(&stop).await;
-        Ok(Report::new(bench_target, plan, run))
+        let results = LoadTest::new(client, target, requests, plan, is_dendrite).run(&stop).await;
+        Ok(Report::new(bench_target, plan, results))
     })?;
     // First the report: it must not be lost if a file cannot be written.
     if context.json {
@@ -170,7 +173,8 @@ impl BenchMinerArgs {
     }
 }
 
-/// Creates the dendrite scheme for requests of a class; the base class `Synapse` is always known.
+/// Creates the dendrite scheme for requests of a class; the base class `Synapse` is always
+/// registered.
 fn dendrite(class: &SynapseClass) -> DendriteScheme {
     let scheme = DendriteScheme::new();
     if class.name() == "Synapse" { scheme } else { scheme.class(class.clone()) }

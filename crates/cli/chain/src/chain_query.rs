@@ -5,7 +5,7 @@ use anyhow::bail;
 use clap::Args;
 use serde_json::{Value, json};
 use taonet_chain::{Block, ChainError, Client, StorageItem};
-use taonet_cli_base::chain::{AtArgs, NetworkArgs, argument, block_json, chain_error};
+use taonet_cli_base::chain::{AtArgs, NetworkArgs, block_json, chain_error, parse_argument};
 use taonet_cli_base::context::Context;
 use taonet_cli_base::exit::ClassifiedError;
 use taonet_cli_base::printable::{printable_json, printable_lines};
@@ -39,7 +39,7 @@ pub fn run(args: &QueryArgs, context: &Context) -> anyhow::Result<()> {
     let keys = args
         .keys
         .iter()
-        .map(|key| argument(key))
+        .map(|key| parse_argument(key))
         .collect::<Result<Vec<Value>, _>>()
         .map_err(ClassifiedError::usage)?;
     let item = args.item.as_deref().unwrap_or_default();

@@ -307,7 +307,7 @@ fn visitors(
     let entries = read_miners(file, &runner::address_policy(config), MAX_MINERS)?;
     let settings = RunnerSettings::new(RunPaths::in_directory(Path::new("")));
     let miners =
-        runner::connect(&entries, keypair, Ipv4Addr::UNSPECIFIED.into(), config, &settings)?;
+        runner::connect_miners(&entries, keypair, Ipv4Addr::UNSPECIFIED.into(), config, &settings)?;
     let settings = try_settings(&config.scoring.target_language, None)?;
     Ok((TrySection::new(settings), miners))
 }

@@ -24,8 +24,8 @@ use taonet_babelbit_runner::{
 };
 use taonet_babelbit_scorer::BatchScorer;
 use taonet_babelbit_validator::{BabelbitSettings, CurrentChallenge};
-use taonet_cli_babelbit::miner::interpreter;
-use taonet_cli_babelbit::runner::{connect, engine_client, scorer, scorer_with};
+use taonet_cli_babelbit::miner::build_interpreter;
+use taonet_cli_babelbit::runner::{connect_miners, engine_client, scorer, scorer_with};
 use taonet_cli_base::context::Context;
 use taonet_cli_base::daemon::run_demonstration;
 use taonet_cli_localnet::demo_chain::{DemoChain, NETUID, VALIDATOR};
@@ -108,7 +108,7 @@ impl Contest {
         });
         let interpreter = match &whisper {
             Some(whisper) => simultaneous_interpreter(&whisper.sources, voice.clone())?,
-            None => interpreter(Arc::new(CtcRecognizer::embedded()?), voice.clone())?,
+            None => build_interpreter(Arc::new(CtcRecognizer::embedded()?), voice.clone())?,
         };
         let mut profiles = interpreter_profiles(interpreter);
         let mumbler = Mumbler::new(Arc::clone(&voice.synthesizer), voice.voice.clone())?;
@@ -187,7 +187,7 @@ impl Contest {
             submit: true,
             ..RunnerSettings::new(RunPaths::in_directory(&self.directory))
         };
-        let miners = connect(
+        let miners = connect_miners(
             &entries,
             &self.validator,
             Ipv4Addr::LOCALHOST.into(),
@@ -196,7 +196,7 @@ impl Contest {
         )?;
         if let Some(page) = page {
             let entries = self.start_visitors_miners(&entries, page).await?;
-            let miners = connect(
+            let miners = connect_miners(
                 &entries,
                 &self.validator,
                 Ipv4Addr::LOCALHOST.into(),
@@ -417,7 +417,7 @@ fn simultaneous_interpreter(
     voice: Speech,
 ) -> anyhow::Result<Interpreter> {
     let policy = engines::simultaneous(recognizer, SimultaneousPolicy::default())?;
-    Ok(interpreter(Arc::clone(recognizer) as _, voice)?.simultaneous(policy))
+    Ok(build_interpreter(Arc::clone(recognizer) as _, voice)?.simultaneous(policy))
 }
 
 /// Builds the profiles that recognise speech.

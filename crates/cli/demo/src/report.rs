@@ -9,7 +9,7 @@ use taonet_babelbit_core::Rules;
 use taonet_babelbit_core::scoring::{Gate, describe_failed_gates};
 use taonet_babelbit_core::weights::ArenaShare;
 use taonet_babelbit_runner::{MinerReport, RunReport, UtteranceReport};
-use taonet_cli_babelbit::leaderboard::{lateness_text, name_of};
+use taonet_cli_babelbit::leaderboard::{display_name, format_latency};
 use taonet_cli_base::table::{
     Cell, Rows, decimals, headerless_table, status_cell, table, wrap_text,
 };
@@ -150,7 +150,7 @@ impl RankedMiner {
             *failed_gates.entry(*gate).or_default() += count;
         }
         Some(Self {
-            name: name_of(first_report),
+            name: display_name(first_report),
             uid: first_report.uid,
             hotkey: first_report.hotkey,
             score: mean(reports, |report| Some(report.score)).unwrap_or_default(),
@@ -253,7 +253,7 @@ impl fmt::Display for DemoReport {
                 format!("{} α", decimals(Some(standing.chain.emission as f64 / 1e9), 3)).into(),
                 decimals(standing.accuracy, 2).into(),
                 decimals(standing.rate_ratio, 2).into(),
-                lateness_text(standing.overshoot_sec).into(),
+                format_latency(standing.overshoot_sec).into(),
                 Cell::from(standing.reason()),
             ]);
         }
@@ -281,7 +281,11 @@ fn example_table(played: &PlayedChallenge, example: &UtteranceReport) -> Rows {
         let verdict =
             if gates.is_empty() { decimals(Some(reply.score), 3) } else { gates.join(", ") };
         let text = Cell::from(transcript.unwrap_or("–"));
-        rows.add_row([Cell::from(name_of(miner)), text, status_cell(verdict, gates.is_empty())]);
+        rows.add_row([
+            Cell::from(display_name(miner)),
+            text,
+            status_cell(verdict, gates.is_empty()),
+        ]);
     }
     rows
 }

@@ -20,7 +20,7 @@ use taonet_babelbit_text_miner::ngram::{NgramModel, Trainer};
 use taonet_babelbit_text_miner::server::{router, signed_requests};
 use taonet_babelbit_text_runner::{PlayOptions, TextReport, TextRunner, open_ledger};
 use taonet_babelbit_validator::{BabelbitSettings, CurrentChallenge};
-use taonet_cli_babelbit::runner::{connect_text, engine_client, text_leaderboard};
+use taonet_cli_babelbit::runner::{connect_text_miners, engine_client, text_leaderboard};
 use taonet_cli_base::context::Context;
 use taonet_cli_base::daemon::{run_demonstration, serve_on_loopback};
 use taonet_cli_base::exit::ClassifiedError;
@@ -165,7 +165,7 @@ impl TextDemo {
             rules: config.rules,
         };
         let client = engine_client(&config, &self.validator)?;
-        let miners = connect_text(&entries, &self.validator, Ipv4Addr::LOCALHOST.into())?;
+        let miners = connect_text_miners(&entries, &self.validator, Ipv4Addr::LOCALHOST.into())?;
         let run = runner.run_once(&client, &miners, |_| ()).await?;
         anyhow::ensure!(
             !run.files.is_empty(),

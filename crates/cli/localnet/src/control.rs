@@ -10,7 +10,7 @@ use clap::Args;
 use jiff::SignedDuration;
 use serde_json::{Value, json};
 use taonet_chain::Client;
-use taonet_cli_base::chain::{LOCAL, chain_error, parse_network};
+use taonet_cli_base::chain::{LOCAL_NETWORK, chain_error, parse_network};
 use taonet_cli_base::context::Context;
 use taonet_cli_base::table::key_values;
 use taonet_service::STOP_TIMEOUT;
@@ -66,7 +66,7 @@ impl TargetArgs {
             Some(network) => network,
             None => match ProcessRecord::read(&self.data.directory())? {
                 Some(running) => return Ok(running.url),
-                None => LOCAL,
+                None => LOCAL_NETWORK,
             },
         };
         let network = parse_network(network_name)?;

@@ -4,7 +4,7 @@
 
 use clap::Args;
 use serde_json::{Value, json};
-use taonet_cli_base::chain::{argument, chain_error};
+use taonet_cli_base::chain::{chain_error, parse_argument};
 use taonet_cli_base::context::Context;
 use taonet_cli_base::exit::ClassifiedError;
 
@@ -38,7 +38,7 @@ pub(crate) fn run(args: &SetStorageArgs, context: &Context) -> anyhow::Result<()
     let mut keys = args
         .words
         .iter()
-        .map(|word| argument(word))
+        .map(|word| parse_argument(word))
         .collect::<Result<Vec<Value>, _>>()
         .map_err(ClassifiedError::usage)?;
     let new = if args.remove { None } else { keys.pop() };

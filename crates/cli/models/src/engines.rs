@@ -52,8 +52,8 @@ pub fn network_identity(config: &Config) -> anyhow::Result<EngineIdentity> {
         return Ok(EngineIdentity::for_recognizer(&CtcRecognizer::embedded()?));
     }
     let (name, path) = whisper_path(name, config)?;
-    let fingerprint =
-        Transcriber::fingerprint_of(&path, &reference_options()).map_err(|error| usage(&error))?;
+    let fingerprint = Transcriber::fingerprint_of(&path, &reference_options())
+        .map_err(|error| usage_error(&error))?;
     Ok(EngineIdentity { name, fingerprint })
 }
 
@@ -294,7 +294,7 @@ pub fn demo_weights(
             ));
             context.block_on(download::pull(&store, spec, context))?
         }
-        (result, _) => result.map_err(|error| usage(&error))?,
+        (result, _) => result.map_err(|error| usage_error(&error))?,
     };
     open(&dir)
 }
@@ -328,7 +328,7 @@ fn whisper(name: &str, config: &Config) -> anyhow::Result<(String, Arc<Model>)> 
 }
 
 fn open(directory: &Path) -> anyhow::Result<Arc<Model>> {
-    Ok(Arc::new(Model::open(directory).map_err(|error| usage(&error))?))
+    Ok(Arc::new(Model::open(directory).map_err(|error| usage_error(&error))?))
 }
 
 /// Finds the directory of a Whisper model by its name in the store, or by its path; returns its
@@ -342,12 +342,13 @@ fn whisper_path(name: &str, config: &Config) -> anyhow::Result<(String, PathBuf)
         "use {DEMO_RECOGNIZER}, for example, or the path of a model directory, such as ./model"
     );
     let spec = find_model(name, ModelKind::Recognizer, &hint)?;
-    let dir =
-        ModelStore::new(config.models_dir.clone()).verify(spec).map_err(|error| usage(&error))?;
+    let dir = ModelStore::new(config.models_dir.clone())
+        .verify(spec)
+        .map_err(|error| usage_error(&error))?;
     Ok((spec.name.to_owned(), dir))
 }
 
-fn usage(error: &dyn std::error::Error) -> anyhow::Error {
+fn usage_error(error: &dyn std::error::Error) -> anyhow::Error {
     ClassifiedError::usage(with_causes(error))
 }
 
@@ -371,7 +372,7 @@ fn transcriber(
 /// Classifies an error of a Whisper engine.
 fn transcriber_error(error: TranscribeError) -> anyhow::Error {
     match error {
-        TranscribeError::Option { .. } => usage(&error),
+        TranscribeError::Option { .. } => usage_error(&error),
         _ => error.into(),
     }
 }
@@ -431,7 +432,7 @@ pub fn language_model_file(source: &Path, store: &ModelStore) -> Option<anyhow::
         Some(file) => store
             .verify(spec)
             .map(|directory| directory.join(file.name))
-            .map_err(|error| usage(&error)),
+            .map_err(|error| usage_error(&error)),
         None => Err(ClassifiedError::usage(format!(
             "{} is no language model\nhint: use {}, for example",
             spec.name, SMOLLM2_135M_INSTRUCT.name

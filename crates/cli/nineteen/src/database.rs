@@ -71,8 +71,9 @@ impl DatabaseArgs {
 
     /// Returns the URL of the PostgreSQL database, if --database or DATABASE_URL names one.
     pub(crate) fn url(&self) -> anyhow::Result<Option<String>> {
-        let from_environment =
-            settings::operator(&["DATABASE_URL"])?.database_url.map(|url| url.expose().to_owned());
+        let from_environment = settings::operator_config(&["DATABASE_URL"])?
+            .database_url
+            .map(|url| url.expose().to_owned());
         let url = self.database.clone().or(from_environment);
         if url.as_ref().is_some_and(|url| !is_postgres_url(url)) {
             let message = "malformed database URL, expected postgres://USER:PASSWORD@HOST/DATABASE\nhint: for SQLite in \

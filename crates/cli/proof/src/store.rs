@@ -124,7 +124,7 @@ impl CatalogueArgs {
         }
         let bucket = url.host_str().context("expected s3://BUCKET/KEY")?.to_owned();
         // Credentials have no options, so that no process list shows them.
-        let s3_settings = settings::operator(&S3_VARIABLES)?.s3;
+        let s3_settings = settings::operator_config(&S3_VARIABLES)?.s3;
         let s3 = S3Settings {
             bucket,
             endpoint_url: self.s3_endpoint_url.clone().or(s3_settings.endpoint_url),

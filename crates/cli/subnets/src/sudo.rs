@@ -8,7 +8,7 @@ use clap::{Args, Subcommand};
 use serde_json::{Map, Value, json};
 use taonet_chain::{Hyperparameter, calls};
 use taonet_cli_base::chain::{
-    AtArgs, ColdkeyArgs, NetworkArgs, Plan, TxArgs, argument, block_json, chain_error,
+    AtArgs, ColdkeyArgs, NetworkArgs, Plan, TxArgs, block_json, chain_error, parse_argument,
 };
 use taonet_cli_base::context::Context;
 use taonet_cli_base::exit::ClassifiedError;
@@ -149,7 +149,7 @@ fn arguments(
         return Err(ClassifiedError::usage(text));
     }
     for (name, text) in names.iter().zip(values) {
-        let value = argument(text).map_err(ClassifiedError::usage);
+        let value = parse_argument(text).map_err(ClassifiedError::usage);
         arguments.insert(name.clone(), value.with_context(|| format!("invalid value for {name}"))?);
     }
     Ok(arguments)

@@ -151,7 +151,7 @@ impl Bench {
         let names = [recognizer.name().to_owned(), recognizer.fingerprint().to_owned()];
         let embedder_name = embedder.name().to_owned();
         let cache = TranscriptCache::in_memory(&*recognizer, TranscriptCache::DEFAULT_CAPACITY);
-        // Replies that score 0 are transcribed, too: their texts count.
+        // Replies that score 0 are transcribed, too: the metrics use their texts.
         let settings = ScorerSettings { gates: false, ..ScorerSettings::default() };
         let scorer =
             BatchScorer::new(recognizer, embedder, cache, config.scoring.clone(), settings)?;
@@ -201,14 +201,16 @@ impl Bench {
             cpu_sec: None,
             max_rss_mb: None,
         };
-        let before = local.processor_seconds();
+        let processor_seconds_before = local.processor_seconds();
         let mut report = Box::pin(self.play(miner, items, args, context, shutdown)).await?;
         // Ctrl-C ends the miner, too.
         if !shutdown.is_requested() {
             local.check_running().await?;
         }
-        report.miner.cpu_sec =
-            local.processor_seconds().zip(before).map(|(after, before)| after - before);
+        report.miner.cpu_sec = local
+            .processor_seconds()
+            .zip(processor_seconds_before)
+            .map(|(after, before)| after - before);
         report.miner.max_rss_mb = local.peak_memory();
         Ok(report)
     }

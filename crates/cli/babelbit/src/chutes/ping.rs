@@ -89,7 +89,7 @@ pub(crate) fn ping(args: &PingArgs, context: &Context) -> anyhow::Result<()> {
         }
         Ok((slug, (health, elapsed), probes))
     }))?;
-    show(slug.as_deref(), &health, &probes, context)?;
+    print_report(slug.as_deref(), &health, &probes, context)?;
     let is_loaded = health.0.as_ref().is_ok_and(|health| health.model_loaded);
     let failed =
         usize::from(!is_loaded) + probes.iter().filter(|probe| probe.outcome.is_err()).count();
@@ -103,7 +103,7 @@ pub(crate) fn ping(args: &PingArgs, context: &Context) -> anyhow::Result<()> {
     }
 }
 
-fn show(
+fn print_report(
     slug: Option<&str>,
     (health, elapsed): &(Result<Health, ChuteError>, Duration),
     probes: &[Probe],

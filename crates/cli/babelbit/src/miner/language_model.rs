@@ -25,11 +25,11 @@ use taonet_speech::models::{ALL_MINILM_L6_V2, ModelError, ModelStore};
 use super::is_interpreter;
 
 /// Directory of downloaded language models, in the model directory.
-const DOWNLOADS: &str = "hub";
+const DOWNLOAD_DIRECTORY: &str = "hub";
 /// Default of `--lm-sessions`.
 const DEFAULT_SESSIONS: u32 = 8;
 /// Default of `--lm-memory`.
-const MEMORY_MIB: u32 = 1_024;
+const DEFAULT_MEMORY_MIB: u32 = 1_024;
 
 /// Language model in the process
 #[derive(Debug, Args)]
@@ -86,7 +86,7 @@ fn configured_origin(path: &Path) -> anyhow::Result<ModelOrigin> {
     })
 }
 
-/// Downloads a model from the hub, unless it is there; returns its path.
+/// Downloads a model from the hub, unless it is downloaded already; returns its path.
 async fn download(model: &HubModel, config: &Config, context: &Context) -> anyhow::Result<PathBuf> {
     let settings = &config.language_model;
     let hub_key = config.model_keys.hub.clone().or_else(|| config.chutes.hub_key.clone());
@@ -96,13 +96,13 @@ async fn download(model: &HubModel, config: &Config, context: &Context) -> anyho
         ..ChutesSettings::default()
     };
     let store = ModelStore::new(config.models_dir.clone());
-    let directory = store.directory()?.join(DOWNLOADS);
+    let directory = store.directory()?.join(DOWNLOAD_DIRECTORY);
     let revision = model.revision.clone().or_else(|| settings.revision.clone());
     let model = HubModel { revision, ..model.clone() };
     let bar = download::progress_bar(0)?;
     let hub_api = HubApi::new(&hub)?;
     let mut is_announced = false;
-    let downloaded = hub_api.download(&model, &directory, |HubProgress { file, done, total }| {
+    let download = hub_api.download(&model, &directory, |HubProgress { file, done, total }| {
         if !std::mem::replace(&mut is_announced, true) {
             context.print_notice(&format!("downloading {model} from {}", hub.hub_url));
         }
@@ -110,9 +110,9 @@ async fn download(model: &HubModel, config: &Config, context: &Context) -> anyho
         bar.set_length(total);
         bar.set_position(done);
     });
-    let downloaded = downloaded.await;
+    let result = download.await;
     bar.finish_and_clear();
-    downloaded.map_err(|error| {
+    result.map_err(|error| {
         let failure = match &error {
             error if error.is_auth() => Failure::Authentication,
             error if error.is_retryable() => Failure::Network,
@@ -165,7 +165,7 @@ impl LanguageModelArgs {
     pub(super) async fn load(
         &self,
         config: &Config,
-        deadline: Duration,
+        timeout: Duration,
         ngram: Option<Arc<NgramModel>>,
         context: &Context,
     ) -> anyhow::Result<Option<Causal>> {
@@ -208,9 +208,9 @@ impl LanguageModelArgs {
         }
         let limits = Limits {
             sessions: usize::try_from(self.lm_sessions.unwrap_or(DEFAULT_SESSIONS))?,
-            cache_bytes: usize::try_from(self.lm_memory.unwrap_or(MEMORY_MIB))?
+            cache_bytes: usize::try_from(self.lm_memory.unwrap_or(DEFAULT_MEMORY_MIB))?
                 .saturating_mul(1 << 20),
-            deadline,
+            deadline: timeout,
         };
         Ok(Some(Causal::start(name, model, limits, completion_options(config), ngram)?))
     }

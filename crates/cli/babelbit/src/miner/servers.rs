@@ -27,7 +27,7 @@ use url::Url;
 
 use super::language_model::completion_options;
 use super::simultaneous::SimultaneousArgs;
-use super::{interpreter, is_interpreter, speech};
+use super::{build_interpreter, is_interpreter, load_speech};
 
 /// Default timeout of a completion: half of the validators' timeout.
 const COMPLETION_TIMEOUT: Duration = Duration::from_secs(5);
@@ -110,7 +110,7 @@ fn timeout(text: &str) -> Result<Duration, &'static str> {
     is_valid.ok_or("expected a number of seconds above 0 and at most 600")
 }
 
-fn no_model() -> anyhow::Error {
+fn no_model_error() -> anyhow::Error {
     ClassifiedError::usage(
         "--contest text needs a model: --model <FILE>, --lm <PATH|hub:MODEL> or --backend-url <URL>\nhint: bb text train writes \
          a model",
@@ -119,9 +119,13 @@ fn no_model() -> anyhow::Error {
 
 impl ServerArgs {
     /// Checks that only servers for the text contest are given, and that there is a model:
-    /// `has_local` of this process, or a completion server. `has_timeout` tells whether the local
-    /// model has a timeout.
-    pub(super) fn check_text(&self, has_local: bool, has_timeout: bool) -> anyhow::Result<()> {
+    /// `has_local_model` of this process, or a completion server. `has_timeout` tells whether the
+    /// local model has a timeout.
+    pub(super) fn check_text(
+        &self,
+        has_local_model: bool,
+        has_timeout: bool,
+    ) -> anyhow::Result<()> {
         let frame_timeout = self.frame_timeout.is_some().then_some("--frame-timeout");
         if let Some(option) = self.stage_option(MinerTask::Transcribe).or(frame_timeout) {
             return Err(ClassifiedError::usage(format!(
@@ -129,8 +133,8 @@ impl ServerArgs {
                  miner"
             )));
         }
-        if !has_local && !self.has_backend() {
-            return Err(no_model());
+        if !has_local_model && !self.has_backend() {
+            return Err(no_model_error());
         }
         if self.server_timeout.is_some() && !has_timeout && !self.has_backend() {
             return Err(ClassifiedError::usage(
@@ -185,7 +189,7 @@ impl ServerArgs {
             ("--llm-timeout", self.llm_timeout),
             ("--tts-timeout", self.tts_timeout),
         ];
-        let limit = self.call_time(voice, has_lm);
+        let limit = self.frame_limit(voice, has_lm);
         let (option, timeout) = timeouts.into_iter().find_map(|(option, timeout)| {
             timeout.filter(|timeout| *timeout > limit).map(|timeout| (option, timeout))
         })?;
@@ -199,7 +203,7 @@ impl ServerArgs {
 
     /// Returns the time limit of all calls for a frame: shorter if a neural `voice` speaks after a
     /// language model, or may have to speak after a call.
-    fn call_time(&self, voice: Option<&VoiceName>, has_lm: bool) -> Duration {
+    fn frame_limit(&self, voice: Option<&VoiceName>, has_lm: bool) -> Duration {
         let is_neural_voice_last =
             (self.tts_url.is_some() || has_lm) && voice.is_some_and(VoiceName::is_neural);
         let default = if is_neural_voice_last {
@@ -216,7 +220,7 @@ impl ServerArgs {
     }
 
     /// Whether a server rewrites the phrases.
-    pub(super) const fn has_chat(&self) -> bool {
+    pub(super) const fn has_rewriter(&self) -> bool {
         self.llm_url.is_some()
     }
 
@@ -231,14 +235,14 @@ impl ServerArgs {
     }
 
     /// Whether a stage of the interpreter uses an inference server or a recogniser other than the
-    /// default; `setting` is the task of the settings.
-    pub(super) fn has_stages(&self, setting: MinerTask) -> bool {
-        self.stage_option(setting).is_some()
+    /// default; `configured_task` is that of the settings.
+    pub(super) fn has_stages(&self, configured_task: MinerTask) -> bool {
+        self.stage_option(configured_task).is_some()
     }
 
     /// Returns the name of an option or setting that changes a stage of the interpreter.
-    fn stage_option(&self, setting: MinerTask) -> Option<&'static str> {
-        self.simultaneous.option(setting).or_else(|| self.remote_stage_option())
+    fn stage_option(&self, configured_task: MinerTask) -> Option<&'static str> {
+        self.simultaneous.option(configured_task).or_else(|| self.remote_stage_option())
     }
 
     /// Returns the name of an option that moves a stage to an inference server.
@@ -261,7 +265,7 @@ impl ServerArgs {
         match (&self.backend_url, ngram) {
             (Some(url), ngram) => {
                 let key = ("BB_MINER_BACKEND_API_KEY", config.model_keys.backend.as_ref());
-                let server = server(url, key, self.timeout())?;
+                let server = model_server(url, key, self.timeout())?;
                 let (name, options) = (self.backend_model.clone(), completion_options(config));
                 let backend = Backend::connect(server, name, options, ngram).await;
                 Ok(Arc::new(backend.map_err(|error| {
@@ -269,13 +273,13 @@ impl ServerArgs {
                 })?))
             }
             (None, Some(ngram)) => Ok(ngram),
-            (None, None) => Err(no_model()),
+            (None, None) => Err(no_model_error()),
         }
     }
 
     /// Builds an interpreting profile with these stages, and with the built-in ones for the others.
     /// Must be called on the runtime that serves the miner.
-    pub(super) fn profile(
+    pub(super) fn build_profile(
         &self,
         name: ProfileName,
         config: &Config,
@@ -294,12 +298,12 @@ impl ServerArgs {
                 (self.simultaneous.source_language(), self.simultaneous.task(config.miner_task));
             let whisper = engines::simultaneous_whisper(config, language, task, option)?;
             let policy = engines::simultaneous(&whisper, self.simultaneous.policy())?;
-            interpreter(whisper, self.speech(config, voice)?)?.simultaneous(policy)
+            build_interpreter(whisper, self.speech(config, voice)?)?.simultaneous(policy)
         } else {
-            interpreter(self.recognizer(config)?, self.speech(config, voice)?)?
+            build_interpreter(self.recognizer(config)?, self.speech(config, voice)?)?
         };
         let mut interpreter =
-            interpreter.with_call_time(self.call_time(voice, shortener.is_some()));
+            interpreter.with_call_time(self.frame_limit(voice, shortener.is_some()));
         if let Some(shortener) = shortener {
             interpreter = interpreter.with_shortener(shortener);
         }
@@ -342,7 +346,7 @@ impl ServerArgs {
     /// Returns the voice. That of this process is the fallback of a text-to-speech server; unless
     /// it was chosen, it may be missing.
     fn speech(&self, config: &Config, voice: Option<&VoiceName>) -> anyhow::Result<Speech> {
-        let local = speech(voice, config);
+        let local = load_speech(voice, config);
         let Some(url) = &self.tts_url else { return local };
         let local = match local {
             Err(error) if voice.is_none() => {
@@ -377,13 +381,14 @@ impl ServerArgs {
         model: &str,
         timeout: Option<Duration>,
     ) -> anyhow::Result<RemoteModel> {
-        let server = server(url, key, timeout.or(self.server_timeout).unwrap_or(STAGE_TIMEOUT))?;
+        let server =
+            model_server(url, key, timeout.or(self.server_timeout).unwrap_or(STAGE_TIMEOUT))?;
         Ok(RemoteModel { server, model: model.to_owned(), runtime: Handle::current() })
     }
 }
 
 /// Creates the client of a server. `key` is an API key with the name of its environment variable.
-fn server(
+fn model_server(
     url: &Url,
     (variable, key): (&'static str, Option<&Secret>),
     timeout: Duration,
@@ -452,7 +457,7 @@ mod tests {
         ] {
             let servers = Line::try_parse_from([&["bb"][..], options].concat()).unwrap().servers;
             assert_eq!(
-                servers.call_time(voice, false),
+                servers.frame_limit(voice, false),
                 Duration::from_millis(milliseconds),
                 "{options:?} {voice:?}"
             );
@@ -461,7 +466,7 @@ mod tests {
         let servers = Line::try_parse_from(["bb"]).unwrap().servers;
         for (voice, milliseconds) in [(&neural, 1_200), (&espeak, 2_400)] {
             assert_eq!(
-                servers.call_time(Some(voice), true),
+                servers.frame_limit(Some(voice), true),
                 Duration::from_millis(milliseconds),
                 "{voice:?}"
             );
@@ -593,7 +598,8 @@ mod tests {
         let servers = Line::try_parse_from(["bb", "--frame-threshold", "5"]).unwrap().servers;
         let (config, _) = Config::from_variables([], None).unwrap();
         assert!(servers.has_stages(config.miner_task));
-        let error = servers.profile(ProfileName::Interpreter, &config, None, None).err().unwrap();
+        let error =
+            servers.build_profile(ProfileName::Interpreter, &config, None, None).err().unwrap();
         assert!(error.to_string().starts_with("--frame-threshold has no effect"), "{error}");
     }
 

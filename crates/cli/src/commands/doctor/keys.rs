@@ -56,7 +56,7 @@ pub(super) fn check(args: &DoctorArgs, subnet: &Subnet, roles: &[Role], has_unit
             keys.findings.push(Finding::error(Check::Keys, "hotkey", error.as_ref(), remedy));
         }
     }
-    if let Ok(Some(wallet)) = settings::wallet()
+    if let Ok(Some(wallet)) = settings::wallet_settings()
         .and_then(|wallet| configured_wallet(&wallet, dirs::home_dir().as_deref()))
         && args.keyfile.is_none()
     {
@@ -74,7 +74,9 @@ pub(super) fn check(args: &DoctorArgs, subnet: &Subnet, roles: &[Role], has_unit
 fn read_hotkey(keyfile: Option<&Path>) -> anyhow::Result<StoredKey> {
     match keyfile {
         Some(file) => Ok(StoredKey::read(file)?),
-        None => stored_hotkey(&settings::wallet()?, dirs::home_dir().as_deref(), NO_HOTKEY),
+        None => {
+            stored_hotkey(&settings::wallet_settings()?, dirs::home_dir().as_deref(), NO_HOTKEY)
+        }
     }
 }
 

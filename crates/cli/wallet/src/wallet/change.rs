@@ -49,7 +49,7 @@ pub(crate) fn encrypt(args: &EncryptArgs, context: &Context) -> anyhow::Result<(
             "{path} is already encrypted ({method})\nhint: change the password with `tao wallet change-password`"
         );
     }
-    let password = args.password.for_new(&stored.path().display().to_string())?;
+    let password = args.password.read_new(&stored.path().display().to_string())?;
     stored.change_password(None, Some(&password)).map_err(open_error)?;
     report(&stored, true, context)
 }
@@ -61,15 +61,15 @@ pub(crate) fn decrypt(args: &DecryptArgs, context: &Context) -> anyhow::Result<(
         &format!("Anyone who can read {path} will have the key. Decrypt it?"),
         args.yes,
     )?;
-    let password = args.password.existing(stored.path())?;
+    let password = args.password.read_existing(stored.path())?;
     stored.change_password(Some(&password), None).map_err(open_error)?;
     report(&stored, false, context)
 }
 
 pub(crate) fn change_password(args: &ChangePasswordArgs, context: &Context) -> anyhow::Result<()> {
     let stored = require_encrypted(&args.key)?;
-    let old = args.password.existing(stored.path())?;
-    let new = args.new.for_new(&stored.path().display().to_string())?;
+    let old = args.password.read_existing(stored.path())?;
+    let new = args.new.read_new(&stored.path().display().to_string())?;
     stored.change_password(Some(&old), Some(&new)).map_err(open_error)?;
     report(&stored, true, context)
 }

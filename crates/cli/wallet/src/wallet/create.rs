@@ -61,7 +61,7 @@ impl ColdkeyPasswordArgs {
         if self.no_use_password {
             return Ok(None);
         }
-        self.password.for_new(&format!("the coldkey of {}", wallet.name())).map(Some)
+        self.password.read_new(&format!("the coldkey of {}", wallet.name())).map(Some)
     }
 }
 
@@ -82,7 +82,7 @@ pub(crate) struct HotkeyPasswordArgs {
 impl HotkeyPasswordArgs {
     pub(super) fn choose(&self, hotkey: &Name) -> anyhow::Result<Option<Password>> {
         let has_password = self.use_password || self.password.is_given();
-        has_password.then(|| self.password.for_new(&format!("the hotkey {hotkey}"))).transpose()
+        has_password.then(|| self.password.read_new(&format!("the hotkey {hotkey}"))).transpose()
     }
 }
 

@@ -31,7 +31,7 @@ pub struct ExportArgs {
 }
 
 pub(crate) fn run(args: &ExportArgs, context: &Context) -> anyhow::Result<()> {
-    secret_file::refuse_existing(&args.out)?;
+    secret_file::ensure_absent(&args.out)?;
     let pair = args.key.unlock(&args.password)?;
     let from_option = args.json_password_file.as_ref().map(Password::from_file).transpose()?;
     let password =

@@ -30,7 +30,7 @@ impl<'a> Destination<'a> {
         context: &Context,
     ) -> anyhow::Result<Self> {
         if let Some(file) = file {
-            secret_file::refuse_existing(file)?;
+            secret_file::ensure_absent(file)?;
             return Ok(Self::File(file));
         }
         let refusal = if context.json {

@@ -159,7 +159,7 @@ impl SourceArgs {
             read_secret(file, scheme, from_private_key)
         } else {
             let hint = "pass the secret in a file with --mnemonic-file, --seed-file, --private-key-file or --json-file";
-            let input = prompt::secret("Mnemonic, or seed or private key in hex", hint)?;
+            let input = prompt::read_secret("Mnemonic, or seed or private key in hex", hint)?;
             from_any(input.trim(), scheme)
         }
     }
@@ -173,7 +173,7 @@ impl SourceArgs {
             .with_context(|| format!("{name} is not a Polkadot-JS account export"))?;
         let password = match &self.json_password_file {
             Some(file) => Password::from_file(file)?,
-            None if export.is_encrypted() => Password::new(prompt::secret(
+            None if export.is_encrypted() => Password::new(prompt::read_secret(
                 &format!("Password of {name}"),
                 "pass the export's password with --json-password-file",
             )?),
