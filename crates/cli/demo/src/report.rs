@@ -70,12 +70,14 @@ impl DemoReport {
         rules: Rules,
         arena_share: ArenaShare,
     ) -> anyhow::Result<Self> {
-        let mut by_miner: BTreeMap<Uid, Vec<&MinerReport>> = BTreeMap::new();
+        let mut reports_by_miner: BTreeMap<Uid, Vec<&MinerReport>> = BTreeMap::new();
         for miner in played.iter().flat_map(|played| &played.main.miners) {
-            by_miner.entry(miner.uid).or_default().push(miner);
+            reports_by_miner.entry(miner.uid).or_default().push(miner);
         }
-        let mut standings: Vec<RankedMiner> =
-            by_miner.values().filter_map(|reports| RankedMiner::from_reports(reports)).collect();
+        let mut standings: Vec<RankedMiner> = reports_by_miner
+            .values()
+            .filter_map(|reports| RankedMiner::from_reports(reports))
+            .collect();
         for standing in &mut standings {
             standing.add_epoch_results(&played)?;
         }
@@ -227,16 +229,16 @@ impl fmt::Display for DemoReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let utterances: usize = self.played.iter().map(|played| played.main.utterances).sum();
         let wall_time: f64 = self.played.iter().map(|played| played.wall_time.as_secs_f64()).sum();
-        let subject = match self.played.as_slice() {
-            [one] => one.challenge.title.clone(),
-            several => format!("{} challenges", several.len()),
+        let title = match self.played.as_slice() {
+            [played] => played.challenge.title.clone(),
+            challenges => format!("{} challenges", challenges.len()),
         };
         let [utterances, miners] =
             [counted(utterances, "utterance"), counted(self.standings.len(), "miner")];
         writeln!(
             f,
             "{}\n",
-            wrap_text(&format!("{subject}: {utterances}, {miners}, {wall_time:.1} s"))
+            wrap_text(&format!("{title}: {utterances}, {miners}, {wall_time:.1} s"))
         )?;
         if let Some((played, best)) = self.example() {
             writeln!(f, "{}\n", example_table(played, best))?;

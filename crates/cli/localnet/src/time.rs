@@ -8,7 +8,7 @@ use serde_json::json;
 use taonet_cli_base::context::Context;
 
 use super::control::TargetArgs;
-use super::rpc::{control, number};
+use super::rpc::{call_control_method, number};
 
 /// Add to the timestamps of the following blocks
 #[derive(Debug, Args)]
@@ -22,8 +22,9 @@ pub(crate) struct AdvanceArgs {
 
 pub(crate) fn advance(args: &AdvanceArgs, context: &Context) -> anyhow::Result<()> {
     let params = json!([u64::try_from(args.duration.as_millis()).unwrap_or(u64::MAX)]);
-    let response =
-        context.block_on(async { control(&args.target.url()?, "dev_advance", params).await })?;
+    let response = context.block_on(async {
+        call_control_method(&args.target.url()?, "dev_advance", params).await
+    })?;
     let millis = number(&response, "time")?;
     let time =
         i64::try_from(millis).ok().and_then(|millis| Timestamp::from_millisecond(millis).ok());

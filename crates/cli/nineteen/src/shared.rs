@@ -83,14 +83,14 @@ impl WebhookArgs {
 }
 
 #[derive(Debug, Args)]
-pub(crate) struct SharedArgs {
+pub(crate) struct MarketConnectionArgs {
     /// PostgreSQL database of the validator, postgres://…; prefer DATABASE_URL, which other users
     /// cannot see
     #[arg(long, value_name = "URL")]
     database: Option<String>,
 }
 
-impl SharedArgs {
+impl MarketConnectionArgs {
     /// Opens the validator's PostgreSQL database, and the queue of `NATS_URL`.
     pub(crate) async fn connect(&self) -> anyhow::Result<(Store, Queue)> {
         let Some(nats) = settings::operator_config(&["NATS_URL"])?.nats_url else {

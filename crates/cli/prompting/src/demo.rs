@@ -13,7 +13,7 @@ use clap::Args;
 use taonet_chain::Chain;
 use taonet_cli_base::context::Context;
 use taonet_cli_base::daemon::run_demonstration;
-use taonet_cli_localnet::demo_chain::{ANNOUNCED, DemoChain, NETUID, submit_weights};
+use taonet_cli_localnet::demo_chain::{DemoChain, NETUID, PLACEHOLDER_ADDRESS, submit_weights};
 use taonet_kit::{AddressPolicy, Validator, ValidatorSettings};
 use taonet_prompting_core::compute_weights;
 use taonet_prompting_neurons::{
@@ -116,7 +116,7 @@ async fn validator(
     let mut settings = ValidatorSettings {
         query: query_limits(DEADLINE),
         addresses: AddressPolicy {
-            local_miner_ip: Some(ANNOUNCED.to_string()),
+            local_miner_ip: Some(PLACEHOLDER_ADDRESS.to_string()),
             ..AddressPolicy::default()
         },
         ..ValidatorSettings::new(NETUID)

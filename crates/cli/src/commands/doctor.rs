@@ -384,8 +384,8 @@ fn skip_models(reason: &str) -> Vec<Finding> {
 /// Checks the models of the runner: its recogniser and its sentence embedder.
 fn verify_models(config: &Config) -> Vec<Finding> {
     let store = ModelStore::new(config.models_dir.clone());
-    let recognizer = match engines::network_name(config) {
-        Ok(name) if engines::is_directory(name) => Finding::skipped(
+    let recognizer = match engines::network_recognizer_name(config) {
+        Ok(name) if engines::is_directory_name(name) => Finding::skipped(
             Check::Models,
             name,
             "a directory of your own, which has no published sums",

@@ -14,7 +14,7 @@ use taonet_cli_base::context::Context;
 use taonet_cli_base::exit::ClassifiedError;
 use taonet_cli_base::table::table;
 use taonet_cli_base::tables::ANNOUNCEMENTS;
-use taonet_cli_chain::any_call::{self, Target};
+use taonet_cli_chain::any_call::{self, CallOrPallet};
 use taonet_primitives::{AccountId, Rao};
 
 use crate::proxy::CallHash;
@@ -71,7 +71,7 @@ pub struct ListArgs {
 pub struct CallArgs {
     /// Call as PALLET.NAME, such as Balances.transfer_keep_alive
     #[arg(value_name = "CALL")]
-    call: Target,
+    call: CallOrPallet,
     /// Arguments of the call, as in `tao call`
     #[arg(value_name = "NAME=VALUE")]
     named: Vec<NamedArgument>,
@@ -229,7 +229,7 @@ async fn pending_call(chain: &Client, account: AccountId, hash: &str) -> anyhow:
 
 fn approve(args: &CallArgs, context: &Context) -> anyhow::Result<()> {
     let group = args.group.group()?;
-    let Target::Call { pallet, name } = &args.call else {
+    let CallOrPallet::Call { pallet, name } = &args.call else {
         return Err(ClassifiedError::usage(
             "expected PALLET.NAME, such as Balances.transfer_keep_alive",
         ));
@@ -238,7 +238,7 @@ fn approve(args: &CallArgs, context: &Context) -> anyhow::Result<()> {
     let account = group.multisig_account();
     context.block_on(async {
         let chain = args.tx.connect().await?;
-        let (call, _) = any_call::build(&chain, pallet, name, arguments.clone()).await?;
+        let (call, _) = any_call::build_call(&chain, pallet, name, arguments.clone()).await?;
         let decoded = chain.decoded(&call).await.map_err(chain_error)?;
         let hash = hex_text(&decoded.hash());
         let key = args.tx.unlock()?;

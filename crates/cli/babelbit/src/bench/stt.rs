@@ -92,7 +92,7 @@ pub(crate) fn run(args: &SttArgs, context: &Context) -> anyhow::Result<()> {
     config.models_dir = args.models.clone().or(config.models_dir);
     let cpu_threads = NonZeroUsize::new(args.cpu_threads.into());
     let language = args.language.and_then(SpokenLanguage::code);
-    let recognizer = engines::measured_recognizer(&config, language, cpu_threads)?;
+    let recognizer = engines::benchmark_recognizer(&config, language, cpu_threads)?;
     let concurrency = recognizer.concurrency().or(cpu_threads).unwrap_or_else(cores);
     let rate = SampleRate::new(args.sample_rate_hz).context("--sample-rate-hz")?;
     let files = args.wav_dir.as_deref().map(wav_files).transpose()?;

@@ -297,7 +297,7 @@ impl ServerArgs {
             let (language, task) =
                 (self.simultaneous.source_language(), self.simultaneous.task(config.miner_task));
             let whisper = engines::simultaneous_whisper(config, language, task, option)?;
-            let policy = engines::simultaneous(&whisper, self.simultaneous.policy())?;
+            let policy = engines::simultaneous_recognizer(&whisper, self.simultaneous.policy())?;
             build_interpreter(whisper, self.speech(config, voice)?)?.simultaneous(policy)
         } else {
             build_interpreter(self.recognizer(config)?, self.speech(config, voice)?)?

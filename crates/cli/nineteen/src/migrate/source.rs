@@ -11,13 +11,13 @@ use zeroize::Zeroizing;
 use super::super::database::is_postgres_url;
 
 /// Host and port of the database in the reference's containers.
-const HOST: &str = "postgresql";
-const PORT: u16 = 5432;
+const DEFAULT_HOST: &str = "postgresql";
+const DEFAULT_PORT: u16 = 5432;
 /// Parameters of a URL that name its host.
 const HOST_PARAMETERS: [&str; 3] = ["host", "hostaddr", "port"];
 
 /// Returns the URL of the database that `from` names, at another host if `host` is given.
-pub(super) fn url(from: &str, host: Option<&str>) -> anyhow::Result<Zeroizing<String>> {
+pub(super) fn database_url(from: &str, host: Option<&str>) -> anyhow::Result<Zeroizing<String>> {
     let mut url = if is_postgres_url(from) {
         // The error must not have the text, which can contain a password.
         Url::parse(from)
@@ -67,7 +67,7 @@ impl Variables<'_> {
         let host = if self.get("LOCALHOST") == Some("true") {
             "localhost"
         } else {
-            self.get("POSTGRES_HOST").unwrap_or(HOST)
+            self.get("POSTGRES_HOST").unwrap_or(DEFAULT_HOST)
         };
         let mut url =
             Url::parse("postgres://host/").map_err(|_| self.invalid_variable("POSTGRES_HOST"))?;
@@ -82,7 +82,7 @@ impl Variables<'_> {
             Some(port) => {
                 port.parse::<u16>().map_err(|_| self.invalid_variable("POSTGRES_PORT"))?
             }
-            None => PORT,
+            None => DEFAULT_PORT,
         };
         url.set_port(Some(port)).map_err(|()| self.invalid_variable("POSTGRES_PORT"))?;
         Ok(url)

@@ -7,7 +7,7 @@ use anyhow::Context as _;
 use taonet_cli_base::context::Context;
 use taonet_cli_base::daemon::{run_demonstration, serve_on_loopback};
 use taonet_cli_localnet::demo_chain::{
-    ANNOUNCED, DemoChain, MinerOnChain, NETUID, VALIDATOR, submit_weights,
+    DemoChain, MinerOnChain, NETUID, PLACEHOLDER_ADDRESS, VALIDATOR, submit_weights,
 };
 use taonet_neuron::{AddressPolicy, MinerEntry};
 use taonet_primitives::{Hotkey, Uid, Weights, counted};
@@ -143,7 +143,7 @@ impl Market {
         let neurons = epoch_loop.service().neurons(NETUID).await?;
         // Miners announce a placeholder address, because the chain rejects loopback addresses.
         let address_policy = AddressPolicy {
-            local_miner_ip: Some(ANNOUNCED.to_string()),
+            local_miner_ip: Some(PLACEHOLDER_ADDRESS.to_string()),
             ..AddressPolicy::default()
         };
         let miners = miner_directory(self.validator.hotkey(), Vec::new(), address_policy)

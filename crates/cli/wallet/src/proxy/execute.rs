@@ -11,7 +11,7 @@ use taonet_cli_base::chain::{
 };
 use taonet_cli_base::context::Context;
 use taonet_cli_base::exit::ClassifiedError;
-use taonet_cli_chain::any_call::{self, Target};
+use taonet_cli_chain::any_call::{self, CallOrPallet};
 use taonet_primitives::AccountId;
 
 /// Make a call that a proxy announced, after its delay
@@ -48,9 +48,9 @@ impl FromStr for AnnouncedCall {
             let HexBytes(bytes) = text.parse()?;
             return Ok(Self::Encoded(bytes));
         }
-        match text.parse::<Target>()? {
-            Target::Call { pallet, name } => Ok(Self::Named { pallet, name }),
-            Target::Pallet(_) => {
+        match text.parse::<CallOrPallet>()? {
+            CallOrPallet::Call { pallet, name } => Ok(Self::Named { pallet, name }),
+            CallOrPallet::Pallet(_) => {
                 Err("expected PALLET.NAME, such as Balances.transfer_keep_alive, or 0x…".to_owned())
             }
         }
@@ -77,7 +77,7 @@ impl ExecuteArgs {
                 }
             }
         };
-        let (call, arguments) = any_call::build(chain, &pallet, &name, arguments).await?;
+        let (call, arguments) = any_call::build_call(chain, &pallet, &name, arguments).await?;
         Ok((call, format!("{pallet}.{name}"), arguments))
     }
 }

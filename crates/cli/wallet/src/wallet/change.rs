@@ -42,7 +42,7 @@ pub struct ChangePasswordArgs {
 }
 
 pub(crate) fn encrypt(args: &EncryptArgs, context: &Context) -> anyhow::Result<()> {
-    let stored = args.key.stored()?;
+    let stored = args.key.stored_key()?;
     if let Some(method) = stored.encryption() {
         let path = stored.path().display();
         bail!(
@@ -75,7 +75,7 @@ pub(crate) fn change_password(args: &ChangePasswordArgs, context: &Context) -> a
 }
 
 fn require_encrypted(key: &KeyArgs) -> anyhow::Result<StoredKey> {
-    let stored = key.stored()?;
+    let stored = key.stored_key()?;
     if stored.encryption().is_none() {
         bail!(
             "{} is not encrypted\nhint: encrypt it with `tao wallet encrypt`",

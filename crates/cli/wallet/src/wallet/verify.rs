@@ -55,7 +55,7 @@ pub(crate) fn run(args: &VerifyArgs, context: &Context) -> anyhow::Result<()> {
     let signer = match &args.ss58 {
         Some(text) => PublicKey::parse(text, args.crypto_type)
             .context("--ss58 is not a valid address or public key")?,
-        None => args.key.public()?,
+        None => args.key.public_key()?,
     };
     let verified = signer.verify_wrapped(&message, &signature);
     if context.json {
