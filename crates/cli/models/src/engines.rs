@@ -115,7 +115,13 @@ pub fn benchmark_recognizer(
     language: Option<&str>,
     threads: Option<NonZeroUsize>,
 ) -> anyhow::Result<Arc<dyn Recognizer>> {
-    load_recognizer_with(offline_scoring_name(config)?, config, language, SpeechTask::Transcribe, threads)
+    load_recognizer_with(
+        offline_scoring_name(config)?,
+        config,
+        language,
+        SpeechTask::Transcribe,
+        threads,
+    )
 }
 
 /// Loads the recogniser for offline scoring: outside local networks, the embedded one must be

@@ -24,13 +24,13 @@ use crate::engines;
 use crate::settings;
 use crate::voice::{VoiceName, WORDS_PER_MINUTE};
 
-pub 
+pub use self::transcribe::TranscribeArgs;
 
 /// The commands of `tao speech`.
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Transcribe or translate WAV files, on all cores; results are in the order of the files
-    Transcribe(transcribe::TranscribeArgs),
+    Transcribe(TranscribeArgs),
     /// Embed sentences and print the cosine similarity of each pair
     Embed {
         /// Sentences to embed

@@ -71,8 +71,11 @@ impl VoiceName {
                 voice
                     .validate_ranges()
                     .map_err(|error| ClassifiedError::usage(error.to_string()))?;
-                let path =
-                    if is_file_path(name) { PathBuf::from(name) } else { published_path(name, models)? };
+                let path = if is_file_path(name) {
+                    PathBuf::from(name)
+                } else {
+                    published_path(name, models)?
+                };
                 Ok(Speech { synthesizer: Arc::new(open_piper_voice(&path)?), voice })
             }
         }
@@ -152,7 +155,9 @@ fn is_file_path(name: &str) -> bool {
 
 /// Finds the file of a published voice.
 fn published_path(name: &str, models: Option<PathBuf>) -> anyhow::Result<PathBuf> {
-    let hint = format!("use {PIPER_PREFIX}{NEURAL_VOICE}, or {PIPER_PREFIX}FILE.onnx with a file of your own");
+    let hint = format!(
+        "use {PIPER_PREFIX}{NEURAL_VOICE}, or {PIPER_PREFIX}FILE.onnx with a file of your own"
+    );
     let spec = find_model(name, ModelKind::Voice, &hint)?;
     let file = spec.files.iter().find(|file| is_file_path(file.name));
     let file = file.with_context(|| format!("{name} has no file *.{VOICE_FILE_EXTENSION}"))?;

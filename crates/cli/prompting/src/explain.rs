@@ -25,19 +25,19 @@ pub(crate) fn run(args: &ExplainArgs, context: &Context) -> anyhow::Result<()> {
     let explanation = context.block_on(args.miner.explanation(&args.state))?;
     let records =
         EventLog::in_directory(args.state.directory()).steps_with_miner(&explanation.hotkey)?;
-    let steps = explain_rewards(&explanation, records).into_iter().rev().map(reported).collect();
+    let steps = explain_rewards(&explanation, records).into_iter().rev().map(report_step).collect();
     ScoreReport { schema: "taonet.prompting-explain/1", explanation, steps }
         .print(args.step, context)
 }
 
 /// Adds the completion to the report on a step.
-fn reported(explained: ExplainedReward) -> ReportedStep {
+fn report_step(explained: ExplainedReward) -> ReportedStep {
     let ExplainedReward { step, reward, contribution, answer } = explained;
     let (summary, details) = match &answer {
         Some((question, answer)) => (Some(summary(question, answer)), details(question, answer)),
         None => (None, Vec::new()),
     };
-    let fields = fields(answer.as_ref());
+    let fields = answer_fields(answer.as_ref());
     ReportedStep { step, reward, contribution, summary, details, fields }
 }
 
@@ -61,7 +61,7 @@ fn details(question: &str, answer: &AnswerRecord) -> Vec<String> {
 }
 
 /// Returns the keys of a completion; they are null without one.
-fn fields(answer: Option<&(String, AnswerRecord)>) -> Map<String, Value> {
+fn answer_fields(answer: Option<&(String, AnswerRecord)>) -> Map<String, Value> {
     let (question, answer) = answer.map(|(question, answer)| (question, answer)).unzip();
     let parts = answer.map(|answer| {
         answer

@@ -19,7 +19,7 @@ use url::Url;
 use super::external::ProgramArgs;
 
 /// Why a catalogue without identities is refused.
-const NOT_PINNED: &str = "a catalogue alone does not say which circuits to trust\n\
+const NOT_PINNED_MESSAGE: &str = "a catalogue alone does not say which circuits to trust\n\
     hint: pass the identities of the circuits to fetch with --additional-circuits ID,…, as the models' owners publish \
     them; `tao proof inspect DIR` prints the identity of a circuit that you have";
 
@@ -78,7 +78,7 @@ impl CatalogueArgs {
         let pinned: BTreeSet<Digest> = self.additional_circuits.iter().copied().collect();
         if !self.catalogue.is_empty() {
             if pinned.is_empty() {
-                return Err(ClassifiedError::usage(NOT_PINNED));
+                return Err(ClassifiedError::usage(NOT_PINNED_MESSAGE));
             }
             let settings = StoreSettings {
                 directory: directory.clone(),
@@ -172,7 +172,7 @@ pub struct ListingArgs {
     output: Option<PathBuf>,
 }
 
-pub(crate) fn write(args: &ListingArgs, context: &Context) -> anyhow::Result<()> {
+pub(crate) fn write_catalogue(args: &ListingArgs, context: &Context) -> anyhow::Result<()> {
     let catalogue = Catalogue::open(&args.circuits)?;
     let output = args.output.clone().unwrap_or_else(|| args.circuits.join("circuits.json"));
     let root = output.parent().unwrap_or(&args.circuits);
