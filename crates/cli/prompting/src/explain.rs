@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 use taonet_cli_base::context::Context;
 use taonet_cli_base::printable::printable;
 use taonet_cli_base::table::decimals;
-use taonet_cli_subnets::scores::{MinerName, ReportedStep, ScoreReport, StateArgs};
+use taonet_cli_subnets::scores::{MinerSelector, ReportedStep, ScoreReport, StateArgs};
 use taonet_prompting_neurons::{AnswerRecord, EventLog, ExplainedReward, explain_rewards};
 
 /// Show how the score of a miner came about
@@ -13,7 +13,7 @@ use taonet_prompting_neurons::{AnswerRecord, EventLog, ExplainedReward, explain_
 pub struct ExplainArgs {
     /// Hotkey of the miner, or its uid in the recorded steps
     #[arg(value_name = "HOTKEY|UID")]
-    miner: MinerName,
+    miner: MinerSelector,
     /// Show this step only, with the parts of the reward
     #[arg(long, value_name = "N")]
     step: Option<u64>,
