@@ -42,7 +42,8 @@ pub(crate) fn run(args: &CollectArgs, context: &Context) -> anyhow::Result<()> {
         store.close().await;
         let addresses = addresses?;
         if args.check {
-            return check_account(topups?.map(|topups| topups.terms.account), account, addresses.len(), context);
+            let topup_account = topups?.map(|topups| topups.terms.account);
+            return check_account(topup_account, account, addresses.len(), context);
         }
         if addresses.is_empty() {
             bail!("there are no deposit addresses of {account}\nhint: sign with the key of --topup-account");
@@ -58,7 +59,8 @@ pub(crate) fn run(args: &CollectArgs, context: &Context) -> anyhow::Result<()> {
                 &format!("run the command again for the other {}", counted(remaining.len(), "address")),
             );
         }
-        args.tx.submit.confirm_and_submit(&chain, &key, collection_plan(&funded, account)?, context).await
+        let plan = collection_plan(&funded, account)?;
+        args.tx.submit.confirm_and_submit(&chain, &key, plan, context).await
     })
 }
 

@@ -132,13 +132,23 @@ struct UpdateArgs {
     #[arg(long)]
     all_models: bool,
     /// Maximum credits per calendar month [default: unchanged]
-    #[arg(long, value_name = "CREDITS", value_parser = budget_parser(), conflicts_with = "no_budget")]
+    #[arg(
+        long,
+        value_name = "CREDITS",
+        value_parser = budget_parser(),
+        conflicts_with = "no_budget"
+    )]
     budget: Option<i64>,
     /// Remove the monthly limit
     #[arg(long)]
     no_budget: bool,
     /// Maximum credits per day in UTC [default: unchanged]
-    #[arg(long, value_name = "CREDITS", value_parser = budget_parser(), conflicts_with = "no_daily_budget")]
+    #[arg(
+        long,
+        value_name = "CREDITS",
+        value_parser = budget_parser(),
+        conflicts_with = "no_daily_budget"
+    )]
     daily_budget: Option<i64>,
     /// Remove the daily limit
     #[arg(long)]

@@ -150,8 +150,8 @@ fn prove_circuit(
 }
 
 /// Why there is no opening of a proof.
-const PUBLIC_INPUTS_MESSAGE: &str = "the inputs of the proof are public, so there is no opening; hint: \
-                             omit --opening, or compile the model with --hide-inputs";
+const PUBLIC_INPUTS_MESSAGE: &str = "the inputs of the proof are public, so there is no opening; \
+                             hint: omit --opening, or compile the model with --hide-inputs";
 
 impl ProveArgs {
     /// Rejects a circuit whose proofs may reveal what they should hide.

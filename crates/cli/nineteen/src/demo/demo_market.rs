@@ -69,7 +69,8 @@ impl DemoMarket {
         };
         let name = chat_model::model_name(source);
         context.print_notice(&format!(
-            "the miners serve {name}; `--model {RANDOM_MODEL}` selects a small model with random weights"
+            "the miners serve {name}; `--model {RANDOM_MODEL}` selects a small model with random \
+             weights"
         ));
         let note = format!(
             "The chain runs in memory; the miners serve {name}, the quantised one with weights of 4 bits, the cheating \

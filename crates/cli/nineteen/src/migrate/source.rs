@@ -126,7 +126,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("vali.env");
         std::fs::write(&file, text).unwrap();
-        Ok(url(file.to_str().unwrap(), host)?.to_string())
+        Ok(database_url(file.to_str().unwrap(), host)?.to_string())
     }
 
     #[test]
@@ -148,8 +148,8 @@ mod tests {
             assert_eq!(actual, format!("{database}{expected}"), "{more:?} {host:?}");
         }
         let original = "postgres://u:p@host/d?sslmode=disable&host=/tmp";
-        assert_eq!(*url(original, None).unwrap(), original);
-        let moved = url(original, Some("db:1")).unwrap();
+        assert_eq!(*database_url(original, None).unwrap(), original);
+        let moved = database_url(original, Some("db:1")).unwrap();
         assert_eq!(*moved, "postgres://u:p@db:1/d?sslmode=disable");
     }
 
@@ -168,7 +168,7 @@ mod tests {
             let error = of_file(text, host).unwrap_err().to_string();
             assert!(error.contains(expected) && !error.contains("hunter2"), "{error}");
         }
-        let error = url("postgres://u:hunter2@ho st/d", None).unwrap_err().to_string();
+        let error = database_url("postgres://u:hunter2@ho st/d", None).unwrap_err().to_string();
         assert!(error.contains("malformed --from") && !error.contains("hunter2"), "{error}");
     }
 }
