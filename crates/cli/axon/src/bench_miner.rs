@@ -17,7 +17,7 @@ use anyhow::Context as _;
 use clap::{Args, ValueEnum};
 use taonet_cli_base::chain::NetworkArgs;
 use taonet_cli_base::context::Context;
-use taonet_cli_base::duration::seconds;
+use taonet_cli_base::duration::parse_seconds;
 use taonet_cli_base::exit::ClassifiedError;
 use taonet_cli_base::keys::KeyArgs;
 use taonet_service::Shutdown;
@@ -59,16 +59,16 @@ pub struct BenchMinerArgs {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
     size: Option<u32>,
     /// Calls to start per second
-    #[arg(long, value_name = "PER_SECOND", default_value = "10", value_parser = rate)]
+    #[arg(long, value_name = "PER_SECOND", default_value = "10", value_parser = parse_rate)]
     rate: f64,
     /// Maximum number of concurrent requests
     #[arg(long, value_name = "N", default_value = "64", value_parser = clap::value_parser!(u16).range(1..=1024))]
     concurrency: u16,
     /// Request timeout, in seconds
-    #[arg(long, value_name = "SECONDS", default_value = "12", value_parser = seconds)]
+    #[arg(long, value_name = "SECONDS", default_value = "12", value_parser = parse_seconds)]
     timeout: Duration,
     /// Time after which no call starts, in seconds
-    #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = seconds)]
+    #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = parse_seconds)]
     max_time: Duration,
     /// Largest response to read, in bytes
     #[arg(long, value_name = "BYTES", default_value = "1048576")]
@@ -187,7 +187,7 @@ fn write(path: &Path, text: &str, context: &Context) -> anyhow::Result<()> {
 }
 
 /// Parses a rate within [`RATES`].
-fn rate(text: &str) -> Result<f64, String> {
+fn parse_rate(text: &str) -> Result<f64, String> {
     let rate = text.parse().ok().filter(|rate| RATES.contains(rate));
     rate.ok_or_else(|| {
         format!("expected a number of calls per second from {} to {}", RATES.start(), RATES.end())
@@ -201,10 +201,10 @@ mod tests {
     #[test]
     fn rates_out_of_range_are_errors() {
         for (text, expected) in [("10", 10.0), ("0.001", 0.001), ("10000", 10_000.0)] {
-            assert_eq!(rate(text), Ok(expected));
+            assert_eq!(parse_rate(text), Ok(expected));
         }
         for text in ["", "x", "0", "-1", "0.0009", "10001", "inf", "NaN"] {
-            let error = rate(text).unwrap_err();
+            let error = parse_rate(text).unwrap_err();
             assert_eq!(
                 error, "expected a number of calls per second from 0.001 to 10000",
                 "{text}"

@@ -26,7 +26,7 @@ const IMAGE_NAME: &str = "babelbit";
 #[derive(Debug, Args)]
 pub(crate) struct RevisionArgs {
     /// Revision of the model's repository on the hub, 40 hex digits
-    #[arg(long, value_name = "SHA", value_parser = revision)]
+    #[arg(long, value_name = "SHA", value_parser = parse_revision)]
     revision: String,
 }
 
@@ -49,7 +49,7 @@ pub struct ScriptArgs {
 pub(crate) struct ModelArgs {
     /// Repository of the model on the hub [default:
     /// HUGGINGFACE_USERNAME/Babelbit-BITTENSOR_WALLET_HOT]
-    #[arg(long, value_name = "REPOSITORY", value_parser = repository)]
+    #[arg(long, value_name = "REPOSITORY", value_parser = parse_repository)]
     model: Option<String>,
 }
 
@@ -63,7 +63,7 @@ pub(crate) struct TemplateArgs {
 }
 
 /// Parses a revision.
-fn revision(text: &str) -> Result<String, &'static str> {
+fn parse_revision(text: &str) -> Result<String, &'static str> {
     let is_hash = text.len() == 40 && text.chars().all(|c| c.is_ascii_hexdigit());
     if is_hash {
         Ok(text.to_lowercase())
@@ -73,7 +73,7 @@ fn revision(text: &str) -> Result<String, &'static str> {
 }
 
 /// Parses the name of a repository.
-fn repository(text: &str) -> Result<String, &'static str> {
+fn parse_repository(text: &str) -> Result<String, &'static str> {
     match text.split_once('/') {
         Some((owner, name)) if is_hub_name(owner) && is_hub_name(name) => Ok(text.to_owned()),
         _ => Err("expected OWNER/NAME of letters, digits, hyphens, underscores and dots"),
@@ -156,7 +156,7 @@ fn model_repository(config: &Config, args: &ModelArgs) -> anyhow::Result<String>
     }
     let owner = require_setting(&config.chutes.hub_username, "HUGGINGFACE_USERNAME")?;
     let text = format!("{owner}/Babelbit-{}", config.operator.wallet.hotkey);
-    repository(&text).map_err(|_| {
+    parse_repository(&text).map_err(|_| {
         let message =
             format!("{text} is no name of a repository\nhint: name it with --model OWNER/NAME");
         ClassifiedError::usage(message)
@@ -241,11 +241,11 @@ mod tests {
             ("al/a?b", false, false),
         ] {
             assert_eq!(
-                (revision(text).is_ok(), repository(text).is_ok()),
+                (parse_revision(text).is_ok(), parse_repository(text).is_ok()),
                 (is_revision, is_repository),
                 "{text}"
             );
         }
-        assert_eq!(revision(sha).unwrap(), sha.to_lowercase());
+        assert_eq!(parse_revision(sha).unwrap(), sha.to_lowercase());
     }
 }

@@ -50,7 +50,7 @@ pub struct ValidateArgs {
     tempo: u32,
     /// Share of the weights for the arena's winner, in percent [default:
     /// BB_ARENA_INCENTIVE_PERCENT, or 90]
-    #[arg(long, value_name = "PERCENT", value_parser = percent)]
+    #[arg(long, value_name = "PERCENT", value_parser = parse_percent)]
     arena_percent: Option<f64>,
     /// Scoring rules: reference or strict [env: BB_RULES] [default: reference]
     #[arg(long)]
@@ -168,7 +168,7 @@ fn weight_service(args: &ValidateArgs, config: &Config) -> anyhow::Result<Weight
     Ok(http.into())
 }
 
-fn percent(text: &str) -> Result<f64, String> {
+fn parse_percent(text: &str) -> Result<f64, String> {
     let percent = text.parse().ok().filter(|percent| (0.0..=100.0).contains(percent));
     percent.ok_or_else(|| "expected a number in 0..=100".to_owned())
 }

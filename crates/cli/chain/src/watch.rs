@@ -161,7 +161,7 @@ mod tests {
             number: BlockNumber::new(number),
             hash: BlockHash::from_bytes([fork; 32]),
         };
-        for (last, head, expected) in [
+        for (last_block, head, expected) in [
             (None, block(7, 1), vec![7]),
             (Some(block(7, 1)), block(7, 1), vec![]),
             (Some(block(7, 1)), block(10, 1), vec![8, 9, 10]),
@@ -170,7 +170,7 @@ mod tests {
             (Some(block(7, 1)), block(1_000, 1), (872..=1_000).collect()),
         ] {
             let numbers: Vec<u32> = new_blocks(last_block, head).map(BlockNumber::get).collect();
-            assert_eq!(numbers, expected, "{last:?} {head:?}");
+            assert_eq!(numbers, expected, "{last_block:?} {head:?}");
         }
     }
 }

@@ -39,7 +39,7 @@ pub(crate) struct StartArgs {
     block_time: Option<BlockTime>,
     /// Time at which a new chain begins, such as 2026-01-31T12:00:00Z; its clock runs from there
     /// [default: now]
-    #[arg(long, value_name = "TIME", value_parser = super::time::instant)]
+    #[arg(long, value_name = "TIME", value_parser = super::time::parse_instant)]
     at: Option<u64>,
     /// Subnets of a new chain: `development` (root and 1 to 59) or `reference` (root and 1, as in
     /// the reference's local network) [default: development]
@@ -53,7 +53,7 @@ pub(crate) struct StartArgs {
     #[arg(
         long,
         value_name = "URL",
-        value_parser = leader_url,
+        value_parser = parse_leader_url,
         conflicts_with_all = ["block_time", "at", "genesis", "fork", "endow"]
     )]
     follow: Option<String>,
@@ -64,7 +64,7 @@ pub(crate) struct StartArgs {
         value_name = "URL",
         num_args = 0..=1,
         default_missing_value = "https://api.drand.sh",
-        value_parser = drand_url,
+        value_parser = parse_drand_url,
         conflicts_with = "follow"
     )]
     drand: Option<String>,
@@ -80,7 +80,7 @@ pub(crate) struct StartArgs {
     port: Option<u16>,
     /// Allow requests with this Origin, such as https://polkadot.js.org; loopback origins and
     /// requests without one are always allowed
-    #[arg(long, value_name = "ORIGIN", value_parser = origin)]
+    #[arg(long, value_name = "ORIGIN", value_parser = parse_origin)]
     allow_origin: Vec<String>,
     #[command(flatten)]
     data: DataArgs,
@@ -266,20 +266,20 @@ pub(crate) struct LoadedFork {
 }
 
 /// Checks the URL of the node to follow.
-fn leader_url(text: &str) -> Result<String, &'static str> {
+fn parse_leader_url(text: &str) -> Result<String, &'static str> {
     let is_url = text.starts_with("ws://") && text.parse::<NodeUrl>().is_ok();
     if is_url { Ok(text.to_owned()) } else { Err("expected ws://HOST:PORT") }
 }
 
 /// Checks the URL of a drand API.
-fn drand_url(text: &str) -> Result<String, &'static str> {
+fn parse_drand_url(text: &str) -> Result<String, &'static str> {
     let is_url = url::Url::parse(text)
         .is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
     if is_url { Ok(text.to_owned()) } else { Err("expected a URL such as https://api.drand.sh") }
 }
 
 /// Parses an origin in the form that browsers send.
-fn origin(text: &str) -> Result<String, &'static str> {
+fn parse_origin(text: &str) -> Result<String, &'static str> {
     let is_origin = text.split_once("://").is_some_and(|(scheme, host)| {
         !scheme.is_empty()
             && !host.is_empty()

@@ -68,7 +68,7 @@ enum Command {
 #[derive(Debug, Args)]
 struct CreateArgs {
     /// Display name, up to 64 characters
-    #[arg(long, value_parser = display_name)]
+    #[arg(long, value_parser = parse_display_name)]
     name: String,
     /// Maximum requests per minute
     #[arg(long, value_name = "N", default_value = "60", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
@@ -90,7 +90,7 @@ struct CreateArgs {
     team: Option<String>,
     /// Time from which requests with the key are rejected: 2027-01-31T12:00:00Z, or a duration from
     /// now such as 30d [default: never]
-    #[arg(long, value_name = "TIME", value_parser = expiry)]
+    #[arg(long, value_name = "TIME", value_parser = parse_expiry)]
     expires: Option<i64>,
     /// Share of the miners while all are busy, relative to other keys, from 1 to 100
     #[arg(long, value_name = "N", default_value_t)]
@@ -109,7 +109,7 @@ struct UpdateArgs {
     #[command(flatten)]
     key: KeyArg,
     /// Display name, up to 64 characters [default: unchanged]
-    #[arg(long, value_parser = display_name)]
+    #[arg(long, value_parser = parse_display_name)]
     name: Option<String>,
     /// Maximum requests per minute [default: unchanged]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
@@ -161,7 +161,7 @@ struct UpdateArgs {
     no_team: bool,
     /// Time from which requests with the key are rejected: 2027-01-31T12:00:00Z, or a duration from
     /// now such as 30d [default: unchanged]
-    #[arg(long, value_name = "TIME", value_parser = expiry, conflicts_with = "no_expiry")]
+    #[arg(long, value_name = "TIME", value_parser = parse_expiry, conflicts_with = "no_expiry")]
     expires: Option<i64>,
     /// Let the key never expire
     #[arg(long)]
@@ -251,7 +251,7 @@ pub(crate) fn budget_parser() -> RangedI64ValueParser<i64> {
 }
 
 /// Parses the name of a key or a team, which is shown in one line of tables, logs and invoices.
-pub(crate) fn display_name(text: &str) -> Result<String, &'static str> {
+pub(crate) fn parse_display_name(text: &str) -> Result<String, &'static str> {
     let is_line = printable(text) == text
         && !text.trim().is_empty()
         && text.chars().count() <= MAX_NAME_LENGTH;
@@ -263,7 +263,7 @@ pub(crate) fn display_name(text: &str) -> Result<String, &'static str> {
 }
 
 /// Parses a time, or a duration from now; returns the Unix time in milliseconds.
-fn expiry(text: &str) -> Result<i64, &'static str> {
+fn parse_expiry(text: &str) -> Result<i64, &'static str> {
     let expected = "expected a time such as 2027-01-31T12:00:00Z, or a duration such as 30d";
     if let Ok(time) = text.parse::<Timestamp>() {
         return Ok(time.as_millisecond());
@@ -486,13 +486,13 @@ mod tests {
 
     #[test]
     fn expiry_is_a_time_or_a_duration_from_now() {
-        assert_eq!(expiry("2027-01-31T12:00:00Z"), Ok(1_801_396_800_000));
+        assert_eq!(parse_expiry("2027-01-31T12:00:00Z"), Ok(1_801_396_800_000));
         let before = now_ms();
-        let (month, hour) = (expiry("30d").unwrap(), expiry("1h30m").unwrap());
+        let (month, hour) = (parse_expiry("30d").unwrap(), parse_expiry("1h30m").unwrap());
         assert!((before..=now_ms()).contains(&(month - 30 * 86_400_000)));
         assert!((before..=now_ms()).contains(&(hour - 5_400_000)));
         for text in ["", "30", "-30d", "1 month", "tomorrow", "2027-01-31T12:00:00"] {
-            assert!(expiry(text).is_err(), "{text}");
+            assert!(parse_expiry(text).is_err(), "{text}");
         }
         assert_eq!(format_time(1_801_396_800_000), "2027-01-31T12:00:00Z");
     }
@@ -504,12 +504,12 @@ mod tests {
             "k\u{e9}y \u{2603} \u{540d}".to_owned(),
             "\u{540d}".repeat(MAX_NAME_LENGTH),
         ] {
-            assert_eq!(display_name(&name), Ok(name.clone()));
+            assert_eq!(parse_display_name(&name), Ok(name.clone()));
         }
         for name in
             ["", " ", "a\nb", "\u{1b}[31m", "\u{202e}a", "x".repeat(MAX_NAME_LENGTH + 1).as_str()]
         {
-            assert!(display_name(name).is_err(), "{name:?}");
+            assert!(parse_display_name(name).is_err(), "{name:?}");
         }
     }
 }

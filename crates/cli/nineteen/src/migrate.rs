@@ -174,7 +174,7 @@ mod tests {
             ("\u{202e}evil", "\\u{202e}evil"),
         ] {
             assert_eq!(display_name(name), expected);
-            assert_eq!(keys::display_name(expected), Ok(expected.to_owned()));
+            assert_eq!(keys::parse_display_name(expected), Ok(expected.to_owned()));
         }
         assert_eq!(display_name(&"x".repeat(65)), "x".repeat(64));
     }

@@ -8,13 +8,13 @@ use taonet_cli_base::table::table;
 use taonet_cli_base::tables::TEAMS;
 use taonet_nineteen_store::{BudgetChange, Store, Team};
 
-use super::keys::{budget_parser, display_name, format_limit, now_ms};
+use super::keys::{budget_parser, format_limit, now_ms, parse_display_name};
 
 #[derive(Debug, Args)]
 #[expect(clippy::struct_excessive_bools, reason = "each is an option of the command line")]
 pub(crate) struct TeamArgs {
     /// Name of the team, up to 64 characters
-    #[arg(value_name = "NAME", value_parser = display_name)]
+    #[arg(value_name = "NAME", value_parser = parse_display_name)]
     name: String,
     /// Create the team if there is none with this name
     #[arg(long)]

@@ -87,7 +87,7 @@ pub struct CompileArgs {
     /// Largest difference of an output from that of the model, for every row of the sample:
     /// activations have more bits than --scale, at most 16, where the sample needs them [default:
     /// no limit]
-    #[arg(long, value_name = "NUMBER", value_parser = max_error)]
+    #[arg(long, value_name = "NUMBER", value_parser = parse_max_error)]
     max_error: Option<f64>,
     /// Smallest input integer
     #[arg(long, value_name = "INTEGER", default_value_t = 0, allow_hyphen_values = true)]
@@ -101,7 +101,7 @@ pub struct CompileArgs {
     input_scale: i32,
     /// Extent of a symbolic dimension of the model's inputs, such as sequence=64; can be repeated.
     /// A first dimension without an extent is 1
-    #[arg(long = "dimension", value_name = "NAME=N", value_parser = dimension)]
+    #[arg(long = "dimension", value_name = "NAME=N", value_parser = parse_dimension)]
     dimensions: Vec<(String, usize)>,
     /// Name of an output of the model to compute; can be repeated [default: all outputs but the
     /// label of a classifier beside its scores]
@@ -135,7 +135,7 @@ impl BackendName {
 }
 
 /// Parses a symbolic dimension with its extent.
-fn dimension(text: &str) -> Result<(String, usize), &'static str> {
+fn parse_dimension(text: &str) -> Result<(String, usize), &'static str> {
     let expected = "expected NAME=N with a positive integer, such as sequence=64";
     let (name, extent) = text.rsplit_once('=').ok_or(expected)?;
     match extent.parse() {
@@ -145,7 +145,7 @@ fn dimension(text: &str) -> Result<(String, usize), &'static str> {
 }
 
 /// Parses the largest permitted difference of an output.
-fn max_error(text: &str) -> Result<f64, &'static str> {
+fn parse_max_error(text: &str) -> Result<f64, &'static str> {
     match text.parse::<f64>() {
         Ok(number) if number.is_finite() && number > 0.0 => Ok(number),
         _ => Err("expected a positive number, such as 0.01"),
@@ -448,18 +448,18 @@ mod tests {
 
     #[test]
     fn maximum_error_is_a_positive_number() {
-        assert_eq!(max_error("0.25"), Ok(0.25));
+        assert_eq!(parse_max_error("0.25"), Ok(0.25));
         for text in ["", "0", "-1", "nan", "inf", "x"] {
-            assert!(max_error(text).is_err(), "{text}");
+            assert!(parse_max_error(text).is_err(), "{text}");
         }
     }
 
     #[test]
     fn dimension_has_a_name_and_an_extent() {
-        assert_eq!(dimension("sequence=64"), Ok(("sequence".to_owned(), 64)));
-        assert_eq!(dimension("a=b=2"), Ok(("a=b".to_owned(), 2)));
+        assert_eq!(parse_dimension("sequence=64"), Ok(("sequence".to_owned(), 64)));
+        assert_eq!(parse_dimension("a=b=2"), Ok(("a=b".to_owned(), 2)));
         for text in ["", "sequence", "sequence=", "sequence=0", "sequence=-1", "sequence=x"] {
-            assert!(dimension(text).is_err(), "{text}");
+            assert!(parse_dimension(text).is_err(), "{text}");
         }
         let duplicates = [("a".to_owned(), 1), ("a".to_owned(), 2)];
         assert!(parse_extents(&duplicates).is_err() && parse_extents(&duplicates[..1]).is_ok());

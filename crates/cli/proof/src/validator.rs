@@ -60,10 +60,10 @@ pub struct ValidatorArgs {
     min_answers: u64,
     /// Minimum time between two requests to a miner of capacity 1, in seconds; for other miners, it
     /// is divided by their capacity
-    #[arg(long, value_name = "SECONDS", default_value = "1", value_parser = seconds)]
+    #[arg(long, value_name = "SECONDS", default_value = "1", value_parser = parse_seconds)]
     interval: Duration,
     /// Maximum request timeout, in seconds; the timeout adapts to each miner's response times
-    #[arg(long, value_name = "SECONDS", default_value = "180", value_parser = seconds)]
+    #[arg(long, value_name = "SECONDS", default_value = "180", value_parser = parse_seconds)]
     timeout: Duration,
     /// Maximum number of concurrent requests to all miners together, excluding overdue requests
     #[arg(long, alias = "dispatch-ceiling", value_name = "REQUESTS", default_value = "32")]
@@ -85,7 +85,7 @@ pub struct ValidatorArgs {
     #[arg(long, value_name = "UID", default_value = "0")]
     burn_uid: Uid,
     /// Refresh interval of the metagraph, in seconds
-    #[arg(long, value_name = "SECONDS", default_value = "600", value_parser = seconds)]
+    #[arg(long, value_name = "SECONDS", default_value = "600", value_parser = parse_seconds)]
     metagraph_sync_interval: Duration,
     /// Do not query the chain: request proofs from the miners given with --peer, and set no weights
     #[arg(long, requires = "peer")]
@@ -184,7 +184,7 @@ impl FromStr for PeerName {
     }
 }
 
-fn seconds(text: &str) -> Result<Duration, String> {
+fn parse_seconds(text: &str) -> Result<Duration, String> {
     let seconds = text.parse().ok().filter(|seconds: &f64| (0.001..=86_400.0).contains(seconds));
     seconds
         .map(Duration::from_secs_f64)

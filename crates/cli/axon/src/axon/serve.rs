@@ -7,7 +7,7 @@ use anyhow::Context as _;
 use clap::Args;
 use taonet_cli_base::context::Context;
 use taonet_cli_base::daemon::{CallerArgs, Daemon, MetricsArgs};
-use taonet_cli_base::duration::seconds;
+use taonet_cli_base::duration::parse_seconds;
 use taonet_cli_base::endpoint::external::ExternalIp;
 use taonet_cli_base::exit::ClassifiedError;
 use taonet_cli_base::keys::KeyArgs;
@@ -56,7 +56,7 @@ struct ExternalAddressArgs {
     #[arg(long, help_heading = EXTERNAL_ADDRESS_HEADING, value_name = "URL")]
     ip_source: Vec<String>,
     /// Timeout of each query to a service, in seconds
-    #[arg(long, help_heading = EXTERNAL_ADDRESS_HEADING, value_name = "SECONDS", default_value = "5", value_parser = seconds)]
+    #[arg(long, help_heading = EXTERNAL_ADDRESS_HEADING, value_name = "SECONDS", default_value = "5", value_parser = parse_seconds)]
     ip_timeout: Duration,
     /// Map the external port on the router with UPnP, and remove the mapping on shutdown
     #[arg(long, help_heading = EXTERNAL_ADDRESS_HEADING)]

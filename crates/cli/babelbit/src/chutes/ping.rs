@@ -15,7 +15,7 @@ use taonet_primitives::counted;
 use taonet_settings::value;
 use url::Url;
 
-use super::{find_chute, revision, until_interrupted};
+use super::{find_chute, parse_revision, until_interrupted};
 use crate::settings;
 
 /// Default address of a chute that runs on this machine, from `chutes run --dev`.
@@ -29,16 +29,16 @@ const MAX_PROBE_TIMEOUT: Duration = Duration::from_mins(2);
 #[derive(Debug, Args)]
 pub struct PingArgs {
     /// Revision of the model's repository on the hub, 40 hex digits; no effect with --local
-    #[arg(long, value_name = "SHA", value_parser = revision, required_unless_present = "local")]
+    #[arg(long, value_name = "SHA", value_parser = parse_revision, required_unless_present = "local")]
     revision: Option<String>,
     /// Call the chute at this address, which `chutes run --dev` serves, without the API key
     /// [default: http://127.0.0.1:8000]
-    #[arg(long, value_name = "URL", num_args = 0..=1, default_missing_value = DEFAULT_ADDRESS, value_parser = address)]
+    #[arg(long, value_name = "URL", num_args = 0..=1, default_missing_value = DEFAULT_ADDRESS, value_parser = parse_url)]
     local: Option<Url>,
 }
 
 /// Parses the address of a chute.
-fn address(text: &str) -> Result<Url, String> {
+fn parse_url(text: &str) -> Result<Url, String> {
     value::http_url(text).map_err(|expected| format!("expected {expected}"))
 }
 

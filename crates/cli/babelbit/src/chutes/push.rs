@@ -27,7 +27,7 @@ use taonet_wallet::Keypair;
 
 use super::{
     IMAGE_NAME, ModelArgs, TemplateArgs, api_error, dockerfile, image_tag, model_repository,
-    render, require_setting, revision, revision_chute_name, until_interrupted,
+    parse_revision, render, require_setting, revision_chute_name, until_interrupted,
 };
 use crate::settings;
 
@@ -50,7 +50,7 @@ pub struct PushArgs {
     )]
     model_path: Option<PathBuf>,
     /// Revision that the hub already has, 40 hex digits, instead of an upload
-    #[arg(long, value_name = "SHA", value_parser = revision)]
+    #[arg(long, value_name = "SHA", value_parser = parse_revision)]
     revision: Option<String>,
     #[command(flatten)]
     model: ModelArgs,
@@ -288,7 +288,7 @@ impl Push<'_> {
                     .hub
                     .upload(&self.model, &files, |name| context.print_notice(&printable(name)));
                 let revision = upload.await.map_err(api_error)?;
-                self::revision(&revision).map_err(|error| {
+                self::parse_revision(&revision).map_err(|error| {
                     anyhow::anyhow!("the hub returned an invalid revision: {error}")
                 })
             }

@@ -39,7 +39,7 @@ pub(super) struct LanguageModelArgs {
     /// shortens the phrases (a chat model of these, but GPT-2). A directory, a GGUF file, a name in
     /// `tao models list`, or hub:OWNER/NAME on the Hugging Face Hub [default: MINER_MODEL_ID for
     /// text, BB_MINER_LM for speech]
-    #[arg(long, value_name = "PATH|hub:MODEL", value_parser = origin, conflicts_with_all = ["backend_url", "llm_url"])]
+    #[arg(long, value_name = "PATH|hub:MODEL", value_parser = parse_model_origin, conflicts_with_all = ["backend_url", "llm_url"])]
     lm: Option<ModelOrigin>,
     /// Maximum number of utterances whose caches are kept between their words [default: 8]
     #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..=10_000))]
@@ -59,7 +59,7 @@ enum ModelOrigin {
 }
 
 /// Parses the location of a language model.
-fn origin(text: &str) -> Result<ModelOrigin, String> {
+fn parse_model_origin(text: &str) -> Result<ModelOrigin, String> {
     if text.is_empty() {
         let expected = "expected a directory, a GGUF file, a model name or hub:OWNER/NAME";
         return Err(format!("the value is empty, {expected}"));
@@ -76,8 +76,8 @@ fn origin(text: &str) -> Result<ModelOrigin, String> {
 /// path is a model on the hub.
 fn configured_origin(path: &Path) -> anyhow::Result<ModelOrigin> {
     let Some(text) = path.to_str() else { return Ok(ModelOrigin::Local(path.to_owned())) };
-    let origin =
-        origin(text).map_err(|error| ClassifiedError::usage(format!("MINER_MODEL_ID: {error}")))?;
+    let origin = parse_model_origin(text)
+        .map_err(|error| ClassifiedError::usage(format!("MINER_MODEL_ID: {error}")))?;
     Ok(match origin {
         ModelOrigin::Local(path) if !path.exists() => {
             text.parse().map_or(ModelOrigin::Local(path), ModelOrigin::Hub)
@@ -225,7 +225,7 @@ impl LanguageModelArgs {
     ) -> anyhow::Result<Option<Arc<Shortener>>> {
         let origin = match (&self.lm, &config.phrase_model) {
             (Some(origin), _) => origin.clone(),
-            (None, Some(text)) => origin(text)
+            (None, Some(text)) => parse_model_origin(text)
                 .map_err(|expected| ClassifiedError::usage(format!("BB_MINER_LM: {expected}")))?,
             (None, None) => return Ok(None),
         };
@@ -309,7 +309,7 @@ mod tests {
             ("hub:gpt2", Some("gpt2")),
             ("hub:al/m/m.gguf@v1", Some("al/m/m.gguf@v1")),
         ] {
-            let hub_model = match origin(text).unwrap() {
+            let hub_model = match parse_model_origin(text).unwrap() {
                 ModelOrigin::Local(path) => {
                     assert_eq!(path, Path::new(text));
                     None
@@ -318,8 +318,14 @@ mod tests {
             };
             assert_eq!(hub_model.as_deref(), expected, "{text}");
         }
-        assert!(origin("").unwrap_err().starts_with("the value is empty, expected a directory"));
-        assert!(origin("hub:../x").unwrap_err().starts_with("expected hub: and OWNER/NAME"));
+        assert!(
+            parse_model_origin("")
+                .unwrap_err()
+                .starts_with("the value is empty, expected a directory")
+        );
+        assert!(
+            parse_model_origin("hub:../x").unwrap_err().starts_with("expected hub: and OWNER/NAME")
+        );
     }
 
     /// Columns: value of MINER_MODEL_ID · whether it is on the hub

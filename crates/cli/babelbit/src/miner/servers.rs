@@ -44,7 +44,7 @@ const CALL_LIMIT_BEFORE_NEURAL_VOICE: Duration = Duration::from_millis(1_200);
 #[command(next_help_heading = "Inference server options")]
 pub(super) struct ServerArgs {
     /// Base URL of a text miner's completion server, including /v1 if it has that prefix
-    #[arg(long, value_name = "URL", value_parser = server_url)]
+    #[arg(long, value_name = "URL", value_parser = parse_server_url)]
     backend_url: Option<Url>,
     /// Model of the completion server [default: the first that it lists]
     #[arg(long, value_name = "NAME", requires = "backend_url")]
@@ -52,20 +52,20 @@ pub(super) struct ServerArgs {
     #[command(flatten)]
     simultaneous: SimultaneousArgs,
     /// Base URL of the speech-to-text server [default: the recogniser of this process]
-    #[arg(long, value_name = "URL", value_parser = server_url)]
+    #[arg(long, value_name = "URL", value_parser = parse_server_url)]
     stt_url: Option<Url>,
     /// Speech-to-text model [default: whisper-1]
     #[arg(long, value_name = "NAME", requires = "stt_url")]
     stt_model: Option<String>,
     /// Base URL of the chat server that rewrites the transcript [default: the rules of this
     /// process]
-    #[arg(long, value_name = "URL", value_parser = server_url, requires = "llm_model")]
+    #[arg(long, value_name = "URL", value_parser = parse_server_url, requires = "llm_model")]
     llm_url: Option<Url>,
     /// Chat model
     #[arg(long, value_name = "NAME", requires = "llm_url")]
     llm_model: Option<String>,
     /// Base URL of the text-to-speech server [default: the voice of this process]
-    #[arg(long, value_name = "URL", value_parser = server_url)]
+    #[arg(long, value_name = "URL", value_parser = parse_server_url)]
     tts_url: Option<Url>,
     /// Text-to-speech model [default: tts-1]
     #[arg(long, value_name = "NAME", requires = "tts_url")]
@@ -76,38 +76,38 @@ pub(super) struct ServerArgs {
     /// Timeout of each call to an inference server and of each prediction or phrase of --lm, in
     /// seconds [default: 5 for completions and predictions, 0.8 for phrases and the other servers]
     #[arg(long, value_name = "SECONDS", allow_negative_numbers = true)]
-    #[arg(value_parser = timeout)]
+    #[arg(value_parser = parse_timeout)]
     server_timeout: Option<Duration>,
     /// Timeout of each call to the speech-to-text server, in seconds [default: --server-timeout]
     #[arg(long, value_name = "SECONDS", allow_negative_numbers = true)]
-    #[arg(value_parser = timeout, requires = "stt_url")]
+    #[arg(value_parser = parse_timeout, requires = "stt_url")]
     stt_timeout: Option<Duration>,
     /// Timeout of each call to the chat server, in seconds [default: --server-timeout]
     #[arg(long, value_name = "SECONDS", allow_negative_numbers = true)]
-    #[arg(value_parser = timeout, requires = "llm_url")]
+    #[arg(value_parser = parse_timeout, requires = "llm_url")]
     llm_timeout: Option<Duration>,
     /// Timeout of each call to the text-to-speech server, in seconds [default: --server-timeout]
     #[arg(long, value_name = "SECONDS", allow_negative_numbers = true)]
-    #[arg(value_parser = timeout, requires = "tts_url")]
+    #[arg(value_parser = parse_timeout, requires = "tts_url")]
     tts_timeout: Option<Duration>,
     /// Time limit of all calls to inference servers and of --lm for one frame of speech, in
     /// seconds; three times as long for the last frame [default: 2.4; 1.2 if --voice is neural]
     #[arg(long, value_name = "SECONDS", allow_negative_numbers = true)]
-    #[arg(value_parser = timeout)]
+    #[arg(value_parser = parse_timeout)]
     frame_timeout: Option<Duration>,
 }
 
 /// Parses the base URL of a server.
-fn server_url(text: &str) -> Result<Url, String> {
+fn parse_server_url(text: &str) -> Result<Url, String> {
     value::http_url(text).map_err(|expected| format!("expected {expected}"))
 }
 
 /// Parses a timeout: more than 0 and at most 600 seconds.
-fn timeout(text: &str) -> Result<Duration, &'static str> {
+fn parse_timeout(text: &str) -> Result<Duration, &'static str> {
     let seconds = value::seconds(text).ok();
-    let is_valid =
+    let timeout =
         seconds.filter(|seconds| !seconds.is_zero() && *seconds <= Duration::from_mins(10));
-    is_valid.ok_or("expected a number of seconds above 0 and at most 600")
+    timeout.ok_or("expected a number of seconds above 0 and at most 600")
 }
 
 fn no_model_error() -> anyhow::Error {
@@ -606,11 +606,11 @@ mod tests {
     #[test]
     fn malformed_timeouts_and_urls_are_rejected() {
         for (text, milliseconds) in [("0.8", 800), ("600", 600_000)] {
-            assert_eq!(timeout(text), Ok(Duration::from_millis(milliseconds)));
+            assert_eq!(parse_timeout(text), Ok(Duration::from_millis(milliseconds)));
         }
         for text in ["", "0", "-1", "601", "NaN", "x"] {
             assert_eq!(
-                timeout(text),
+                parse_timeout(text),
                 Err("expected a number of seconds above 0 and at most 600"),
                 "{text}"
             );
@@ -625,9 +625,13 @@ mod tests {
             let error = Line::try_parse_from(["bb", option, "-1"]).unwrap_err().to_string();
             assert!(error.contains("above 0 and at most 600"), "{option}: {error}");
         }
-        assert_eq!(server_url("http://127.0.0.1:8000/v1").unwrap().path(), "/v1");
+        assert_eq!(parse_server_url("http://127.0.0.1:8000/v1").unwrap().path(), "/v1");
         for text in ["127.0.0.1:8000", "ftp://127.0.0.1", ""] {
-            assert_eq!(server_url(text).unwrap_err(), "expected an http or https URL", "{text}");
+            assert_eq!(
+                parse_server_url(text).unwrap_err(),
+                "expected an http or https URL",
+                "{text}"
+            );
         }
     }
 }

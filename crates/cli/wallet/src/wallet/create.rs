@@ -12,14 +12,14 @@ use taonet_wallet::{
     WrittenFiles,
 };
 
-use super::mnemonic::{MnemonicDestination, word_count};
+use super::mnemonic::{MnemonicDestination, parse_word_count};
 use super::written_key::{self, WrittenKey, check_free, not_completed};
 
 /// Arguments for a new key
 #[derive(Debug, Args)]
 pub(crate) struct NewKeyArgs {
     /// Number of words of the mnemonic: 12, 15, 18, 21 or 24
-    #[arg(long, alias = "n_words", value_parser = word_count, default_value = "12", value_name = "COUNT")]
+    #[arg(long, alias = "n_words", value_parser = parse_word_count, default_value = "12", value_name = "COUNT")]
     n_words: WordCount,
     #[command(flatten)]
     write: WriteArgs,

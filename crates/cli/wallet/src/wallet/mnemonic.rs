@@ -10,7 +10,7 @@ use taonet_wallet::{Mnemonic, WordCount};
 use zeroize::Zeroizing;
 
 /// Parses the number of words of a new mnemonic.
-pub(super) fn word_count(text: &str) -> Result<WordCount, String> {
+pub(super) fn parse_word_count(text: &str) -> Result<WordCount, String> {
     let count = text.parse::<usize>().ok().and_then(|number| WordCount::try_from(number).ok());
     count.ok_or_else(|| "expected 12, 15, 18, 21 or 24 words".to_owned())
 }
