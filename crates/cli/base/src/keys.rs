@@ -298,7 +298,7 @@ mod tests {
     #[test]
     fn hotkey_comes_from_wallet_or_key_file() {
         let home = tempfile::tempdir().unwrap();
-        let keypair = |uri| Keypair::from_uri(uri).unwrap();
+        let pair = |uri| Keypair::from_uri(uri).unwrap();
         let write = |path: &str, uri| {
             let path = home.path().join(path);
             std::fs::create_dir_all(path.parent().unwrap()).unwrap();

@@ -47,12 +47,12 @@ mod tests {
     #[test]
     fn checks_are_kept_in_a_private_directory_of_the_cache() {
         let cache = tempfile::tempdir().unwrap();
-        open(cache.path()).unwrap();
+        open_stored_checks(cache.path()).unwrap();
         let mode = cache.path().join("taonet/checked-circuits").metadata().unwrap().mode();
         assert_eq!(mode & 0o777, 0o700);
         // Without a cache directory that can be created, keys are compared each time.
         let file = cache.path().join("file");
         std::fs::write(&file, b"").unwrap();
-        assert!(open(&file).is_err());
+        assert!(open_stored_checks(&file).is_err());
     }
 }
