@@ -28,7 +28,7 @@ use crate::settings;
 pub use account::{Account, ReadColdkeyArgs};
 pub use arguments::{HexBytes, JsonArguments, NamedArgument, parse_argument};
 pub use expected_refusal::ExpectedRefusal;
-pub use identity::{changes, print_identity};
+pub use identity::{describe_changes, print_identity};
 pub use locks::{StakeLock, convictions, lock_on, locks_of};
 pub use named_calls::NamedCallChecks;
 pub use rate_limit::{RateLimit, stored_blocks};

@@ -53,7 +53,7 @@ pub fn print_identity<const N: usize>(
 mod tests {
     use super::*;
 
-    /// Columns: texts of the fields a and b · describe_changes, or the error
+    /// Columns: texts of the fields a and b · changes, or the error
     #[test]
     fn changed_fields_are_listed_and_limited() {
         for (a, b, expected) in [

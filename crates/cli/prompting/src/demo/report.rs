@@ -12,7 +12,7 @@ use taonet_prompting_neurons::StepRecord;
 
 use super::miners::{Behaviour, DemoMiner};
 
-/// Tolerance of the comparison between the submitted_weights weights and those that follow from the
+/// Tolerance of the comparison between the submitted weights and those that follow from the
 /// record.
 const TOLERANCE: f64 = 1e-6;
 
@@ -39,7 +39,7 @@ pub(super) struct DemoReport {
     steps: usize,
     /// The last question.
     question: String,
-    /// Whether the submitted_weights weights follow from the record of the steps.
+    /// Whether the submitted weights follow from the record of the steps.
     weights_match_record: bool,
     /// Miners by descending weight.
     standings: Vec<RankedMiner>,
