@@ -18,7 +18,7 @@ use clap_complete::env::CompleteEnv;
 use taonet_cli_base::chain::parse_network;
 use taonet_cli_base::exit;
 use taonet_cli_base::settings;
-use taonet_cli_base::subnet_names::read_listed;
+use taonet_cli_base::subnet_names::read_subnet_names;
 use taonet_settings::selected_network;
 use taonet_speech::models::{ModelKind, ModelSpec};
 use taonet_wallet::{DEFAULT_ROOT, ListedWallet, Wallets, expand_home};
@@ -59,7 +59,7 @@ fn with_candidates(command: Command) -> Command {
         if is_language_model(&argument) {
             return argument.add(ArgValueCompleter::new(complete_language_model));
         }
-        match source(&argument) {
+        match candidate_source(&argument) {
             Some(candidates) => argument.add(ArgValueCandidates::new(candidates)),
             None => argument,
         }
@@ -82,7 +82,7 @@ fn is_language_model(argument: &Arg) -> bool {
 }
 
 /// Returns the source of an argument's candidates, which its name and the name of its value select.
-fn source(argument: &Arg) -> Option<fn() -> Vec<CompletionCandidate>> {
+fn candidate_source(argument: &Arg) -> Option<fn() -> Vec<CompletionCandidate>> {
     match (argument.get_id().as_str(), value_name(argument)?) {
         ("network" | "chain", "NETWORK") => Some(network_candidates),
         ("netuid" | "to_netuid", _) => Some(netuid_candidates),
@@ -109,23 +109,23 @@ fn model_candidates() -> Vec<CompletionCandidate> {
 }
 
 /// Returns the names of language models and the paths that begin with a text.
-fn complete_language_model(beginning: &OsStr) -> Vec<CompletionCandidate> {
-    let name_beginning = beginning.to_string_lossy();
+fn complete_language_model(prefix: &OsStr) -> Vec<CompletionCandidate> {
+    let name_prefix = prefix.to_string_lossy();
     let mut candidates: Vec<_> = ModelKind::LanguageModel
         .models()
-        .filter(|model| model.name.starts_with(&*name_beginning))
+        .filter(|model| model.name.starts_with(&*name_prefix))
         .map(|model| candidate(model.name, model.purpose))
         .collect();
-    candidates.extend(PathCompleter::any().complete(beginning));
+    candidates.extend(PathCompleter::any().complete(prefix));
     candidates
 }
 
 /// Returns the wallets in the directory that the line or the environment selects.
 fn listed_wallets() -> Vec<ListedWallet> {
     let wallet_path =
-        option_value(&words(), &["--wallet-path", "--wallet.path", "-p"]).or_else(|| {
-            ["BT_WALLET_PATH", "BITTENSOR_WALLET_PATH"].into_iter().find_map(settings::text)
-        });
+        option_value(&command_line_words(), &["--wallet-path", "--wallet.path", "-p"]).or_else(
+            || ["BT_WALLET_PATH", "BITTENSOR_WALLET_PATH"].into_iter().find_map(settings::text),
+        );
     let root = expand_home(
         wallet_path.unwrap_or_else(|| DEFAULT_ROOT.to_owned()),
         dirs::home_dir().as_deref(),
@@ -141,7 +141,8 @@ fn wallet_candidates() -> Vec<CompletionCandidate> {
 
 /// Returns the hotkeys of the wallet on the line, or without one those of all wallets.
 fn hotkey_candidates() -> Vec<CompletionCandidate> {
-    let wallet_name = option_value(&words(), &["--wallet-name", "--wallet.name", "-w"]);
+    let wallet_name =
+        option_value(&command_line_words(), &["--wallet-name", "--wallet.name", "-w"]);
     let mut wallets = listed_wallets();
     wallets.retain(|wallet| wallet_name.as_deref().is_none_or(|name| wallet.name.as_str() == name));
     let mut owners = BTreeMap::<&str, Vec<&str>>::new();
@@ -172,11 +173,12 @@ fn address_candidates() -> Vec<CompletionCandidate> {
 }
 
 fn netuid_candidates() -> Vec<CompletionCandidate> {
-    let network =
-        option_value(&words(), &["--network", "-n"]).or_else(|| selected_network(settings::text));
+    let network = option_value(&command_line_words(), &["--network", "-n"])
+        .or_else(|| selected_network(settings::text));
     let network = parse_network(network.as_deref().unwrap_or("finney"));
-    let listed = network.ok().and_then(|network| read_listed().remove(&network.to_string()));
-    match listed {
+    let stored_names =
+        network.ok().and_then(|network| read_subnet_names().remove(&network.to_string()));
+    match stored_names {
         Some(subnets) => {
             subnets.into_iter().map(|(netuid, name)| candidate(netuid.to_string(), name)).collect()
         }
@@ -185,7 +187,7 @@ fn netuid_candidates() -> Vec<CompletionCandidate> {
 }
 
 /// Returns the words of the line to complete.
-fn words() -> Vec<String> {
+fn command_line_words() -> Vec<String> {
     std::env::args_os()
         .map(|word| word.to_string_lossy().into_owned())
         .skip_while(|word| word != "--")
@@ -269,7 +271,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("own.gguf");
         std::fs::write(&file, "").unwrap();
-        let beginning = folder.path().join("ow").display().to_string();
+        let prefix = folder.path().join("ow").display().to_string();
         for arguments in [
             "doctor --model",
             "nineteen demo --model",
@@ -281,11 +283,11 @@ mod tests {
             "prompting validator --judge-model",
             "babelbit miner --lm",
         ] {
-            for (beginning, expected) in [
+            for (prefix, expected) in [
                 ("SmolLM2-135M", OsStr::new("SmolLM2-135M-Instruct")),
-                (&*beginning, file.as_os_str()),
+                (&*prefix, file.as_os_str()),
             ] {
-                let line = ["tao"].into_iter().chain(arguments.split(' ')).chain([beginning]);
+                let line = ["tao"].into_iter().chain(arguments.split(' ')).chain([prefix]);
                 let words: Vec<_> = line.map(OsString::from).collect();
                 let last = words.len() - 1;
                 let mut command = with_candidates(Tao::command());

@@ -17,7 +17,7 @@ use clap::builder::styling::Style;
 
 const DOCUMENT: &str = include_str!("help.md");
 /// Beginning of the paragraph that lists environment variables.
-const ENVIRONMENT: &str = "Environment: ";
+const ENVIRONMENT_PREFIX: &str = "Environment: ";
 /// The styles of clap's own headings and literals.
 const HEADING: Style = Style::new().bold().underline();
 const LITERAL: Style = Style::new().bold();
@@ -36,19 +36,19 @@ fn sections() -> HashMap<&'static str, Section<'static>> {
     let mut sections = HashMap::new();
     for part in DOCUMENT.split("\n## ").skip(1) {
         let (name, body) = part.split_once('\n').unwrap_or((part, ""));
-        let mut pieces = body.split("```");
-        let paragraphs = pieces
+        let mut blocks = body.split("```");
+        let paragraphs = blocks
             .next()
             .unwrap_or_default()
             .trim()
             .split("\n\n")
             .map(|text| text.replace('\n', " "));
         let (environment, description): (Vec<_>, Vec<_>) =
-            paragraphs.partition(|text| text.starts_with(ENVIRONMENT));
+            paragraphs.partition(|text| text.starts_with(ENVIRONMENT_PREFIX));
         let environment =
-            environment.first().map(|text| text.trim_start_matches(ENVIRONMENT).to_owned());
+            environment.first().map(|text| text.trim_start_matches(ENVIRONMENT_PREFIX).to_owned());
         let examples =
-            pieces.next().unwrap_or_default().lines().filter(|line| !line.is_empty()).collect();
+            blocks.next().unwrap_or_default().lines().filter(|line| !line.is_empty()).collect();
         sections.insert(
             name.trim(),
             Section { description: description.join("\n\n"), environment, examples },
@@ -61,11 +61,15 @@ fn sections() -> HashMap<&'static str, Section<'static>> {
 /// of `tao`.
 pub(crate) fn documented(command: Command) -> Command {
     let name = command.get_name().to_owned();
-    let command = document(command, &name, &sections());
+    let command = add_documentation(command, &name, &sections());
     if name == "tao" { groups::with_groups(command) } else { command }
 }
 
-fn document(mut command: Command, path: &str, sections: &HashMap<&str, Section<'_>>) -> Command {
+fn add_documentation(
+    mut command: Command,
+    path: &str,
+    sections: &HashMap<&str, Section<'_>>,
+) -> Command {
     // `tao babelbit X` is `bb X`.
     let name = path.replacen("tao babelbit ", "bb ", 1);
     if let Some(Section { description, environment, examples }) = sections.get(name.as_str()) {
@@ -86,7 +90,7 @@ fn document(mut command: Command, path: &str, sections: &HashMap<&str, Section<'
         command.get_subcommands().map(|subcommand| subcommand.get_name().to_owned()).collect();
     for name in names {
         command = command.mut_subcommand(&name, |subcommand| {
-            document(subcommand, &format!("{path} {name}"), sections)
+            add_documentation(subcommand, &format!("{path} {name}"), sections)
         });
     }
     command

@@ -236,9 +236,9 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 pub fn tao() -> ExitCode {
     let arguments: Vec<OsString> = std::env::args_os().collect();
     let name = link_name(&arguments);
-    let request =
+    let complete =
         if name == "bb" { completion::complete::<Bb> } else { completion::complete::<Tao> };
-    if let Some(code) = request(&arguments) {
+    if let Some(code) = complete(&arguments) {
         return code;
     }
     match name.as_str() {
@@ -311,16 +311,16 @@ const OPTIONAL_COMMANDS: [OptionalCommand; 9] = [
     (&["proof", "demo"], "localnet", cfg!(feature = "localnet")),
 ];
 
-const NO_SENATE: &str = "the chain has no senate and no proposals any more\nhint: calls of root need the sudo key: see `tao \
+const NO_SENATE_MESSAGE: &str = "the chain has no senate and no proposals any more\nhint: calls of root need the sudo key: see `tao \
                          sudo set` and `tao call --sudo`";
 
 /// Commands of Bittensor's own command lines for what the chain no longer has, with the error.
 const REMOVED_COMMANDS: [(&[&str], &str); 5] = [
-    (&["senate"], NO_SENATE),
-    (&["proposals"], NO_SENATE),
-    (&["sudo", "senate"], NO_SENATE),
-    (&["sudo", "proposals"], NO_SENATE),
-    (&["sudo", "senate-vote"], NO_SENATE),
+    (&["senate"], NO_SENATE_MESSAGE),
+    (&["proposals"], NO_SENATE_MESSAGE),
+    (&["sudo", "senate"], NO_SENATE_MESSAGE),
+    (&["sudo", "proposals"], NO_SENATE_MESSAGE),
+    (&["sudo", "senate-vote"], NO_SENATE_MESSAGE),
 ];
 
 /// Global options without a value, besides `-v` and `-q`.
@@ -330,41 +330,43 @@ const OPTIONS_WITH_VALUE: [&str; 2] = ["--log-format", "--log-level"];
 
 /// Returns the error for a command whose part of the chain was removed.
 fn removed_command_message(arguments: &[OsString]) -> Option<&'static str> {
-    let start = 1 + global_options(arguments.get(1..).unwrap_or_default());
+    let start = 1 + count_global_options(arguments.get(1..).unwrap_or_default());
     REMOVED_COMMANDS
         .iter()
-        .find(|(other, _)| is_named(arguments, start, other))
+        .find(|(words, _)| begins_with_words(arguments, start, words))
         .map(|(_, reason)| *reason)
 }
 
 /// Returns the feature that the command needs and that this program was built without.
 fn missing_feature(arguments: &[OsString], commands: &[OptionalCommand]) -> Option<&'static str> {
-    let start = 1 + global_options(arguments.get(1..).unwrap_or_default());
+    let start = 1 + count_global_options(arguments.get(1..).unwrap_or_default());
     commands
         .iter()
-        .find(|(words, _, is_built)| !is_built && is_named(arguments, start, words))
+        .find(|(words, _, is_built)| !is_built && begins_with_words(arguments, start, words))
         .map(|(_, feature, _)| *feature)
 }
 
 /// Returns whether the arguments from `start` on begin with these words.
-fn is_named(arguments: &[OsString], start: usize, other: &[&str]) -> bool {
+fn begins_with_words(arguments: &[OsString], start: usize, expected_words: &[&str]) -> bool {
     let words = arguments.iter().skip(start).map(|word| word.to_str());
-    words.clone().count() >= other.len()
-        && words.zip(other).all(|(word, other)| word == Some(*other))
+    words.clone().count() >= expected_words.len()
+        && words.zip(expected_words).all(|(word, expected)| word == Some(*expected))
 }
 
 /// Replaces a name of Bittensor's own command lines with ours. Global options can precede it.
 fn with_tao_name(mut arguments: Vec<OsString>) -> Vec<OsString> {
-    let start = 1 + global_options(arguments.get(1..).unwrap_or_default());
+    let start = 1 + count_global_options(arguments.get(1..).unwrap_or_default());
     if let Some((alias, command)) =
-        COMMAND_ALIASES.iter().find(|(alias, _)| is_named(&arguments, start, alias))
+        COMMAND_ALIASES.iter().find(|(alias, _)| begins_with_words(&arguments, start, alias))
     {
         arguments.splice(start..start + alias.len(), command.iter().map(OsString::from));
-    } else if let Some((_, default)) =
-        DEFAULT_SUBCOMMANDS.iter().find(|(group, _)| is_named(&arguments, start, &[*group]))
+    } else if let Some((_, default)) = DEFAULT_SUBCOMMANDS
+        .iter()
+        .find(|(group, _)| begins_with_words(&arguments, start, &[*group]))
     {
         let remaining = arguments.get(start + 1..).unwrap_or_default();
-        let next = remaining.get(global_options(remaining)).map(|word| word.to_string_lossy());
+        let next =
+            remaining.get(count_global_options(remaining)).map(|word| word.to_string_lossy());
         if next.is_none_or(|word| is_default_argument(&word)) {
             arguments.insert(start + 1, default.into());
         }
@@ -379,7 +381,7 @@ fn is_default_argument(word: &str) -> bool {
 }
 
 /// Returns how many of the first arguments are global options and their values.
-fn global_options(arguments: &[OsString]) -> usize {
+fn count_global_options(arguments: &[OsString]) -> usize {
     let mut count = 0;
     while let Some(word) = arguments.get(count).and_then(|word| word.to_str()) {
         let letters = word.strip_prefix('-').unwrap_or_default();
@@ -554,7 +556,7 @@ impl Global {
             taonet_telemetry::init_tracing(self.verbose, filter.as_deref(), format);
         }
         if self.wide {
-            table::show_all();
+            table::disable_width_limit();
         }
         Context::new(self.json)
     }

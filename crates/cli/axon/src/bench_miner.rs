@@ -17,13 +17,13 @@ use anyhow::Context as _;
 use clap::{Args, ValueEnum};
 use taonet_cli_base::chain::NetworkArgs;
 use taonet_cli_base::context::Context;
-use taonet_cli_base::duration::seconds;
+use taonet_cli_base::duration::parse_seconds;
 use taonet_cli_base::exit::ClassifiedError;
 use taonet_cli_base::keys::KeyArgs;
 use taonet_service::Shutdown;
 use taonet_wire::{BtauthScheme, DendriteScheme, SignedClient, Signer, SynapseClass};
 
-use load::{Load, Plan};
+use load::{LoadTest, Plan};
 use report::{BenchTarget, Report};
 use requests::{RequestKind, Requests};
 use target::TargetArgs;
@@ -59,16 +59,16 @@ pub struct BenchMinerArgs {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
     size: Option<u32>,
     /// Calls to start per second
-    #[arg(long, value_name = "PER_SECOND", default_value = "10", value_parser = rate)]
+    #[arg(long, value_name = "PER_SECOND", default_value = "10", value_parser = parse_rate)]
     rate: f64,
     /// Maximum number of concurrent requests
     #[arg(long, value_name = "N", default_value = "64", value_parser = clap::value_parser!(u16).range(1..=1024))]
     concurrency: u16,
     /// Request timeout, in seconds
-    #[arg(long, value_name = "SECONDS", default_value = "12", value_parser = seconds)]
+    #[arg(long, value_name = "SECONDS", default_value = "12", value_parser = parse_seconds)]
     timeout: Duration,
     /// Time after which no call starts, in seconds
-    #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = seconds)]
+    #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = parse_seconds)]
     max_time: Duration,
     /// Largest response to read, in bytes
     #[arg(long, value_name = "BYTES", default_value = "1048576")]
@@ -127,8 +127,11 @@ pub fn run(args: &BenchMinerArgs, context: &Context) -> anyhow::Result<()> {
     let report = context.block_on(async {
         let target = args.target.resolve(&args.network).await?;
         output::check(outputs, input)?;
-        let client =
-            SignedClient::with_addresses(signer, plan.client_config(), args.target.permitted())?;
+        let client = SignedClient::with_addresses(
+            signer,
+            plan.client_config(),
+            args.target.address_filter(),
+        )?;
         let stop = Shutdown::on_signals().context("cannot install signal handlers")?;
         let bench_target = BenchTarget {
             url: target.url(""),
@@ -138,8 +141,8 @@ pub fn run(args: &BenchMinerArgs, context: &Context) -> anyhow::Result<()> {
             size: requests.size(),
         };
         let is_dendrite = args.scheme == SchemeName::Dendrite;
-        let run = Load::new(client, target, requests, plan, is_dendrite).run(&stop).await;
-        Ok(Report::new(bench_target, plan, run))
+        let results = LoadTest::new(client, target, requests, plan, is_dendrite).run(&stop).await;
+        Ok(Report::new(bench_target, plan, results))
     })?;
     // First the report: it must not be lost if a file cannot be written.
     if context.json {
@@ -170,7 +173,8 @@ impl BenchMinerArgs {
     }
 }
 
-/// Creates the dendrite scheme for requests of a class; the base class `Synapse` is always known.
+/// Creates the dendrite scheme for requests of a class; the base class `Synapse` is always
+/// registered.
 fn dendrite(class: &SynapseClass) -> DendriteScheme {
     let scheme = DendriteScheme::new();
     if class.name() == "Synapse" { scheme } else { scheme.class(class.clone()) }
@@ -183,7 +187,7 @@ fn write(path: &Path, text: &str, context: &Context) -> anyhow::Result<()> {
 }
 
 /// Parses a rate within [`RATES`].
-fn rate(text: &str) -> Result<f64, String> {
+fn parse_rate(text: &str) -> Result<f64, String> {
     let rate = text.parse().ok().filter(|rate| RATES.contains(rate));
     rate.ok_or_else(|| {
         format!("expected a number of calls per second from {} to {}", RATES.start(), RATES.end())
@@ -197,10 +201,10 @@ mod tests {
     #[test]
     fn rates_out_of_range_are_errors() {
         for (text, expected) in [("10", 10.0), ("0.001", 0.001), ("10000", 10_000.0)] {
-            assert_eq!(rate(text), Ok(expected));
+            assert_eq!(parse_rate(text), Ok(expected));
         }
         for text in ["", "x", "0", "-1", "0.0009", "10001", "inf", "NaN"] {
-            let error = rate(text).unwrap_err();
+            let error = parse_rate(text).unwrap_err();
             assert_eq!(
                 error, "expected a number of calls per second from 0.001 to 10000",
                 "{text}"

@@ -33,12 +33,12 @@ pub struct AlignArgs {
     words_per_minute: u16,
 }
 
-/// Aligns each file. A single file that fails is the error of the command.
+/// Aligns each file. With a single file, its error is the error of the command.
 pub(crate) fn run(args: &AlignArgs, context: &Context) -> anyhow::Result<()> {
-    let models = settings::load_only(&["BB_MODELS_DIR"])?.models_dir;
-    let speech = args.voice.load_speech(args.words_per_minute, models.clone())?;
+    let models_dir = settings::load_only(&["BB_MODELS_DIR"])?.models_dir;
+    let speech = args.voice.load_speech(args.words_per_minute, models_dir.clone())?;
     let aligner = if args.voice.is_neural() {
-        Aligner::Whisper(engines::demo_weights(models, Some(", to time the words"), context)?)
+        Aligner::Whisper(engines::demo_weights(models_dir, Some(", to time the words"), context)?)
     } else {
         Aligner::Embedded(Box::new(CtcRecognizer::embedded()?))
     };
@@ -70,7 +70,7 @@ pub(crate) fn run(args: &AlignArgs, context: &Context) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A recogniser that finds the times of known words in their speech.
+/// A recogniser that aligns a known text with its speech.
 enum Aligner {
     /// The test double that is built into the program. It understands espeak-ng only: in the speech
     /// of a neural voice, it would find plausible but wrong times, without an error.
@@ -92,16 +92,17 @@ impl Aligner {
     }
 }
 
-/// Writes the times of the references' words into a challenge file, and returns their number.
+/// Writes the word timings of the references into a challenge file, and returns the number of
+/// words.
 fn align(file: &Path, speech: &Speech, aligner: &Aligner) -> anyhow::Result<usize> {
     let challenge = challenge::load(file)?;
-    let result = time_references(&challenge, speech, aligner)
-        .and_then(|references| write_words(file, &references));
+    let result = time_reference_words(&challenge, speech, aligner)
+        .and_then(|references| write_word_timings(file, &references));
     result.with_context(|| format!("cannot align {}", file.display()))
 }
 
-/// Speaks the reference of each utterance, and returns the times of its words.
-fn time_references(
+/// Synthesises the reference of each utterance, and returns its word timings.
+fn time_reference_words(
     challenge: &Challenge,
     speech: &Speech,
     aligner: &Aligner,
@@ -122,7 +123,7 @@ fn time_references(
 
 /// Replaces the words of each reference in a challenge file, keeps everything else, and returns the
 /// number of words.
-fn write_words(file: &Path, references: &[Vec<Word>]) -> anyhow::Result<usize> {
+fn write_word_timings(file: &Path, references: &[Vec<Word>]) -> anyhow::Result<usize> {
     let mut document: Value = serde_json::from_slice(bytes_without_bom(&std::fs::read(file)?))?;
     let utterances = document.get_mut("utterances").and_then(Value::as_array_mut);
     for (utterance, words) in utterances.into_iter().flatten().zip(references) {

@@ -88,7 +88,7 @@ pub(crate) fn run(args: &ArenaGatewayArgs, context: &Context) -> anyhow::Result<
         return Err(ClassifiedError::usage(message));
     }
     let keypair = Arc::new(args.key.load(None)?);
-    let state = args.state.clone().unwrap_or_else(|| state_directory("arena-gateway"));
+    let state_dir = args.state.clone().unwrap_or_else(|| state_directory("arena-gateway"));
     let members = args.members(&config)?;
     let results = args.qualifying.then(|| args.results(&config, &keypair)).transpose()?;
     let gateway_config = args.config(&config, keypair);
@@ -99,11 +99,11 @@ pub(crate) fn run(args: &ArenaGatewayArgs, context: &Context) -> anyhow::Result<
         // Port 0 selects another port at each start, so there is nothing to persist.
         let is_persistent = args.listen.port() != 0;
         let gateway =
-            ArenaGateway::open(gateway_config, &state, is_persistent, members.clone()).await?;
+            ArenaGateway::open(gateway_config, &state_dir, is_persistent, members.clone()).await?;
         context.print_notice(&format!("hotkey {}", gateway.hotkey()));
         let shutdown = Shutdown::on_signals().context("cannot install signal handlers")?;
         preflight::spawn_disk_check(
-            vec![WriteDirectory::new("state", &state, DiskNeeds::STATE)],
+            vec![WriteDirectory::new("state", &state_dir, DiskNeeds::STATE)],
             &shutdown,
         );
         preflight::spawn_network_clock_check(&shutdown);

@@ -117,7 +117,7 @@ pub(crate) fn run(args: &AuditArgs, context: &Context) -> anyhow::Result<()> {
     if context.json {
         context.print_json(&report)?;
     } else {
-        context.print(&text(&report))?;
+        context.print(&format_report(&report))?;
     }
     check(&report)
 }
@@ -151,7 +151,7 @@ fn mismatch_summary(mismatches: usize) -> String {
 }
 
 /// Formats the report as text.
-pub(crate) fn text(report: &AuditReport) -> String {
+pub(crate) fn format_report(report: &AuditReport) -> String {
     let mut text = format!(
         "{} ({}) · {} · {} recomputed in {:.1} s · {}\n",
         printable(&report.challenge_uid),

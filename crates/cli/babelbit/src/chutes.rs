@@ -20,13 +20,13 @@ use crate::settings;
 /// Number of characters of a revision in the tag of an image.
 const TAG_CHARS: usize = 12;
 /// Name of the image that the script builds.
-const IMAGE: &str = "babelbit";
+const IMAGE_NAME: &str = "babelbit";
 
 /// Arguments that select a revision of the miner's model
 #[derive(Debug, Args)]
 pub(crate) struct RevisionArgs {
     /// Revision of the model's repository on the hub, 40 hex digits
-    #[arg(long, value_name = "SHA", value_parser = revision)]
+    #[arg(long, value_name = "SHA", value_parser = parse_revision)]
     revision: String,
 }
 
@@ -49,7 +49,7 @@ pub struct ScriptArgs {
 pub(crate) struct ModelArgs {
     /// Repository of the model on the hub [default:
     /// HUGGINGFACE_USERNAME/Babelbit-BITTENSOR_WALLET_HOT]
-    #[arg(long, value_name = "REPOSITORY", value_parser = repository)]
+    #[arg(long, value_name = "REPOSITORY", value_parser = parse_repository)]
     model: Option<String>,
 }
 
@@ -63,7 +63,7 @@ pub(crate) struct TemplateArgs {
 }
 
 /// Parses a revision.
-fn revision(text: &str) -> Result<String, &'static str> {
+fn parse_revision(text: &str) -> Result<String, &'static str> {
     let is_hash = text.len() == 40 && text.chars().all(|c| c.is_ascii_hexdigit());
     if is_hash {
         Ok(text.to_lowercase())
@@ -73,7 +73,7 @@ fn revision(text: &str) -> Result<String, &'static str> {
 }
 
 /// Parses the name of a repository.
-fn repository(text: &str) -> Result<String, &'static str> {
+fn parse_repository(text: &str) -> Result<String, &'static str> {
     match text.split_once('/') {
         Some((owner, name)) if is_hub_name(owner) && is_hub_name(name) => Ok(text.to_owned()),
         _ => Err("expected OWNER/NAME of letters, digits, hyphens, underscores and dots"),
@@ -91,7 +91,7 @@ pub(crate) fn generate(args: &ScriptArgs, context: &Context) -> anyhow::Result<(
     let config = settings::load()?;
     let script = render(&config, &args.model, &args.revision.revision, &args.template)?;
     atomic_write(&args.output, script.as_bytes(), Access::Everyone)?;
-    let name = name(&config, &args.revision.revision)?;
+    let name = revision_chute_name(&config, &args.revision.revision)?;
     if context.json {
         let document = json!({
             "schema": "taonet.chute-script/1",
@@ -105,7 +105,7 @@ pub(crate) fn generate(args: &ScriptArgs, context: &Context) -> anyhow::Result<(
 }
 
 /// Returns the tag of a revision's image.
-fn tag(revision: &str) -> &str {
+fn image_tag(revision: &str) -> &str {
     revision.get(..TAG_CHARS).unwrap_or(revision)
 }
 
@@ -116,8 +116,8 @@ fn render(
     revision: &str,
     template: &TemplateArgs,
 ) -> anyhow::Result<String> {
-    let (model, name) = (model(config, args)?, name(config, revision)?);
-    Ok(script(config, &model, &name, revision, template)?.render()?)
+    let (model, name) = (model_repository(config, args)?, revision_chute_name(config, revision)?);
+    Ok(chute_script(config, &model, &name, revision, template)?.render()?)
 }
 
 /// Returns the Dockerfile of a revision's image.
@@ -127,12 +127,12 @@ fn dockerfile(
     revision: &str,
     template: &TemplateArgs,
 ) -> anyhow::Result<String> {
-    let (model, name) = (model(config, args)?, name(config, revision)?);
-    Ok(script(config, &model, &name, revision, template)?.dockerfile()?)
+    let (model, name) = (model_repository(config, args)?, revision_chute_name(config, revision)?);
+    Ok(chute_script(config, &model, &name, revision, template)?.dockerfile()?)
 }
 
 /// Returns the script of a revision.
-fn script<'a>(
+fn chute_script<'a>(
     config: &'a Config,
     model: &'a str,
     name: &'a str,
@@ -144,19 +144,19 @@ fn script<'a>(
         revision,
         username: require_setting(&config.chutes.username, "CHUTES_USERNAME")?,
         name,
-        image: (IMAGE, tag(revision)),
+        image: (IMAGE_NAME, image_tag(revision)),
         template: template.template.as_deref(),
     })
 }
 
 /// Returns the repository of the model.
-fn model(config: &Config, args: &ModelArgs) -> anyhow::Result<String> {
+fn model_repository(config: &Config, args: &ModelArgs) -> anyhow::Result<String> {
     if let Some(model) = &args.model {
         return Ok(model.clone());
     }
     let owner = require_setting(&config.chutes.hub_username, "HUGGINGFACE_USERNAME")?;
     let text = format!("{owner}/Babelbit-{}", config.operator.wallet.hotkey);
-    repository(&text).map_err(|_| {
+    parse_repository(&text).map_err(|_| {
         let message =
             format!("{text} is no name of a repository\nhint: name it with --model OWNER/NAME");
         ClassifiedError::usage(message)
@@ -164,7 +164,7 @@ fn model(config: &Config, args: &ModelArgs) -> anyhow::Result<String> {
 }
 
 /// Returns the name of the chute of a revision.
-fn name(config: &Config, revision: &str) -> anyhow::Result<String> {
+fn revision_chute_name(config: &Config, revision: &str) -> anyhow::Result<String> {
     Ok(chute_name(require_setting(&config.chutes.hub_username, "HUGGINGFACE_USERNAME")?, revision))
 }
 
@@ -189,7 +189,7 @@ struct RevisionChute {
 /// slug is derived from the chute's name and may be wrong.
 async fn find_chute(config: &Config, revision: &str) -> anyhow::Result<RevisionChute> {
     let chutes = &config.chutes;
-    let name = name(config, revision)?;
+    let name = revision_chute_name(config, revision)?;
     let chute = match &chutes.api_key {
         Some(_) => ChutesApi::new(chutes)?.find(&name, revision).await.map_err(api_error)?,
         None => None,
@@ -217,7 +217,7 @@ async fn until_interrupted<T>(work: impl Future<Output = anyhow::Result<T>>) -> 
     let shutdown =
         taonet_service::Shutdown::on_signals().context("cannot install signal handlers")?;
     tokio::select! {
-        done = work => done,
+        result = work => result,
         () = shutdown.requested() => anyhow::bail!("interrupted"),
     }
 }
@@ -241,11 +241,11 @@ mod tests {
             ("al/a?b", false, false),
         ] {
             assert_eq!(
-                (revision(text).is_ok(), repository(text).is_ok()),
+                (parse_revision(text).is_ok(), parse_repository(text).is_ok()),
                 (is_revision, is_repository),
                 "{text}"
             );
         }
-        assert_eq!(revision(sha).unwrap(), sha.to_lowercase());
+        assert_eq!(parse_revision(sha).unwrap(), sha.to_lowercase());
     }
 }

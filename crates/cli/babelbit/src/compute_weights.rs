@@ -8,7 +8,7 @@ use taonet_babelbit_core::Rules;
 use taonet_babelbit_scorer::compute_weights_document;
 use taonet_cli_base::context::Context;
 
-use crate::score::{read_document, report};
+use crate::score::{log_warnings, read_document};
 use crate::settings;
 
 /// Compute weights from scores
@@ -32,5 +32,5 @@ pub(crate) fn run(args: &WeightsArgs, context: &Context) -> anyhow::Result<()> {
     }
     let outcome = compute_weights_document(document, args.rules.unwrap_or(config.rules))
         .with_context(|| args.file.display().to_string())?;
-    context.print_json(&report(outcome))
+    context.print_json(&log_warnings(outcome))
 }

@@ -82,7 +82,8 @@ fn check(context: &Context) -> anyhow::Result<()> {
             &json!({ "warnings": warnings, "findings": findings, "differences": differences }),
         );
     }
-    let lines: Vec<_> = warnings.into_iter().chain(relevant.into_iter().map(text)).collect();
+    let lines: Vec<_> =
+        warnings.into_iter().chain(relevant.into_iter().map(format_difference)).collect();
     context.print(
         if lines.is_empty() { "all settings are valid".to_owned() } else { lines.join("\n") }
             .as_str(),
@@ -90,7 +91,7 @@ fn check(context: &Context) -> anyhow::Result<()> {
 }
 
 /// Formats a difference. One without effect has the form of a [`taonet_settings::Warning`].
-fn text(Difference { name, kind, reference, here, remedy }: &Difference) -> String {
+fn format_difference(Difference { name, kind, reference, here, remedy }: &Difference) -> String {
     if *kind == DifferenceKind::NoEffect {
         format!("{name} has {here}; hint: {remedy}")
     } else {
@@ -104,12 +105,17 @@ mod tests {
 
     #[test]
     fn setting_without_effect_is_reported_with_hint() {
-        let text_of = |name: &str| text(differences().iter().find(|row| row.name == name).unwrap());
+        let text_of = |name: &str| {
+            format_difference(differences().iter().find(|row| row.name == name).unwrap())
+        };
         assert_eq!(text_of("PG_HOST"), "PG_HOST has no effect; hint: remove it");
         let differs = text_of("BB_SUBMIT_TIMEOUT_S");
         assert!(differs.starts_with("BB_SUBMIT_TIMEOUT_S: 30, and "), "{differs}");
         for row in differences().iter().filter(|row| row.kind == DifferenceKind::NoEffect) {
-            assert!(text(row).starts_with(&format!("{} has no effect; ", row.name)), "{row:?}");
+            assert!(
+                format_difference(row).starts_with(&format!("{} has no effect; ", row.name)),
+                "{row:?}"
+            );
         }
     }
 }

@@ -48,7 +48,7 @@ pub(crate) fn run(args: &EngineArgs, context: &Context) -> anyhow::Result<()> {
         );
         return Err(ClassifiedError::usage(message));
     }
-    let (speech, texts) = challenges(&args.challenges)?;
+    let (speech, texts) = load_challenges(&args.challenges)?;
     let config = if speech.is_empty() {
         EngineConfig::for_texts(texts)
     } else {
@@ -74,12 +74,12 @@ pub(crate) fn run(args: &EngineArgs, context: &Context) -> anyhow::Result<()> {
 
 /// Loads challenges of both contests; without any path, the shipped English ones and the text
 /// challenge.
-fn challenges(paths: &[PathBuf]) -> anyhow::Result<(Vec<Challenge>, Vec<TextChallenge>)> {
+fn load_challenges(paths: &[PathBuf]) -> anyhow::Result<(Vec<Challenge>, Vec<TextChallenge>)> {
     if paths.is_empty() {
         return Ok((Challenges::english()?, vec![Challenges::text()?]));
     }
     let (mut speech, mut texts) = (Vec::new(), Vec::new());
-    for file in files(paths)? {
+    for file in expand_directories(paths)? {
         match ChallengeFile::load(&file)
             .with_context(|| format!("cannot use {}", file.display()))?
         {
@@ -91,15 +91,15 @@ fn challenges(paths: &[PathBuf]) -> anyhow::Result<(Vec<Challenge>, Vec<TextChal
 }
 
 /// Replaces each directory in `paths` by the files in it.
-fn files(paths: &[PathBuf]) -> anyhow::Result<Vec<PathBuf>> {
+fn expand_directories(paths: &[PathBuf]) -> anyhow::Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for path in paths {
-        if path.is_dir() { files.extend(files_in(path)?) } else { files.push(path.clone()) }
+        if path.is_dir() { files.extend(json_files_in(path)?) } else { files.push(path.clone()) }
     }
     Ok(files)
 }
 
-fn files_in(directory: &Path) -> anyhow::Result<Vec<PathBuf>> {
+fn json_files_in(directory: &Path) -> anyhow::Result<Vec<PathBuf>> {
     let entries = std::fs::read_dir(directory)
         .with_context(|| format!("cannot read {}", directory.display()))?;
     let mut files =

@@ -13,7 +13,7 @@ use taonet_cli_base::keys::KeyArgs;
 use taonet_primitives::Hotkey;
 use taonet_service::{Access, atomic_write_with};
 
-use super::audit::{EngineArgs, RunFilesArgs, check, text};
+use super::audit::{EngineArgs, RunFilesArgs, check, format_report};
 use crate::settings;
 
 #[derive(Debug, Subcommand)]
@@ -67,7 +67,7 @@ fn run_export(args: &ExportArgs, context: &Context) -> anyhow::Result<()> {
     let paths = args.files.paths(&config);
     let record = args.files.record(&args.challenge, &config, context)?;
     let mut export_error = None;
-    let written = atomic_write_with(&args.output, Access::Everyone, |file| {
+    let write_result = atomic_write_with(&args.output, Access::Everyone, |file| {
         export(&record, &paths, &validator, io::BufWriter::new(file)).map_err(|error| {
             let text = error.to_string();
             export_error = Some(error);
@@ -77,7 +77,7 @@ fn run_export(args: &ExportArgs, context: &Context) -> anyhow::Result<()> {
     if let Some(error) = export_error {
         return Err(error.into());
     }
-    written?;
+    write_result?;
     let bytes =
         std::fs::metadata(&args.output).with_context(|| args.output.display().to_string())?.len();
     if context.json {
@@ -99,7 +99,7 @@ fn run_export(args: &ExportArgs, context: &Context) -> anyhow::Result<()> {
 fn run_verify(args: &VerifyArgs, context: &Context) -> anyhow::Result<()> {
     let config = settings::load()?;
     let directory = tempfile::tempdir().context("cannot create a temporary directory")?;
-    let bundle = read(&args.file, directory.path())?;
+    let bundle = read_bundle(&args.file, directory.path())?;
     if let Some(expected) = args.signed_by.filter(|expected| *expected != bundle.validator()) {
         bail!("{} signed {}, not {expected}", bundle.validator(), args.file.display());
     }
@@ -112,17 +112,17 @@ fn run_verify(args: &VerifyArgs, context: &Context) -> anyhow::Result<()> {
         context.print(&format!(
             "signed by {} · manifest {hash:.16}…\n{}",
             report.validator_hotkey,
-            text(&report.audit)
+            format_report(&report.audit)
         ))?;
     }
     check(&report.audit)
 }
 
-fn unusable(file: &Path) -> String {
+fn unusable_message(file: &Path) -> String {
     format!("{} cannot be used", file.display())
 }
 
-fn read(file: &Path, directory: &Path) -> anyhow::Result<Bundle> {
-    let bundle_file = File::open(file).with_context(|| unusable(file))?;
-    Bundle::read(BufReader::new(bundle_file), directory).with_context(|| unusable(file))
+fn read_bundle(file: &Path, directory: &Path) -> anyhow::Result<Bundle> {
+    let bundle_file = File::open(file).with_context(|| unusable_message(file))?;
+    Bundle::read(BufReader::new(bundle_file), directory).with_context(|| unusable_message(file))
 }

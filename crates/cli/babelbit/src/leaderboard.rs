@@ -8,12 +8,12 @@ use taonet_cli_base::tables::{FIELD_METRICS, LEADERBOARD};
 use taonet_primitives::counted;
 
 /// Returns the display name of a miner.
-pub fn name_of(miner: &MinerReport) -> String {
+pub fn display_name(miner: &MinerReport) -> String {
     miner.name.clone().unwrap_or_else(|| miner.uid.to_string())
 }
 
 /// Formats the leaderboard of one challenge.
-pub(crate) fn challenge(report: &RunReport) -> String {
+pub(crate) fn format_challenge(report: &RunReport) -> String {
     let outcome = match report.outcome {
         RunOutcome::Finished => "played",
         RunOutcome::Partial => "partly played",
@@ -23,12 +23,12 @@ pub(crate) fn challenge(report: &RunReport) -> String {
     let mut rows = table(&LEADERBOARD);
     for miner in miners_by_score(report) {
         rows.add_row([
-            name_of(miner),
+            display_name(miner),
             miner.uid.to_string(),
             decimals(Some(miner.score), 3),
             decimals(miner.accuracy, 2),
             decimals(miner.rate_ratio, 2),
-            lateness_text(miner.overshoot_sec),
+            format_latency(miner.overshoot_sec),
             decimals(miner.wall_after_source_sec, 2),
             describe_failed_gates(&miner.failed_gates, miner.utterances.len()),
         ]);
@@ -38,29 +38,29 @@ pub(crate) fn challenge(report: &RunReport) -> String {
         .as_ref()
         .map(|error| format!("\nthe engine failed: {}", printable(error)))
         .unwrap_or_default();
-    let head = format!(
+    let heading = format!(
         "{} · {outcome} · {} in {:.1} s",
         printable(report.title.as_ref().unwrap_or(&report.challenge_uid)),
         counted(report.utterances, "utterance"),
         report.wall_sec
     );
-    format!("{}{error}\n{rows}", wrap_text(&head))
+    format!("{}{error}\n{rows}", wrap_text(&heading))
 }
 
 /// Formats speech translation metrics in the leaderboard's order; docs/metrics.md defines them.
-pub(crate) fn field_metrics(report: &RunReport) -> String {
+pub(crate) fn format_field_metrics(report: &RunReport) -> String {
     let mut rows = table(&FIELD_METRICS);
     for miner in miners_by_score(report) {
         let metrics = miner.metrics.as_ref();
         rows.add_row([
-            name_of(miner),
+            display_name(miner),
             metrics.map_or(0, |metrics| metrics.replies).to_string(),
             decimals(metrics.map(|metrics| metrics.wer), 1),
             decimals(metrics.map(|metrics| metrics.bleu), 1),
             decimals(metrics.map(|metrics| metrics.chrf), 1),
-            seconds(metrics.and_then(|metrics| metrics.al_ms)),
-            seconds(metrics.and_then(|metrics| metrics.laal_ms)),
-            seconds(metrics.and_then(|metrics| metrics.atd_ms)),
+            format_seconds(metrics.and_then(|metrics| metrics.al_ms)),
+            format_seconds(metrics.and_then(|metrics| metrics.laal_ms)),
+            format_seconds(metrics.and_then(|metrics| metrics.atd_ms)),
         ]);
     }
     format!(
@@ -69,7 +69,7 @@ pub(crate) fn field_metrics(report: &RunReport) -> String {
     )
 }
 
-fn seconds(milliseconds: Option<f64>) -> String {
+fn format_seconds(milliseconds: Option<f64>) -> String {
     decimals(milliseconds.map(|milliseconds| milliseconds / 1000.0), 2)
 }
 
@@ -82,6 +82,6 @@ fn miners_by_score(report: &RunReport) -> Vec<&MinerReport> {
 
 /// Formats the latency: the time from the end of the source to the end of the reply, in seconds of
 /// frame time.
-pub fn lateness_text(seconds: Option<f64>) -> String {
+pub fn format_latency(seconds: Option<f64>) -> String {
     seconds.map_or_else(|| "–".to_owned(), |seconds| format!("{seconds:.1} s"))
 }

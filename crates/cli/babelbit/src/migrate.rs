@@ -29,9 +29,9 @@ pub struct MigrateArgs {
 pub(crate) fn run(args: &MigrateArgs, context: &Context) -> anyhow::Result<()> {
     let config = settings::load()?;
     let paths = run_paths(args.keep.as_deref(), &config);
-    let read = EarlierFiles::read(&paths);
-    let files =
-        read.with_context(|| format!("cannot read the files below {}", paths.scores.display()))?;
+    let result = EarlierFiles::read(&paths);
+    let files = result
+        .with_context(|| format!("cannot read the files below {}", paths.scores.display()))?;
     let transcripts = cached_transcripts(&config.transcript_cache)?;
     if context.json {
         let document = json!({
@@ -39,7 +39,7 @@ pub(crate) fn run(args: &MigrateArgs, context: &Context) -> anyhow::Result<()> {
         });
         context.print_json(&document)?;
     } else {
-        context.print(&text(&files, transcripts))?;
+        context.print(&format_report(&files, transcripts))?;
     }
     match files.unreadable.len() {
         0 => Ok(()),
@@ -54,7 +54,7 @@ pub(crate) fn run(args: &MigrateArgs, context: &Context) -> anyhow::Result<()> {
 fn cached_transcripts(path: &Path) -> anyhow::Result<usize> {
     let file = match File::open(path) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(0),
-        file => file.with_context(|| format!("cannot read {}", path.display()))?,
+        result => result.with_context(|| format!("cannot read {}", path.display()))?,
     };
     let lines = BufReader::new(file).split(b'\n').map_while(Result::ok);
     let parsed = lines.filter_map(|line| serde_json::from_slice::<serde_json::Value>(&line).ok());
@@ -63,11 +63,11 @@ fn cached_transcripts(path: &Path) -> anyhow::Result<usize> {
         .count())
 }
 
-fn text(files: &EarlierFiles, transcripts: usize) -> String {
+fn format_report(files: &EarlierFiles, transcripts: usize) -> String {
     let mut text = String::new();
-    let hidden = files.challenges.len().saturating_sub(MAX_LISTED_CHALLENGES);
+    let omitted = files.challenges.len().saturating_sub(MAX_LISTED_CHALLENGES);
     for EarlierChallenge { challenge_uid, challenge_type, scored_miners, run_logs, processed_at } in
-        files.challenges.iter().skip(hidden)
+        files.challenges.iter().skip(omitted)
     {
         let processed = processed_at
             .as_ref()
@@ -78,8 +78,8 @@ fn text(files: &EarlierFiles, transcripts: usize) -> String {
             "{challenge_uid} ({challenge_type}): {miners} scored, {logs}, {processed}"
         );
     }
-    if hidden > 0 {
-        let _ = writeln!(text, "and {}", counted(hidden, "earlier challenge"));
+    if omitted > 0 {
+        let _ = writeln!(text, "and {}", counted(omitted, "earlier challenge"));
     }
     for path in &files.unreadable {
         let _ = writeln!(text, "malformed: {}", path.display());

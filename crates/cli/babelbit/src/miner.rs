@@ -103,7 +103,7 @@ pub(crate) fn run(args: &MinerArgs, context: &Context) -> anyhow::Result<()> {
 /// Whether a language model of this process may shorten the phrases of a speech miner with this
 /// profile.
 const fn may_shorten(args: &MinerArgs, profile: ProfileName) -> bool {
-    is_interpreter(profile) && !args.servers.has_chat()
+    is_interpreter(profile) && !args.servers.has_rewriter()
 }
 
 /// Whether a profile interprets. Other profiles recognise no speech.
@@ -171,19 +171,22 @@ fn run_text(args: &MinerArgs, context: &Context) -> anyhow::Result<()> {
         };
         let daemon = daemon.with_write_directories(directories);
         text_server::describe_metrics();
-        let signed = if config.unsigned_requests {
+        let signature_layer = if config.unsigned_requests {
             None
         } else {
             let layer = text_server::signed_requests(hotkey);
             Some(args.callers.build(layer, &hotkey, listen)?)
         };
         let model = daemon
-            .load(name_service(loading::routes(), "text miner"), text_model(args, &config, context))
+            .load(
+                name_service(loading::routes(), "text miner"),
+                load_text_model(args, &config, context),
+            )
             .await?;
         context.print_notice(&format!("hotkey {hotkey}"));
         let name = format!("text miner ({})", model.name());
-        let router = if let Some(signed) = signed {
-            text_server::router(model, signed)
+        let router = if let Some(signature_layer) = signature_layer {
+            text_server::router(model, signature_layer)
         } else {
             tracing::warn!("MINER_DEV_MODE is set: requests need no signature");
             text_server::unsigned_router(model)
@@ -193,7 +196,7 @@ fn run_text(args: &MinerArgs, context: &Context) -> anyhow::Result<()> {
 }
 
 /// Loads the model of a text miner and makes a few predictions.
-async fn text_model(
+async fn load_text_model(
     args: &MinerArgs,
     config: &Config,
     context: &Context,
@@ -222,19 +225,23 @@ async fn text_model(
 }
 
 /// Serves the speech contest.
-fn run_speech(args: &MinerArgs, name: ProfileName, context: &Context) -> anyhow::Result<()> {
+fn run_speech(
+    args: &MinerArgs,
+    profile_name: ProfileName,
+    context: &Context,
+) -> anyhow::Result<()> {
     let config = settings::load()?;
     if config.unsigned_requests {
         tracing::warn!(
             "MINER_DEV_MODE is for text miners: requests to this miner need a signature"
         );
     }
-    if config.miner_task == MinerTask::Translate && !is_interpreter(name) {
+    if config.miner_task == MinerTask::Translate && !is_interpreter(profile_name) {
         tracing::warn!(
             "BB_MINER_TASK is for the profiles interpreter and patient: this miner does not translate"
         );
     }
-    let may_shorten = may_shorten(args, name);
+    let may_shorten = may_shorten(args, profile_name);
     if config.phrase_model.is_some() && !may_shorten {
         tracing::warn!(
             "BB_MINER_LM is for the profiles interpreter and patient without --llm-url: this miner has no language model"
@@ -243,7 +250,7 @@ fn run_speech(args: &MinerArgs, name: ProfileName, context: &Context) -> anyhow:
     let hotkey = args.key.load(None)?.hotkey();
     let miner_config = MinerConfig {
         predict_path: config.predict_endpoint.parse().context("BB_MINER_PREDICT_ENDPOINT")?,
-        miner_id: Some(format!("taonet {name}")),
+        miner_id: Some(format!("taonet {profile_name}")),
         ..MinerConfig::default()
     };
     context.block_on(async {
@@ -257,43 +264,46 @@ fn run_speech(args: &MinerArgs, name: ProfileName, context: &Context) -> anyhow:
             } else {
                 None
             };
-            if is_interpreter(name)
+            if is_interpreter(profile_name)
                 && (shortener.is_some() || args.servers.has_stages(config.miner_task))
             {
-                args.servers.profile(name, &config, args.voice.as_ref(), shortener)
+                args.servers.build_profile(profile_name, &config, args.voice.as_ref(), shortener)
             } else {
-                profile(
-                    name,
+                build_profile(
+                    profile_name,
                     || engines::network_recognizer(&config),
-                    || speech(args.voice.as_ref(), &config),
+                    || load_speech(args.voice.as_ref(), &config),
                 )
             }
         };
-        let signed = args.callers.build(signed_requests(hotkey, &miner_config), &hotkey, listen)?;
+        let signature_layer =
+            args.callers.build(signed_requests(hotkey, &miner_config), &hotkey, listen)?;
         let profile = daemon.load(name_service(loading::routes(), "miner"), load).await?;
         disable_huge_pages();
-        let router = router(Arc::new(Miner::new(miner_config, profile)), signed);
+        let router = router(Arc::new(Miner::new(miner_config, profile)), signature_layer);
         context.print_notice(&format!("hotkey {hotkey}"));
-        daemon.serve_with_clock_check(&format!("miner ({name})"), router, context).await
+        daemon.serve_with_clock_check(&format!("miner ({profile_name})"), router, context).await
     })
 }
 
 /// Loads the chosen voice of a miner, or that of espeak-ng, for its normal speaking rate.
-fn speech(voice: Option<&VoiceName>, config: &Config) -> anyhow::Result<Speech> {
+fn load_speech(voice: Option<&VoiceName>, config: &Config) -> anyhow::Result<Speech> {
     let normal = InterpreterVoice::default().voice;
     let default = VoiceName::Espeak(normal.name);
     voice.unwrap_or(&default).load_speech(normal.words_per_minute, config.models_dir.clone())
 }
 
 /// Builds a profile by name; engines are loaded only if the profile needs them.
-fn profile(
+fn build_profile(
     name: ProfileName,
     recognizer: impl FnOnce() -> anyhow::Result<Arc<dyn Recognizer>>,
     speech: impl FnOnce() -> anyhow::Result<Speech>,
 ) -> anyhow::Result<Arc<dyn Profile>> {
     Ok(match name {
-        ProfileName::Interpreter => Arc::new(interpreter(recognizer()?, speech()?)?),
-        ProfileName::Patient => Arc::new(Patient::new(interpreter(recognizer()?, speech()?)?)),
+        ProfileName::Interpreter => Arc::new(build_interpreter(recognizer()?, speech()?)?),
+        ProfileName::Patient => {
+            Arc::new(Patient::new(build_interpreter(recognizer()?, speech()?)?))
+        }
         ProfileName::Parrot => Arc::new(Parrot),
         ProfileName::Mumbler => {
             let speech = speech()?;
@@ -304,7 +314,10 @@ fn profile(
 }
 
 /// Builds an interpreter that speaks with a voice.
-pub fn interpreter(recognizer: Arc<dyn Recognizer>, speech: Speech) -> anyhow::Result<Interpreter> {
+pub fn build_interpreter(
+    recognizer: Arc<dyn Recognizer>,
+    speech: Speech,
+) -> anyhow::Result<Interpreter> {
     let voice_settings = InterpreterVoice { voice: speech.voice, ..InterpreterVoice::default() };
     Ok(Interpreter::new(recognizer, speech.synthesizer, voice_settings)?)
 }

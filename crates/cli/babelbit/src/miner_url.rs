@@ -26,8 +26,8 @@ pub(crate) fn parse_miner_url(prefix: &str, text: &str) -> anyhow::Result<MinerA
 /// brackets.
 fn has_port(address: &str) -> bool {
     let authority = address.split('/').next().unwrap_or_default();
-    let end = authority.rsplit(']').next().unwrap_or_default();
-    end.rsplit_once(':').is_some_and(|(_, port)| !port.is_empty())
+    let port_part = authority.rsplit(']').next().unwrap_or_default();
+    port_part.rsplit_once(':').is_some_and(|(_, port)| !port.is_empty())
 }
 
 #[cfg(test)]

@@ -43,10 +43,11 @@ use crate::contest::Contest;
 use crate::settings;
 
 pub use follow::METRICS_PORT;
-pub use text::{connect as connect_text, leaderboard as text_leaderboard};
+pub use text::{connect_miners as connect_text_miners, leaderboard as text_leaderboard};
 
 /// Capacity of the in-memory transcript cache; an entry takes about 4 KB.
-const TRANSCRIPTS: std::num::NonZeroUsize = std::num::NonZeroUsize::MIN.saturating_add(65_535);
+const TRANSCRIPT_CACHE_CAPACITY: std::num::NonZeroUsize =
+    std::num::NonZeroUsize::MIN.saturating_add(65_535);
 
 /// Channel count for which the response size limit is computed.
 const MAX_CHANNELS: u16 = 2;
@@ -156,9 +157,8 @@ fn setup(args: &RunnerArgs, context: &Context) -> anyhow::Result<Setup> {
         (config.rules, config.scoring.rules) = (rules, rules);
     }
     let keypair = Arc::new(args.key.load(None)?);
-    let miners = miners(args, &config)?;
-    let scorer =
-        Arc::new(scorer_or_workers(&config, args.models.clone(), !args.no_gates, context)?);
+    let miners = miner_source(args, &config)?;
+    let scorer = Arc::new(create_scorer(&config, args.models.clone(), !args.no_gates, context)?);
     if let Some(directory) = &args.keep {
         run_log::record(directory)?;
     }
@@ -171,7 +171,7 @@ fn setup(args: &RunnerArgs, context: &Context) -> anyhow::Result<Setup> {
         ..RunnerSettings::new(run_paths(args.keep.as_deref(), &config))
     };
     Ok(Setup {
-        chain: chain(args, &config)?,
+        chain: chain_view(args, &config)?,
         connect: connector(&keypair, args.external_ip, &config, &settings)?,
         engine: engine_client(&config, &keypair)?,
         keypair,
@@ -220,7 +220,7 @@ pub fn address_policy(config: &Config) -> AddressPolicy {
     }
 }
 
-fn miners(args: &RunnerArgs, config: &Config) -> anyhow::Result<MinerSource> {
+fn miner_source(args: &RunnerArgs, config: &Config) -> anyhow::Result<MinerSource> {
     let policy = address_policy(config);
     let Some(file) = &args.miners else { return Ok(MinerSource::Metagraph(policy)) };
     let listed_miners = read_miners(file, &policy, config.max_miners)?;
@@ -231,7 +231,7 @@ fn miners(args: &RunnerArgs, config: &Config) -> anyhow::Result<MinerSource> {
 }
 
 /// Creates the chain access: the subtensor gateway, with the network's nodes as fallback.
-fn chain(args: &RunnerArgs, config: &Config) -> anyhow::Result<ChainView> {
+fn chain_view(args: &RunnerArgs, config: &Config) -> anyhow::Result<ChainView> {
     let token = args.token.token(config)?;
     let gateway =
         GatewayClient::new(&config.gateway_url(), token.as_ref(), config.services.gateway_timeout)?;
@@ -270,8 +270,9 @@ pub async fn check_ledger(config: &Config) -> Finding {
         Ok(_) => Finding::ok(Check::Ledger, subject, "can be read"),
         Err(LedgerError::Missing(_)) => Finding::skipped(Check::Ledger, subject, "no ledger yet"),
         Err(LedgerError::Version { actual, expected, .. }) if actual < expected => {
-            let seen = format!("schema version {actual}, which the runner migrates at its start");
-            Finding::ok(Check::Ledger, subject, seen)
+            let observation =
+                format!("schema version {actual}, which the runner migrates at its start");
+            Finding::ok(Check::Ledger, subject, observation)
         }
         Err(error) => {
             let remedy =
@@ -282,7 +283,7 @@ pub async fn check_ledger(config: &Config) -> Finding {
 }
 
 /// Creates a scorer that transcribes with workers if `NATS_URL` is set, else in this process.
-fn scorer_or_workers(
+fn create_scorer(
     config: &Config,
     models: Option<PathBuf>,
     gates: bool,
@@ -293,9 +294,10 @@ fn scorer_or_workers(
         &Config { models_dir: models.or_else(|| config.models_dir.clone()), ..config.clone() };
     let identity = engines::network_identity(config)?;
     let embedder = engines::embedder(&config.embedder, config.models_dir.clone(), context)?;
-    let cache = TranscriptCache::open(&config.transcript_cache, &identity, TRANSCRIPTS)?;
-    let for_fallback = config.clone();
-    let load: LoadRecognizer = Arc::new(move || Ok(engines::network_recognizer(&for_fallback)?));
+    let cache =
+        TranscriptCache::open(&config.transcript_cache, &identity, TRANSCRIPT_CACHE_CAPACITY)?;
+    let fallback_config = config.clone();
+    let load: LoadRecognizer = Arc::new(move || Ok(engines::network_recognizer(&fallback_config)?));
     let workers = Workers::start(services, identity.clone(), load)
         .context("cannot start the client of the scoring workers")?;
     Ok(BatchScorer::with_backend(
@@ -329,7 +331,8 @@ pub fn scorer_with(
 ) -> anyhow::Result<BatchScorer> {
     let embedder = engines::embedder(&config.embedder, config.models_dir.clone(), context)?;
     let identity = EngineIdentity::for_recognizer(&*recognizer);
-    let cache = TranscriptCache::open(&config.transcript_cache, &identity, TRANSCRIPTS)?;
+    let cache =
+        TranscriptCache::open(&config.transcript_cache, &identity, TRANSCRIPT_CACHE_CAPACITY)?;
     let settings = ScorerSettings { gates, ..ScorerSettings::default() };
     Ok(BatchScorer::new(recognizer, embedder, cache, config.scoring.clone(), settings)?)
 }
@@ -363,7 +366,7 @@ fn connector(
 }
 
 /// Opens one signed connection per miner.
-pub fn connect(
+pub fn connect_miners(
     entries: &[MinerEntry],
     keypair: &Arc<Keypair>,
     external_ip: IpAddr,
@@ -408,7 +411,7 @@ mod tests {
         };
         let (config, _) = Config::from_variables([], None).unwrap();
         let settings = RunnerSettings::new(RunPaths::in_directory(Path::new("unused")));
-        let miners = connect(&[entry], &keypair, external_ip, &config, &settings).unwrap();
+        let miners = connect_miners(&[entry], &keypair, external_ip, &config, &settings).unwrap();
         let miner = std::thread::spawn(move || {
             let (mut stream, _) = listener.accept().unwrap();
             let (mut head, mut byte) = (Vec::new(), [0]);

@@ -114,8 +114,8 @@ pub(crate) fn run(args: &ScoreArgs, context: &Context) -> anyhow::Result<()> {
         transcript: args.transcript.as_deref().map(read_document).transpose()?,
     };
     let scorer = args.scoring.scorer(input.transcript.is_none(), context)?;
-    let result = report(score_pair(input, &scorer)?);
-    if context.json { context.print_json(&result) } else { context.print(&summary(&result)) }
+    let result = log_warnings(score_pair(input, &scorer)?);
+    if context.json { context.print_json(&result) } else { context.print(&format_result(&result)) }
 }
 
 pub(crate) fn run_batch(args: &BatchArgs, context: &Context) -> anyhow::Result<()> {
@@ -124,7 +124,7 @@ pub(crate) fn run_batch(args: &BatchArgs, context: &Context) -> anyhow::Result<(
     let base = args.file.parent().unwrap_or(Path::new("."));
     let scored = score_batch_document(document, base, &scorer)
         .with_context(|| args.file.display().to_string())?;
-    context.print_json(&report(scored))
+    context.print_json(&log_warnings(scored))
 }
 
 /// Returns whether a prediction has a recording but no transcript.
@@ -151,15 +151,15 @@ pub(crate) fn read_document(path: &Path) -> anyhow::Result<Value> {
     serde_json::from_str(&text).with_context(|| format!("{} is not JSON", path.display()))
 }
 
-/// Returns the value of an outcome and logs its warnings, such as unused input.
-pub(crate) fn report<T>(outcome: Outcome<T>) -> T {
+/// Logs the warnings of an outcome, such as unused input, and returns its value.
+pub(crate) fn log_warnings<T>(outcome: Outcome<T>) -> T {
     for warning in &outcome.warnings {
         tracing::warn!("{warning}");
     }
     outcome.value
 }
 
-fn summary(result: &ScoreResult) -> String {
+fn format_result(result: &ScoreResult) -> String {
     let mut rows = key_values();
     let gates: Vec<String> = result.failed_gates().iter().map(ToString::to_string).collect();
     let ratio = match &result.speech_rate {

@@ -8,7 +8,7 @@ use taonet_babelbit_core::Rules;
 use taonet_babelbit_scorer::score_text_document;
 use taonet_cli_base::context::Context;
 
-use crate::score::{read_document, report};
+use crate::score::{log_warnings, read_document};
 use crate::settings;
 
 /// Score the predictions of text dialogues
@@ -29,5 +29,5 @@ pub(crate) fn run(args: &TextArgs, context: &Context) -> anyhow::Result<()> {
     let outcome =
         score_text_document(read_document(&args.file)?, args.rules.unwrap_or(config.rules))
             .with_context(|| args.file.display().to_string())?;
-    context.print_json(&report(outcome))
+    context.print_json(&log_warnings(outcome))
 }

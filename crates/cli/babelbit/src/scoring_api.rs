@@ -67,14 +67,17 @@ pub struct ScoringApiArgs {
 
 pub(crate) fn run(args: &ScoringApiArgs, context: &Context) -> anyhow::Result<()> {
     let config = settings::load()?;
-    let admission = admission(args, &config)?;
-    let state = args.state.clone().unwrap_or_else(|| state_directory("scoring-api"));
-    std::fs::create_dir_all(&state).with_context(|| {
-        format!("cannot create {}\nhint: choose another directory with --state", state.display())
+    let admission = admission_rule(args, &config)?;
+    let state_dir = args.state.clone().unwrap_or_else(|| state_directory("scoring-api"));
+    std::fs::create_dir_all(&state_dir).with_context(|| {
+        format!(
+            "cannot create {}\nhint: choose another directory with --state",
+            state_dir.display()
+        )
     })?;
     let bucket =
         args.artifacts_in_s3.then(|| ObjectStorage::open(&config.operator.s3)).transpose()?;
-    let artifacts = ArtifactStore::open(&state.join("artifacts"), bucket)?;
+    let artifacts = ArtifactStore::open(&state_dir.join("artifacts"), bucket)?;
     let limits = ScoringLimits {
         window: Duration::from_secs(args.window),
         retention: Duration::from_hours(args.keep_days * 24),
@@ -84,8 +87,8 @@ pub(crate) fn run(args: &ScoringApiArgs, context: &Context) -> anyhow::Result<()
     };
     let configured_url = config.operator.database_url.as_ref().map(|url| url.expose().to_owned());
     let database = args.database.clone().or(configured_url);
-    let database =
-        database.unwrap_or_else(|| format!("sqlite:{}", state.join("scoring.sqlite").display()));
+    let database = database
+        .unwrap_or_else(|| format!("sqlite:{}", state_dir.join("scoring.sqlite").display()));
     disable_huge_pages();
     context.block_on(async {
         let daemon = Daemon::bind(args.listen, &args.metrics).await?;
@@ -93,31 +96,31 @@ pub(crate) fn run(args: &ScoringApiArgs, context: &Context) -> anyhow::Result<()
         let store = Store::open(&database).await?;
         let api = ScoringApi::new(store, artifacts, admission, limits);
         let shutdown = Shutdown::on_signals().context("cannot install signal handlers")?;
-        let directory = WriteDirectory::new("state", &state, DiskNeeds::RECORDINGS);
+        let directory = WriteDirectory::new("state", &state_dir, DiskNeeds::RECORDINGS);
         preflight::spawn_disk_check(vec![directory], &shutdown);
         preflight::spawn_network_clock_check(&shutdown);
-        let (stop, follower) = (shutdown.clone(), api.clone());
-        shutdown.spawn("upkeep", async move { follower.follow(&stop).await });
+        let (stop, maintained_api) = (shutdown.clone(), api.clone());
+        shutdown.spawn("upkeep", async move { maintained_api.follow(&stop).await });
         daemon.serve_until(shutdown, "scoring API", api.router(), context).await
     })
 }
 
 /// Returns the admission rule that the arguments select.
-fn admission(args: &ScoringApiArgs, config: &Config) -> anyhow::Result<Admission> {
+fn admission_rule(args: &ScoringApiArgs, config: &Config) -> anyhow::Result<Admission> {
     let is_local = config.operator.network.is_local();
     match args.validators.as_slice() {
         [] if is_local => Ok(Admission::Open),
-        [] => permits(args, config),
-        [who] if who == "permits" => permits(args, config),
-        [who] if who == "anyone" && is_local => Ok(Admission::Open),
-        [who] if who == "anyone" => Err(ClassifiedError::usage(
+        [] => permit_admission(args, config),
+        [value] if value == "permits" => permit_admission(args, config),
+        [value] if value == "anyone" && is_local => Ok(Admission::Open),
+        [value] if value == "anyone" => Err(ClassifiedError::usage(
             "--validators anyone is allowed on the network `local` only: anyone could submit \
                 scores",
         )),
-        several => {
+        values => {
             let mut listed = BTreeSet::new();
-            for who in several {
-                listed.extend(hotkeys(who).map_err(ClassifiedError::usage)?);
+            for value in values {
+                listed.extend(read_hotkeys(value).map_err(ClassifiedError::usage)?);
             }
             Ok(Admission::Listed(listed))
         }
@@ -125,7 +128,7 @@ fn admission(args: &ScoringApiArgs, config: &Config) -> anyhow::Result<Admission
 }
 
 /// Returns the rule that admits the validators with a permit.
-fn permits(args: &ScoringApiArgs, config: &Config) -> anyhow::Result<Admission> {
+fn permit_admission(args: &ScoringApiArgs, config: &Config) -> anyhow::Result<Admission> {
     let token = args.token.token(config)?;
     let gateway =
         GatewayClient::new(&config.gateway_url(), token.as_ref(), config.services.gateway_timeout)?;
@@ -133,7 +136,7 @@ fn permits(args: &ScoringApiArgs, config: &Config) -> anyhow::Result<Admission> 
 }
 
 /// Parses a hotkey, or reads a file with one hotkey per line; `#` starts a comment.
-fn hotkeys(value: &str) -> Result<Vec<Hotkey>, String> {
+fn read_hotkeys(value: &str) -> Result<Vec<Hotkey>, String> {
     if let Ok(hotkey) = value.parse() {
         return Ok(vec![hotkey]);
     }

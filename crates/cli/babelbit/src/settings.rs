@@ -2,7 +2,7 @@
 //! environment and `.env`.
 
 use taonet_babelbit_config::{Config, Difference, differences};
-use taonet_cli_base::settings::{network_problems, set_variables, text, usage};
+use taonet_cli_base::settings::{network_problems, set_variables, text, usage_error};
 use taonet_doctor::Finding;
 use taonet_settings::{ConfigError, Warning};
 
@@ -16,7 +16,7 @@ pub(crate) fn read() -> Result<(Config, Vec<Warning>), ConfigError> {
 pub(crate) fn read_with_network() -> Result<(Config, Vec<Warning>), ConfigError> {
     let network_problems_found = network_problems(text);
     match read() {
-        Ok(read) if network_problems_found.is_empty() => Ok(read),
+        Ok(settings) if network_problems_found.is_empty() => Ok(settings),
         Ok(_) => Err(ConfigError { problems: network_problems_found }),
         Err(ConfigError { mut problems }) => {
             problems.extend(network_problems_found);
@@ -25,7 +25,7 @@ pub(crate) fn read_with_network() -> Result<(Config, Vec<Warning>), ConfigError>
     }
 }
 
-/// Babelbit's valid settings, and what is wrong with them nevertheless.
+/// Babelbit's valid settings, with warnings and findings about them.
 pub struct CheckedSettings {
     /// The settings.
     pub config: Config,
@@ -33,7 +33,7 @@ pub struct CheckedSettings {
     pub(crate) warnings: Vec<Warning>,
     /// The set variables whose values have another effect than in the reference, and no warning.
     pub(crate) differences: Vec<&'static Difference>,
-    /// All of these.
+    /// The warnings and differences, as findings of `tao doctor`.
     pub findings: Vec<Finding>,
 }
 
@@ -66,7 +66,7 @@ pub fn check() -> Result<CheckedSettings, ConfigError> {
 
 /// Reads Babelbit's configuration and logs its warnings.
 pub fn load() -> anyhow::Result<Config> {
-    let (config, warnings) = read().map_err(|error| usage(&error))?;
+    let (config, warnings) = read().map_err(|error| usage_error(&error))?;
     for warning in warnings {
         tracing::warn!("{warning}");
     }

@@ -55,7 +55,7 @@ pub(crate) fn run(args: &SignerArgs, context: &Context) -> anyhow::Result<()> {
     let path =
         args.audit_log.clone().unwrap_or_else(|| state_directory("signer").join("audit.jsonl"));
     if let Some(directory) = path.parent() {
-        std::fs::create_dir_all(directory).with_context(|| audit_log_failed(&path))?;
+        std::fs::create_dir_all(directory).with_context(|| audit_log_error(&path))?;
     }
     let services = &config.services;
     let signer = Signer::new(SignerConfig {
@@ -74,7 +74,7 @@ pub(crate) fn run(args: &SignerArgs, context: &Context) -> anyhow::Result<()> {
             ..PayloadPolicy::new(hotkey)
         }
         .into_signing_policy(),
-        audit: AuditLog::open(&path).with_context(|| audit_log_failed(&path))?,
+        audit: AuditLog::open(&path).with_context(|| audit_log_error(&path))?,
     });
     disable_huge_pages();
     context.block_on(async {
@@ -91,7 +91,7 @@ pub(crate) fn run(args: &SignerArgs, context: &Context) -> anyhow::Result<()> {
     })
 }
 
-fn audit_log_failed(path: &Path) -> String {
+fn audit_log_error(path: &Path) -> String {
     format!(
         "cannot write the audit log {}\nhint: choose another file with --audit-log",
         path.display()

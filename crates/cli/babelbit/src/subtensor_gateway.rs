@@ -9,7 +9,7 @@ use anyhow::Context as _;
 use clap::Args;
 use taonet_babelbit_config::Config;
 use taonet_chain::{ChainError, Client};
-use taonet_cli_base::chain::{NetworkArgs, not_development};
+use taonet_cli_base::chain::{NetworkArgs, not_development_error};
 use taonet_cli_base::context::Context;
 use taonet_cli_base::daemon::{Daemon, MetricsArgs, state_directory};
 use taonet_cli_base::keys::KeyArgs;
@@ -60,7 +60,7 @@ pub(crate) fn run(args: &GatewayArgs, context: &Context) -> anyhow::Result<()> {
     let keypair = args.key.load(Some(&args.network))?;
     let hotkey = keypair.hotkey();
     let network = args.network.network_with_fallback(fallback(&config))?;
-    let state = args.state();
+    let ledger_dir = args.ledger_directory();
     let gateway = Gateway::new(GatewaySettings::new(config.netuid, hotkey));
     disable_huge_pages();
     context.block_on(async {
@@ -68,11 +68,11 @@ pub(crate) fn run(args: &GatewayArgs, context: &Context) -> anyhow::Result<()> {
         Gateway::describe_metrics();
         // The ledger is opened before the service starts, because its lock detects a second
         // gateway.
-        let ledger = Ledger::open(&state).await?;
+        let ledger = Ledger::open(&ledger_dir).await?;
         context.print_notice(&format!("hotkey {hotkey}"));
         let shutdown = Shutdown::on_signals().context("cannot install signal handlers")?;
         preflight::spawn_disk_check(
-            vec![WriteDirectory::new("weight ledger", &state, DiskNeeds::STATE)],
+            vec![WriteDirectory::new("weight ledger", &ledger_dir, DiskNeeds::STATE)],
             &shutdown,
         );
         let (stop, readiness) = (shutdown.clone(), Readiness::starting());
@@ -91,9 +91,9 @@ pub(crate) fn run(args: &GatewayArgs, context: &Context) -> anyhow::Result<()> {
         };
         let router = gateway.router(OperatorLimits::new(token));
         let service = daemon.serve_with(readiness, shutdown, "subtensor gateway", router, context);
-        let (service, chain): (_, anyhow::Result<()>) = tokio::join!(service, chain);
-        chain?;
-        service
+        let (service_result, chain_result): (_, anyhow::Result<()>) = tokio::join!(service, chain);
+        chain_result?;
+        service_result
     })
 }
 
@@ -103,19 +103,19 @@ pub(crate) fn fallback(config: &Config) -> Option<&str> {
         // A development chain has no fallback nodes.
         (Network::Local, _) => None,
         (Network::Finney, None) => Some(FINNEY_FALLBACK),
-        (_, set) => set,
+        (_, configured) => configured,
     }
 }
 
 impl GatewayArgs {
     /// Returns the directory of the weight ledger.
-    fn state(&self) -> PathBuf {
+    fn ledger_directory(&self) -> PathBuf {
         self.state.clone().unwrap_or_else(|| state_directory("subtensor-gateway"))
     }
 
     /// Connects to the chain, and retries until a node responds. Returns the connected client.
-    /// Errors of the ledger are permanent, and so is a development key on another chain than a
-    /// development chain: the node may not have responded when the key was opened.
+    /// Errors of the ledger are permanent. So is a development key on a chain that is not a
+    /// development chain, which is unknown if no node responded when the key was opened.
     async fn connect(
         &self,
         gateway: &Gateway,
@@ -125,17 +125,17 @@ impl GatewayArgs {
     ) -> anyhow::Result<Arc<Client>> {
         let mut ledger = Some(ledger);
         loop {
-            let open = match ledger.take() {
+            let open_ledger = match ledger.take() {
                 Some(ledger) => ledger,
-                None => Ledger::open(&self.state()).await?,
+                None => Ledger::open(&self.ledger_directory()).await?,
             };
-            match self.submitter(network, open, keypair).await {
+            match self.create_submitter(network, open_ledger, keypair).await {
                 Ok(Some((client, submitter))) => {
                     tracing::info!(%network, genesis = %client.genesis(), "connected to the chain");
                     gateway.connect(Arc::clone(&client) as _, submitter);
                     return Ok(client);
                 }
-                Ok(None) => return Err(not_development(network)),
+                Ok(None) => return Err(not_development_error(network)),
                 Err(error) => tracing::warn!(%network, %error, "cannot reach the chain, retrying"),
             }
             tokio::time::sleep(CONNECT_RETRY_DELAY).await;
@@ -144,7 +144,7 @@ impl GatewayArgs {
 
     /// Connects to the chain; returns `None` if it does not accept the key, which is a development
     /// key.
-    async fn submitter(
+    async fn create_submitter(
         &self,
         network: &taonet_chain::Network,
         ledger: Ledger,

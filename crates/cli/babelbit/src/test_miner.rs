@@ -34,7 +34,7 @@ use taonet_whisper::SpeechTask;
 
 use crate::challenge;
 use crate::contest::Contest;
-use crate::leaderboard::lateness_text;
+use crate::leaderboard::format_latency;
 use crate::miner_url::parse_miner_url;
 use crate::reply_error::readable_error;
 use crate::settings;
@@ -106,12 +106,12 @@ pub(crate) fn run(args: &TestMinerArgs, context: &Context) -> anyhow::Result<()>
         })?;
         (rules, None)
     } else {
-        with_speech(args, &target, config, context)?
+        test_speech(args, &target, config, context)?
     };
     if context.json {
         context.print_json(&document(&target, &rules, contest.as_ref(), is_text))?;
     } else {
-        context.print(&text_report(&rules, contest.as_ref()))?;
+        context.print(&format_report(&rules, contest.as_ref()))?;
     }
     check_results(&rules, contest.as_ref())
 }
@@ -120,7 +120,7 @@ pub(crate) fn run(args: &TestMinerArgs, context: &Context) -> anyhow::Result<()>
 /// complete and could be scored.
 ///
 /// # Errors
-/// The first of these faults.
+/// The first failed check, in this order.
 fn check_results(rules: &RulesReport, contest: Option<&ContestResults>) -> anyhow::Result<()> {
     if let Some(interruption) = &rules.interruption {
         let summary = "the miner ended or restarted during the test, or closed the connection";
@@ -149,11 +149,11 @@ fn test_error(error: TestError) -> anyhow::Error {
 
 /// Returns an observer that prints intermediate results as notices.
 fn observer(context: &Context) -> impl FnMut(Event<'_>) + Send {
-    move |event: Event<'_>| context.print_notice(&line(event))
+    move |event: Event<'_>| context.print_notice(&format_event(event))
 }
 
 /// Formats an intermediate result.
-fn line(event: Event<'_>) -> String {
+fn format_event(event: Event<'_>) -> String {
     match event {
         Event::RuleChecked(report) => match report.outcome {
             RuleOutcome::Passed => format!("pass {}", report.rule.name()),
@@ -168,7 +168,7 @@ fn line(event: Event<'_>) -> String {
 }
 
 /// Checks the rules with speech, then plays and scores the challenges, unless the miner ended.
-fn with_speech(
+fn test_speech(
     args: &TestMinerArgs,
     target: &Target,
     mut config: Config,
@@ -180,7 +180,7 @@ fn with_speech(
     let synthesizer = Arc::new(Espeak::find()?);
     let recognizer = engines::transcribing_recognizer(&config, None, SpeechTask::Transcribe)?;
     let embedder = engines::embedder(&config.embedder, config.models_dir.clone(), context)?;
-    let names = (recognizer.name().to_owned(), embedder.name().to_owned());
+    let engine_names = (recognizer.name().to_owned(), embedder.name().to_owned());
     let cache = TranscriptCache::in_memory(&*recognizer, TranscriptCache::DEFAULT_CAPACITY);
     let language = config.scoring.target_language.clone();
     let scorer = Arc::new(BatchScorer::new(
@@ -223,7 +223,7 @@ fn with_speech(
         };
         let contest_run = player.play_challenges(challenges, observe, std::future::pending());
         let (played, timings) = contest_run.await?;
-        let (recognizer, embedder) = names;
+        let (recognizer, embedder) = engine_names;
         Ok((rules, Some(ContestResults { recognizer, embedder, played, timings })))
     })
 }
@@ -269,7 +269,7 @@ fn document(
 }
 
 /// Formats the report as text.
-fn text_report(rules: &RulesReport, contest: Option<&ContestResults>) -> String {
+fn format_report(rules: &RulesReport, contest: Option<&ContestResults>) -> String {
     let mut rows = table(&RULES);
     for rule in &rules.rules {
         let (outcome, is_good) = match rule.outcome {
@@ -329,7 +329,7 @@ fn contest_table(contest: &ContestResults) -> String {
             decimals(Some(miner.score), 3),
             decimals(miner.accuracy, 2),
             decimals(miner.rate_ratio, 2),
-            lateness_text(miner.overshoot_sec),
+            format_latency(miner.overshoot_sec),
             describe_failed_gates(&miner.failed_gates, miner.utterances.len()),
         ]);
     }

@@ -27,11 +27,11 @@ pub struct TrainArgs {
     #[arg(short, long, value_name = "MODEL")]
     output: PathBuf,
     /// Maximum context length in words, 1 to 6
-    #[arg(long, value_name = "WORDS", default_value_t = 4, value_parser = context_words)]
+    #[arg(long, value_name = "WORDS", default_value_t = 4, value_parser = parse_context_words)]
     context: usize,
 }
 
-fn context_words(text: &str) -> Result<usize, String> {
+fn parse_context_words(text: &str) -> Result<usize, String> {
     let words = text.parse().ok().filter(|words| (1..=MAX_CONTEXT).contains(words));
     words.ok_or_else(|| format!("expected a number from 1 to {MAX_CONTEXT}"))
 }

@@ -50,7 +50,7 @@ pub struct ValidateArgs {
     tempo: u32,
     /// Share of the weights for the arena's winner, in percent [default:
     /// BB_ARENA_INCENTIVE_PERCENT, or 90]
-    #[arg(long, value_name = "PERCENT", value_parser = percent)]
+    #[arg(long, value_name = "PERCENT", value_parser = parse_percent)]
     arena_percent: Option<f64>,
     /// Scoring rules: reference or strict [env: BB_RULES] [default: reference]
     #[arg(long)]
@@ -90,7 +90,8 @@ pub(crate) fn run(args: &ValidateArgs, context: &Context) -> anyhow::Result<()> 
         state_directory("validator").join(format!("{}-{hotkey}.json", config.netuid))
     });
     let state = StateFile::open(&state_file)?;
-    let (babelbit, service) = (babelbit(args, &config, &keypair)?, service(args, &config)?);
+    let (subnet, service) =
+        (babelbit_subnet(args, &config, &keypair)?, weight_service(args, &config)?);
     let settings = ValidatorSettings {
         netuid: config.netuid,
         tempo: args.tempo,
@@ -103,10 +104,10 @@ pub(crate) fn run(args: &ValidateArgs, context: &Context) -> anyhow::Result<()> 
         let shutdown = Shutdown::on_signals().context("cannot install signal handlers")?;
         if args.once {
             let mut validator =
-                Validator::new(babelbit, service, settings, state, system_clock(), sleeper());
+                Validator::new(subnet, service, settings, state, system_clock(), sleeper());
             return tokio::select! {
                 report = validator.run_once() => {
-                    show(&report.map_err(|error| epoch_error(&error))?, context)
+                    print_report(&report.map_err(|error| epoch_error(&error))?, context)
                 }
                 () = shutdown.requested() => bail!("stopped before the weights were submitted"),
             };
@@ -124,7 +125,7 @@ pub(crate) fn run(args: &ValidateArgs, context: &Context) -> anyhow::Result<()> 
         taonet_validator::describe_metrics();
         taonet_babelbit_validator::describe_metrics();
         let mut validator =
-            Validator::new(babelbit, service, settings, state, system_clock(), sleeper());
+            Validator::new(subnet, service, settings, state, system_clock(), sleeper());
         if let Some(readiness) = readiness {
             validator = validator.with_readiness(readiness);
         }
@@ -133,7 +134,7 @@ pub(crate) fn run(args: &ValidateArgs, context: &Context) -> anyhow::Result<()> 
     })
 }
 
-fn babelbit(
+fn babelbit_subnet(
     args: &ValidateArgs,
     config: &Config,
     keypair: &Arc<Keypair>,
@@ -151,7 +152,7 @@ fn babelbit(
     Ok(Babelbit::new(engine_client(config, keypair)?, scores, settings))
 }
 
-fn service(args: &ValidateArgs, config: &Config) -> anyhow::Result<WeightService> {
+fn weight_service(args: &ValidateArgs, config: &Config) -> anyhow::Result<WeightService> {
     let token = args.token.token(config)?;
     let (retries, retry_delay) = config.set_weights_retries();
     let http = HttpWeights {
@@ -167,7 +168,7 @@ fn service(args: &ValidateArgs, config: &Config) -> anyhow::Result<WeightService
     Ok(http.into())
 }
 
-fn percent(text: &str) -> Result<f64, String> {
+fn parse_percent(text: &str) -> Result<f64, String> {
     let percent = text.parse().ok().filter(|percent| (0.0..=100.0).contains(percent));
     percent.ok_or_else(|| "expected a number in 0..=100".to_owned())
 }
@@ -182,7 +183,7 @@ fn epoch_error(error: &EpochError) -> anyhow::Error {
     ClassifiedError::error(failure, error.to_string())
 }
 
-fn show(report: &EpochReport, context: &Context) -> anyhow::Result<()> {
+fn print_report(report: &EpochReport, context: &Context) -> anyhow::Result<()> {
     let EpochReport { epoch, block, round, decision, weights, epochs_without_scores, outcome } =
         report;
     if context.json {

@@ -26,9 +26,9 @@ use crate::exit::{ClassifiedError, Failure};
 use crate::settings;
 
 pub use account::{Account, ReadColdkeyArgs};
-pub use arguments::{HexBytes, JsonArguments, NamedArgument, argument};
+pub use arguments::{HexBytes, JsonArguments, NamedArgument, parse_argument};
 pub use expected_refusal::ExpectedRefusal;
-pub use identity::{changes, print_identity};
+pub use identity::{describe_changes, print_identity};
 pub use locks::{StakeLock, convictions, lock_on, locks_of};
 pub use named_calls::NamedCallChecks;
 pub use rate_limit::{RateLimit, stored_blocks};
@@ -36,7 +36,7 @@ pub use registration::Registration;
 pub use report::report_impersonated_call;
 pub use signer::{
     AnyKeyArgs, ColdkeyArgs, PairArgs, SigningHotkeyArgs, check_development, is_loopback,
-    not_development,
+    not_development_error,
 };
 pub(crate) use signer::{NetworkSource, check_development_before, query_development};
 pub use spending::Spending;
@@ -44,8 +44,8 @@ pub use submit::{Plan, SubmitArgs, TxArgs, publish};
 pub use withdrawal::{Withdrawal, no_stake};
 
 /// Network name of the node that `tao localnet` runs.
-pub const LOCAL: &str = "local";
-const DEFAULT: &str = "finney";
+pub const LOCAL_NETWORK: &str = "local";
+const DEFAULT_NETWORK: &str = "finney";
 
 /// Arguments that select the network
 #[derive(Debug, Args)]
@@ -122,22 +122,22 @@ pub fn configured_network(fallback: Option<&str>) -> anyhow::Result<Network> {
     parse_named(network_variable(settings::text).unwrap_or("--network"), &text)
 }
 
-/// Returns the environment variable that selects the network; `variable` returns the value of one.
-fn network_variable(variable: impl Fn(&str) -> Option<String>) -> Option<&'static str> {
+/// Returns the environment variable that selects the network; `read_variable` reads one.
+fn network_variable(read_variable: impl Fn(&str) -> Option<String>) -> Option<&'static str> {
     NETWORK_VARIABLES
         .into_iter()
-        .find(|name| variable(name).is_some_and(|value| !value.trim().is_empty()))
+        .find(|name| read_variable(name).is_some_and(|value| !value.trim().is_empty()))
 }
 
 /// Returns the network name: from the option, the environment, or the default (finney).
 fn selected_network_name(
     option: Option<&str>,
-    variable: impl Fn(&str) -> Option<String>,
+    read_variable: impl Fn(&str) -> Option<String>,
 ) -> String {
     option
         .map(str::to_owned)
-        .or_else(|| selected_network(variable))
-        .unwrap_or_else(|| DEFAULT.to_owned())
+        .or_else(|| selected_network(read_variable))
+        .unwrap_or_else(|| DEFAULT_NETWORK.to_owned())
 }
 
 /// Parses a network name or a list of node URLs.

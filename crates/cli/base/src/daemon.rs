@@ -22,8 +22,8 @@ use url::Url;
 use crate::context::Context;
 use crate::preflight;
 
-/// Time for the last requests that arrive during startup.
-const STARTUP_DRAIN: Duration = Duration::from_secs(1);
+/// Time for in-flight requests to the startup routes when the service is ready.
+const STARTUP_DRAIN_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Argument that selects the listen address of the metrics
 #[derive(Debug, Args)]
@@ -48,14 +48,14 @@ pub struct CallerArgs {
 
 impl CallerArgs {
     /// Builds the request verification layer of the service that listens on `listen` with the
-    /// hotkey `me`.
+    /// hotkey `hotkey`.
     pub fn build(
         &self,
         layer: SignedLayerBuilder,
-        me: &Hotkey,
+        hotkey: &Hotkey,
         listen: SocketAddr,
     ) -> anyhow::Result<SignedLayer> {
-        self.build_with(layer, self.policy(), me, listen)
+        self.build_with(layer, self.policy(), hotkey, listen)
     }
 
     /// Whether an argument is given.
@@ -78,8 +78,8 @@ impl CallerArgs {
     }
 
     /// Returns the directory of the log of accepted requests; none without a log.
-    pub fn replay_directory(&self, me: &Hotkey, listen: SocketAddr) -> Vec<WriteDirectory> {
-        let log = replay_log(self.replay_log.as_deref(), me, listen);
+    pub fn replay_directory(&self, hotkey: &Hotkey, listen: SocketAddr) -> Vec<WriteDirectory> {
+        let log = replay_log(self.replay_log.as_deref(), hotkey, listen);
         log.iter()
             .map(|path| WriteDirectory::of_file("replay log", path, DiskNeeds::STATE))
             .collect()
@@ -90,32 +90,32 @@ impl CallerArgs {
         &self,
         layer: SignedLayerBuilder,
         policy: Policy,
-        me: &Hotkey,
+        hotkey: &Hotkey,
         listen: SocketAddr,
     ) -> anyhow::Result<SignedLayer> {
         let layer = layer.policy(policy);
-        let Some(path) = replay_log(self.replay_log.as_deref(), me, listen) else {
+        let Some(path) = replay_log(self.replay_log.as_deref(), hotkey, listen) else {
             return Ok(layer.build());
         };
         if let Some(directory) = path.parent() {
-            std::fs::create_dir_all(directory).with_context(|| replay_log_failed(&path))?;
+            std::fs::create_dir_all(directory).with_context(|| replay_log_error(&path))?;
         }
-        layer.build_with_replay_log(&path).with_context(|| replay_log_failed(&path))
+        layer.build_with_replay_log(&path).with_context(|| replay_log_error(&path))
     }
 }
 
 /// Returns the selected log of accepted requests, or the default one of the service that listens on
-/// `listen` with the hotkey `me`.
-pub fn replay_log(selected: Option<&Path>, me: &Hotkey, listen: SocketAddr) -> Option<PathBuf> {
+/// `listen` with the hotkey `hotkey`.
+pub fn replay_log(selected: Option<&Path>, hotkey: &Hotkey, listen: SocketAddr) -> Option<PathBuf> {
     match (selected, listen.port()) {
         (Some(path), _) => Some(path.to_owned()),
         // Port 0 selects another port at each start, so there is nothing to persist.
         (None, 0) => None,
-        (None, port) => Some(state_directory("replay").join(format!("{me}-{port}.log"))),
+        (None, port) => Some(state_directory("replay").join(format!("{hotkey}-{port}.log"))),
     }
 }
 
-fn replay_log_failed(path: &Path) -> String {
+fn replay_log_error(path: &Path) -> String {
     format!(
         "cannot open the replay log {}\nhint: choose another file with --replay-log",
         path.display()
@@ -141,7 +141,7 @@ pub struct Daemon {
 impl Daemon {
     /// Binds the ports and installs the metrics recorder.
     pub async fn bind(listen: SocketAddr, metrics: &MetricsArgs) -> anyhow::Result<Self> {
-        allow_connections();
+        raise_open_file_limit();
         let listener = bind(listen).await?.into_std()?;
         let address = listener.local_addr()?;
         let metrics_listener = match metrics.metrics {
@@ -175,13 +175,13 @@ impl Daemon {
         {
             let listener = TcpListener::from_std(listener.try_clone()?)?;
             let (router, stop) = (loading_router.clone(), shutdown.clone());
-            let limits = ServeLimits { drain: STARTUP_DRAIN, ..ServeLimits::default() };
+            let limits = ServeLimits { drain: STARTUP_DRAIN_TIMEOUT, ..ServeLimits::default() };
             shutdown.spawn("startup", async move { serve(listener, router, &stop, limits).await });
         }
-        let loaded = load.await;
+        let result = load.await;
         shutdown.request();
         shutdown.finished().await.context("the service did not start in time")?;
-        loaded
+        result
     }
 
     /// Prints the listen address and serves until SIGTERM or Ctrl-C, then finishes in-flight
@@ -269,7 +269,7 @@ pub async fn serve_metrics(
     address: Option<SocketAddr>,
     shutdown: &Shutdown,
 ) -> anyhow::Result<Readiness> {
-    allow_connections();
+    raise_open_file_limit();
     let readiness = Readiness::starting();
     if let Some(address) = address {
         // Installing the recorder takes milliseconds, in which its clock is calibrated.
@@ -296,19 +296,19 @@ pub async fn serve_metrics_or_warn(
             );
             Ok(None)
         }
-        (_, served) => served.map(Some),
+        (_, result) => result.map(Some),
     }
 }
 
 /// Runs a demonstration with a temporary directory, then stops its servers. A signal stops the
 /// demonstration with an error.
 pub async fn run_demonstration<T>(
-    play: impl AsyncFnOnce(&Path, &Shutdown) -> anyhow::Result<T>,
+    demonstration: impl AsyncFnOnce(&Path, &Shutdown) -> anyhow::Result<T>,
 ) -> anyhow::Result<T> {
     let shutdown = Shutdown::on_signals().context("cannot install signal handlers")?;
     let directory = tempfile::tempdir().context("cannot create a temporary directory")?;
     let result = tokio::select! {
-        result = play(directory.path(), &shutdown) => result?,
+        result = demonstration(directory.path(), &shutdown) => result?,
         () = shutdown.requested() => anyhow::bail!("the demonstration was interrupted"),
     };
     shutdown.request();
@@ -339,7 +339,7 @@ fn spawn_metrics(listener: TcpListener, routes: Router, shutdown: &Shutdown) {
 
 /// Raises the soft limit on open files to the hard limit: the usual 1024 is too low for a server's
 /// connections. Logs a hard limit that is too low as well.
-fn allow_connections() {
+fn raise_open_file_limit() {
     let mut limit = getrlimit(Resource::Nofile);
     limit.current = limit.maximum;
     if let Err(error) = setrlimit(Resource::Nofile, limit) {

@@ -89,7 +89,7 @@ pub fn publish(
         let call = calls::serve_axon(netuid, version(), address);
         let description = format!("Publish {address} for {hotkey} on subnet {netuid}");
         let plan = Plan::new(call, description, details)
-            .expected_refusal(rate_limited(&chain, netuid, &axon, head).await?);
+            .expected_refusal(rate_limit_refusal(&chain, netuid, &axon, head).await?);
         args.tx.submit.submit(&chain, &key, plan, context).await
     })
 }
@@ -123,7 +123,7 @@ pub async fn stored_axon(
 
 /// Returns why the rate limit does not let the hotkey of this endpoint change it in the next block;
 /// `None` if it does.
-pub async fn rate_limited(
+pub async fn rate_limit_refusal(
     chain: &Client,
     netuid: NetUid,
     axon: &Value,
@@ -141,12 +141,12 @@ pub async fn rate_limited(
 /// Returns whether this is the endpoint that the chain already has.
 fn is_published(axon: &Value, address: SocketAddr) -> bool {
     let ChainIp { ip, ip_type } = IpAddr::into(address.ip());
-    number(&axon["ip"]) == Some(ip)
-        && number(&axon["ip_type"]) == Some(ip_type.into())
-        && number(&axon["port"]) == Some(address.port().into())
+    parse_number(&axon["ip"]) == Some(ip)
+        && parse_number(&axon["ip_type"]) == Some(ip_type.into())
+        && parse_number(&axon["port"]) == Some(address.port().into())
 }
 
-fn number(value: &Value) -> Option<u128> {
+fn parse_number(value: &Value) -> Option<u128> {
     // Large numbers are serialised as text.
     match value {
         Value::String(text) => text.parse().ok(),

@@ -12,7 +12,7 @@ use taonet_wallet::WalletError;
 use crate::printable::{printable, printable_json, printable_lines};
 
 /// The remedy for a missing keyfile, for errors without their own hint.
-const MISSING_KEY: &str = "`tao wallet list` lists your keys; `tao wallet create` makes a wallet, `tao wallet new-hotkey` \
+const MISSING_KEY_HINT: &str = "`tao wallet list` lists your keys; `tao wallet create` makes a wallet, `tao wallet new-hotkey` \
     a hotkey";
 
 /// Failure class of a command, which selects the exit code.
@@ -87,7 +87,7 @@ pub struct QuotingError {
     /// The message with the escaped text, and the hint.
     escaped_message: String,
     /// The message with the text itself, without the hint.
-    raw: String,
+    raw_message: String,
 }
 
 impl QuotingError {
@@ -101,14 +101,18 @@ impl QuotingError {
     ) -> anyhow::Error {
         let hint = hint.map(|hint| format!("{HINT}{hint}")).unwrap_or_default();
         let escaped_message = format!("{prefix}: {}{hint}", printable(text));
-        anyhow::Error::new(Self { failure, escaped_message, raw: format!("{prefix}: {text}") })
+        anyhow::Error::new(Self {
+            failure,
+            escaped_message,
+            raw_message: format!("{prefix}: {text}"),
+        })
     }
 
     /// Returns the message without this hint, if the message ends with it.
-    fn raw_without(&self, hint: Option<&str>) -> &str {
+    fn raw_message_without(&self, hint: Option<&str>) -> &str {
         let without_hint =
-            hint.and_then(|hint| self.raw.strip_suffix(hint)?.strip_suffix(INLINE_HINT));
-        without_hint.unwrap_or(&self.raw)
+            hint.and_then(|hint| self.raw_message.strip_suffix(hint)?.strip_suffix(INLINE_HINT));
+        without_hint.unwrap_or(&self.raw_message)
     }
 }
 
@@ -127,14 +131,14 @@ pub struct ErrorDocument {
 struct Report {
     messages: Vec<String>,
     /// The messages with peers' texts as they are.
-    raw: Vec<String>,
+    raw_messages: Vec<String>,
     hints: Vec<String>,
     exit_code: u8,
 }
 
 impl Report {
     fn new(error: &anyhow::Error) -> Self {
-        let (mut messages, mut raw, mut hints) =
+        let (mut messages, mut raw_messages, mut hints) =
             (Vec::<String>::new(), Vec::<String>::new(), Vec::<String>::new());
         let mut previous_text = String::new();
         for cause in error.chain() {
@@ -143,16 +147,18 @@ impl Report {
             // Some messages already contain their cause.
             if messages.is_empty() || !previous_text.contains(message) {
                 let quoting = cause.downcast_ref::<QuotingError>();
-                raw.push(quoting.map_or(message, |quoting| quoting.raw_without(hint)).to_owned());
+                raw_messages.push(
+                    quoting.map_or(message, |quoting| quoting.raw_message_without(hint)).to_owned(),
+                );
                 messages.push(message.to_owned());
             }
             hints.extend(hint.map(str::to_owned).filter(|hint| !hints.contains(hint)));
             previous_text = text;
         }
         if hints.is_empty() && is_missing_key(error) {
-            hints.push(MISSING_KEY.to_owned());
+            hints.push(MISSING_KEY_HINT.to_owned());
         }
-        Self { messages, raw, hints, exit_code: exit_code_of(error) }
+        Self { messages, raw_messages, hints, exit_code: exit_code_of(error) }
     }
 
     /// Writes the messages, then each hint on its own line.
@@ -175,7 +181,7 @@ impl Report {
 
     fn document(&self) -> ErrorDocument {
         let hint = (!self.hints.is_empty()).then(|| self.hints.join("\n"));
-        ErrorDocument { error: self.raw.join(": "), hint, exit_code: self.exit_code }
+        ErrorDocument { error: self.raw_messages.join(": "), hint, exit_code: self.exit_code }
     }
 
     /// Returns one line of JSON, so that the last line of standard error is the error, whatever was
@@ -194,7 +200,7 @@ pub fn report(result: anyhow::Result<()>, json: bool) -> ExitCode {
 pub fn write_report(output: &mut dyn Write, result: anyhow::Result<()>, json: bool) -> u8 {
     let Err(error) = result else { return 0 };
     let report = Report::new(&error);
-    // If the error cannot be written, the exit code is all that is left.
+    // If writing fails, the exit code still reports the failure.
     let _ = if json { writeln!(output, "{}", report.json()) } else { report.write(output) };
     report.exit_code
 }
@@ -361,7 +367,7 @@ mod tests {
         );
         let report = Report::new(&error);
         assert_eq!(report.messages, ["the node rejected the call: the nonce is in the pool"]);
-        assert_eq!(report.raw, report.messages);
+        assert_eq!(report.raw_messages, report.messages);
         assert_eq!(report.hints, ["wait"]);
         assert_eq!(report.exit_code, 1);
     }

@@ -29,7 +29,7 @@ pub fn read_text(path: &Path) -> anyhow::Result<String> {
     let text = String::from_utf8(read(path)?);
     let text = text.with_context(|| format!("{} is not UTF-8 text", path.display()))?;
     Ok(match without_bom(&text) {
-        without_mark if without_mark.len() < text.len() => without_mark.to_owned(),
+        stripped if stripped.len() < text.len() => stripped.to_owned(),
         _ => text,
     })
 }

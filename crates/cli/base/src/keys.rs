@@ -16,7 +16,7 @@ use taonet_wallet::{
 
 use crate::chain::{
     NetworkArgs, NetworkSource, check_development, check_development_before, configured_network,
-    not_development, query_development,
+    not_development_error, query_development,
 };
 use crate::exit::{ClassifiedError, is_missing_key};
 use crate::password::PasswordArgs;
@@ -87,7 +87,9 @@ impl TypedValueParser for DevelopmentUri {
 impl NeuronKeyArgs {
     /// Like [`KeyArgs::load`].
     pub fn load(&self, network: Option<&NetworkArgs>) -> anyhow::Result<Keypair> {
-        self.key.load_from(Some(&network_or_configured(network)?), |settings| self.select(settings))
+        self.key.load_from(Some(&network_or_configured(network)?), |settings| {
+            self.override_wallet(settings)
+        })
     }
 
     /// Like [`KeyArgs::connect`].
@@ -97,11 +99,11 @@ impl NeuronKeyArgs {
 
     /// Like [`Self::load`], for a service that connects to no chain: development keys are accepted.
     pub fn load_offline(&self) -> anyhow::Result<Keypair> {
-        self.key.load_from(None, |settings| self.select(settings))
+        self.key.load_from(None, |settings| self.override_wallet(settings))
     }
 
     /// Replaces the configured wallet by the given names.
-    fn select(&self, settings: &mut WalletSettings) {
+    fn override_wallet(&self, settings: &mut WalletSettings) {
         if let Some(path) = &self.wallet_path {
             settings.path = Some(path.clone());
         } else if self.wallet_name.is_some() || self.wallet_hotkey.is_some() {
@@ -146,7 +148,7 @@ impl KeyArgs {
     pub fn load_unchecked(&self, network: &NetworkArgs) -> anyhow::Result<Keypair> {
         let network = network.network()?;
         if self.is_development() && network.genesis().is_some() {
-            return Err(not_development(&network));
+            return Err(not_development_error(&network));
         }
         self.load_from(None, |_| ())
     }
@@ -173,7 +175,7 @@ impl KeyArgs {
     fn load_from(
         &self,
         network: Option<&(Network, NetworkSource)>,
-        change: impl FnOnce(&mut WalletSettings),
+        adjust_settings: impl FnOnce(&mut WalletSettings),
     ) -> anyhow::Result<Keypair> {
         match (&self.source.keyfile, &self.source.key_uri) {
             (Some(file), _) => self.open(file),
@@ -184,9 +186,13 @@ impl KeyArgs {
                 Keypair::from_uri(uri).context("--key-uri is not a valid key URI")
             }
             (None, None) => {
-                let mut settings = settings::wallet()?;
-                change(&mut settings);
-                self.unlock(&stored_hotkey(&settings, dirs::home_dir().as_deref(), HINT)?)
+                let mut settings = settings::wallet_settings()?;
+                adjust_settings(&mut settings);
+                self.unlock(&stored_hotkey(
+                    &settings,
+                    dirs::home_dir().as_deref(),
+                    MISSING_HOTKEY_HINT,
+                )?)
             }
         }
     }
@@ -201,9 +207,9 @@ impl KeyArgs {
     fn unlock(&self, stored: &StoredKey) -> anyhow::Result<Keypair> {
         let file = stored.path();
         let keyfile = self.password.open(stored).with_context(|| unusable_file_message(file))?;
-        let pair = keyfile.into_keypair().with_context(|| unusable_file_message(file))?;
-        match pair.crypto_type() {
-            CryptoType::Sr25519 => Ok(pair),
+        let keypair = keyfile.into_keypair().with_context(|| unusable_file_message(file))?;
+        match keypair.crypto_type() {
+            CryptoType::Sr25519 => Ok(keypair),
             other @ CryptoType::Ed25519 => {
                 bail!("{} is an {other} key, but neurons require sr25519", file.display())
             }
@@ -227,7 +233,7 @@ fn network_or_configured(
 }
 
 /// Hint of the error for a missing hotkey.
-const HINT: &str = "pass a hotkey file with --keyfile, set BITTENSOR_WALLET_COLD and BITTENSOR_WALLET_HOT, or on a \
+const MISSING_HOTKEY_HINT: &str = "pass a hotkey file with --keyfile, set BITTENSOR_WALLET_COLD and BITTENSOR_WALLET_HOT, or on a \
     development chain use a development key with --key-uri //Alice";
 
 /// Returns the configured wallet; `None` if the wallet path is that of a keyfile.
@@ -240,11 +246,11 @@ pub fn configured_wallet(
     if path.is_file() {
         return Ok(None);
     }
-    Ok(Some(Wallets::new(path).wallet(name("BITTENSOR_WALLET_COLD", &settings.name)?)))
+    Ok(Some(Wallets::new(path).wallet(parse_name("BITTENSOR_WALLET_COLD", &settings.name)?)))
 }
 
-/// Parses the name of a wallet or hotkey, which a variable has.
-fn name(variable: &str, text: &str) -> anyhow::Result<Name> {
+/// Parses the name of a wallet or hotkey in an environment variable.
+fn parse_name(variable: &str, text: &str) -> anyhow::Result<Name> {
     text.parse().map_err(|error| ClassifiedError::usage(format!("{variable}={text}: {error}")))
 }
 
@@ -260,7 +266,7 @@ pub fn stored_hotkey(
         return StoredKey::read(&path)
             .with_context(|| format!("BITTENSOR_WALLET_PATH={}", path.display()));
     };
-    wallet.hotkey(&name("BITTENSOR_WALLET_HOT", &settings.hotkey)?).map_err(|error| {
+    wallet.hotkey(&parse_name("BITTENSOR_WALLET_HOT", &settings.hotkey)?).map_err(|error| {
         let error = anyhow::Error::new(error);
         if is_missing_key(&error) {
             error.context(format!("no signing key found\nhint: {hint}"))
@@ -314,7 +320,7 @@ mod tests {
         ] {
             let pairs = variables.iter().map(|(name, value)| ((*name).into(), (*value).into()));
             let settings = OperatorConfig::from_variables(pairs).unwrap().wallet;
-            let stored = stored_hotkey(&settings, Some(home.path()), HINT).unwrap();
+            let stored = stored_hotkey(&settings, Some(home.path()), MISSING_HOTKEY_HINT).unwrap();
             let keypair = stored.open(None).unwrap().into_keypair().unwrap();
             assert_eq!(keypair.hotkey(), pair(uri).hotkey(), "{variables:?}");
         }
@@ -327,9 +333,14 @@ mod tests {
                 [("BITTENSOR_WALLET_PATH", other_directory), ("BITTENSOR_WALLET_HOT", hotkey)]
                     .map(|(name, value)| (name.into(), value.into()));
             let settings = OperatorConfig::from_variables(pairs).unwrap().wallet;
-            let error = stored_hotkey(&settings, Some(home.path()), HINT).unwrap_err();
+            let error =
+                stored_hotkey(&settings, Some(home.path()), MISSING_HOTKEY_HINT).unwrap_err();
             assert!(error.to_string().starts_with(message), "{error}");
-            assert_eq!(error.to_string().contains(HINT), hotkey == "none", "{error}");
+            assert_eq!(
+                error.to_string().contains(MISSING_HOTKEY_HINT),
+                hotkey == "none",
+                "{error}"
+            );
         }
         // Names on the command line win over the environment.
         let one = &["--wallet-name", "vali", "--wallet.hotkey", "one"][..];
@@ -342,14 +353,16 @@ mod tests {
             let pairs = path.map(|path| ("BITTENSOR_WALLET_PATH".into(), path.into()));
             let mut settings = OperatorConfig::from_variables(pairs).unwrap().wallet;
             let line = Line::try_parse_from([&["program"][..], words].concat()).unwrap();
-            line.key.select(&mut settings);
-            let stored = stored_hotkey(&settings, Some(home.path()), HINT).unwrap();
+            line.key.override_wallet(&mut settings);
+            let stored = stored_hotkey(&settings, Some(home.path()), MISSING_HOTKEY_HINT).unwrap();
             let keypair = stored.open(None).unwrap().into_keypair().unwrap();
             assert_eq!(keypair.hotkey(), pair(uri).hotkey(), "{path:?} {words:?}");
         }
         let pairs = [("BITTENSOR_WALLET_HOT".into(), "none".into())];
         let settings = OperatorConfig::from_variables(pairs).unwrap().wallet;
-        let error = stored_hotkey(&settings, Some(home.path()), HINT).unwrap_err().to_string();
+        let error = stored_hotkey(&settings, Some(home.path()), MISSING_HOTKEY_HINT)
+            .unwrap_err()
+            .to_string();
         assert!(error.contains("--keyfile"), "{error}");
     }
 }

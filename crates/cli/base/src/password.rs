@@ -47,12 +47,13 @@ pub struct NewPasswordArgs {
 impl PasswordArgs {
     /// Opens a keyfile, with its password if it is encrypted.
     pub fn open(&self, stored: &StoredKey) -> anyhow::Result<Keyfile> {
-        let password = stored.encryption().map(|_| self.existing(stored.path())).transpose()?;
+        let password =
+            stored.encryption().map(|_| self.read_existing(stored.path())).transpose()?;
         stored.open(password.as_ref()).map_err(open_error)
     }
 
     /// Reads the password of an existing keyfile.
-    pub fn existing(&self, keyfile: &Path) -> anyhow::Result<Password> {
+    pub fn read_existing(&self, keyfile: &Path) -> anyhow::Result<Password> {
         if let Some(password) = read_from_option(self.password_file.as_deref(), self.password_fd)? {
             return Ok(password);
         }
@@ -61,7 +62,7 @@ impl PasswordArgs {
         if let Some(password) = Password::from_lookup(&keyfile, settings::variable)? {
             return Ok(password);
         }
-        let input = prompt::secret(
+        let input = prompt::read_secret(
             &format!("Password of {}", keyfile.display()),
             "pass the password with --password-file or --password-fd, or set BT_WALLET_PASSWORD_FILE",
         )?;
@@ -74,7 +75,7 @@ impl PasswordArgs {
     }
 
     /// Reads the password for a new keyfile.
-    pub fn for_new(&self, key_name: &str) -> anyhow::Result<Password> {
+    pub fn read_new(&self, key_name: &str) -> anyhow::Result<Password> {
         read_new_password(
             read_from_option(self.password_file.as_deref(), self.password_fd)?,
             key_name,
@@ -85,7 +86,7 @@ impl PasswordArgs {
 
 impl NewPasswordArgs {
     /// Reads the new password for an existing keyfile.
-    pub fn for_new(&self, key_name: &str) -> anyhow::Result<Password> {
+    pub fn read_new(&self, key_name: &str) -> anyhow::Result<Password> {
         let from_options =
             read_from_option(self.new_password_file.as_deref(), self.new_password_fd)?;
         read_new_password(from_options, key_name, "--new-password-file or --new-password-fd")
@@ -128,14 +129,15 @@ pub fn read_new_password(
     }
     let hint = format!("pass the new password with {options}");
     for _ in 0..MAX_ATTEMPTS {
-        let first = Password::new(prompt::secret(&format!("New password of {key_name}"), &hint)?);
-        if let Err(error) = first.check_new() {
+        let password =
+            Password::new(prompt::read_secret(&format!("New password of {key_name}"), &hint)?);
+        if let Err(error) = password.check_new() {
             prompt::print_notice(&error.to_string());
             continue;
         }
-        let second = Password::new(prompt::secret("Repeat the password", &hint)?);
-        if first.matches(&second) {
-            return Ok(first);
+        let repeated = Password::new(prompt::read_secret("Repeat the password", &hint)?);
+        if password.matches(&repeated) {
+            return Ok(password);
         }
         prompt::print_notice("the passwords do not match");
     }

@@ -18,8 +18,7 @@ use crate::chain::configured_network;
 
 /// Timeout of a query of a file system, whose response takes milliseconds unless a network is down.
 const DISK_TIMEOUT: Duration = Duration::from_secs(3);
-/// Timeout of the read of the chain's time: one block, after which the time that is read would no
-/// longer be the newest.
+/// Timeout for reading the chain's time: one block, after which the response would be outdated.
 const CHAIN_TIMEOUT: Duration = BLOCK_TIME;
 
 /// Checks the directories in which a daemon writes.
@@ -70,8 +69,10 @@ async fn check_network_clock() {
 }
 
 async fn check_clock(chain: &dyn Chain) {
-    match timeout(CHAIN_TIMEOUT, chain_state(chain)).await {
-        Ok(Ok(state)) => log_clock(&clock_against_chain(&state, unix_time(SystemTime::now()))),
+    match timeout(CHAIN_TIMEOUT, read_chain_time(chain)).await {
+        Ok(Ok(state)) => {
+            log_clock_finding(&clock_against_chain(&state, unix_time(SystemTime::now())))
+        }
         Ok(Err(error)) => {
             tracing::info!(%error, "pre-flight: clock not checked: cannot read the chain's time");
         }
@@ -79,8 +80,8 @@ async fn check_clock(chain: &dyn Chain) {
     }
 }
 
-/// Logs the comparison also if the clock is right, so that the log of each start shows it.
-fn log_clock(finding: &Finding) {
+/// Logs the comparison, also of a correct clock: the log of each start shows it.
+fn log_clock_finding(finding: &Finding) {
     if finding.status == Status::Ok {
         tracing::info!("pre-flight: the clock is {}", finding.seen);
     } else {
@@ -89,7 +90,7 @@ fn log_clock(finding: &Finding) {
 }
 
 /// Reads the chain's time.
-async fn chain_state(chain: &dyn Chain) -> Result<HotkeyState, ChainError> {
+async fn read_chain_time(chain: &dyn Chain) -> Result<HotkeyState, ChainError> {
     // The time does not depend on the hotkey, which need not be registered.
     chain.hotkey_state(NetUid(0), MechId(0), &Hotkey::from_bytes([0; 32]), At::Head).await
 }

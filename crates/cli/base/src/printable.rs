@@ -37,19 +37,19 @@ pub fn stdout() -> Box<dyn Write> {
 struct PrintableWriter<W> {
     inner: W,
     /// Incomplete UTF-8 sequence at the end of the last chunk.
-    begun: Vec<u8>,
+    incomplete: Vec<u8>,
 }
 
 impl<W> PrintableWriter<W> {
     const fn new(inner: W) -> Self {
-        Self { inner, begun: Vec::new() }
+        Self { inner, incomplete: Vec::new() }
     }
 }
 
 impl<W: Write> Write for PrintableWriter<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.begun.extend_from_slice(bytes);
-        let complete = take_complete_text(&mut self.begun);
+        self.incomplete.extend_from_slice(bytes);
+        let complete = take_complete_text(&mut self.incomplete);
         self.inner.write_all(printable_lines(&complete).as_bytes())?;
         Ok(bytes.len())
     }

@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 use crate::exit::ClassifiedError;
 
 /// Prompts for a secret without echo. Without a terminal, returns an error that contains `hint`.
-pub fn secret(question: &str, hint: &str) -> anyhow::Result<Zeroizing<String>> {
+pub fn read_secret(question: &str, hint: &str) -> anyhow::Result<Zeroizing<String>> {
     let terminal = Term::stderr();
     if !terminal.is_term() {
         return Err(ClassifiedError::usage(format!(

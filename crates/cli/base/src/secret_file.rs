@@ -52,7 +52,7 @@ fn open(path: &Path) -> io::Result<File> {
 }
 
 /// Fails if the path exists.
-pub fn refuse_existing(path: &Path) -> anyhow::Result<()> {
+pub fn ensure_absent(path: &Path) -> anyhow::Result<()> {
     if path.symlink_metadata().is_ok() {
         bail!("{} already exists\nhint: choose another file", path.display());
     }
@@ -62,7 +62,7 @@ pub fn refuse_existing(path: &Path) -> anyhow::Result<()> {
 /// Writes a new file with mode 0600, atomically and without overwriting. Writes `parts` in
 /// sequence, so that the secret is not copied in memory.
 pub fn write(path: &Path, parts: &[&[u8]]) -> anyhow::Result<()> {
-    refuse_existing(path)?;
+    ensure_absent(path)?;
     let directory = path
         .parent()
         .filter(|directory| !directory.as_os_str().is_empty())
@@ -72,11 +72,11 @@ pub fn write(path: &Path, parts: &[&[u8]]) -> anyhow::Result<()> {
 
 fn write_in(directory: &Path, path: &Path, parts: &[&[u8]]) -> io::Result<()> {
     // The file is created with mode 0600.
-    let mut draft = tempfile::NamedTempFile::new_in(directory)?;
+    let mut temporary_file = tempfile::NamedTempFile::new_in(directory)?;
     for part in parts {
-        draft.write_all(part)?;
+        temporary_file.write_all(part)?;
     }
-    draft.as_file().sync_all()?;
-    draft.persist_noclobber(path).map_err(|error| error.error)?;
+    temporary_file.as_file().sync_all()?;
+    temporary_file.persist_noclobber(path).map_err(|error| error.error)?;
     Ok(())
 }

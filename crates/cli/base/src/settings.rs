@@ -1,9 +1,9 @@
 //! Settings from the environment, and for Babelbit's commands from the file `.env`.
 //!
 //! A command reads and validates only the settings that it uses, and a subnet never reads
-//! another's: a command names the variables of the operator that it uses ([`operator`]). The crates
-//! of Babelbit's commands and of the models read Babelbit's table, with the functions of this
-//! module.
+//! another's: a command names the variables of the operator that it uses ([`operator_config`]). The
+//! crates of Babelbit's commands and of the models read Babelbit's table, with the functions of
+//! this module.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -19,21 +19,21 @@ use taonet_settings::{ConfigError, FALLBACK_VARIABLE, NETWORK_VARIABLES, Problem
 use crate::exit::ClassifiedError;
 
 /// Variables of the wallet whose hotkey signs.
-const WALLET: [&str; 3] =
+const WALLET_VARIABLES: [&str; 3] =
     ["BITTENSOR_WALLET_COLD", "BITTENSOR_WALLET_HOT", "BITTENSOR_WALLET_PATH"];
 
 /// Expected form of the variables that select the network.
 const NETWORK_FORM: &str = "finney, test, archive, local, or URLs of nodes (ws://HOST:PORT or wss://HOST:PORT), separated by commas";
 
 /// The file of settings in the working directory.
-const FILE: &str = ".env";
+const ENV_FILE: &str = ".env";
 
 /// The variables of the loaded file. The environment takes precedence.
-static FROM_FILE: OnceLock<BTreeMap<String, String>> = OnceLock::new();
+static FILE_VARIABLES: OnceLock<BTreeMap<String, String>> = OnceLock::new();
 
 /// Loads `.env` in the working directory, if it exists, as the reference's programs do.
 pub fn load_env_file() -> anyhow::Result<()> {
-    let path = Path::new(FILE);
+    let path = Path::new(ENV_FILE);
     if !path.is_file() {
         return Ok(());
     }
@@ -44,7 +44,7 @@ pub fn load_env_file() -> anyhow::Result<()> {
 pub fn load_file(path: &Path) -> anyhow::Result<()> {
     let variables = read_file(path)?;
     tracing::debug!(file = %path.display(), variables = variables.len(), "settings read");
-    FROM_FILE.get_or_init(|| variables);
+    FILE_VARIABLES.get_or_init(|| variables);
     Ok(())
 }
 
@@ -63,7 +63,7 @@ pub fn read_file(path: &Path) -> anyhow::Result<BTreeMap<String, String>> {
 
 /// Returns the value of a variable.
 pub(crate) fn variable(name: &str) -> Option<OsString> {
-    std::env::var_os(name).or_else(|| Some(FROM_FILE.get()?.get(name)?.into()))
+    std::env::var_os(name).or_else(|| Some(FILE_VARIABLES.get()?.get(name)?.into()))
 }
 
 /// Returns the value of a variable, if it is text.
@@ -76,17 +76,18 @@ pub fn text(name: &str) -> Option<String> {
 /// itself.
 pub fn origin(name: &str) -> &'static str {
     if NETWORK_VARIABLES.contains(&name)
-        && let Some(selecting) = NETWORK_VARIABLES.into_iter().find(|variable| is_set(variable))
-        && selecting != name
+        && let Some(selecting_variable) =
+            NETWORK_VARIABLES.into_iter().find(|variable| is_set(variable))
+        && selecting_variable != name
     {
-        return selecting;
+        return selecting_variable;
     }
     if !is_set(name) {
         "default"
     } else if std::env::var_os(name).is_some() {
         "environment"
     } else {
-        FILE
+        ENV_FILE
     }
 }
 
@@ -106,12 +107,12 @@ pub fn is_set(name: &str) -> bool {
     text(name).is_some_and(|value| !value.trim().is_empty())
 }
 
-/// Returns the variables that do not name a network. `variable` returns the value of a variable.
-pub fn network_problems(variable: impl Fn(&str) -> Option<String>) -> Vec<Problem> {
+/// Returns the variables that do not name a network. `read_variable` reads a variable.
+pub fn network_problems(read_variable: impl Fn(&str) -> Option<String>) -> Vec<Problem> {
     let values = NETWORK_VARIABLES
         .into_iter()
         .chain([FALLBACK_VARIABLE])
-        .filter_map(|name| Some((name, variable(name)?)));
+        .filter_map(|name| Some((name, read_variable(name)?)));
     let set_values = values
         .map(|(name, value)| (name, value.trim().to_owned()))
         .filter(|(_, value)| !value.is_empty());
@@ -127,13 +128,13 @@ pub fn network_problems(variable: impl Fn(&str) -> Option<String>) -> Vec<Proble
 
 /// Reads only the named variables of the operator; all other fields have their defaults. Invalid
 /// values of other variables are not an error.
-pub fn operator(names: &[&str]) -> anyhow::Result<OperatorConfig> {
-    OperatorConfig::from_variables(variables_named(names)).map_err(|error| usage(&error))
+pub fn operator_config(names: &[&str]) -> anyhow::Result<OperatorConfig> {
+    OperatorConfig::from_variables(variables_named(names)).map_err(|error| usage_error(&error))
 }
 
 /// Reads the wallet whose hotkey signs.
-pub fn wallet() -> anyhow::Result<WalletSettings> {
-    Ok(operator(&WALLET)?.wallet)
+pub fn wallet_settings() -> anyhow::Result<WalletSettings> {
+    Ok(operator_config(&WALLET_VARIABLES)?.wallet)
 }
 
 /// Returns those of the named variables that are set.
@@ -142,14 +143,17 @@ pub fn variables_named(names: &[&str]) -> impl Iterator<Item = (OsString, OsStri
 }
 
 /// Converts an error in the settings, with the exit code of wrong usage.
-pub fn usage(error: &ConfigError) -> anyhow::Error {
+pub fn usage_error(error: &ConfigError) -> anyhow::Error {
     ClassifiedError::usage(error.to_string())
 }
 
 /// Returns the variables that are set in the environment or the file.
 pub fn set_variables() -> impl Iterator<Item = (OsString, OsString)> {
-    let from_file =
-        FROM_FILE.get().into_iter().flatten().filter(|(name, _)| std::env::var_os(name).is_none());
+    let from_file = FILE_VARIABLES
+        .get()
+        .into_iter()
+        .flatten()
+        .filter(|(name, _)| std::env::var_os(name).is_none());
     std::env::vars_os().chain(from_file.map(|(name, value)| (name.into(), value.into())))
 }
 

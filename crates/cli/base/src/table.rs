@@ -18,7 +18,7 @@ use crate::printable::printable_lines;
 mod layout;
 
 pub(crate) use layout::Column;
-use layout::{VisibleColumn, fit, split};
+use layout::{VisibleColumn, fit_columns, split_columns};
 
 /// Table style: a line under the header, no borders.
 const STYLE: TableStyle =
@@ -27,7 +27,7 @@ const STYLE: TableStyle =
 static WIDE: AtomicBool = AtomicBool::new(false);
 
 /// Disables the width limit of all tables (`--wide`).
-pub fn show_all() {
+pub fn disable_width_limit() {
     WIDE.store(true, Ordering::Relaxed);
 }
 
@@ -95,7 +95,7 @@ impl Rows {
         let Some(limit) = width.filter(|_| self.layout == TableLayout::Matrix) else {
             return self.render_complete(width);
         };
-        let parts = split(&self.columns, |index| self.texts(index), limit);
+        let parts = split_columns(&self.columns, |index| self.texts(index), limit);
         let parts = parts.into_iter().map(|part| self.part(&part).render_complete(width));
         parts.collect::<Vec<_>>().join("\n\n")
     }
@@ -117,7 +117,7 @@ impl Rows {
     fn render_complete(&self, width: Option<usize>) -> String {
         let has_header = self.layout != TableLayout::Plain;
         let columns: Vec<VisibleColumn<'_>> =
-            fit(&self.columns, has_header, |index| self.texts(index), width);
+            fit_columns(&self.columns, has_header, |index| self.texts(index), width);
         let mut table = Table::new();
         table.load_style(if has_header { STYLE } else { TableStyle::new() });
         table.set_content_arrangement(ContentArrangement::Disabled);
@@ -126,7 +126,7 @@ impl Rows {
         }
         for row in &self.cells {
             table.add_row(columns.iter().map(|column| {
-                row.get(column.index).map_or_else(empty, |cell| cell.render_cell(column))
+                row.get(column.index).map_or_else(empty_cell, |cell| cell.render_cell(column))
             }));
         }
         for (index, column) in columns.iter().enumerate() {
@@ -136,7 +136,7 @@ impl Rows {
             }
         }
         let mut text = table.to_string();
-        if let Some(note) = layout::note(&self.columns, &columns) {
+        if let Some(note) = layout::omission_note(&self.columns, &columns) {
             for line in
                 layout::wrap(&note, width.map_or(usize::MAX, |width| width.saturating_sub(1)))
             {
@@ -184,7 +184,7 @@ impl<T: fmt::Display> From<T> for Cell {
     }
 }
 
-fn empty() -> comfy_table::Cell {
+fn empty_cell() -> comfy_table::Cell {
     comfy_table::Cell::new("")
 }
 
@@ -194,13 +194,13 @@ pub fn decimals(value: Option<f64>, places: usize) -> String {
 }
 
 /// Formats rao as TAO with four decimals, rounded down.
-pub fn tao_decimals(smallest: u64) -> String {
-    format!("{}.{:04}", smallest / 1_000_000_000, smallest / 100_000 % 10_000)
+pub fn tao_decimals(rao: u64) -> String {
+    format!("{}.{:04}", rao / 1_000_000_000, rao / 100_000 % 10_000)
 }
 
-/// Creates a cell, green if `good`, else red.
-pub fn status_cell(text: impl Into<String>, good: bool) -> Cell {
-    Cell { text: text.into(), color: Some(if good { Color::Green } else { Color::Red }) }
+/// Creates a cell, green if `is_good`, else red.
+pub fn status_cell(text: impl Into<String>, is_good: bool) -> Cell {
+    Cell { text: text.into(), color: Some(if is_good { Color::Green } else { Color::Red }) }
 }
 
 /// Creates a yellow cell.

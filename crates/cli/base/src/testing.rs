@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::context::Context;
 use crate::exit::{argument_error, write_report};
-use crate::table::show_all;
+use crate::table::disable_width_limit;
 
 /// A writer whose text tests read.
 #[derive(Debug, Clone, Default)]
@@ -77,7 +77,7 @@ pub fn run_command<P: Parser>(
 ) -> CommandOutput {
     console::set_colors_enabled(false);
     console::set_colors_enabled_stderr(false);
-    show_all();
+    disable_width_limit();
     let (output, mut notices) = (CapturedOutput::default(), CapturedOutput::default());
     let context = Context::with_writers(json, output.clone(), notices.clone());
     let result = match P::try_parse_from(arguments) {

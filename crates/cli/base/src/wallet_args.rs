@@ -61,23 +61,25 @@ pub struct KeyArgs {
 impl RootArgs {
     /// Returns the wallets in the selected directory.
     pub fn wallets(&self) -> anyhow::Result<Wallets> {
-        let root = self.chosen_root().unwrap_or_else(|| PathBuf::from(DEFAULT_ROOT));
+        let root = self.selected_root().unwrap_or_else(|| PathBuf::from(DEFAULT_ROOT));
         Ok(Wallets::new(expand_home(root, dirs::home_dir().as_deref())?))
     }
 
-    fn chosen_root(&self) -> Option<PathBuf> {
-        self.wallet_path.clone().or_else(|| first_set(&["BT_WALLET_PATH"]).map(PathBuf::from))
+    fn selected_root(&self) -> Option<PathBuf> {
+        self.wallet_path
+            .clone()
+            .or_else(|| first_set_variable(&["BT_WALLET_PATH"]).map(PathBuf::from))
     }
 }
 
 impl WalletArgs {
     /// Returns the selected wallet.
     pub fn wallet(&self) -> anyhow::Result<Wallet> {
-        Ok(self.root.wallets()?.wallet(or_default(self.chosen_wallet()?)?))
+        Ok(self.root.wallets()?.wallet(name_or_default(self.selected_wallet()?)?))
     }
 
-    fn chosen_wallet(&self) -> anyhow::Result<Option<Name>> {
-        name(self.wallet_name.as_deref(), &["BT_WALLET_NAME", "BT_WALLET"], "--wallet-name")
+    fn selected_wallet(&self) -> anyhow::Result<Option<Name>> {
+        read_name(self.wallet_name.as_deref(), &["BT_WALLET_NAME", "BT_WALLET"], "--wallet-name")
     }
 }
 
@@ -95,11 +97,11 @@ impl HotkeyArgs {
 
     /// Returns the name of the selected hotkey.
     pub fn name(&self) -> anyhow::Result<Name> {
-        or_default(self.chosen_hotkey()?)
+        name_or_default(self.selected_hotkey()?)
     }
 
-    fn chosen_hotkey(&self) -> anyhow::Result<Option<Name>> {
-        name(self.hotkey.as_deref(), &["BT_WALLET_HOTKEY"], "--hotkey")
+    fn selected_hotkey(&self) -> anyhow::Result<Option<Name>> {
+        read_name(self.hotkey.as_deref(), &["BT_WALLET_HOTKEY"], "--hotkey")
     }
 
     /// Opens the selected hotkey, with its password if it is encrypted.
@@ -115,16 +117,20 @@ impl HotkeyArgs {
         password: &PasswordArgs,
     ) -> anyhow::Result<Keypair> {
         let home = dirs::home_dir();
-        self.select(&mut settings, home.as_deref())?;
+        self.override_wallet(&mut settings, home.as_deref())?;
         let hint = "select a wallet with --wallet-name and --hotkey, or set BITTENSOR_WALLET_COLD and \
             BITTENSOR_WALLET_HOT";
         unlock(&stored_hotkey(&settings, home.as_deref(), hint)?, password)
     }
 
     /// Replaces the parts of the configured wallet that options or their variables select.
-    fn select(&self, settings: &mut WalletSettings, home: Option<&Path>) -> anyhow::Result<()> {
-        let (wallet, hotkey) = (self.wallet.chosen_wallet()?, self.chosen_hotkey()?);
-        if let Some(root) = self.wallet.root.chosen_root() {
+    fn override_wallet(
+        &self,
+        settings: &mut WalletSettings,
+        home: Option<&Path>,
+    ) -> anyhow::Result<()> {
+        let (wallet, hotkey) = (self.wallet.selected_wallet()?, self.selected_hotkey()?);
+        if let Some(root) = self.wallet.root.selected_root() {
             settings.path = Some(root);
         } else if wallet.is_some() || hotkey.is_some() {
             // A configured path of a key file would take precedence over the names, so it is
@@ -149,13 +155,13 @@ impl KeyArgs {
     }
 
     /// Reads the keyfile of the selected key without decrypting it.
-    pub fn stored(&self) -> anyhow::Result<StoredKey> {
+    pub fn stored_key(&self) -> anyhow::Result<StoredKey> {
         let wallet = self.hotkey.wallet()?;
         Ok(if self.use_hotkey { wallet.hotkey(&self.hotkey.name()?)? } else { wallet.coldkey()? })
     }
 
     /// Returns the selected public key; no password is needed.
-    pub fn public(&self) -> anyhow::Result<PublicKey> {
+    pub fn public_key(&self) -> anyhow::Result<PublicKey> {
         let wallet = self.hotkey.wallet()?;
         Ok(if self.use_hotkey {
             wallet.hotkeypub(&self.hotkey.name()?)?
@@ -176,7 +182,7 @@ impl KeyArgs {
 
     /// Opens the selected key, with its password if it is encrypted.
     pub fn unlock(&self, password: &PasswordArgs) -> anyhow::Result<Keypair> {
-        unlock(&self.stored()?, password)
+        unlock(&self.stored_key()?, password)
     }
 }
 
@@ -186,16 +192,20 @@ pub(crate) fn unlock(stored: &StoredKey, password: &PasswordArgs) -> anyhow::Res
 }
 
 /// Reads a name from an option, else from the first variable that is set.
-fn name(argument: Option<&str>, variables: &[&str], option: &str) -> anyhow::Result<Option<Name>> {
-    let text = argument.map(str::to_owned).or_else(|| first_set(variables));
+fn read_name(
+    argument: Option<&str>,
+    variables: &[&str],
+    option: &str,
+) -> anyhow::Result<Option<Name>> {
+    let text = argument.map(str::to_owned).or_else(|| first_set_variable(variables));
     let name = text.map(|text| text.parse::<Name>()).transpose();
     name.map_err(|error| ClassifiedError::usage(format!("{option}: {error}")))
 }
 
-fn or_default(name: Option<Name>) -> anyhow::Result<Name> {
+fn name_or_default(name: Option<Name>) -> anyhow::Result<Name> {
     name.map_or_else(|| Ok(DEFAULT_NAME.parse()?), Ok)
 }
 
-fn first_set(variables: &[&str]) -> Option<String> {
+fn first_set_variable(variables: &[&str]) -> Option<String> {
     variables.iter().find_map(|name| settings::text(name).filter(|value| !value.is_empty()))
 }

@@ -20,7 +20,7 @@ pub struct CallArgs {
     /// Call as PALLET.NAME, such as Balances.transfer_keep_alive; only PALLET lists its calls
     /// [default: list all calls]
     #[arg(value_name = "CALL")]
-    call: Option<Target>,
+    call: Option<CallOrPallet>,
     /// Arguments: integers, true, false, addresses, text, 0x…, JSON, or amounts such as 0.5tao
     #[arg(value_name = "NAME=VALUE", conflicts_with = "arguments")]
     named: Vec<NamedArgument>,
@@ -36,7 +36,7 @@ pub struct CallArgs {
 
 /// A call, or all calls of a pallet.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Target {
+pub enum CallOrPallet {
     /// All calls of a pallet.
     Pallet(String),
     /// A call.
@@ -52,7 +52,7 @@ fn is_name(text: &str) -> bool {
     !text.is_empty() && text.chars().all(|char| char.is_ascii_alphanumeric() || char == '_')
 }
 
-impl FromStr for Target {
+impl FromStr for CallOrPallet {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
@@ -70,13 +70,15 @@ impl FromStr for Target {
 pub fn run(args: &CallArgs, context: &Context) -> anyhow::Result<()> {
     context.block_on(async {
         let (pallet, name) = match &args.call {
-            Some(Target::Call { pallet, name }) => (pallet, name),
-            None => return list(args, None, context).await,
-            Some(Target::Pallet(pallet)) => return list(args, Some(pallet), context).await,
+            Some(CallOrPallet::Call { pallet, name }) => (pallet, name),
+            None => return list_calls(args, None, context).await,
+            Some(CallOrPallet::Pallet(pallet)) => {
+                return list_calls(args, Some(pallet), context).await;
+            }
         };
         let arguments = args.arguments()?;
         let chain = args.tx.connect().await?;
-        let (call, arguments) = build(&chain, pallet, name, arguments).await?;
+        let (call, arguments) = build_call(&chain, pallet, name, arguments).await?;
         let key = args.tx.unlock()?;
         let call = if args.sudo { calls::sudo(call) } else { call };
         let target = format!("{pallet}.{name}");
@@ -126,20 +128,20 @@ pub fn argument_object(named: &[NamedArgument]) -> anyhow::Result<Map<String, Va
 
 /// Builds a call. Returns it with its arguments as the chain reads them, which may differ from what
 /// the user wrote.
-pub async fn build(
+pub async fn build_call(
     chain: &Client,
     pallet: &str,
     name: &str,
     arguments: Map<String, Value>,
 ) -> anyhow::Result<(Call, Value)> {
-    check(chain, pallet, name).await?;
+    check_call_exists(chain, pallet, name).await?;
     let call = chain.call(pallet, name, &Value::Object(arguments)).await.map_err(chain_error)?;
     let decoded = chain.decoded(&call).await.map_err(chain_error)?;
     Ok((call, decoded.args))
 }
 
-/// Returns an error with the command that lists what the chain has, if it does not have the call.
-async fn check(chain: &Client, pallet: &str, name: &str) -> anyhow::Result<()> {
+/// Returns an error unless the chain has the call, with the command that lists its calls as a hint.
+async fn check_call_exists(chain: &Client, pallet: &str, name: &str) -> anyhow::Result<()> {
     let metadata = chain.calls().await.map_err(chain_error)?;
     if metadata.iter().any(|call| call.pallet == pallet && call.name == name) {
         return Ok(());
@@ -149,16 +151,20 @@ async fn check(chain: &Client, pallet: &str, name: &str) -> anyhow::Result<()> {
             "the chain has no call {pallet}.{name}\nhint: list the calls with `tao call {pallet}`"
         );
     }
-    bail!("{}", no_pallet(pallet, &metadata));
+    bail!("{}", no_pallet_message(pallet, &metadata));
 }
 
-fn no_pallet(pallet: &str, calls: &[CallInfo]) -> String {
+fn no_pallet_message(pallet: &str, calls: &[CallInfo]) -> String {
     let mut names: Vec<&str> = calls.iter().map(|call| call.pallet.as_str()).collect();
     names.dedup();
     format!("the chain has no pallet {pallet} with calls\nhint: use one of {}", names.join(", "))
 }
 
-async fn list(args: &CallArgs, pallet: Option<&str>, context: &Context) -> anyhow::Result<()> {
+async fn list_calls(
+    args: &CallArgs,
+    pallet: Option<&str>,
+    context: &Context,
+) -> anyhow::Result<()> {
     if args.tx.submit.is_dry_run() || !args.named.is_empty() || args.arguments.is_some() {
         return Err(ClassifiedError::usage(
             "expected PALLET.NAME\nhint: list the names with `tao call`",
@@ -169,7 +175,7 @@ async fn list(args: &CallArgs, pallet: Option<&str>, context: &Context) -> anyho
     let calls: Vec<&CallInfo> =
         metadata.iter().filter(|call| pallet.is_none_or(|pallet| call.pallet == pallet)).collect();
     if let Some(pallet) = pallet.filter(|_| calls.is_empty()) {
-        bail!("{}", no_pallet(pallet, &metadata));
+        bail!("{}", no_pallet_message(pallet, &metadata));
     }
     if context.json {
         return context.print_json(&json!({ "calls": calls }));
@@ -192,14 +198,14 @@ mod tests {
 
     #[test]
     fn call_targets_are_parsed_as_pallet_or_pallet_and_name() {
-        let call = |pallet: &str, name: &str| Target::Call {
+        let call = |pallet: &str, name: &str| CallOrPallet::Call {
             pallet: pallet.to_owned(),
             name: name.to_owned(),
         };
         for (text, target) in [
             ("Balances.transfer_all", call("Balances", "transfer_all")),
             ("EVM.call", call("EVM", "call")),
-            ("Balances", Target::Pallet("Balances".to_owned())),
+            ("Balances", CallOrPallet::Pallet("Balances".to_owned())),
         ] {
             assert_eq!(text.parse(), Ok(target));
         }
@@ -211,7 +217,7 @@ mod tests {
             "Balances.transfer.all",
             "Balances transfer_all",
         ] {
-            assert!(text.parse::<Target>().is_err(), "{text}");
+            assert!(text.parse::<CallOrPallet>().is_err(), "{text}");
         }
     }
 }

@@ -15,7 +15,7 @@ use taonet_cli_base::exit::ClassifiedError;
 use taonet_cli_base::input;
 use taonet_primitives::counted;
 
-use crate::any_call::{self, Target};
+use crate::any_call::{self, CallOrPallet};
 
 /// Submit several calls at once: if one fails, none has an effect
 #[derive(Debug, Args)]
@@ -45,7 +45,7 @@ impl FromStr for BatchedCall {
     fn from_str(text: &str) -> Result<Self, String> {
         let text = text.trim();
         let (target, arguments_text) = text.split_once(char::is_whitespace).unwrap_or((text, ""));
-        let Target::Call { pallet, name } = target.parse::<Target>()? else {
+        let CallOrPallet::Call { pallet, name } = target.parse::<CallOrPallet>()? else {
             return Err("expected PALLET.NAME, such as Balances.transfer_keep_alive".to_owned());
         };
         let arguments_text = arguments_text.trim();
@@ -68,12 +68,12 @@ impl BatchArgs {
         let path = file.display();
         let text = input::read_text(file)?;
         let mut calls = Vec::new();
-        for (number, line) in text.lines().map(str::trim).enumerate() {
+        for (index, line) in text.lines().map(str::trim).enumerate() {
             if line.is_empty() || line.starts_with('#') {
                 continue;
             }
             let call = line.parse::<BatchedCall>().map_err(|error| {
-                ClassifiedError::usage(format!("{path}, line {}: {error}", number + 1))
+                ClassifiedError::usage(format!("{path}, line {}: {error}", index + 1))
             })?;
             calls.push(call);
         }
@@ -86,29 +86,34 @@ impl BatchArgs {
 
 /// Runs `tao batch`.
 pub fn run(args: &BatchArgs, context: &Context) -> anyhow::Result<()> {
-    let batched = args.calls()?;
+    let parsed_calls = args.calls()?;
     context.block_on(async {
         let chain = args.tx.connect().await?;
-        let (mut batched_calls, mut named, mut texts) = (Vec::new(), Vec::new(), Vec::new());
-        for BatchedCall { pallet, name, arguments } in batched {
+        let (mut batched_calls, mut named_calls, mut descriptions) =
+            (Vec::new(), Vec::new(), Vec::new());
+        for BatchedCall { pallet, name, arguments } in parsed_calls {
             let (call, arguments) =
-                any_call::build(&chain, &pallet, &name, arguments).await.with_context(|| {
-                    format!("call {} of the batch, {pallet}.{name}", batched_calls.len() + 1)
-                })?;
+                any_call::build_call(&chain, &pallet, &name, arguments).await.with_context(
+                    || format!("call {} of the batch, {pallet}.{name}", batched_calls.len() + 1),
+                )?;
             batched_calls.push(call);
-            texts.push(format!("{pallet}.{name} {arguments}"));
-            named.push((format!("{pallet}.{name}"), arguments));
+            descriptions.push(format!("{pallet}.{name} {arguments}"));
+            named_calls.push((format!("{pallet}.{name}"), arguments));
         }
         let key = args.tx.unlock()?;
-        let pairs = named.iter().map(|(name, arguments)| (name.as_str(), arguments));
-        let checks = NamedCallChecks::run(&chain, args.tx.submit.coldkey(&key), pairs).await?;
-        let list: Vec<Value> = named
+        let calls_to_check = named_calls.iter().map(|(name, arguments)| (name.as_str(), arguments));
+        let checks =
+            NamedCallChecks::run(&chain, args.tx.submit.coldkey(&key), calls_to_check).await?;
+        let call_documents: Vec<Value> = named_calls
             .into_iter()
             .map(|(name, arguments)| json!({ "call": name, "arguments": arguments }))
             .collect();
-        let details = json!({ "calls": list, "signer": key.coldkey() });
-        let description =
-            format!("Make {} at once: {}", counted(batched_calls.len(), "call"), texts.join(", "));
+        let details = json!({ "calls": call_documents, "signer": key.coldkey() });
+        let description = format!(
+            "Make {} at once: {}",
+            counted(batched_calls.len(), "call"),
+            descriptions.join(", ")
+        );
         let plan =
             Plan::new(calls::batch_all(batched_calls), description, details).with_checks(checks);
         args.tx.submit.confirm_and_submit(&chain, &key, plan, context).await

@@ -5,14 +5,14 @@ use anyhow::bail;
 use clap::Args;
 use serde_json::{Value, json};
 use taonet_chain::{Block, ChainError, Client, StorageItem};
-use taonet_cli_base::chain::{AtArgs, NetworkArgs, argument, block_json, chain_error};
+use taonet_cli_base::chain::{AtArgs, NetworkArgs, block_json, chain_error, parse_argument};
 use taonet_cli_base::context::Context;
 use taonet_cli_base::exit::ClassifiedError;
 use taonet_cli_base::printable::{printable_json, printable_lines};
 use taonet_primitives::counted;
 
 /// Maximum size of the entries that a query reads, in bytes.
-const MAX_BYTES: usize = 16 << 20;
+const MAX_PAGE_BYTES: usize = 16 << 20;
 
 /// Read any storage item, constant or runtime API, or list the storage items
 #[derive(Debug, Args)]
@@ -39,7 +39,7 @@ pub fn run(args: &QueryArgs, context: &Context) -> anyhow::Result<()> {
     let keys = args
         .keys
         .iter()
-        .map(|key| argument(key))
+        .map(|key| parse_argument(key))
         .collect::<Result<Vec<Value>, _>>()
         .map_err(ClassifiedError::usage)?;
     let item = args.item.as_deref().unwrap_or_default();
@@ -51,19 +51,21 @@ pub fn run(args: &QueryArgs, context: &Context) -> anyhow::Result<()> {
     context.block_on(async {
         let chain = args.network.connect().await?;
         let items = chain.storage_items().await.map_err(chain_error)?;
-        let Some((pallet, name)) = item.split_once('.') else { return list(&items, item, context) };
+        let Some((pallet, name)) = item.split_once('.') else {
+            return list_items(&items, item, context);
+        };
         let block = args.at.block(&chain).await?;
         let storage_item = items.iter().find(|item| item.pallet == pallet && item.name == name);
-        let count = storage_item.map_or(keys.len(), |item| item.keys);
-        if keys.len() > count {
+        let key_count = storage_item.map_or(keys.len(), |item| item.keys);
+        if keys.len() > key_count {
             return Err(ClassifiedError::usage(format!(
                 "{item} has {}, not {}",
-                counted(count, "key"),
+                counted(key_count, "key"),
                 keys.len()
             )));
         }
-        if keys.len() < count {
-            return entries(&chain, (pallet, name), &keys, block, args, context).await;
+        if keys.len() < key_count {
+            return print_entries(&chain, (pallet, name), &keys, block, args, context).await;
         }
         let value = match storage_item {
             Some(_) => {
@@ -81,7 +83,7 @@ pub fn run(args: &QueryArgs, context: &Context) -> anyhow::Result<()> {
 }
 
 /// Lists the storage items of a pallet, or of all pallets.
-fn list(items: &[StorageItem], pallet: &str, context: &Context) -> anyhow::Result<()> {
+fn list_items(items: &[StorageItem], pallet: &str, context: &Context) -> anyhow::Result<()> {
     let matching: Vec<&StorageItem> =
         items.iter().filter(|item| pallet.is_empty() || item.pallet == pallet).collect();
     if matching.is_empty() {
@@ -116,7 +118,7 @@ fn list(items: &[StorageItem], pallet: &str, context: &Context) -> anyhow::Resul
 }
 
 /// Prints the first entries of a map.
-async fn entries(
+async fn print_entries(
     chain: &Client,
     (pallet, name): (&str, &str),
     keys: &[Value],
@@ -125,7 +127,7 @@ async fn entries(
     context: &Context,
 ) -> anyhow::Result<()> {
     let limit = usize::from(args.limit);
-    let page = chain.storage_page(pallet, name, keys, limit, MAX_BYTES, block.into()).await;
+    let page = chain.storage_page(pallet, name, keys, limit, MAX_PAGE_BYTES, block.into()).await;
     let (entries, has_more) = page.map_err(chain_error)?;
     if context.json {
         let list: Vec<_> =

@@ -49,13 +49,13 @@ pub fn run(args: &EventsArgs, context: &Context) -> anyhow::Result<()> {
         }
         let mut rows = table(&EVENTS);
         for event in &events {
-            let during = match event.phase {
+            let phase = match event.phase {
                 Phase::Initialization => "start".to_owned(),
                 Phase::ApplyExtrinsic(index) => format!("call {index}"),
                 Phase::Finalization => "end".to_owned(),
             };
             let name = format!("{}.{}", event.pallet, event.name);
-            rows.add_row([event.index.to_string(), during, name, event.fields.to_string()]);
+            rows.add_row([event.index.to_string(), phase, name, event.fields.to_string()]);
         }
         context.print(&format!("{rows}\n\nblock {block}"))
     })

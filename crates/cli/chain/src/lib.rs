@@ -15,8 +15,8 @@
 //! the module `chain` of the shared crate; the options for proxies, dry runs and the MEV shield are
 //! those of every command that submits.
 //!
-//! [`any_call::Target`] is a call by its name, which the commands for proxies and multisigs also
-//! accept.
+//! [`any_call::CallOrPallet`] is a call by its name, which the commands for proxies and multisigs
+//! also accept.
 //!
 //! What the commands print as JSON is a documented format: docs/chain.md has the keys of every
 //! command. The commands keep no state and start no service; `tao watch` runs until it is stopped.

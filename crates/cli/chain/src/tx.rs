@@ -76,12 +76,12 @@ fn inspect(args: &InspectArgs, context: &Context) -> anyhow::Result<()> {
     })
 }
 
-/// Returns what an extrinsic has besides its call.
+/// Returns the names and values of an extrinsic's fields besides its call.
 fn envelope(extrinsic: &DecodedExtrinsic) -> Vec<(&'static str, String)> {
-    let mut facts = vec![("extrinsic", extrinsic.hash.to_string())];
+    let mut fields = vec![("extrinsic", extrinsic.hash.to_string())];
     let Some(signer) = extrinsic.signer else {
-        facts.push(("signer", "none".to_owned()));
-        return facts;
+        fields.push(("signer", "none".to_owned()));
+        return fields;
     };
     let era = extrinsic.era.map_or_else(
         || "immortal".to_owned(),
@@ -92,13 +92,13 @@ fn envelope(extrinsic: &DecodedExtrinsic) -> Vec<(&'static str, String)> {
             )
         },
     );
-    facts.extend([
+    fields.extend([
         ("signer", signer.to_string()),
         ("nonce", extrinsic.nonce.map_or_else(|| "–".to_owned(), |nonce| nonce.to_string())),
         ("tip", extrinsic.tip.map_or_else(|| "–".to_owned(), |tip| format!("{tip} TAO"))),
         ("era", era),
     ]);
-    facts
+    fields
 }
 
 fn document(decoded: &Decoded) -> Value {
@@ -132,7 +132,7 @@ fn list(args: &ListArgs, context: &Context) -> anyhow::Result<()> {
         let block = args.at.block(&chain).await?;
         let extrinsics = chain.extrinsics(block.into()).await.map_err(chain_error)?;
         if context.json {
-            let list: Vec<Value> = extrinsics.iter().map(row_document).collect();
+            let list: Vec<Value> = extrinsics.iter().map(extrinsic_document).collect();
             return context.print_json(&json!({ "block": block_json(block), "extrinsics": list }));
         }
         let mut rows = table(&EXTRINSICS);
@@ -154,7 +154,7 @@ fn list(args: &ListArgs, context: &Context) -> anyhow::Result<()> {
     })
 }
 
-fn row_document(extrinsic: &Extrinsic) -> Value {
+fn extrinsic_document(extrinsic: &Extrinsic) -> Value {
     let error = extrinsic.result.as_ref().and_then(|result| result.as_ref().err());
     json!({
         "index": extrinsic.index,

@@ -45,7 +45,7 @@ pub fn run(args: &WatchArgs, context: &Context) -> anyhow::Result<()> {
     context.block_on(async {
         let shutdown = Shutdown::on_signals()?;
         tokio::select! {
-            watched = watch(args, context) => watched,
+            result = watch(args, context) => result,
             () = shutdown.requested() => Ok(()),
         }
     })
@@ -54,14 +54,14 @@ pub fn run(args: &WatchArgs, context: &Context) -> anyhow::Result<()> {
 async fn watch(args: &WatchArgs, context: &Context) -> anyhow::Result<()> {
     let chain = args.network.connect().await?;
     let mut heads = chain.heads();
-    let mut last: Option<Block> = None;
+    let mut last_block: Option<Block> = None;
     let mut block_count = 0;
     loop {
         let head = *heads.borrow_and_update();
-        for number in head.map(|head| new_blocks(last, head)).into_iter().flatten() {
-            match show(&chain, number, args, context).await {
+        for number in head.map(|head| new_blocks(last_block, head)).into_iter().flatten() {
+            match show_block(&chain, number, args, context).await {
                 Ok(block) => {
-                    last = Some(block);
+                    last_block = Some(block);
                     block_count += 1;
                     if args.blocks.is_some_and(|blocks| block_count >= blocks) {
                         return Ok(());
@@ -83,10 +83,10 @@ async fn watch(args: &WatchArgs, context: &Context) -> anyhow::Result<()> {
     }
 }
 
-/// Returns the blocks to show after `last`: the skipped blocks, up to a limit, and `head`. Without
-/// `last`, or after a reorg that does not raise the height, returns only `head`.
-fn new_blocks(last: Option<Block>, head: Block) -> impl Iterator<Item = BlockNumber> {
-    let first = match last {
+/// Returns the blocks to show after `last_block`: the skipped blocks, up to a limit, and `head`.
+/// Without `last_block`, or after a reorg that does not raise the height, returns only `head`.
+fn new_blocks(last_block: Option<Block>, head: Block) -> impl Iterator<Item = BlockNumber> {
+    let first = match last_block {
         Some(last) if last.number < head.number => {
             last.number.plus(1).max(head.number.minus(MAX_CATCH_UP_BLOCKS))
         }
@@ -96,7 +96,7 @@ fn new_blocks(last: Option<Block>, head: Block) -> impl Iterator<Item = BlockNum
     (first.get()..=head.number.get()).map(BlockNumber::new)
 }
 
-async fn show(
+async fn show_block(
     chain: &Client,
     number: BlockNumber,
     args: &WatchArgs,
@@ -161,7 +161,7 @@ mod tests {
             number: BlockNumber::new(number),
             hash: BlockHash::from_bytes([fork; 32]),
         };
-        for (last, head, expected) in [
+        for (last_block, head, expected) in [
             (None, block(7, 1), vec![7]),
             (Some(block(7, 1)), block(7, 1), vec![]),
             (Some(block(7, 1)), block(10, 1), vec![8, 9, 10]),
@@ -169,8 +169,8 @@ mod tests {
             (Some(block(7, 1)), block(6, 2), vec![6]),
             (Some(block(7, 1)), block(1_000, 1), (872..=1_000).collect()),
         ] {
-            let numbers: Vec<u32> = new_blocks(last, head).map(BlockNumber::get).collect();
-            assert_eq!(numbers, expected, "{last:?} {head:?}");
+            let numbers: Vec<u32> = new_blocks(last_block, head).map(BlockNumber::get).collect();
+            assert_eq!(numbers, expected, "{last_block:?} {head:?}");
         }
     }
 }

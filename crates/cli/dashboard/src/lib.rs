@@ -75,7 +75,7 @@ use taonet_wallet::Keypair;
 use url::Url;
 
 /// Directory of the demonstrations' weight ledgers, below the directory of a run.
-const WEIGHTS: &str = "weights";
+const WEIGHTS_DIRECTORY: &str = "weights";
 /// Maximum number of miners in a file for visitors.
 const MAX_MINERS: usize = 256;
 
@@ -163,7 +163,7 @@ impl PageSourceArgs {
         self.open_prompting(&mut sections, &changes, shutdown);
         let chain = network.is_some().then(|| ChainSection::new(self.netuid));
         if let Some(directory) =
-            self.weights.clone().or_else(|| latest_weights(self.state.as_deref()?))
+            self.weights.clone().or_else(|| latest_weight_ledger(self.state.as_deref()?))
         {
             let weights = WeightsSection::new(chain.clone());
             sections.push(Arc::clone(&weights) as _);
@@ -291,15 +291,18 @@ impl SignedArgs {
             .as_ref()
             .map(|url| ScoresClient::new(url, Arc::clone(&keypair)))
             .transpose()?;
-        let visitors =
-            self.miners.as_deref().map(|file| visitors(file, &keypair, &config)).transpose()?;
+        let visitors = self
+            .miners
+            .as_deref()
+            .map(|file| visitor_section(file, &keypair, &config))
+            .transpose()?;
         Ok(SignedServices { scores, visitors })
     }
 }
 
 /// Returns the page "Try it", with connections to the miners listed in a file. Recordings of
 /// visitors are never stored.
-fn visitors(
+fn visitor_section(
     file: &Path,
     keypair: &Arc<Keypair>,
     config: &Config,
@@ -307,7 +310,7 @@ fn visitors(
     let entries = read_miners(file, &runner::address_policy(config), MAX_MINERS)?;
     let settings = RunnerSettings::new(RunPaths::in_directory(Path::new("")));
     let miners =
-        runner::connect(&entries, keypair, Ipv4Addr::UNSPECIFIED.into(), config, &settings)?;
+        runner::connect_miners(&entries, keypair, Ipv4Addr::UNSPECIFIED.into(), config, &settings)?;
     let settings = try_settings(&config.scoring.target_language, None)?;
     Ok((TrySection::new(settings), miners))
 }
@@ -336,13 +339,13 @@ pub fn try_settings(
 
 /// Returns a new directory for the weight ledger of a demonstration, below the directory of its
 /// run. A ledger of an earlier demonstration is not reused, since its chain no longer exists.
-pub fn new_weights(state: &Path) -> PathBuf {
-    state.join(WEIGHTS).join(now_unix().to_string())
+pub fn new_weight_ledger(state: &Path) -> PathBuf {
+    state.join(WEIGHTS_DIRECTORY).join(now_unix().to_string())
 }
 
-/// Returns the directory of the latest ledger from [`new_weights`].
-fn latest_weights(state: &Path) -> Option<PathBuf> {
-    let entries = std::fs::read_dir(state.join(WEIGHTS)).ok()?.filter_map(Result::ok);
+/// Returns the directory of the latest ledger from [`new_weight_ledger`].
+fn latest_weight_ledger(state: &Path) -> Option<PathBuf> {
+    let entries = std::fs::read_dir(state.join(WEIGHTS_DIRECTORY)).ok()?.filter_map(Result::ok);
     let ledgers = entries.filter_map(|entry| {
         let start_time = entry.file_name().to_str()?.parse::<i64>().ok()?;
         Some((start_time, entry.path()))
@@ -376,7 +379,7 @@ pub struct DashboardArgs {
 
 /// Runs `tao dashboard`.
 pub fn run(args: &DashboardArgs, context: &Context) -> anyhow::Result<()> {
-    let access = access(args)?;
+    let access = access_rule(args)?;
     let SignedServices { scores, visitors } = args.signed.signed_services()?;
     context.block_on(async {
         let daemon = Daemon::bind(args.listen, &args.metrics).await?;
@@ -419,10 +422,11 @@ pub fn follow_scores(
     babelbit: Arc<BabelbitSection>,
     client: ScoresClient,
     changes: Changes,
-    daemon: &Shutdown,
+    daemon_shutdown: &Shutdown,
     stop: Shutdown,
 ) {
-    daemon.spawn("scores", async move { babelbit.follow_scores(&client, &changes, &stop).await });
+    daemon_shutdown
+        .spawn("scores", async move { babelbit.follow_scores(&client, &changes, &stop).await });
 }
 
 /// Follows the results of the text contest as a task of the daemon.
@@ -451,10 +455,10 @@ fn follow_steps(prompting: Arc<PromptingSection>, changes: Changes, shutdown: &S
 pub fn follow_services(
     services: Arc<ServicesSection>,
     changes: Changes,
-    daemon: &Shutdown,
+    daemon_shutdown: &Shutdown,
     stop: Shutdown,
 ) {
-    daemon.spawn("services", async move { services.follow(&changes, &stop).await });
+    daemon_shutdown.spawn("services", async move { services.follow(&changes, &stop).await });
 }
 
 /// Removes expired visits as a task of the daemon.
@@ -472,10 +476,10 @@ pub fn follow_chain(
     chain: Arc<ChainSection>,
     network: Network,
     changes: Changes,
-    daemon: &Shutdown,
+    daemon_shutdown: &Shutdown,
     stop: Shutdown,
 ) {
-    daemon.spawn("chain", async move { chain.follow(&network, &changes, &stop).await });
+    daemon_shutdown.spawn("chain", async move { chain.follow(&network, &changes, &stop).await });
 }
 
 /// Follows the weight ledger as a task of the daemon, until `stop`.
@@ -483,14 +487,15 @@ pub fn follow_weights(
     weights: Arc<WeightsSection>,
     directory: PathBuf,
     changes: Changes,
-    daemon: &Shutdown,
+    daemon_shutdown: &Shutdown,
     stop: Shutdown,
 ) {
-    daemon.spawn("weights", async move { weights.follow(&directory, &changes, &stop).await });
+    daemon_shutdown
+        .spawn("weights", async move { weights.follow(&directory, &changes, &stop).await });
 }
 
 /// Returns the access rule of the page: a token is required beyond loopback.
-fn access(args: &DashboardArgs) -> anyhow::Result<Access> {
+fn access_rule(args: &DashboardArgs) -> anyhow::Result<Access> {
     match &args.token_file {
         Some(path) => Ok(Access::Token(secret_file::read_token(path)?)),
         None if args.listen.ip().is_loopback() => Ok(Access::Local),
@@ -509,13 +514,13 @@ mod tests {
     #[test]
     fn latest_weights_of_a_demonstration_are_found() {
         let state = tempfile::tempdir().unwrap();
-        assert_eq!(latest_weights(state.path()), None);
-        let newest = new_weights(state.path());
+        assert_eq!(latest_weight_ledger(state.path()), None);
+        let newest = new_weight_ledger(state.path());
         for directory in
             [&newest, &state.path().join("weights/999"), &state.path().join("weights/other")]
         {
             std::fs::create_dir_all(directory).unwrap();
         }
-        assert_eq!(latest_weights(state.path()), Some(newest));
+        assert_eq!(latest_weight_ledger(state.path()), Some(newest));
     }
 }

@@ -27,8 +27,8 @@ pub fn run(args: &TopArgs, context: &Context) -> anyhow::Result<()> {
     context.block_on(async {
         let shutdown = Shutdown::on_signals().context("cannot install signal handlers")?;
         let Sources { sections, changes, .. } = args.sources.open(&shutdown).await?;
-        let outcome = sections.into_iter().fold(Top::new(changes), Top::with).run(&shutdown).await;
+        let result = sections.into_iter().fold(Top::new(changes), Top::with).run(&shutdown).await;
         shutdown.request();
-        outcome.context("cannot use the terminal")
+        result.context("cannot use the terminal")
     })
 }

@@ -24,8 +24,8 @@ use taonet_babelbit_runner::{
 };
 use taonet_babelbit_scorer::BatchScorer;
 use taonet_babelbit_validator::{BabelbitSettings, CurrentChallenge};
-use taonet_cli_babelbit::miner::interpreter;
-use taonet_cli_babelbit::runner::{connect, engine_client, scorer, scorer_with};
+use taonet_cli_babelbit::miner::build_interpreter;
+use taonet_cli_babelbit::runner::{connect_miners, engine_client, scorer, scorer_with};
 use taonet_cli_base::context::Context;
 use taonet_cli_base::daemon::run_demonstration;
 use taonet_cli_localnet::demo_chain::{DemoChain, NETUID, VALIDATOR};
@@ -108,7 +108,7 @@ impl Contest {
         });
         let interpreter = match &whisper {
             Some(whisper) => simultaneous_interpreter(&whisper.sources, voice.clone())?,
-            None => interpreter(Arc::new(CtcRecognizer::embedded()?), voice.clone())?,
+            None => build_interpreter(Arc::new(CtcRecognizer::embedded()?), voice.clone())?,
         };
         let mut profiles = interpreter_profiles(interpreter);
         let mumbler = Mumbler::new(Arc::clone(&voice.synthesizer), voice.voice.clone())?;
@@ -175,8 +175,8 @@ impl Contest {
         )
         .await?;
         if let Some(page) = page {
-            page.show_weights(&services.weights);
-            page.show_scores(services.scores(&self.validator)?);
+            page.show_weights(&services.weight_ledger);
+            page.show_scores(services.scores_client(&self.validator)?);
         }
         // Visitors of the page may speak to the miners after the contest.
         let lifecycle = page.map_or(shutdown, Page::lifecycle);
@@ -187,7 +187,7 @@ impl Contest {
             submit: true,
             ..RunnerSettings::new(RunPaths::in_directory(&self.directory))
         };
-        let miners = connect(
+        let miners = connect_miners(
             &entries,
             &self.validator,
             Ipv4Addr::LOCALHOST.into(),
@@ -196,7 +196,7 @@ impl Contest {
         )?;
         if let Some(page) = page {
             let entries = self.start_visitors_miners(&entries, page).await?;
-            let miners = connect(
+            let miners = connect_miners(
                 &entries,
                 &self.validator,
                 Ipv4Addr::LOCALHOST.into(),
@@ -227,10 +227,10 @@ impl Contest {
             let title = format!("{} of {}: {}", position + 1, challenges.len(), challenge.title);
             let start = Instant::now();
             let main = self.play_one(&runner, &title, &entries, &miners, context).await?;
-            deliver(&outbox).await?;
+            submit_results(&outbox).await?;
 
             services.refresh_winners(engine_client(&self.config, services.owner())?).await?;
-            let arena = self.arena(&services)?.miners(&entries).await?;
+            let arena = self.arena_client(&services)?.miners(&entries).await?;
             let arena_runner = runner.with_settings(RunnerSettings {
                 challenge_type: ChallengeType::Arena,
                 play: self.config.rounds.arena_play(&self.config.play),
@@ -238,7 +238,7 @@ impl Contest {
             });
             let title = format!("{title}, the arena");
             let arena = self.play_one(&arena_runner, &title, &entries, &arena, context).await?;
-            deliver(&outbox).await?;
+            submit_results(&outbox).await?;
 
             let settings = BabelbitSettings {
                 current: CurrentChallenge::Speech,
@@ -263,8 +263,8 @@ impl Contest {
             });
         }
         if let Some(page) = page {
-            let scores = services.scores(&self.validator)?;
-            page.stop_services(&*chain.client(), &services.weights, &scores).await;
+            let scores = services.scores_client(&self.validator)?;
+            page.stop_services(&*chain.client(), &services.weight_ledger, &scores).await;
         }
         chain.stop().await;
         DemoReport::new(played, self.config.rules, self.config.arena_share)
@@ -296,19 +296,19 @@ impl Contest {
         Ok(report)
     }
 
-    fn arena(&self, services: &Services) -> anyhow::Result<Arena> {
+    fn arena_client(&self, services: &Services) -> anyhow::Result<Arena> {
         Ok(Arena::new(ArenaConfig {
             settings: self.config.arena.clone(),
             gateway: services.arena_url.clone(),
             keypair: Arc::clone(&self.validator),
             external_ip: Ipv4Addr::LOCALHOST.to_string(),
-            policy: self.policy(),
+            policy: self.address_policy(),
             predict_path: self.config.predict_endpoint.clone(),
             max_response_bytes: self.config.play.max_response_bytes(1),
         })?)
     }
 
-    fn policy(&self) -> AddressPolicy {
+    fn address_policy(&self) -> AddressPolicy {
         AddressPolicy {
             local_miner_ip: self.config.local_miner_ip.clone(),
             ..AddressPolicy::private()
@@ -335,7 +335,7 @@ impl Contest {
             keys.insert(keypair.hotkey(), (name.to_string(), keypair));
         }
         let view = ChainView::new(services.gateway.clone(), NETUID, None);
-        let mut entries = registered_miners(&view, &self.policy()).await?;
+        let mut entries = registered_miners(&view, &self.address_policy()).await?;
         for entry in &mut entries {
             let Some((name, keypair)) = keys.get(&entry.hotkey) else { continue };
             entry.name = Some(name.clone());
@@ -361,11 +361,11 @@ impl Contest {
                 .context("BB_MINER_PREDICT_ENDPOINT")?,
             ..MinerConfig::default()
         };
-        let signed = signed_requests(keypair.hotkey(), &config)
+        let signature_layer = signed_requests(keypair.hotkey(), &config)
             .policy(Policy::only([self.validator.hotkey()]))
             .build();
         let server = Arc::new(MinerServer::new(config, Arc::clone(profile)));
-        serve_listed(page, "miner", label, router(server, signed), shutdown).await
+        serve_listed(page, "miner", label, router(server, signature_layer), shutdown).await
     }
 
     /// Serves the additional miners for visitors, which do not take part in the contest: they
@@ -389,7 +389,7 @@ impl Contest {
                 )
                 .await?;
             for entry in entries.iter_mut().filter(|entry| entry.name.as_ref() == Some(&name)) {
-                entry.address = self.policy().resolve(url.as_str())?;
+                entry.address = self.address_policy().resolve(url.as_str())?;
             }
         }
         Ok(entries)
@@ -416,8 +416,8 @@ fn simultaneous_interpreter(
     recognizer: &Arc<Transcriber>,
     voice: Speech,
 ) -> anyhow::Result<Interpreter> {
-    let policy = engines::simultaneous(recognizer, SimultaneousPolicy::default())?;
-    Ok(interpreter(Arc::clone(recognizer) as _, voice)?.simultaneous(policy))
+    let policy = engines::simultaneous_recognizer(recognizer, SimultaneousPolicy::default())?;
+    Ok(build_interpreter(Arc::clone(recognizer) as _, voice)?.simultaneous(policy))
 }
 
 /// Builds the profiles that recognise speech.
@@ -426,7 +426,7 @@ fn interpreter_profiles(interpreter: Interpreter) -> Vec<Arc<dyn Profile>> {
 }
 
 /// Submits all results to the scoring API.
-async fn deliver(outbox: &Outbox) -> anyhow::Result<()> {
+async fn submit_results(outbox: &Outbox) -> anyhow::Result<()> {
     let remaining = outbox.drain().await?;
     anyhow::ensure!(
         remaining.waiting == 0 && remaining.refused == 0,
@@ -438,7 +438,7 @@ async fn deliver(outbox: &Outbox) -> anyhow::Result<()> {
 /// Progress bars, one per miner; hidden if standard error is not a terminal.
 #[derive(Clone)]
 struct Progress {
-    head: ProgressBar,
+    title_bar: ProgressBar,
     bars: Vec<(Uid, ProgressBar)>,
 }
 
@@ -448,24 +448,25 @@ impl Progress {
         miners: impl Iterator<Item = &'a MinerEntry>,
         context: &Context,
     ) -> Self {
-        let lines = MultiProgress::new();
+        let multi_progress = MultiProgress::new();
         if context.json {
-            lines.set_draw_target(indicatif::ProgressDrawTarget::hidden());
+            multi_progress.set_draw_target(indicatif::ProgressDrawTarget::hidden());
         }
         let style = ProgressStyle::with_template("{spinner} {wide_msg}");
         let style = style.unwrap_or_else(|_| ProgressStyle::default_spinner());
-        let head =
-            lines.add(ProgressBar::new_spinner().with_style(style).with_message(title.to_owned()));
-        head.enable_steady_tick(Duration::from_millis(100));
+        let title_bar = multi_progress
+            .add(ProgressBar::new_spinner().with_style(style).with_message(title.to_owned()));
+        title_bar.enable_steady_tick(Duration::from_millis(100));
         let style =
             ProgressStyle::with_template("  {prefix:12} {bar:30.cyan} {pos}/{len} {wide_msg:.dim}");
         let style = style.unwrap_or_else(|_| ProgressStyle::default_bar());
         let bars = miners.map(|miner| {
             let name = miner.name.clone().unwrap_or_default();
-            let bar = lines.add(ProgressBar::new(0).with_style(style.clone()).with_prefix(name));
+            let bar =
+                multi_progress.add(ProgressBar::new(0).with_style(style.clone()).with_prefix(name));
             (miner.uid, bar)
         });
-        Self { bars: bars.collect(), head }
+        Self { bars: bars.collect(), title_bar }
     }
 
     fn observe(&self, event: &RunEvent) {
@@ -505,6 +506,6 @@ impl Progress {
         for (_, bar) in &self.bars {
             bar.finish_and_clear();
         }
-        self.head.finish_and_clear();
+        self.title_bar.finish_and_clear();
     }
 }

@@ -29,7 +29,7 @@ pub(crate) async fn set_weights(
         max_skipped_epochs: config.services.max_skipped_epochs,
     };
     let engine = engine_client(config, validator)?;
-    let scores = services.scores(validator)?;
+    let scores = services.scores_client(validator)?;
     let babelbit = Babelbit::new(engine, scores, babelbit);
     let (retries, retry_delay) = config.set_weights_retries();
     let (gateway, signer) = (services.gateway.clone(), services.signer.clone());

@@ -60,10 +60,10 @@ use taonet_cli_babelbit::settings;
 use taonet_cli_base::context::Context;
 use taonet_cli_base::run_log;
 use taonet_cli_dashboard::try_settings;
-use taonet_cli_localnet::demo_chain::{ANNOUNCED, NETUID};
+use taonet_cli_localnet::demo_chain::{NETUID, PLACEHOLDER_ADDRESS};
 use taonet_cli_localnet::output_directory::OutputDirectory;
 use taonet_cli_models::engines::DEMO_RECOGNIZER;
-use taonet_cli_models::voice::{NEURAL, Speech};
+use taonet_cli_models::voice::{NEURAL_VOICE, Speech};
 use taonet_primitives::Uid;
 use taonet_settings::Network;
 use taonet_speech::Recognizer;
@@ -109,8 +109,8 @@ pub fn run(args: &DemoArgs, context: &Context) -> anyhow::Result<()> {
     if args.contest == taonet_cli_babelbit::contest::Contest::Text {
         return text::run(args, context);
     }
-    let challenges = select(args)?;
-    whisper::check(args.stt, &challenges)?;
+    let challenges = select_challenges(args)?;
+    whisper::check_model(args.stt, &challenges)?;
     let mut config = local_config(args.rules)?;
     config.models_dir = args.models.clone().or(config.models_dir);
     let output_directory = OutputDirectory::open(args.keep.clone())?;
@@ -175,11 +175,14 @@ fn load_models(
     if whisper.is_none() {
         return Ok(ContestModels { whisper, voice: None });
     }
-    let voice = Speech::installed(InterpreterVoice::default().voice.words_per_minute, directory)?;
+    let voice =
+        Speech::load_installed(InterpreterVoice::default().voice.words_per_minute, directory)?;
     let voice_name = match &voice {
-        Some(_) => NEURAL.to_owned(),
+        Some(_) => NEURAL_VOICE.to_owned(),
         None => {
-            format!("espeak-ng, since {NEURAL} is not installed: `tao models pull {NEURAL}`")
+            format!(
+                "espeak-ng, since {NEURAL_VOICE} is not installed: `tao models pull {NEURAL_VOICE}`"
+            )
         }
     };
     context.print_notice(&format!(
@@ -195,7 +198,7 @@ fn local_config(rules: Option<Rules>) -> anyhow::Result<Config> {
     config.operator.network = Network::Local;
     config.netuid = NETUID;
     config.dev_mode = true;
-    config.local_miner_ip = Some(ANNOUNCED.to_string());
+    config.local_miner_ip = Some(PLACEHOLDER_ADDRESS.to_string());
     // Uid 0 is the owner of the subnet.
     config.burn_uid = Uid(0);
     if let Some(rules) = rules {
@@ -210,7 +213,7 @@ fn miner_key(name: &dyn std::fmt::Display) -> anyhow::Result<Keypair> {
 }
 
 /// Loads the challenges that the arguments select.
-fn select(args: &DemoArgs) -> anyhow::Result<Vec<Challenge>> {
+fn select_challenges(args: &DemoArgs) -> anyhow::Result<Vec<Challenge>> {
     match args.challenge.as_deref() {
         None if args.once => Ok(Challenges::english()?.into_iter().take(1).collect()),
         None => Ok(Challenges::english()?),

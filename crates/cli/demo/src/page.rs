@@ -39,7 +39,7 @@ use url::Url;
 pub(crate) const MINER_PREFIX: &str = "miner-";
 pub(crate) const VISITORS_MINER_PREFIX: &str = "try-it-";
 /// Preferred port of the page; if it is in use, the system chooses another one.
-const PORT: u16 = 8_099;
+const PREFERRED_PORT: u16 = 8_099;
 
 /// A page whose port is bound but not served yet; connecting browsers wait.
 pub(crate) struct BoundPage {
@@ -67,7 +67,7 @@ pub(crate) struct Page {
 
 impl BoundPage {
     pub(crate) fn bind() -> anyhow::Result<Self> {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, PORT))
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, PREFERRED_PORT))
             .or_else(|_| TcpListener::bind("127.0.0.1:0"));
         let listener = listener
             .context("cannot listen on this machine for the web page\nhint: pass --no-page")?;
@@ -176,7 +176,8 @@ impl Page {
     fn with_service_metrics(&self, router: Router, service: &str) -> Router {
         let (metrics, prefix) =
             (self.metrics.clone(), format!("taonet_{}_", service.replace('-', "_")));
-        let service_metrics = get(move || async move { metrics_of(&metrics.render(), &prefix) });
+        let service_metrics =
+            get(move || async move { filter_metrics(&metrics.render(), &prefix) });
         let ready = Readiness::starting();
         ready.set_ready();
         router.merge(readiness_routes(ready, None)).route("/metrics", service_metrics)
@@ -223,7 +224,7 @@ impl Page {
 }
 
 /// Serves the results of the text contest in a run's directory until Ctrl-C.
-pub(crate) async fn show_texts(directory: &Path, context: &Context) -> anyhow::Result<()> {
+pub(crate) async fn serve_text_results(directory: &Path, context: &Context) -> anyhow::Result<()> {
     let text = TextSection::open(&RunPaths::in_directory(directory))
         .await
         .context("the contest has no results")?;
@@ -239,7 +240,7 @@ pub(crate) async fn show_texts(directory: &Path, context: &Context) -> anyhow::R
     shutdown.finished().await.context("the page did not stop in time")
 }
 
-/// Whether somebody can read a page and press Ctrl-C.
+/// Whether standard input and output are terminals, so that a user can press Ctrl-C.
 pub(crate) fn is_interactive() -> bool {
     stdin().is_terminal() && stdout().is_terminal()
 }
@@ -276,7 +277,7 @@ fn describe_metrics() {
 }
 
 /// Returns the metrics whose names begin with `prefix`, in the Prometheus text format.
-fn metrics_of(metrics: &str, prefix: &str) -> String {
+fn filter_metrics(metrics: &str, prefix: &str) -> String {
     let lines = metrics.lines().filter(|line| {
         line.trim_start_matches("# HELP ").trim_start_matches("# TYPE ").starts_with(prefix)
     });
@@ -292,6 +293,6 @@ mod tests {
         let all = "# HELP taonet_a_calls Calls\n# TYPE taonet_a_calls counter\ntaonet_a_calls{b=\"taonet_b_\"} 1\n\n\
                    # TYPE taonet_b_calls counter\ntaonet_b_calls 2\n";
         let expected = "# HELP taonet_a_calls Calls\n# TYPE taonet_a_calls counter\ntaonet_a_calls{b=\"taonet_b_\"} 1\n";
-        assert_eq!(metrics_of(all, "taonet_a_"), expected);
+        assert_eq!(filter_metrics(all, "taonet_a_"), expected);
     }
 }

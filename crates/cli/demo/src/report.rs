@@ -9,7 +9,7 @@ use taonet_babelbit_core::Rules;
 use taonet_babelbit_core::scoring::{Gate, describe_failed_gates};
 use taonet_babelbit_core::weights::ArenaShare;
 use taonet_babelbit_runner::{MinerReport, RunReport, UtteranceReport};
-use taonet_cli_babelbit::leaderboard::{lateness_text, name_of};
+use taonet_cli_babelbit::leaderboard::{display_name, format_latency};
 use taonet_cli_base::table::{
     Cell, Rows, decimals, headerless_table, status_cell, table, wrap_text,
 };
@@ -70,12 +70,14 @@ impl DemoReport {
         rules: Rules,
         arena_share: ArenaShare,
     ) -> anyhow::Result<Self> {
-        let mut by_miner: BTreeMap<Uid, Vec<&MinerReport>> = BTreeMap::new();
+        let mut reports_by_miner: BTreeMap<Uid, Vec<&MinerReport>> = BTreeMap::new();
         for miner in played.iter().flat_map(|played| &played.main.miners) {
-            by_miner.entry(miner.uid).or_default().push(miner);
+            reports_by_miner.entry(miner.uid).or_default().push(miner);
         }
-        let mut standings: Vec<RankedMiner> =
-            by_miner.values().filter_map(|reports| RankedMiner::from_reports(reports)).collect();
+        let mut standings: Vec<RankedMiner> = reports_by_miner
+            .values()
+            .filter_map(|reports| RankedMiner::from_reports(reports))
+            .collect();
         for standing in &mut standings {
             standing.add_epoch_results(&played)?;
         }
@@ -150,7 +152,7 @@ impl RankedMiner {
             *failed_gates.entry(*gate).or_default() += count;
         }
         Some(Self {
-            name: name_of(first_report),
+            name: display_name(first_report),
             uid: first_report.uid,
             hotkey: first_report.hotkey,
             score: mean(reports, |report| Some(report.score)).unwrap_or_default(),
@@ -227,16 +229,16 @@ impl fmt::Display for DemoReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let utterances: usize = self.played.iter().map(|played| played.main.utterances).sum();
         let wall_time: f64 = self.played.iter().map(|played| played.wall_time.as_secs_f64()).sum();
-        let subject = match self.played.as_slice() {
-            [one] => one.challenge.title.clone(),
-            several => format!("{} challenges", several.len()),
+        let title = match self.played.as_slice() {
+            [played] => played.challenge.title.clone(),
+            challenges => format!("{} challenges", challenges.len()),
         };
         let [utterances, miners] =
             [counted(utterances, "utterance"), counted(self.standings.len(), "miner")];
         writeln!(
             f,
             "{}\n",
-            wrap_text(&format!("{subject}: {utterances}, {miners}, {wall_time:.1} s"))
+            wrap_text(&format!("{title}: {utterances}, {miners}, {wall_time:.1} s"))
         )?;
         if let Some((played, best)) = self.example() {
             writeln!(f, "{}\n", example_table(played, best))?;
@@ -253,7 +255,7 @@ impl fmt::Display for DemoReport {
                 format!("{} α", decimals(Some(standing.chain.emission as f64 / 1e9), 3)).into(),
                 decimals(standing.accuracy, 2).into(),
                 decimals(standing.rate_ratio, 2).into(),
-                lateness_text(standing.overshoot_sec).into(),
+                format_latency(standing.overshoot_sec).into(),
                 Cell::from(standing.reason()),
             ]);
         }
@@ -281,7 +283,11 @@ fn example_table(played: &PlayedChallenge, example: &UtteranceReport) -> Rows {
         let verdict =
             if gates.is_empty() { decimals(Some(reply.score), 3) } else { gates.join(", ") };
         let text = Cell::from(transcript.unwrap_or("–"));
-        rows.add_row([Cell::from(name_of(miner)), text, status_cell(verdict, gates.is_empty())]);
+        rows.add_row([
+            Cell::from(display_name(miner)),
+            text,
+            status_cell(verdict, gates.is_empty()),
+        ]);
     }
     rows
 }

@@ -30,14 +30,16 @@ pub(crate) fn synthesize(
         };
         // The neural voice speaks English only.
         match neural.take() {
-            Some(Speech { synthesizer, voice }) => sample(language, text, &*synthesizer, &voice),
-            None => sample(language, text, &espeak, &voice),
+            Some(Speech { synthesizer, voice }) => {
+                synthesize_sample(language, text, &*synthesizer, &voice)
+            }
+            None => synthesize_sample(language, text, &espeak, &voice),
         }
     });
     samples.collect()
 }
 
-fn sample(
+fn synthesize_sample(
     language: &str,
     text: String,
     synthesizer: &dyn Synthesizer,

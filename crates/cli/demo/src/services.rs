@@ -14,7 +14,7 @@ use taonet_babelbit_scoring_api::server::{
     Admission, ArtifactStore, ScoringApi, ScoringLimits, Store,
 };
 use taonet_babelbit_validator::PayloadPolicy;
-use taonet_cli_dashboard::new_weights;
+use taonet_cli_dashboard::new_weight_ledger;
 use taonet_cli_localnet::demo_chain::{DemoChain, NETUID};
 use taonet_ledger::{Ledger, Submitter};
 use taonet_primitives::Uid;
@@ -36,8 +36,8 @@ const ARENA: &str = "arena-gateway";
 const OWNER: &str = "//Bob";
 /// Timeout of a call to a service on this machine.
 const CALL_TIMEOUT: Duration = Duration::from_mins(1);
-/// Maximum number of attempts to submit weights, and the pause between them.
-const MAX_WEIGHT_ATTEMPTS: (u32, Duration) = (20, Duration::from_millis(100));
+/// Retries of a weight submission, and the delay between them.
+const WEIGHT_RETRIES: (u32, Duration) = (20, Duration::from_millis(100));
 
 /// The running services and their URLs.
 pub(crate) struct Services {
@@ -46,7 +46,7 @@ pub(crate) struct Services {
     pub(crate) scoring_url: Url,
     pub(crate) arena_url: Url,
     /// Directory of the weight ledger.
-    pub(crate) weights: PathBuf,
+    pub(crate) weight_ledger: PathBuf,
     arena: ArenaGateway,
     owner: Arc<Keypair>,
 }
@@ -63,10 +63,10 @@ impl Services {
         page: Option<&Page>,
         shutdown: &Shutdown,
     ) -> anyhow::Result<Self> {
-        let weights = new_weights(persistent_directory);
-        let gateway = start_gateway(chain, validator, &weights, page, shutdown).await?;
-        let audit = temporary_directory.join("audit.jsonl");
-        let signer = start_signer(validator, gateway.clone(), &audit, page, shutdown).await?;
+        let weight_ledger = new_weight_ledger(persistent_directory);
+        let gateway = start_gateway(chain, validator, &weight_ledger, page, shutdown).await?;
+        let audit_log = temporary_directory.join("audit.jsonl");
+        let signer = start_signer(validator, gateway.clone(), &audit_log, page, shutdown).await?;
         let owner = Arc::new(Keypair::from_uri(OWNER)?);
         let scoring_url = start_scoring_api(
             &persistent_directory.join("scoring-api"),
@@ -84,7 +84,7 @@ impl Services {
         let arena =
             ArenaGateway::open(config, &temporary_directory.join("arena"), false, None).await?;
         let arena_url = serve_listed(page, ARENA, ARENA, arena.router(), shutdown).await?;
-        Ok(Self { gateway, signer, scoring_url, arena_url, weights, arena, owner })
+        Ok(Self { gateway, signer, scoring_url, arena_url, weight_ledger, arena, owner })
     }
 
     /// Submits a miner to the arena gateway.
@@ -100,13 +100,13 @@ impl Services {
     }
 
     /// Returns a client that reads the scoring API with this key.
-    pub(crate) fn scores(&self, keypair: &Arc<Keypair>) -> anyhow::Result<ScoresClient> {
+    pub(crate) fn scores_client(&self, keypair: &Arc<Keypair>) -> anyhow::Result<ScoresClient> {
         Ok(ScoresClient::new(&self.scoring_url, Arc::clone(keypair))?)
     }
 
     /// Refreshes the arena, so that recent winners qualify.
     pub(crate) async fn refresh_winners(&self, engine: EngineClient) -> anyhow::Result<()> {
-        let scores = self.scores(&self.owner)?;
+        let scores = self.scores_client(&self.owner)?;
         self.arena.poll(&Results { engine, scores, interval: CALL_TIMEOUT }).await;
         Ok(())
     }
@@ -139,11 +139,11 @@ async fn start_gateway(
 async fn start_signer(
     validator: &Arc<Keypair>,
     gateway: GatewayClient,
-    audit: &Path,
+    audit_log: &Path,
     page: Option<&Page>,
     shutdown: &Shutdown,
 ) -> anyhow::Result<SignerClient> {
-    let (retries, retry_delay) = MAX_WEIGHT_ATTEMPTS;
+    let (retries, retry_delay) = WEIGHT_RETRIES;
     let signer = Signer::new(SignerConfig {
         keypair: Arc::clone(validator),
         netuid: NETUID,
@@ -151,7 +151,7 @@ async fn start_signer(
         retries,
         retry_delay,
         policy: PayloadPolicy::new(validator.hotkey()).into_signing_policy(),
-        audit: AuditLog::open(audit)?,
+        audit: AuditLog::open(audit_log)?,
     });
     let url =
         serve_listed(page, SIGNER, SIGNER, signer.router(OperatorLimits::new(None)), shutdown)
@@ -167,14 +167,14 @@ async fn start_scoring_api(
     page: Option<&Page>,
     shutdown: &Shutdown,
 ) -> anyhow::Result<Url> {
-    std::fs::create_dir_all(directory).with_context(|| unusable_directory(directory))?;
+    std::fs::create_dir_all(directory).with_context(|| unusable_directory_message(directory))?;
     let store =
         Store::open(&format!("sqlite:{}", directory.join("scoring.sqlite").display())).await;
     let artifacts = ArtifactStore::open(&directory.join("artifacts"), None)?;
     let admission = Admission::Permits { gateway, netuid: NETUID };
     let limits = ScoringLimits { readers: [owner.hotkey()].into(), ..ScoringLimits::default() };
     let api = ScoringApi::new(
-        store.with_context(|| unusable_directory(directory))?,
+        store.with_context(|| unusable_directory_message(directory))?,
         artifacts,
         admission,
         limits,
@@ -184,6 +184,6 @@ async fn start_scoring_api(
     Ok(url)
 }
 
-fn unusable_directory(directory: &Path) -> String {
+fn unusable_directory_message(directory: &Path) -> String {
     format!("the scoring API cannot use the directory {}", directory.display())
 }

@@ -20,7 +20,7 @@ use taonet_babelbit_text_miner::ngram::{NgramModel, Trainer};
 use taonet_babelbit_text_miner::server::{router, signed_requests};
 use taonet_babelbit_text_runner::{PlayOptions, TextReport, TextRunner, open_ledger};
 use taonet_babelbit_validator::{BabelbitSettings, CurrentChallenge};
-use taonet_cli_babelbit::runner::{connect_text, engine_client, text_leaderboard};
+use taonet_cli_babelbit::runner::{connect_text_miners, engine_client, text_leaderboard};
 use taonet_cli_base::context::Context;
 use taonet_cli_base::daemon::{run_demonstration, serve_on_loopback};
 use taonet_cli_base::exit::ClassifiedError;
@@ -36,7 +36,7 @@ use taonet_wallet::Keypair;
 use taonet_wire::Policy;
 
 use super::epoch::set_weights;
-use super::page::{is_interactive, show_texts};
+use super::page::{is_interactive, serve_text_results};
 use super::services::Services;
 use super::{DemoArgs, OutputDirectory, local_config, miner_key};
 
@@ -49,14 +49,14 @@ pub(crate) fn run(args: &DemoArgs, context: &Context) -> anyhow::Result<()> {
             "--stt is for the speech contest\nhint: omit --stt or --contest text",
         ));
     }
-    let challenge = challenge(args)?;
+    let challenge = load_challenge(args)?;
     let output_directory = OutputDirectory::open(args.keep.clone())?;
     let config = local_config(args.rules)?;
     let models = args.models.clone().or_else(|| config.models_dir.clone());
     let demo = TextDemo {
         embedder: engines::embedder(&config.embedder, models, context)?,
         validator: Arc::new(Keypair::from_uri(VALIDATOR)?),
-        ngram: Arc::new(train()?),
+        ngram: Arc::new(train_model()?),
         config,
     };
     let report = context.block_on(demo.play(challenge, output_directory.path()))?;
@@ -67,11 +67,11 @@ pub(crate) fn run(args: &DemoArgs, context: &Context) -> anyhow::Result<()> {
     if args.no_page || !is_interactive() {
         return Ok(());
     }
-    context.block_on(show_texts(output_directory.path(), context))
+    context.block_on(serve_text_results(output_directory.path(), context))
 }
 
 /// Loads the challenge of `--challenge`, by default the shipped one.
-fn challenge(args: &DemoArgs) -> anyhow::Result<TextChallenge> {
+fn load_challenge(args: &DemoArgs) -> anyhow::Result<TextChallenge> {
     match args.challenge.as_deref() {
         None | Some("1") => Ok(Challenges::text()?),
         Some(file) => match ChallengeFile::load(Path::new(file))
@@ -86,7 +86,7 @@ fn challenge(args: &DemoArgs) -> anyhow::Result<TextChallenge> {
 }
 
 /// Trains a model on the sentences of the shipped speech challenges, which are not played.
-fn train() -> anyhow::Result<NgramModel> {
+fn train_model() -> anyhow::Result<NgramModel> {
     let mut trainer = Trainer::new(MAX_CONTEXT_WORDS)?;
     for utterance in Challenges::english()?.iter().flat_map(|challenge| &challenge.utterances) {
         if let Source::Text { text, .. } = &utterance.source {
@@ -165,7 +165,7 @@ impl TextDemo {
             rules: config.rules,
         };
         let client = engine_client(&config, &self.validator)?;
-        let miners = connect_text(&entries, &self.validator, Ipv4Addr::LOCALHOST.into())?;
+        let miners = connect_text_miners(&entries, &self.validator, Ipv4Addr::LOCALHOST.into())?;
         let run = runner.run_once(&client, &miners, |_| ()).await?;
         anyhow::ensure!(
             !run.files.is_empty(),
@@ -206,17 +206,18 @@ impl TextDemo {
         services: &Services,
         shutdown: &Shutdown,
     ) -> anyhow::Result<Vec<MinerEntry>> {
-        let random = RandomWords::new(self.ngram.words().map(str::to_owned).collect());
+        let random_words = RandomWords::new(self.ngram.words().map(str::to_owned).collect());
         let models: [Arc<dyn TextModel>; 3] =
-            [Arc::clone(&self.ngram) as _, Arc::new(random), Arc::new(Silent)];
+            [Arc::clone(&self.ngram) as _, Arc::new(random_words), Arc::new(Silent)];
         let mut names = BTreeMap::new();
         for model in models {
             let name = model.name().to_owned();
             let keypair = miner_key(&name)?;
-            let signed = signed_requests(keypair.hotkey())
+            let signature_layer = signed_requests(keypair.hotkey())
                 .policy(Policy::only([self.validator.hotkey()]))
                 .build();
-            let url = serve_on_loopback("text miner", router(model, signed), shutdown).await?;
+            let url =
+                serve_on_loopback("text miner", router(model, signature_layer), shutdown).await?;
             chain.register(&keypair, url.port().unwrap_or_default()).await?;
             names.insert(keypair.hotkey(), name);
         }

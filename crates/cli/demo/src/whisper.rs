@@ -67,15 +67,15 @@ impl WhisperBase {
         let is_required = choice == Some(SttModel::Base) || foreign_challenge.is_some();
         let note = match foreign_challenge {
             Some(challenge) => {
-                context.print_notice(&reason(challenge));
+                context.print_notice(&whisper_reason(challenge));
                 ""
             }
             None => "; --stt tiny skips it",
         };
         let note = (may_download || is_required).then_some(note);
-        let started = engines::demo_weights(models, note, context)
+        let result = engines::demo_weights(models, note, context)
             .and_then(|weights| Self::start(&weights, language));
-        match started {
+        match result {
             Ok(whisper) => Ok(Some(whisper)),
             Err(error) if foreign_challenge.is_some() => {
                 Err(error.context(format!("cannot play a challenge in the language {language}")))
@@ -105,11 +105,15 @@ impl WhisperBase {
 }
 
 /// Rejects the embedded recogniser for challenges in other languages than English.
-pub(crate) fn check(choice: Option<SttModel>, challenges: &[Challenge]) -> anyhow::Result<()> {
+pub(crate) fn check_model(
+    choice: Option<SttModel>,
+    challenges: &[Challenge],
+) -> anyhow::Result<()> {
     match foreign_challenge(challenges) {
-        Some(challenge) if choice == Some(SttModel::Tiny) => {
-            Err(ClassifiedError::usage(format!("{}\nhint: omit --stt tiny", reason(challenge))))
-        }
+        Some(challenge) if choice == Some(SttModel::Tiny) => Err(ClassifiedError::usage(format!(
+            "{}\nhint: omit --stt tiny",
+            whisper_reason(challenge)
+        ))),
         _ => Ok(()),
     }
 }
@@ -120,7 +124,7 @@ fn foreign_challenge(challenges: &[Challenge]) -> Option<&Challenge> {
 }
 
 /// Returns why a challenge in another language needs Whisper.
-fn reason(challenge: &Challenge) -> String {
+fn whisper_reason(challenge: &Challenge) -> String {
     format!(
         "the challenge \"{}\" is in the language {}: the miners translate with Whisper base, since the embedded \
          recogniser understands English only",
@@ -156,13 +160,13 @@ mod tests {
     fn foreign_challenges_need_whisper() {
         let english = Challenges::english().unwrap();
         for choice in [None, Some(SttModel::Base), Some(SttModel::Tiny)] {
-            check(choice, &english).unwrap();
+            check_model(choice, &english).unwrap();
         }
         let french = [Challenges::find("fr-1").unwrap().unwrap()];
         for choice in [None, Some(SttModel::Base)] {
-            check(choice, &french).unwrap();
+            check_model(choice, &french).unwrap();
         }
-        let error = check(Some(SttModel::Tiny), &french).unwrap_err().to_string();
+        let error = check_model(Some(SttModel::Tiny), &french).unwrap_err().to_string();
         assert!(
             error.contains("is in the language fr") && error.ends_with("--stt tiny"),
             "{error}"

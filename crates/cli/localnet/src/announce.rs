@@ -8,7 +8,7 @@ use taonet_cli_base::tables::ACCOUNTS;
 use taonet_localnet::NodeHandle;
 use taonet_primitives::Rao;
 
-use super::record::subnets;
+use super::record::describe_subnets;
 use super::start::LoadedFork;
 use super::{clock, rpc};
 
@@ -24,10 +24,10 @@ pub(crate) struct Account {
 pub(crate) struct Announcement<'a> {
     pub(crate) node: &'a NodeHandle,
     /// URL of the followed node, if any.
-    pub(crate) follows: Option<&'a str>,
+    pub(crate) leader_url: Option<&'a str>,
     pub(crate) directory: Option<&'a Path>,
-    /// The recording with which the chain began, if given.
-    pub(crate) forked: Option<&'a LoadedFork>,
+    /// The fork that the chain started from, if any.
+    pub(crate) loaded_fork: Option<&'a LoadedFork>,
     pub(crate) accounts: Vec<Account>,
 }
 
@@ -42,14 +42,14 @@ impl Announcement<'_> {
         json!({
             "service": "localnet",
             "url": url,
-            "http": rpc::http(&url),
+            "http": rpc::http_url(&url),
             "port": self.node.address().port(),
             "genesis": format!("{:?}", self.node.genesis()),
             "block": self.node.head().number(),
-            "block_time": self.node.clock().map(clock::name),
-            "follows": self.follows,
+            "block_time": self.node.clock().map(clock::block_time_option),
+            "follows": self.leader_url,
             "data": self.directory.map(|directory| directory.display().to_string()),
-            "fork": self.forked.map(|LoadedFork { recording, fork }| json!({
+            "fork": self.loaded_fork.map(|LoadedFork { recording, fork }| json!({
                 "origin": recording.origin(),
                 "netuids": recording.netuids(),
                 "entries": fork.entries,
@@ -65,8 +65,8 @@ impl Announcement<'_> {
         let url = self.node.url();
         let mut node = key_values();
         node.add_row(["WebSocket", &url]);
-        node.add_row(["HTTP", &rpc::http(&url)]);
-        if let Some(leader) = self.follows {
+        node.add_row(["HTTP", &rpc::http_url(&url)]);
+        if let Some(leader) = self.leader_url {
             node.add_row(["follows", leader]);
         }
         if let Some(clock) = self.node.clock() {
@@ -79,8 +79,8 @@ impl Announcement<'_> {
             None => "in memory, discarded on shutdown".to_owned(),
         };
         node.add_row(["state", &state]);
-        if let Some(LoadedFork { recording, .. }) = self.forked {
-            let (origin, subnets) = (recording.origin(), subnets(recording.netuids()));
+        if let Some(LoadedFork { recording, .. }) = self.loaded_fork {
+            let (origin, subnets) = (recording.origin(), describe_subnets(recording.netuids()));
             node.add_row([
                 "fork",
                 &format!("{subnets} of {} after block {}", origin.chain, origin.block),

@@ -12,11 +12,11 @@ use taonet_localnet::{NodeHandle, SubmitError};
 use taonet_localnet_runtime::drand::{last_round_key, pulse_extrinsic};
 
 /// Hash that identifies quicknet, whose key is fixed in clients.
-const QUICKNET: &str = "52db9ba70e0cc0f6eaf7803dd07447a1f5477735fd3f661792ba94600c84e971";
+const QUICKNET_HASH: &str = "52db9ba70e0cc0f6eaf7803dd07447a1f5477735fd3f661792ba94600c84e971";
 /// Interval between requests; quicknet publishes a pulse every 3 s.
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
 /// Timeout of a request.
-const TIMEOUT: Duration = Duration::from_secs(5);
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 /// Maximum number of pulses that are submitted together; the pool accepts the next 50.
 const MAX_PULSES: u64 = 20;
 
@@ -60,14 +60,14 @@ async fn submit_next(
     url: &str,
     fetched: &mut BTreeMap<u64, [u8; 48]>,
 ) -> anyhow::Result<()> {
-    let (newest, signature) = fetch(client, url, "latest").await?;
-    let stored = node.storage(&last_round_key())?.and_then(|bytes| bytes.try_into().ok());
-    let stored = stored.map_or(0, u64::from_le_bytes);
-    *fetched = fetched.split_off(&stored.saturating_add(1));
-    fetched.insert(newest, signature);
+    let (latest_round, signature) = fetch(client, url, "latest").await?;
+    let stored_round = node.storage(&last_round_key())?.and_then(|bytes| bytes.try_into().ok());
+    let stored_round = stored_round.map_or(0, u64::from_le_bytes);
+    *fetched = fetched.split_off(&stored_round.saturating_add(1));
+    fetched.insert(latest_round, signature);
     // The first pulse may be of any round.
-    let first = if stored == 0 { newest } else { stored.saturating_add(1) };
-    for round in first..=newest.min(first.saturating_add(MAX_PULSES)) {
+    let first_round = if stored_round == 0 { latest_round } else { stored_round.saturating_add(1) };
+    for round in first_round..=latest_round.min(first_round.saturating_add(MAX_PULSES)) {
         let signature = if let Some(signature) = fetched.get(&round) {
             *signature
         } else {
@@ -94,8 +94,8 @@ async fn submit_next(
 /// Fetches the pulse of a round, or the latest one.
 async fn fetch(client: &Client, url: &str, round: &str) -> anyhow::Result<(u64, [u8; 48])> {
     let request = client
-        .get(format!("{}/{QUICKNET}/public/{round}", url.trim_end_matches('/')))
-        .timeout(TIMEOUT);
+        .get(format!("{}/{QUICKNET_HASH}/public/{round}", url.trim_end_matches('/')))
+        .timeout(REQUEST_TIMEOUT);
     let pulse: Pulse = request.send().await?.error_for_status()?.json().await?;
     let signature = hex::decode(&pulse.signature).ok().and_then(|bytes| bytes.try_into().ok());
     let signature =
@@ -120,7 +120,7 @@ mod tests {
     async fn beacon_pulse_is_stored_after_a_failed_request() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/", listener.local_addr().unwrap());
-        let expected = format!("GET /{QUICKNET}/public/latest HTTP/1.1");
+        let expected = format!("GET /{QUICKNET_HASH}/public/latest HTTP/1.1");
         let server = async {
             for attempt in 0.. {
                 let (mut stream, _) = listener.accept().await.unwrap();

@@ -20,11 +20,13 @@ impl FromStr for BlockTime {
                     Some(digits) => (digits, Duration::from_millis),
                     None => (text.strip_suffix('s').unwrap_or(text), Duration::from_secs),
                 };
-                let plain = !digits.is_empty()
+                let is_plain_number = !digits.is_empty()
                     && digits.len() <= 6
                     && digits.bytes().all(|byte| byte.is_ascii_digit());
-                let number =
-                    plain.then(|| digits.parse().ok()).flatten().filter(|number| *number > 0);
+                let number = is_plain_number
+                    .then(|| digits.parse().ok())
+                    .flatten()
+                    .filter(|number| *number > 0);
                 let number = number.filter(|_| text.ends_with('s'));
                 Clock::Every(number.map(unit).ok_or(
                     "expected a block time such as 12s or 250ms, `fast`, `instant` or `manual`",
@@ -37,7 +39,7 @@ impl FromStr for BlockTime {
 /// Describes the clock as text.
 pub(crate) fn describe(clock: Clock) -> String {
     match clock {
-        Clock::Every(pause) => format!("one block every {pause:?}"),
+        Clock::Every(interval) => format!("one block every {interval:?}"),
         Clock::Fastest => "as fast as possible".to_owned(),
         Clock::Manual => "manual: `tao localnet mine N` produces blocks".to_owned(),
         Clock::Instant => "instant: one block per submission".to_owned(),
@@ -45,9 +47,9 @@ pub(crate) fn describe(clock: Clock) -> String {
 }
 
 /// Returns the clock in the form that `--block-time` accepts.
-pub(crate) fn name(clock: Clock) -> String {
+pub(crate) fn block_time_option(clock: Clock) -> String {
     match clock {
-        Clock::Every(pause) => format!("{}ms", pause.as_millis()),
+        Clock::Every(interval) => format!("{}ms", interval.as_millis()),
         Clock::Fastest => "fast".to_owned(),
         Clock::Manual => "manual".to_owned(),
         Clock::Instant => "instant".to_owned(),
@@ -69,7 +71,7 @@ mod tests {
             ("instant", Clock::Instant),
         ] {
             assert_eq!(text.parse(), Ok(BlockTime(clock)), "{text}");
-            assert_eq!(name(clock).parse(), Ok(BlockTime(clock)), "{text}");
+            assert_eq!(block_time_option(clock).parse(), Ok(BlockTime(clock)), "{text}");
         }
         for text in ["", "12", "0s", "s", "ms", "-1s", "1.5s", "1m", "9999999s", "Fast", "١s"] {
             assert!(text.parse::<BlockTime>().is_err(), "{text}");

@@ -10,13 +10,13 @@ use clap::Args;
 use jiff::SignedDuration;
 use serde_json::{Value, json};
 use taonet_chain::Client;
-use taonet_cli_base::chain::{LOCAL, chain_error, parse_network};
+use taonet_cli_base::chain::{LOCAL_NETWORK, chain_error, parse_network};
 use taonet_cli_base::context::Context;
 use taonet_cli_base::table::key_values;
 use taonet_service::STOP_TIMEOUT;
 
 use super::data_dir::{DataArgs, ProcessRecord};
-use super::rpc::{self, RpcError, control, number};
+use super::rpc::{self, RpcError, call_control_method, number};
 
 /// Polling interval while the process shuts down.
 const POLL_INTERVAL: Duration = Duration::from_millis(20);
@@ -65,8 +65,8 @@ impl TargetArgs {
         let network_name = match &self.network {
             Some(network) => network,
             None => match ProcessRecord::read(&self.data.directory())? {
-                Some(running) => return Ok(running.url),
-                None => LOCAL,
+                Some(process) => return Ok(process.url),
+                None => LOCAL_NETWORK,
             },
         };
         let network = parse_network(network_name)?;
@@ -77,7 +77,7 @@ impl TargetArgs {
 /// Connects to a localnet that has control methods; also returns its URL.
 pub(crate) async fn connect(target: &TargetArgs) -> anyhow::Result<(String, Client)> {
     let url = target.url()?;
-    control(&url, "dev_status", json!([])).await?;
+    call_control_method(&url, "dev_status", json!([])).await?;
     let chain = Client::connect(&parse_network(&url)?).await.map_err(chain_error)?;
     Ok((url, chain))
 }
@@ -91,7 +91,7 @@ pub(crate) fn status(args: &TargetArgs, context: &Context) -> anyhow::Result<()>
     if context.json {
         return context.print_json(&json!({
             "url": url,
-            "http": rpc::http(&url),
+            "http": rpc::http_url(&url),
             "block": { "number": status["number"], "hash": status["hash"] },
             "genesis": status["genesis"],
             "oldest_block": status["oldest"],
@@ -112,15 +112,15 @@ pub(crate) fn status(args: &TargetArgs, context: &Context) -> anyhow::Result<()>
     };
     let mut rows = key_values();
     rows.add_row(["url", url.as_str()]);
-    rows.add_row(["block", &format!("{} {}", status["number"], text(&status["hash"]))]);
-    rows.add_row(["genesis", &text(&status["genesis"])]);
+    rows.add_row(["block", &format!("{} {}", status["number"], value_text(&status["hash"]))]);
+    rows.add_row(["genesis", &value_text(&status["genesis"])]);
     rows.add_row(["oldest block", &status["oldest"].to_string()]);
     rows.add_row(["runtime", &status["specVersion"].to_string()]);
-    let production = match status["leader"]["url"].as_str() {
+    let block_source = match status["leader"]["url"].as_str() {
         Some(leader) => ["follows", &format!("{leader}, {}", connection_text(&status["leader"]))],
         None => ["clock", &clock],
     };
-    rows.add_row(production);
+    rows.add_row(block_source);
     if let Some(offset) = status["offsetMillis"].as_i64().filter(|offset| *offset != 0) {
         rows.add_row(["clock offset", &format!("{:#}", SignedDuration::from_millis(offset))]);
     }
@@ -145,38 +145,40 @@ fn connection_text(leader: &Value) -> String {
     }
 }
 
-pub(crate) fn text(value: &Value) -> String {
+pub(crate) fn value_text(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 
 pub(crate) fn mine(args: &MineArgs, context: &Context) -> anyhow::Result<()> {
-    produce("dev_mine", json!([args.blocks]), &args.target, context)
+    produce_blocks("dev_mine", json!([args.blocks]), &args.target, context)
 }
 
 pub(crate) fn to_epoch(args: &EpochArgs, context: &Context) -> anyhow::Result<()> {
-    produce("dev_epoch", json!([args.netuid]), &args.target, context)
+    produce_blocks("dev_epoch", json!([args.netuid]), &args.target, context)
 }
 
-fn produce(
+fn produce_blocks(
     method: &str,
     params: Value,
     target: &TargetArgs,
     context: &Context,
 ) -> anyhow::Result<()> {
-    let block = context.block_on(async { control(&target.url()?, method, params).await })?;
+    let block =
+        context.block_on(async { call_control_method(&target.url()?, method, params).await })?;
     if context.json {
         return context
             .print_json(&json!({ "block": { "number": block["number"], "hash": block["hash"] } }));
     }
-    context.print(&format!("block {} {}", number(&block, "number")?, text(&block["hash"])))
+    context.print(&format!("block {} {}", number(&block, "number")?, value_text(&block["hash"])))
 }
 
 pub(crate) fn save(args: &SaveArgs, context: &Context) -> anyhow::Result<()> {
     // The node writes the file, and may have another working directory.
     let file = std::path::absolute(&args.file).context("the current directory no longer exists")?;
     let text = file.to_str().context("the file name is not UTF-8")?;
-    context
-        .block_on(async { control(&args.target.url()?, "dev_snapshot", json!([text])).await })?;
+    context.block_on(async {
+        call_control_method(&args.target.url()?, "dev_snapshot", json!([text])).await
+    })?;
     if context.json {
         return context.print_json(&json!({ "file": text }));
     }
@@ -199,17 +201,17 @@ pub(crate) async fn stop_at(url: &str, directory: &Path) -> anyhow::Result<()> {
         // Control methods are disabled beyond loopback; the data directory shows that the process
         // is ours.
         Err(RpcError::ControlDisabled)
-            if ProcessRecord::read(directory)?.is_some_and(|running| running.url == url) =>
+            if ProcessRecord::read(directory)?.is_some_and(|process| process.url == url) =>
         {
             terminate(directory)?;
         }
         Err(error) => return Err(error.into_error(url)),
     }
-    let started = Instant::now();
+    let start = Instant::now();
     let is_recorded =
-        || anyhow::Ok(ProcessRecord::read(directory)?.is_some_and(|running| running.url == url));
+        || anyhow::Ok(ProcessRecord::read(directory)?.is_some_and(|process| process.url == url));
     while is_recorded()? || rpc::call(url, "system_health", json!([])).await.is_ok() {
-        if started.elapsed() > STOP_TIMEOUT {
+        if start.elapsed() > STOP_TIMEOUT {
             bail!(
                 "the localnet at {url} is still running {STOP_TIMEOUT:?} after the shutdown request"
             );
@@ -222,12 +224,12 @@ pub(crate) async fn stop_at(url: &str, directory: &Path) -> anyhow::Result<()> {
 /// Sends SIGTERM to the process recorded in the data directory.
 #[cfg(unix)]
 fn terminate(directory: &Path) -> anyhow::Result<()> {
-    let running =
+    let process =
         ProcessRecord::read(directory)?.context("no process is recorded in this data directory")?;
-    let pid = i32::try_from(running.pid).ok().and_then(rustix::process::Pid::from_raw);
+    let pid = i32::try_from(process.pid).ok().and_then(rustix::process::Pid::from_raw);
     let pid = pid.context("the recorded process ID is invalid")?;
     let result = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
-    result.with_context(|| format!("cannot stop process {}", running.pid))
+    result.with_context(|| format!("cannot stop process {}", process.pid))
 }
 
 #[cfg(not(unix))]

@@ -30,7 +30,7 @@ const COLDKEY: &str = "//Alice";
 /// Stake of the validator.
 const STAKE: Rao = Rao::new(1_000_000_000_000);
 /// Placeholder address for this machine, since the chain rejects loopback addresses.
-pub const ANNOUNCED: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
+pub const PLACEHOLDER_ADDRESS: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
 
 /// An in-memory chain that ends with the demonstration.
 pub struct DemoChain {
@@ -79,7 +79,7 @@ impl DemoChain {
     /// Registers a miner and publishes its endpoint.
     pub async fn register(&self, miner: &Keypair, port: u16) -> anyhow::Result<()> {
         self.send(calls::burned_register(NETUID, miner.hotkey()), &self.coldkey).await?;
-        let address = SocketAddr::new(IpAddr::V4(ANNOUNCED), port);
+        let address = SocketAddr::new(IpAddr::V4(PLACEHOLDER_ADDRESS), port);
         self.send(calls::serve_axon(NETUID, version(), address), miner).await
     }
 
@@ -108,15 +108,15 @@ impl DemoChain {
         let rules = self.client.weight_rules(NETUID, head.into()).await?;
         let shares: Vec<_> =
             weights.uids.iter().copied().zip(weights.weights.iter().copied()).collect();
-        let submitted = quantise(&within_limits(&shares, &rules)?)?;
+        let submitted_weights = quantise(&within_limits(&shares, &rules)?)?;
         let metagraph = self.client.metagraph(NETUID, MechId(0), Detail::Lite, At::Head).await?;
         let validator = self.client.uid(NETUID, &self.validator.hotkey(), At::Head).await?;
         let validator = validator.context("the validator has no uid on the chain")?;
-        let stored = self.client.weights_of(NETUID, MechId(0), validator, At::Head).await?;
+        let stored_weights = self.client.weights_of(NETUID, MechId(0), validator, At::Head).await?;
         let standings = metagraph.neurons.iter().map(|neuron| {
             let on_chain = MinerOnChain {
-                weight_submitted: weight_of(&submitted, neuron.uid),
-                weight_stored: weight_of(&stored, neuron.uid),
+                weight_submitted: weight_of(&submitted_weights, neuron.uid),
+                weight_stored: weight_of(&stored_weights, neuron.uid),
                 incentive: f64::from(neuron.incentive) / f64::from(u16::MAX),
                 emission: neuron.emission.get(),
             };

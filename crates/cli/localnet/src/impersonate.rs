@@ -12,7 +12,7 @@ use taonet_cli_base::exit::ClassifiedError;
 use taonet_primitives::{BlockNumber, ExtrinsicHash};
 
 use super::control::{TargetArgs, connect};
-use super::rpc::{control, number};
+use super::rpc::{call_control_method, number};
 
 /// Make a call as any account, without its key
 #[derive(Debug, Args)]
@@ -40,7 +40,7 @@ pub(crate) fn run(args: &AsArgs, context: &Context) -> anyhow::Result<()> {
     context.block_on(async {
         let (url, chain) = connect(&args.target).await?;
         let call = args.call(&chain).await?;
-        let response = control(&url, "dev_impersonate", json!([args.account.to_string(), call])).await?;
+        let response = call_control_method(&url, "dev_impersonate", json!([args.account.to_string(), call])).await?;
         let block = u32::try_from(number(&response, "number")?).context("the block number is out of range")?;
         let hash = response["extrinsic"]["hash"].as_str().and_then(|hash| hash.parse::<ExtrinsicHash>().ok());
         let hash =

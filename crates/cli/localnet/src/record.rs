@@ -54,12 +54,12 @@ pub(crate) fn run(args: &RecordArgs, context: &Context) -> anyhow::Result<()> {
         let metadata = state.metadata().await.map_err(chain_error)?;
         let origin = Origin {
             chain: client.chain_name().await.map_err(chain_error)?,
-            genesis: bytes(client.genesis()).into(),
+            genesis: hash_bytes(client.genesis()).into(),
             block: state.block().number.get(),
-            block_hash: bytes(state.block().hash).into(),
+            block_hash: hash_bytes(state.block().hash).into(),
             spec_version: state.spec_version(),
         };
-        let source = Node { state, bar: bar()? };
+        let source = Node { state, bar: progress_bar()? };
         let outcome = record(&source, origin, &metadata, &args.netuid).await;
         source.bar.finish_and_clear();
         outcome.map_err(|error| match error {
@@ -87,14 +87,14 @@ pub(crate) fn run(args: &RecordArgs, context: &Context) -> anyhow::Result<()> {
         }));
     }
     print_omitted_items(recording.omitted_items(), context);
-    let (subnets, entries) = (subnets(recording.netuids()), recording.len());
+    let (subnets, entries) = (describe_subnets(recording.netuids()), recording.len());
     context.print(&format!(
         "recorded {entries} storage entries of {subnets} in block {} to {file}",
         origin.block
     ))
 }
 
-/// Names the items that were left out, by reason, on standard error.
+/// Prints the items that were left out, by reason, on standard error.
 pub(crate) fn print_omitted_items(omitted_items: &[OmittedItem], context: &Context) {
     let mut reasons: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for omitted in omitted_items {
@@ -105,8 +105,8 @@ pub(crate) fn print_omitted_items(omitted_items: &[OmittedItem], context: &Conte
     }
 }
 
-/// Names subnets, such as `subnets 18 and 59`.
-pub(crate) fn subnets(netuids: &[u16]) -> String {
+/// Formats netuids, such as `subnets 18 and 59`.
+pub(crate) fn describe_subnets(netuids: &[u16]) -> String {
     let netuids: Vec<String> = netuids.iter().map(ToString::to_string).collect();
     match netuids.split_last() {
         Some((last, [])) => format!("subnet {last}"),
@@ -115,11 +115,11 @@ pub(crate) fn subnets(netuids: &[u16]) -> String {
     }
 }
 
-fn bytes(hash: BlockHash) -> [u8; 32] {
+fn hash_bytes(hash: BlockHash) -> [u8; 32] {
     *hash.as_bytes()
 }
 
-fn bar() -> anyhow::Result<ProgressBar> {
+fn progress_bar() -> anyhow::Result<ProgressBar> {
     let style =
         ProgressStyle::with_template("{msg}: {pos} of {len} requests [{wide_bar}] {elapsed}")?;
     Ok(ProgressBar::new(0).with_style(style).with_message("recording"))
@@ -132,7 +132,7 @@ struct Node {
 }
 
 impl Node {
-    fn start_bar(&self, label: &str, requests: usize) {
+    fn add_requests(&self, label: &str, requests: usize) {
         self.bar.set_message(label.to_owned());
         self.bar.inc_length(requests as u64);
     }
@@ -158,7 +158,7 @@ impl Source for Node {
     type Error = ChainError;
 
     async fn keys(&self, label: &str, prefixes: Vec<Vec<u8>>) -> Result<Vec<Vec<u8>>, ChainError> {
-        self.start_bar(label, prefixes.len());
+        self.add_requests(label, prefixes.len());
         let pages = stream::iter(prefixes)
             .map(|prefix| self.keys_with_prefix(prefix))
             .buffer_unordered(MAX_CONCURRENT_READS);
@@ -171,7 +171,7 @@ impl Source for Node {
         keys: Vec<Vec<u8>>,
     ) -> Result<Vec<(Vec<u8>, Vec<u8>)>, ChainError> {
         let pages: Vec<Vec<Vec<u8>>> = keys.chunks(KEYS_PER_REQUEST).map(<[_]>::to_vec).collect();
-        self.start_bar(label, pages.len());
+        self.add_requests(label, pages.len());
         let values = stream::iter(pages).map(|keys| async move {
             let values = self.state.values(&keys).await?;
             self.bar.inc(1);
@@ -192,7 +192,7 @@ mod tests {
             (&[1, 2], "subnets 1 and 2"),
             (&[1, 2, 3], "subnets 1, 2 and 3"),
         ] {
-            assert_eq!(subnets(netuids), expected);
+            assert_eq!(describe_subnets(netuids), expected);
         }
     }
 }

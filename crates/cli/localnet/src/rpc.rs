@@ -45,7 +45,7 @@ async fn send(
     }
     let request = json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params });
     let result =
-        client.build().map_err(RpcError::NotRunning)?.post(http(url)).json(&request).send();
+        client.build().map_err(RpcError::NotRunning)?.post(http_url(url)).json(&request).send();
     let response = result.await.map_err(|error| {
         if is_timeout(&error) { RpcError::Timeout } else { RpcError::NotRunning(error) }
     })?;
@@ -67,12 +67,16 @@ fn is_timeout(error: &reqwest::Error) -> bool {
 
 /// Calls a control method that can take long, such as producing many blocks, without a response
 /// timeout.
-pub(crate) async fn control(url: &str, method: &str, params: Value) -> anyhow::Result<Value> {
+pub(crate) async fn call_control_method(
+    url: &str,
+    method: &str,
+    params: Value,
+) -> anyhow::Result<Value> {
     send(url, method, params, None).await.map_err(|error| error.into_error(url))
 }
 
 /// Converts the WebSocket URL of a node to its HTTP URL.
-pub(crate) fn http(url: &str) -> String {
+pub(crate) fn http_url(url: &str) -> String {
     url.strip_prefix("ws").map_or_else(|| url.to_owned(), |suffix| format!("http{suffix}"))
 }
 
@@ -122,7 +126,7 @@ mod tests {
             ("wss://ws.example/ws", "https://ws.example/ws"),
             ("http://news.example", "http://news.example"),
         ] {
-            assert_eq!(http(url), expected);
+            assert_eq!(http_url(url), expected);
         }
     }
 

@@ -4,12 +4,12 @@
 
 use clap::Args;
 use serde_json::{Value, json};
-use taonet_cli_base::chain::{argument, chain_error};
+use taonet_cli_base::chain::{chain_error, parse_argument};
 use taonet_cli_base::context::Context;
 use taonet_cli_base::exit::ClassifiedError;
 
-use super::control::{TargetArgs, connect, text};
-use super::rpc::{control, number};
+use super::control::{TargetArgs, connect, value_text};
+use super::rpc::{call_control_method, number};
 
 /// Set a storage item of the chain
 #[derive(Debug, Args)]
@@ -38,22 +38,24 @@ pub(crate) fn run(args: &SetStorageArgs, context: &Context) -> anyhow::Result<()
     let mut keys = args
         .words
         .iter()
-        .map(|word| argument(word))
+        .map(|word| parse_argument(word))
         .collect::<Result<Vec<Value>, _>>()
         .map_err(ClassifiedError::usage)?;
-    let new = if args.remove { None } else { keys.pop() };
+    let new_value = if args.remove { None } else { keys.pop() };
     context.block_on(async {
         let (url, chain) = connect(&args.target).await?;
-        let (key, bytes) =
-            chain.encode_storage(pallet, item, &keys, new.as_ref()).await.map_err(chain_error)?;
+        let (key, bytes) = chain
+            .encode_storage(pallet, item, &keys, new_value.as_ref())
+            .await
+            .map_err(chain_error)?;
         let bytes = bytes.map(|bytes| format!("0x{}", hex::encode(bytes)));
         let key = format!("0x{}", hex::encode(key));
-        let block = control(&url, "dev_setStorage", json!([[[key, bytes]]])).await?;
+        let block = call_control_method(&url, "dev_setStorage", json!([[[key, bytes]]])).await?;
         if context.json {
             return context.print_json(&json!({
                 "item": args.item,
                 "keys": keys,
-                "value": new,
+                "value": new_value,
                 "storage_key": key,
                 "storage_value": bytes,
                 "block": { "number": block["number"], "hash": block["hash"] },
@@ -64,7 +66,7 @@ pub(crate) fn run(args: &SetStorageArgs, context: &Context) -> anyhow::Result<()
             "{} {action} in block {} {}",
             args.item,
             number(&block, "number")?,
-            text(&block["hash"])
+            value_text(&block["hash"])
         ))
     })
 }

@@ -8,8 +8,8 @@ use taonet_cli_base::context::Context;
 use taonet_cli_base::table::table;
 use taonet_cli_base::tables::LOCALNET_SNAPSHOTS;
 
-use super::control::{TargetArgs, text};
-use super::rpc::{control, number};
+use super::control::{TargetArgs, value_text};
+use super::rpc::{call_control_method, number};
 
 /// Arguments that select a named snapshot
 #[derive(Debug, Args)]
@@ -21,25 +21,26 @@ pub(crate) struct NameArgs {
 }
 
 pub(crate) fn take(args: &NameArgs, context: &Context) -> anyhow::Result<()> {
-    let response = call("dev_takeSnapshot", args, context)?;
+    let response = call_snapshot_method("dev_takeSnapshot", args, context)?;
     if context.json {
-        return context.print_json(&snapshot(&response));
+        return context.print_json(&snapshot_document(&response));
     }
     context.print(&format!(
         "snapshot {} of block {} {}",
         args.name,
         number(&response, "number")?,
-        text(&response["hash"])
+        value_text(&response["hash"])
     ))
 }
 
 pub(crate) fn list(args: &TargetArgs, context: &Context) -> anyhow::Result<()> {
-    let snapshots =
-        context.block_on(async { control(&args.url()?, "dev_listSnapshots", json!([])).await })?;
+    let snapshots = context.block_on(async {
+        call_control_method(&args.url()?, "dev_listSnapshots", json!([])).await
+    })?;
     let snapshots = snapshots.as_array().map(Vec::as_slice).unwrap_or_default();
     if context.json {
         return context.print_json(
-            &json!({ "snapshots": snapshots.iter().map(snapshot).collect::<Vec<_>>() }),
+            &json!({ "snapshots": snapshots.iter().map(snapshot_document).collect::<Vec<_>>() }),
         );
     }
     if snapshots.is_empty() {
@@ -48,13 +49,13 @@ pub(crate) fn list(args: &TargetArgs, context: &Context) -> anyhow::Result<()> {
     }
     let mut rows = table(&LOCALNET_SNAPSHOTS);
     for entry in snapshots {
-        rows.add_row([text(&entry["name"]), entry["number"].to_string()]);
+        rows.add_row([value_text(&entry["name"]), entry["number"].to_string()]);
     }
     context.print(&rows.to_string())
 }
 
 pub(crate) fn revert(args: &NameArgs, context: &Context) -> anyhow::Result<()> {
-    let block = call("dev_revertSnapshot", args, context)?;
+    let block = call_snapshot_method("dev_revertSnapshot", args, context)?;
     if context.json {
         let block = json!({ "number": block["number"], "hash": block["hash"] });
         return context.print_json(&json!({ "name": args.name, "block": block }));
@@ -62,22 +63,24 @@ pub(crate) fn revert(args: &NameArgs, context: &Context) -> anyhow::Result<()> {
     context.print(&format!(
         "reverted to block {} {}",
         number(&block, "number")?,
-        text(&block["hash"])
+        value_text(&block["hash"])
     ))
 }
 
 pub(crate) fn drop_snapshot(args: &NameArgs, context: &Context) -> anyhow::Result<()> {
-    call("dev_dropSnapshot", args, context)?;
+    call_snapshot_method("dev_dropSnapshot", args, context)?;
     if context.json {
         return context.print_json(&json!({ "name": args.name, "dropped": true }));
     }
     context.print(&format!("dropped snapshot {}", args.name))
 }
 
-fn call(method: &str, args: &NameArgs, context: &Context) -> anyhow::Result<Value> {
-    context.block_on(async { control(&args.target.url()?, method, json!([args.name])).await })
+fn call_snapshot_method(method: &str, args: &NameArgs, context: &Context) -> anyhow::Result<Value> {
+    context.block_on(async {
+        call_control_method(&args.target.url()?, method, json!([args.name])).await
+    })
 }
 
-fn snapshot(snapshot: &Value) -> Value {
+fn snapshot_document(snapshot: &Value) -> Value {
     json!({ "name": snapshot["name"], "block": { "number": snapshot["number"], "hash": snapshot["hash"] } })
 }

@@ -39,7 +39,7 @@ pub(crate) struct StartArgs {
     block_time: Option<BlockTime>,
     /// Time at which a new chain begins, such as 2026-01-31T12:00:00Z; its clock runs from there
     /// [default: now]
-    #[arg(long, value_name = "TIME", value_parser = super::time::instant)]
+    #[arg(long, value_name = "TIME", value_parser = super::time::parse_instant)]
     at: Option<u64>,
     /// Subnets of a new chain: `development` (root and 1 to 59) or `reference` (root and 1, as in
     /// the reference's local network) [default: development]
@@ -53,7 +53,7 @@ pub(crate) struct StartArgs {
     #[arg(
         long,
         value_name = "URL",
-        value_parser = leader,
+        value_parser = parse_leader_url,
         conflicts_with_all = ["block_time", "at", "genesis", "fork", "endow"]
     )]
     follow: Option<String>,
@@ -64,7 +64,7 @@ pub(crate) struct StartArgs {
         value_name = "URL",
         num_args = 0..=1,
         default_missing_value = "https://api.drand.sh",
-        value_parser = drand,
+        value_parser = parse_drand_url,
         conflicts_with = "follow"
     )]
     drand: Option<String>,
@@ -80,7 +80,7 @@ pub(crate) struct StartArgs {
     port: Option<u16>,
     /// Allow requests with this Origin, such as https://polkadot.js.org; loopback origins and
     /// requests without one are always allowed
-    #[arg(long, value_name = "ORIGIN", value_parser = origin)]
+    #[arg(long, value_name = "ORIGIN", value_parser = parse_origin)]
     allow_origin: Vec<String>,
     #[command(flatten)]
     data: DataArgs,
@@ -114,15 +114,15 @@ pub(crate) fn run(args: &StartArgs, context: &Context) -> anyhow::Result<()> {
             );
         }
         let endowed = if args.follow.is_some() { Vec::new() } else { args.endowed()? };
-        let (node, forked) = args.start(directory.as_deref(), &endowed).await?;
-        let running = ProcessRecord { pid: std::process::id(), url: node.url() };
-        let record = directory.as_deref().map(|directory| running.record(directory)).transpose()?;
+        let (node, loaded_fork) = args.start(directory.as_deref(), &endowed).await?;
+        let process = ProcessRecord { pid: std::process::id(), url: node.url() };
+        let record = directory.as_deref().map(|directory| process.record(directory)).transpose()?;
         let accounts = accounts(&node, &endowed)?;
         let announcement = Announcement {
             node: &node,
-            follows: args.follow.as_deref(),
+            leader_url: args.follow.as_deref(),
             directory: directory.as_deref(),
-            forked: forked.as_ref(),
+            loaded_fork: loaded_fork.as_ref(),
             accounts,
         };
         if context.json {
@@ -130,33 +130,33 @@ pub(crate) fn run(args: &StartArgs, context: &Context) -> anyhow::Result<()> {
             context.print(&announcement.document().to_string())?;
         } else {
             context.print(&announcement.text())?;
-            if let Some(LoadedFork { fork, .. }) = &forked {
+            if let Some(LoadedFork { fork, .. }) = &loaded_fork {
                 print_omitted_items(&fork.omitted_items, context);
             }
         }
         readiness.set_ready();
         let stop = shutdown.clone();
         let drand = args.drand.clone();
-        let (end_sender, ended) = oneshot::channel();
+        let (end_sender, end_receiver) = oneshot::channel();
         shutdown.spawn("localnet", async move {
-            let ended = tokio::select! {
+            let end_result = tokio::select! {
                 () = stop.requested() => Ok(()),
-                ended = node.stop_requested() => ended,
+                result = node.stop_requested() => result,
                 never = relay(&node, drand.as_deref()) => match never {},
             };
             stop.request();
             node.stop().await;
             drop(record);
             // The receiver is gone if the shutdown deadline has passed.
-            let _ = end_sender.send(ended);
+            let _ = end_sender.send(end_result);
         });
         shutdown.finished().await.context("the localnet did not stop in time")?;
-        Ok(ended.await.context("the localnet stopped unexpectedly")??)
+        Ok(end_receiver.await.context("the localnet stopped unexpectedly")??)
     })
 }
 
 impl StartArgs {
-    /// Starts the node; also returns what a fork took from its recording.
+    /// Starts the node; also returns the fork that it loaded.
     async fn start(
         &self,
         directory: Option<&Path>,
@@ -174,11 +174,11 @@ impl StartArgs {
             );
         }
         let mut genesis = genesis_with(self.genesis.unwrap_or_default().into(), &accounts)?;
-        let mut forked = None;
+        let mut loaded_fork = None;
         if let Some(file) = &self.fork {
             let recording = Recording::read(file)?;
             let fork = recording.fork(&mut genesis)?;
-            forked = Some(LoadedFork { recording, fork });
+            loaded_fork = Some(LoadedFork { recording, fork });
         }
         let mut config = NodeConfig::new(genesis);
         config.start = self.at;
@@ -202,7 +202,11 @@ impl StartArgs {
                 node => Ok((node?, None)),
             };
         }
-        if endowed.is_empty() && self.genesis.is_none() && directory.is_some() && forked.is_none() {
+        if endowed.is_empty()
+            && self.genesis.is_none()
+            && directory.is_some()
+            && loaded_fork.is_none()
+        {
             // An existing chain keeps its genesis accounts.
             let genesis = config.genesis.take();
             match Node::start(config.clone()).await {
@@ -212,7 +216,7 @@ impl StartArgs {
         }
         match (Node::start(config).await, directory) {
             (Err(NodeError::Store(StoreError::Genesis { .. })), Some(directory))
-                if forked.is_some() =>
+                if loaded_fork.is_some() =>
             {
                 bail!(
                     "--fork is for a new chain, but there is another chain in {}\nhint: choose another directory with \
@@ -220,7 +224,7 @@ impl StartArgs {
                     directory.display()
                 )
             }
-            (node, _) => Ok((node?, forked)),
+            (node, _) => Ok((node?, loaded_fork)),
         }
     }
 
@@ -255,27 +259,27 @@ impl From<Genesis> for Preset {
     }
 }
 
-/// A recording, and what the chain took from it.
+/// A recording, and the fork that the chain loaded from it.
 pub(crate) struct LoadedFork {
     pub(crate) recording: Recording,
     pub(crate) fork: Fork,
 }
 
 /// Checks the URL of the node to follow.
-fn leader(text: &str) -> Result<String, &'static str> {
+fn parse_leader_url(text: &str) -> Result<String, &'static str> {
     let is_url = text.starts_with("ws://") && text.parse::<NodeUrl>().is_ok();
     if is_url { Ok(text.to_owned()) } else { Err("expected ws://HOST:PORT") }
 }
 
 /// Checks the URL of a drand API.
-fn drand(text: &str) -> Result<String, &'static str> {
+fn parse_drand_url(text: &str) -> Result<String, &'static str> {
     let is_url = url::Url::parse(text)
         .is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
     if is_url { Ok(text.to_owned()) } else { Err("expected a URL such as https://api.drand.sh") }
 }
 
 /// Parses an origin in the form that browsers send.
-fn origin(text: &str) -> Result<String, &'static str> {
+fn parse_origin(text: &str) -> Result<String, &'static str> {
     let is_origin = text.split_once("://").is_some_and(|(scheme, host)| {
         !scheme.is_empty()
             && !host.is_empty()

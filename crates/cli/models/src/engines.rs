@@ -39,7 +39,7 @@ pub const DEMO_RECOGNIZER: &str = "faster-whisper-base";
 /// # Errors
 /// If the model is not installed. Beyond local networks, also if it is not a published model.
 pub fn network_recognizer(config: &Config) -> anyhow::Result<Arc<dyn Recognizer>> {
-    recognizer(network_name(config)?, config)
+    load_recognizer(network_recognizer_name(config)?, config)
 }
 
 /// Returns the identity of [`network_recognizer`] without loading its weights.
@@ -47,22 +47,22 @@ pub fn network_recognizer(config: &Config) -> anyhow::Result<Arc<dyn Recognizer>
 /// # Errors
 /// As [`network_recognizer`].
 pub fn network_identity(config: &Config) -> anyhow::Result<EngineIdentity> {
-    let name = network_name(config)?;
+    let name = network_recognizer_name(config)?;
     if name == EMBEDDED_RECOGNIZER {
         return Ok(EngineIdentity::for_recognizer(&CtcRecognizer::embedded()?));
     }
     let (name, path) = whisper_path(name, config)?;
-    let fingerprint =
-        Transcriber::fingerprint_of(&path, &reference_options()).map_err(|error| usage(&error))?;
+    let fingerprint = Transcriber::fingerprint_of(&path, &reference_options())
+        .map_err(|error| usage_error(&error))?;
     Ok(EngineIdentity { name, fingerprint })
 }
 
 /// Returns the name or directory of the recogniser on the configured network.
-pub fn network_name(config: &Config) -> anyhow::Result<&str> {
+pub fn network_recognizer_name(config: &Config) -> anyhow::Result<&str> {
     let default =
         if config.operator.network.is_local() { EMBEDDED_RECOGNIZER } else { DEFAULT_RECOGNIZER };
     let name = config.recognizer.as_deref().unwrap_or(default);
-    if is_directory(name) && !config.operator.network.is_local() {
+    if is_directory_name(name) && !config.operator.network.is_local() {
         return Err(ClassifiedError::usage(format!(
             "the recogniser in {name} is for local networks only, and subnet {} is on {}: its scores differ from \
                  those of other validators\nhint: set BB_AUDIO_SCORING_STT_MODEL={DEFAULT_RECOGNIZER}; `tao models pull \
@@ -96,7 +96,7 @@ pub fn transcribing_recognizer(
             "transcribing with the test double {EMBEDDED_RECOGNIZER}, which understands synthesised English speech only"
         );
     }
-    recognizer_of(
+    load_recognizer_with(
         config.recognizer.as_deref().unwrap_or(EMBEDDED_RECOGNIZER),
         config,
         language,
@@ -110,34 +110,40 @@ pub fn transcribing_recognizer(
 ///
 /// # Errors
 /// As [`offline_scoring_recognizer`], or if the recogniser does not support the language.
-pub fn measured_recognizer(
+pub fn benchmark_recognizer(
     config: &Config,
     language: Option<&str>,
     threads: Option<NonZeroUsize>,
 ) -> anyhow::Result<Arc<dyn Recognizer>> {
-    recognizer_of(offline_scoring_name(config)?, config, language, SpeechTask::Transcribe, threads)
+    load_recognizer_with(
+        offline_scoring_name(config)?,
+        config,
+        language,
+        SpeechTask::Transcribe,
+        threads,
+    )
 }
 
 /// Loads the recogniser for offline scoring: outside local networks, the embedded one must be
 /// selected explicitly.
 pub fn offline_scoring_recognizer(config: &Config) -> anyhow::Result<Arc<dyn Recognizer>> {
-    recognizer(offline_scoring_name(config)?, config)
+    load_recognizer(offline_scoring_name(config)?, config)
 }
 
 fn offline_scoring_name(config: &Config) -> anyhow::Result<&str> {
     match &config.recognizer {
-        Some(name) if name == EMBEDDED_RECOGNIZER || is_directory(name) => Ok(name.as_str()),
-        _ => network_name(config),
+        Some(name) if name == EMBEDDED_RECOGNIZER || is_directory_name(name) => Ok(name.as_str()),
+        _ => network_recognizer_name(config),
     }
 }
 
 /// Returns whether the name of a recogniser is the path of a directory.
-pub fn is_directory(name: &str) -> bool {
+pub fn is_directory_name(name: &str) -> bool {
     name.contains(std::path::is_separator)
 }
 
-fn recognizer(name: &str, config: &Config) -> anyhow::Result<Arc<dyn Recognizer>> {
-    recognizer_of(name, config, None, SpeechTask::Transcribe, None)
+fn load_recognizer(name: &str, config: &Config) -> anyhow::Result<Arc<dyn Recognizer>> {
+    load_recognizer_with(name, config, None, SpeechTask::Transcribe, None)
 }
 
 /// Loads a recogniser by its name or directory, optionally with a fixed language and number of
@@ -145,7 +151,7 @@ fn recognizer(name: &str, config: &Config) -> anyhow::Result<Arc<dyn Recognizer>
 ///
 /// # Errors
 /// If the model is not installed, or does not support the language or the task.
-fn recognizer_of(
+fn load_recognizer_with(
     name: &str,
     config: &Config,
     language: Option<&str>,
@@ -153,10 +159,10 @@ fn recognizer_of(
     threads: Option<NonZeroUsize>,
 ) -> anyhow::Result<Arc<dyn Recognizer>> {
     if name != EMBEDDED_RECOGNIZER {
-        let (name, model) = whisper(name, config)?;
+        let (name, model) = open_whisper(name, config)?;
         let options =
             Options { language: language.map(str::to_owned), task, ..reference_options() };
-        let transcriber = start(&name, &model, options, threads);
+        let transcriber = start_engine(&name, &model, options, threads);
         return Ok(transcriber
             .map_err(|error| option_error(error, "--language", language, "--task translate"))?);
     }
@@ -195,7 +201,7 @@ impl Default for SimultaneousPolicy {
 ///
 /// # Errors
 /// If an option of the policy is invalid.
-pub fn simultaneous(
+pub fn simultaneous_recognizer(
     transcriber: &Arc<Transcriber>,
     policy: SimultaneousPolicy,
 ) -> anyhow::Result<Arc<dyn SimultaneousRecognizer>> {
@@ -228,10 +234,10 @@ pub fn simultaneous_whisper(
                  {DEFAULT_RECOGNIZER} or to the path of a model directory"
         )));
     }
-    let (name, model) = whisper(name, config)?;
+    let (name, model) = open_whisper(name, config)?;
     let options = Options { language: language.map(str::to_owned), task, ..simultaneous_options() };
     let task_name = "translate (--task or BB_MINER_TASK)";
-    start(&name, &model, options, None)
+    start_engine(&name, &model, options, None)
         .map_err(|error| option_error(error, "--source-language", language, task_name))
 }
 
@@ -294,9 +300,9 @@ pub fn demo_weights(
             ));
             context.block_on(download::pull(&store, spec, context))?
         }
-        (result, _) => result.map_err(|error| usage(&error))?,
+        (result, _) => result.map_err(|error| usage_error(&error))?,
     };
-    open(&dir)
+    open_model(&dir)
 }
 
 /// Starts Whisper base for the replies of the demonstration, with the options of the reference.
@@ -304,7 +310,7 @@ pub fn demo_weights(
 /// # Errors
 /// If the engine cannot be started.
 pub fn demo_transcriber(weights: &Arc<Model>) -> anyhow::Result<Arc<Transcriber>> {
-    transcriber(DEMO_RECOGNIZER, weights, reference_options(), None)
+    start_transcriber(DEMO_RECOGNIZER, weights, reference_options(), None)
 }
 
 /// Returns a recogniser for unfinished speech on the engine of another one; `language` is the
@@ -322,19 +328,19 @@ pub fn simultaneous_transcriber(
 }
 
 /// Opens a Whisper model by its name in the store, or by its path; returns its name.
-fn whisper(name: &str, config: &Config) -> anyhow::Result<(String, Arc<Model>)> {
+fn open_whisper(name: &str, config: &Config) -> anyhow::Result<(String, Arc<Model>)> {
     let (name, path) = whisper_path(name, config)?;
-    Ok((name, open(&path)?))
+    Ok((name, open_model(&path)?))
 }
 
-fn open(directory: &Path) -> anyhow::Result<Arc<Model>> {
-    Ok(Arc::new(Model::open(directory).map_err(|error| usage(&error))?))
+fn open_model(directory: &Path) -> anyhow::Result<Arc<Model>> {
+    Ok(Arc::new(Model::open(directory).map_err(|error| usage_error(&error))?))
 }
 
 /// Finds the directory of a Whisper model by its name in the store, or by its path; returns its
 /// name.
 fn whisper_path(name: &str, config: &Config) -> anyhow::Result<(String, PathBuf)> {
-    if is_directory(name) {
+    if is_directory_name(name) {
         let path = Path::new(name);
         return Ok((directory_name(path), path.to_owned()));
     }
@@ -342,12 +348,13 @@ fn whisper_path(name: &str, config: &Config) -> anyhow::Result<(String, PathBuf)
         "use {DEMO_RECOGNIZER}, for example, or the path of a model directory, such as ./model"
     );
     let spec = find_model(name, ModelKind::Recognizer, &hint)?;
-    let dir =
-        ModelStore::new(config.models_dir.clone()).verify(spec).map_err(|error| usage(&error))?;
+    let dir = ModelStore::new(config.models_dir.clone())
+        .verify(spec)
+        .map_err(|error| usage_error(&error))?;
     Ok((spec.name.to_owned(), dir))
 }
 
-fn usage(error: &dyn std::error::Error) -> anyhow::Error {
+fn usage_error(error: &dyn std::error::Error) -> anyhow::Error {
     ClassifiedError::usage(with_causes(error))
 }
 
@@ -359,24 +366,24 @@ fn directory_name(path: &Path) -> String {
 }
 
 /// Starts a Whisper engine, by default with one thread per core.
-fn transcriber(
+fn start_transcriber(
     name: &str,
     model: &Arc<Model>,
     options: Options,
     threads: Option<NonZeroUsize>,
 ) -> anyhow::Result<Arc<Transcriber>> {
-    start(name, model, options, threads).map_err(transcriber_error)
+    start_engine(name, model, options, threads).map_err(transcriber_error)
 }
 
 /// Classifies an error of a Whisper engine.
 fn transcriber_error(error: TranscribeError) -> anyhow::Error {
     match error {
-        TranscribeError::Option { .. } => usage(&error),
+        TranscribeError::Option { .. } => usage_error(&error),
         _ => error.into(),
     }
 }
 
-fn start(
+fn start_engine(
     name: &str,
     model: &Arc<Model>,
     options: Options,
@@ -431,7 +438,7 @@ pub fn language_model_file(source: &Path, store: &ModelStore) -> Option<anyhow::
         Some(file) => store
             .verify(spec)
             .map(|directory| directory.join(file.name))
-            .map_err(|error| usage(&error)),
+            .map_err(|error| usage_error(&error)),
         None => Err(ClassifiedError::usage(format!(
             "{} is no language model\nhint: use {}, for example",
             spec.name, SMOLLM2_135M_INSTRUCT.name

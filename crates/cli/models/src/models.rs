@@ -86,12 +86,12 @@ impl ModelDirectoryArgs {
 /// Runs a command of `tao models`.
 pub fn run(command: &Command, context: &Context) -> anyhow::Result<()> {
     match command {
-        Command::List(directory_args) => show(&directory_args.store()?.list(), context),
+        Command::List(directory_args) => print_models(&directory_args.store()?.list(), context),
         Command::Verify { names, directory_args } => {
             let selected = select_models(names)?;
             let mut models = directory_args.store()?.list();
             models.retain(|model| names.is_empty() || selected.contains(&model.spec));
-            show(&models, context)?;
+            print_models(&models, context)?;
             let damaged = models.iter().filter(|model| match model.state {
                 ModelState::Missing => selected.contains(&model.spec),
                 ModelState::Corrupt(_) => true,
@@ -142,8 +142,8 @@ fn select_models(names: &[String]) -> anyhow::Result<Vec<&'static ModelSpec>> {
     Ok(ModelSpec::find(&config.embedder).into_iter().chain(recognizer).collect())
 }
 
-fn show(models: &[ModelStatus], context: &Context) -> anyhow::Result<()> {
-    let described = models.iter().map(|model| {
+fn print_models(models: &[ModelStatus], context: &Context) -> anyhow::Result<()> {
+    let descriptions = models.iter().map(|model| {
         let (state, detail) = match &model.state {
             ModelState::BuiltIn => ("built in", String::new()),
             ModelState::Present(dir) => ("present", dir.display().to_string()),
@@ -154,7 +154,7 @@ fn show(models: &[ModelStatus], context: &Context) -> anyhow::Result<()> {
         (model.spec, state, detail)
     });
     if context.json {
-        let models: Vec<_> = described
+        let models: Vec<_> = descriptions
             .map(|(spec, state, detail)| {
                 let memory =
                     spec.memory.map(|memory| json!({ "model_mb": memory.model, "thread_mb": memory.thread }));
@@ -168,7 +168,7 @@ fn show(models: &[ModelStatus], context: &Context) -> anyhow::Result<()> {
     }
     let threads = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
     let mut rows = table(&MODELS);
-    for (spec, state, detail) in described {
+    for (spec, state, detail) in descriptions {
         // Every missing model has the same remedy, which the line below the table names.
         let detail = if state == "missing" { "" } else { &detail };
         let size = format!("{:.1} MB", spec.bytes() as f64 / 1e6);

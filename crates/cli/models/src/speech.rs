@@ -24,13 +24,13 @@ use crate::engines;
 use crate::settings;
 use crate::voice::{VoiceName, WORDS_PER_MINUTE};
 
-pub use self::transcribe::Transcribe;
+pub use self::transcribe::TranscribeArgs;
 
 /// The commands of `tao speech`.
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Transcribe or translate WAV files, on all cores; results are in the order of the files
-    Transcribe(Transcribe),
+    Transcribe(TranscribeArgs),
     /// Embed sentences and print the cosine similarity of each pair
     Embed {
         /// Sentences to embed
@@ -146,7 +146,7 @@ fn resample(
     } else {
         SampleRate::new(rate).context("--rate")?
     };
-    let wav = read_wav(input, context, |header| check_result(header, rate))?;
+    let wav = read_wav(input, context, |header| check_output_size(header, rate))?;
     let pcm = if for_recognition {
         Pcm::mono(resample_for_recognition(&wav.pcm), rate)
     } else {
@@ -177,7 +177,7 @@ fn write_wav(output: &Path, pcm: &Pcm, context: &Context) -> anyhow::Result<()> 
 }
 
 /// Rejects an output of more than 1 GiB of samples.
-fn check_result(header: &WavHeader, rate: SampleRate) -> anyhow::Result<()> {
+fn check_output_size(header: &WavHeader, rate: SampleRate) -> anyhow::Result<()> {
     const MAX_SAMPLES: f64 = (1_u32 << 28) as f64;
     let samples = header.duration().get() * f64::from(rate.hz()) * f64::from(header.channels);
     if samples > MAX_SAMPLES {
@@ -195,8 +195,8 @@ fn read_wav(
     context: &Context,
     check: impl FnOnce(&WavHeader) -> anyhow::Result<()>,
 ) -> anyhow::Result<Wav> {
-    let opened = File::open(file).and_then(|source| Ok((source.metadata()?.len(), source)));
-    let (length, source) = opened.with_context(|| format!("cannot read {}", file.display()))?;
+    let result = File::open(file).and_then(|source| Ok((source.metadata()?.len(), source)));
+    let (length, source) = result.with_context(|| format!("cannot read {}", file.display()))?;
     let bytes = read_recording(file, length, source)?;
     let header = WavHeader::read(&bytes).map_err(|error| recording_error(file, error))?;
     check(&header).with_context(|| format!("cannot use {}", file.display()))?;

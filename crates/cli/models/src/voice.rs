@@ -16,11 +16,11 @@ use taonet_voice::{PiperVoice, VoiceError};
 use crate::named_model::find_model;
 
 /// Prefix of the names of Piper's voices.
-const PIPER: &str = "piper:";
+const PIPER_PREFIX: &str = "piper:";
 /// Extension of the files of Piper's voices.
-const EXTENSION: &str = "onnx";
+const VOICE_FILE_EXTENSION: &str = "onnx";
 /// Name of the published voice that replaces espeak-ng where no voice is chosen.
-pub const NEURAL: &str = "en_US-joe-medium";
+pub const NEURAL_VOICE: &str = "en_US-joe-medium";
 
 /// Speaking rates on the command line, in words per minute, as clap takes a range.
 pub const WORDS_PER_MINUTE: RangeInclusive<i64> = {
@@ -41,7 +41,7 @@ impl FromStr for VoiceName {
     type Err = Infallible;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Ok(match text.strip_prefix(PIPER) {
+        Ok(match text.strip_prefix(PIPER_PREFIX) {
             Some(name) => Self::Piper(name.to_owned()),
             None => Self::Espeak(text.to_owned()),
         })
@@ -71,9 +71,12 @@ impl VoiceName {
                 voice
                     .validate_ranges()
                     .map_err(|error| ClassifiedError::usage(error.to_string()))?;
-                let path =
-                    if is_file(name) { PathBuf::from(name) } else { published_path(name, models)? };
-                Ok(Speech { synthesizer: Arc::new(open(&path)?), voice })
+                let path = if is_file_path(name) {
+                    PathBuf::from(name)
+                } else {
+                    published_path(name, models)?
+                };
+                Ok(Speech { synthesizer: Arc::new(open_piper_voice(&path)?), voice })
             }
         }
     }
@@ -107,13 +110,13 @@ impl Speech {
     ///
     /// # Errors
     /// If espeak-ng is missing or fails.
-    pub fn installed(
+    pub fn load_installed(
         words_per_minute: u16,
         models: Option<PathBuf>,
     ) -> anyhow::Result<Option<Self>> {
-        let Ok(path) = published_path(NEURAL, models) else { return Ok(None) };
-        let voice = Voice { name: NEURAL.to_owned(), words_per_minute, pitch: 50 };
-        Ok(Some(Self { synthesizer: Arc::new(open(&path)?), voice }))
+        let Ok(path) = published_path(NEURAL_VOICE, models) else { return Ok(None) };
+        let voice = Voice { name: NEURAL_VOICE.to_owned(), words_per_minute, pitch: 50 };
+        Ok(Some(Self { synthesizer: Arc::new(open_piper_voice(&path)?), voice }))
     }
 }
 
@@ -129,7 +132,7 @@ fn check_installed(espeak: &Espeak, voice: &Voice) -> anyhow::Result<()> {
 }
 
 /// Loads a voice of Piper.
-fn open(path: &Path) -> anyhow::Result<PiperVoice> {
+fn open_piper_voice(path: &Path) -> anyhow::Result<PiperVoice> {
     PiperVoice::open(path).map_err(|error| match error {
         VoiceError::Io { .. }
         | VoiceError::TooLarge { .. }
@@ -143,19 +146,21 @@ fn open(path: &Path) -> anyhow::Result<PiperVoice> {
 }
 
 /// Returns whether the name of a voice is the path of a file.
-fn is_file(name: &str) -> bool {
+fn is_file_path(name: &str) -> bool {
     name.contains(std::path::is_separator)
         || Path::new(name)
             .extension()
-            .is_some_and(|extension| extension.eq_ignore_ascii_case(EXTENSION))
+            .is_some_and(|extension| extension.eq_ignore_ascii_case(VOICE_FILE_EXTENSION))
 }
 
 /// Finds the file of a published voice.
 fn published_path(name: &str, models: Option<PathBuf>) -> anyhow::Result<PathBuf> {
-    let hint = format!("use {PIPER}{NEURAL}, or {PIPER}FILE.onnx with a file of your own");
+    let hint = format!(
+        "use {PIPER_PREFIX}{NEURAL_VOICE}, or {PIPER_PREFIX}FILE.onnx with a file of your own"
+    );
     let spec = find_model(name, ModelKind::Voice, &hint)?;
-    let file = spec.files.iter().find(|file| is_file(file.name));
-    let file = file.with_context(|| format!("{name} has no file *.{EXTENSION}"))?;
+    let file = spec.files.iter().find(|file| is_file_path(file.name));
+    let file = file.with_context(|| format!("{name} has no file *.{VOICE_FILE_EXTENSION}"))?;
     let dir = ModelStore::new(models)
         .verify(spec)
         .map_err(|error| ClassifiedError::usage(error.to_string()))?;
@@ -182,9 +187,9 @@ mod tests {
             VoiceName::Piper("en_US-joe-medium".to_owned())
         );
         for file in ["voice.onnx", "./voice", "/voices/en.ONNX"] {
-            assert!(is_file(file), "{file}");
+            assert!(is_file_path(file), "{file}");
         }
-        assert!(!is_file(NEURAL));
+        assert!(!is_file_path(NEURAL_VOICE));
     }
 
     /// Columns: voice · words per minute · part of the error

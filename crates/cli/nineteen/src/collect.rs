@@ -42,7 +42,8 @@ pub(crate) fn run(args: &CollectArgs, context: &Context) -> anyhow::Result<()> {
         store.close().await;
         let addresses = addresses?;
         if args.check {
-            return check(topups?.map(|topups| topups.terms.account), account, addresses.len(), context);
+            let topup_account = topups?.map(|topups| topups.terms.account);
+            return check_account(topup_account, account, addresses.len(), context);
         }
         if addresses.is_empty() {
             bail!("there are no deposit addresses of {account}\nhint: sign with the key of --topup-account");
@@ -58,12 +59,13 @@ pub(crate) fn run(args: &CollectArgs, context: &Context) -> anyhow::Result<()> {
                 &format!("run the command again for the other {}", counted(remaining.len(), "address")),
             );
         }
-        args.tx.submit.confirm_and_submit(&chain, &key, plan(&funded, account)?, context).await
+        let plan = collection_plan(&funded, account)?;
+        args.tx.submit.confirm_and_submit(&chain, &key, plan, context).await
     })
 }
 
 /// Checks that the unlocked key is that of the account for which TAO is collected.
-fn check(
+fn check_account(
     topup_account: Option<AccountId>,
     account: AccountId,
     addresses: usize,
@@ -96,7 +98,7 @@ async fn funded_addresses(
 }
 
 /// Plans the transfer of all TAO of derivatives to the account to which they belong.
-fn plan(funded: &[(Rao, u16)], account: AccountId) -> anyhow::Result<Plan> {
+fn collection_plan(funded: &[(Rao, u16)], account: AccountId) -> anyhow::Result<Plan> {
     let sum = funded.iter().try_fold(Rao::ZERO, |sum, (free, _)| sum.checked_add(*free));
     let sum = sum.context("the balances exceed the supply of TAO")?;
     let call = calls::batch_all(

@@ -9,7 +9,7 @@ use taonet_cli_base::settings;
 use taonet_nineteen_store::Store;
 
 /// Error of a command without a database.
-const NO_STATE: &str =
+const NO_STATE_MESSAGE: &str =
     "--state is missing\nhint: --state DIR, or --database with the validator's PostgreSQL database";
 
 #[derive(Debug, Args)]
@@ -27,7 +27,7 @@ impl DatabaseArgs {
         if let Some(url) = self.url()? {
             return Ok(Store::connect(&url).await?);
         }
-        Ok(Store::open(directory.context(NO_STATE)?).await?)
+        Ok(Store::open(directory.context(NO_STATE_MESSAGE)?).await?)
     }
 
     /// Opens the database read-only; returns `None` if no validator has created it yet.
@@ -38,7 +38,7 @@ impl DatabaseArgs {
         if let Some(url) = self.url()? {
             return Ok(Store::read_shared(&url).await?);
         }
-        let directory = directory.context(NO_STATE)?;
+        let directory = directory.context(NO_STATE_MESSAGE)?;
         let exists = Store::exists(directory);
         Ok(if exists { Some(Store::read(directory).await?) } else { None })
     }
@@ -71,8 +71,9 @@ impl DatabaseArgs {
 
     /// Returns the URL of the PostgreSQL database, if --database or DATABASE_URL names one.
     pub(crate) fn url(&self) -> anyhow::Result<Option<String>> {
-        let from_environment =
-            settings::operator(&["DATABASE_URL"])?.database_url.map(|url| url.expose().to_owned());
+        let from_environment = settings::operator_config(&["DATABASE_URL"])?
+            .database_url
+            .map(|url| url.expose().to_owned());
         let url = self.database.clone().or(from_environment);
         if url.as_ref().is_some_and(|url| !is_postgres_url(url)) {
             let message = "malformed database URL, expected postgres://USER:PASSWORD@HOST/DATABASE\nhint: for SQLite in \

@@ -15,7 +15,9 @@ use clap::Args;
 use serde_json::json;
 use taonet_cli_base::context::Context;
 use taonet_cli_base::daemon::serve_on_loopback;
-use taonet_cli_localnet::demo_chain::{ANNOUNCED, DemoChain, MinerOnChain, NETUID, submit_weights};
+use taonet_cli_localnet::demo_chain::{
+    DemoChain, MinerOnChain, NETUID, PLACEHOLDER_ADDRESS, submit_weights,
+};
 use taonet_cli_localnet::output_directory::OutputDirectory;
 use taonet_neuron::AddressPolicy;
 use taonet_nineteen_checker::{CheckingServer, LocalReference};
@@ -39,9 +41,9 @@ use report::{DemoReport, Round};
 /// The validator's key: a public development key.
 const VALIDATOR: &str = "//validator";
 /// Name of the chat task.
-const MODEL: &str = "chat-demo";
+const CHAT_TASK: &str = "chat-demo";
 /// Name of the task for images from a prompt.
-const IMAGE_MODEL: &str = "painter-text-to-image";
+const IMAGE_TASK: &str = "painter-text-to-image";
 /// Epoch length in blocks.
 const TEMPO: u32 = 360;
 
@@ -79,8 +81,8 @@ pub(crate) fn run(args: &DemoArgs, context: &Context) -> anyhow::Result<()> {
             tempfile::tempdir().context("cannot create a temporary directory")?;
         let play =
             play(args, output_directory.path(), temporary_directory.path(), &shutdown, context);
-        let played = tokio::select! {
-            played = play => played,
+        let result = tokio::select! {
+            result = play => result,
             // Without --once, an interruption is the only end.
             () = shutdown.requested() => {
                 anyhow::ensure!(!args.once, "the demonstration was interrupted");
@@ -89,7 +91,7 @@ pub(crate) fn run(args: &DemoArgs, context: &Context) -> anyhow::Result<()> {
         };
         shutdown.request();
         shutdown.finished().await.context("a server did not stop in time")?;
-        played
+        result
     })
 }
 
@@ -114,7 +116,7 @@ async fn play(
     );
     let settings = validator_settings(NETUID, TEMPO);
     let client = chain.client();
-    let mut weights = Validator::open(
+    let mut epoch_loop = Validator::open(
         subnet,
         validator,
         client,
@@ -141,18 +143,18 @@ async fn play(
             report.tokens += load.stop().await;
             report.periods += 1;
             if period == args.periods {
-                on_chain = settle(&market_services, &chain, &mut weights).await?;
+                on_chain = finish_round(&market_services, &chain, &mut epoch_loop).await?;
             } else if args.once {
                 continue;
             }
-            let round = standings(&market_services, &miners, &on_chain).await?;
+            let round = round_results(&market_services, &miners, &on_chain).await?;
             report.set_round(
                 round,
                 market_services.store.balances().await?,
                 market_services.store.is_balanced().await?,
             );
             if !args.once {
-                show(&report, context)?;
+                print_report(&report, context)?;
                 // The tests of a period show the gateway which miners answer well.
                 if report.periods == 1 {
                     print_examples(&buyer, demo_market.has_images, context);
@@ -164,14 +166,14 @@ async fn play(
         }
     }
     chain.stop().await;
-    show(&report, context)
+    print_report(&report, context)
 }
 
 /// Prints commands that buy an answer and an image.
 fn print_examples(buyer: &Buyer, has_images: bool, context: &Context) {
     let (base_url, key) = buyer.access();
     let question = json!({
-        "model": MODEL,
+        "model": CHAT_TASK,
         "temperature": 0,
         "messages": [{"role": "user", "content": "What is the capital city of Italy? Answer in one sentence."}],
     });
@@ -180,14 +182,14 @@ fn print_examples(buyer: &Buyer, has_images: bool, context: &Context) {
     ));
     if has_images {
         let request =
-            json!({"model": IMAGE_MODEL, "prompt": "a red boat on a blue lake", "size": "768x576"});
+            json!({"model": IMAGE_TASK, "prompt": "a red boat on a blue lake", "size": "768x576"});
         context.print_notice(&format!(
             "try an image: curl {base_url}/images/generations --header \"Authorization: Bearer {key}\" --json '{request}'"
         ));
     }
 }
 
-fn show(report: &DemoReport, context: &Context) -> anyhow::Result<()> {
+fn print_report(report: &DemoReport, context: &Context) -> anyhow::Result<()> {
     if context.json {
         context.print_json(&report.document())
     } else {
@@ -211,21 +213,24 @@ async fn market_services(
     if demo_market.has_images {
         let url = serve_on_loopback("checking painter", taonet_nineteen_images::router(), shutdown)
             .await?;
-        references =
-            references.with_image_server(CheckingServer::new(&url, None, demo_market.deadline())?);
+        references = references.with_image_server(CheckingServer::new(
+            &url,
+            None,
+            demo_market.response_timeout(),
+        )?);
     }
     let control = ControlSettings {
         addresses: AddressPolicy {
-            local_miner_ip: Some(ANNOUNCED.to_string()),
+            local_miner_ip: Some(PLACEHOLDER_ADDRESS.to_string()),
             ..AddressPolicy::default()
         },
         seed: Some(seed),
         ..ControlSettings::default()
     };
-    let deadline = Some(demo_market.deadline());
+    let chunk_timeout = Some(demo_market.response_timeout());
     let deadlines = QueryDeadlines {
-        first_chunk: deadline,
-        between_chunks: deadline,
+        first_chunk: chunk_timeout,
+        between_chunks: chunk_timeout,
         ..QueryDeadlines::default()
     };
     let queue = QueueSettings::default();
@@ -237,23 +242,23 @@ async fn market_services(
 
 /// Finishes a round: closes the last period, checks all answers, sets weights, and advances the
 /// chain past its epoch. Returns the chain's state.
-async fn settle(
+async fn finish_round(
     market_services: &RunningMarket,
     chain: &DemoChain,
-    weights: &mut Validator<Nineteen>,
+    epoch_loop: &mut Validator<Nineteen>,
 ) -> anyhow::Result<BTreeMap<Uid, MinerOnChain>> {
     market_services.controller.close().await?;
     // Waits until the last answers are stored.
     tokio::time::sleep(Duration::from_millis(200)).await;
     while market_services.scorer.check_next().await? {}
-    let epoch = submit_weights(async || weights.run_once().await).await?;
-    let submitted = epoch.weights.context("no miner has earned weight")?;
+    let epoch = submit_weights(async || epoch_loop.run_once().await).await?;
+    let submitted_weights = epoch.weights.context("no miner has earned weight")?;
     chain.pass_epoch().await?;
-    chain.standings(&submitted).await
+    chain.standings(&submitted_weights).await
 }
 
 /// Returns the results so far, beside the chain's state after the last round.
-async fn standings(
+async fn round_results(
     market_services: &RunningMarket,
     miners: &[DemoMiner],
     on_chain: &BTreeMap<Uid, MinerOnChain>,

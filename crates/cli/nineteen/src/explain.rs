@@ -93,9 +93,9 @@ fn report_text(report: &MarketReport) -> String {
         for task in &miner.tasks {
             add_task(&mut rows, task, report);
         }
-        let terms: Vec<_> =
+        let contributions: Vec<_> =
             miner.tasks.iter().map(|task| format!("{:.6}", task.contribution)).collect();
-        let score = format!("{} = {:.6}", terms.join(" + "), miner.score);
+        let score = format!("{} = {:.6}", contributions.join(" + "), miner.score);
         rows.add_row(["score", &score]);
         let weight = format!("score / {:.6} of all miners = {:.6}", report.score_sum, miner.weight);
         rows.add_row(["weight", &weight]);

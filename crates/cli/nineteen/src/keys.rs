@@ -19,8 +19,8 @@ use taonet_primitives::counted;
 use taonet_service::unix_millis;
 
 use super::database::DatabaseArgs;
-use super::teams::{TeamArgs, team, teams};
-use super::topups::{AssignArgs, DepositsArgs, assign, deposits, topup};
+use super::teams::{TeamArgs, change_team, list_teams};
+use super::topups::{AssignArgs, DepositsArgs, assign, list_deposits, show_deposit_address};
 
 /// Maximum length of a key's name, in characters.
 pub(crate) const MAX_NAME_LENGTH: usize = 64;
@@ -68,7 +68,7 @@ enum Command {
 #[derive(Debug, Args)]
 struct CreateArgs {
     /// Display name, up to 64 characters
-    #[arg(long, value_parser = display_name)]
+    #[arg(long, value_parser = parse_display_name)]
     name: String,
     /// Maximum requests per minute
     #[arg(long, value_name = "N", default_value = "60", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
@@ -80,17 +80,17 @@ struct CreateArgs {
     #[arg(long = "model", value_name = "TASK")]
     models: Vec<TaskName>,
     /// Maximum credits per calendar month [default: no limit]
-    #[arg(long, value_name = "CREDITS", value_parser = budget())]
+    #[arg(long, value_name = "CREDITS", value_parser = budget_parser())]
     budget: Option<i64>,
     /// Maximum credits per day in UTC [default: no limit]
-    #[arg(long, value_name = "CREDITS", value_parser = budget())]
+    #[arg(long, value_name = "CREDITS", value_parser = budget_parser())]
     daily_budget: Option<i64>,
     /// Team whose budgets the key shares; create it with `tao nineteen keys team` [default: none]
     #[arg(long, value_name = "NAME")]
     team: Option<String>,
     /// Time from which requests with the key are rejected: 2027-01-31T12:00:00Z, or a duration from
     /// now such as 30d [default: never]
-    #[arg(long, value_name = "TIME", value_parser = expiry)]
+    #[arg(long, value_name = "TIME", value_parser = parse_expiry)]
     expires: Option<i64>,
     /// Share of the miners while all are busy, relative to other keys, from 1 to 100
     #[arg(long, value_name = "N", default_value_t)]
@@ -109,7 +109,7 @@ struct UpdateArgs {
     #[command(flatten)]
     key: KeyArg,
     /// Display name, up to 64 characters [default: unchanged]
-    #[arg(long, value_parser = display_name)]
+    #[arg(long, value_parser = parse_display_name)]
     name: Option<String>,
     /// Maximum requests per minute [default: unchanged]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
@@ -132,13 +132,23 @@ struct UpdateArgs {
     #[arg(long)]
     all_models: bool,
     /// Maximum credits per calendar month [default: unchanged]
-    #[arg(long, value_name = "CREDITS", value_parser = budget(), conflicts_with = "no_budget")]
+    #[arg(
+        long,
+        value_name = "CREDITS",
+        value_parser = budget_parser(),
+        conflicts_with = "no_budget"
+    )]
     budget: Option<i64>,
     /// Remove the monthly limit
     #[arg(long)]
     no_budget: bool,
     /// Maximum credits per day in UTC [default: unchanged]
-    #[arg(long, value_name = "CREDITS", value_parser = budget(), conflicts_with = "no_daily_budget")]
+    #[arg(
+        long,
+        value_name = "CREDITS",
+        value_parser = budget_parser(),
+        conflicts_with = "no_daily_budget"
+    )]
     daily_budget: Option<i64>,
     /// Remove the daily limit
     #[arg(long)]
@@ -151,7 +161,7 @@ struct UpdateArgs {
     no_team: bool,
     /// Time from which requests with the key are rejected: 2027-01-31T12:00:00Z, or a duration from
     /// now such as 30d [default: unchanged]
-    #[arg(long, value_name = "TIME", value_parser = expiry, conflicts_with = "no_expiry")]
+    #[arg(long, value_name = "TIME", value_parser = parse_expiry, conflicts_with = "no_expiry")]
     expires: Option<i64>,
     /// Let the key never expire
     #[arg(long)]
@@ -217,12 +227,12 @@ pub(crate) fn run(args: &KeysArgs, context: &Context) -> anyhow::Result<()> {
             Command::Update(args) => update(&store, args, context).await,
             Command::Revoke(key) => revoke(&store, key, context).await,
             Command::Grant(args) => grant(&store, args, context).await,
-            Command::Team(args) => team(&store, args, context).await,
-            Command::Teams => teams(&store, context).await,
-            Command::Usage(args) => usage(&store, args, context).await,
-            Command::Invoice(args) => invoice(&store, args, context).await,
-            Command::Topup(key) => topup(&store, key, context).await,
-            Command::Deposits(args) => deposits(&store, args, context).await,
+            Command::Team(args) => change_team(&store, args, context).await,
+            Command::Teams => list_teams(&store, context).await,
+            Command::Usage(args) => print_usage(&store, args, context).await,
+            Command::Invoice(args) => print_invoice(&store, args, context).await,
+            Command::Topup(key) => show_deposit_address(&store, key, context).await,
+            Command::Deposits(args) => list_deposits(&store, args, context).await,
             Command::Assign(args) => assign(&store, args, context).await,
         };
         store.close().await;
@@ -236,12 +246,12 @@ pub(crate) fn now_ms() -> i64 {
 }
 
 /// Returns the parser of a budget in credits.
-pub(crate) fn budget() -> RangedI64ValueParser<i64> {
+pub(crate) fn budget_parser() -> RangedI64ValueParser<i64> {
     clap::value_parser!(i64).range(0..=MAX_CREDITS)
 }
 
 /// Parses the name of a key or a team, which is shown in one line of tables, logs and invoices.
-pub(crate) fn display_name(text: &str) -> Result<String, &'static str> {
+pub(crate) fn parse_display_name(text: &str) -> Result<String, &'static str> {
     let is_line = printable(text) == text
         && !text.trim().is_empty()
         && text.chars().count() <= MAX_NAME_LENGTH;
@@ -253,7 +263,7 @@ pub(crate) fn display_name(text: &str) -> Result<String, &'static str> {
 }
 
 /// Parses a time, or a duration from now; returns the Unix time in milliseconds.
-fn expiry(text: &str) -> Result<i64, &'static str> {
+fn parse_expiry(text: &str) -> Result<i64, &'static str> {
     let expected = "expected a time such as 2027-01-31T12:00:00Z, or a duration such as 30d";
     if let Ok(time) = text.parse::<Timestamp>() {
         return Ok(time.as_millisecond());
@@ -267,12 +277,12 @@ fn expiry(text: &str) -> Result<i64, &'static str> {
 }
 
 /// Formats an optional limit.
-pub(crate) fn limit(limit: Option<i64>) -> String {
+pub(crate) fn format_limit(limit: Option<i64>) -> String {
     limit.map_or_else(|| "–".to_owned(), |limit| limit.to_string())
 }
 
 /// Formats a Unix time in milliseconds.
-fn time_text(ms: i64) -> String {
+fn format_time(ms: i64) -> String {
     Timestamp::from_millisecond(ms).map_or_else(|_| ms.to_string(), |time| time.to_string())
 }
 
@@ -310,9 +320,9 @@ async fn create(store: &Store, args: &CreateArgs, context: &Context) -> anyhow::
         weight: args.weight,
         log_requests: args.log_requests,
     };
-    let mut random = [0; 40];
-    rand::rng().fill_bytes(&mut random);
-    let key = store.create_key_with_credits(&terms, args.credits, &random, now_ms()).await?;
+    let mut random_bytes = [0; 40];
+    rand::rng().fill_bytes(&mut random_bytes);
+    let key = store.create_key_with_credits(&terms, args.credits, &random_bytes, now_ms()).await?;
     if context.json {
         return context.print_json(
             &json!({ "id": key.id, "key": key.secret.as_str(), "balance": args.credits }),
@@ -323,13 +333,13 @@ async fn create(store: &Store, args: &CreateArgs, context: &Context) -> anyhow::
 }
 
 /// Returns the message of the error for an unknown ID.
-fn no_key(id: &str) -> String {
+fn unknown_key_message(id: &str) -> String {
     format!("there is no key {id}; `tao nineteen keys list` lists all keys")
 }
 
 /// Returns the key with this ID.
-pub(crate) async fn find(store: &Store, id: &str) -> anyhow::Result<ApiKey> {
-    store.key(id).await?.with_context(|| no_key(id))
+pub(crate) async fn find_key(store: &Store, id: &str) -> anyhow::Result<ApiKey> {
+    store.key(id).await?.with_context(|| unknown_key_message(id))
 }
 
 async fn list(store: &Store, context: &Context) -> anyhow::Result<()> {
@@ -354,13 +364,13 @@ async fn list(store: &Store, context: &Context) -> anyhow::Result<()> {
             key.terms.name,
             key.balance.to_string(),
             key.terms.rate_per_minute.to_string(),
-            limit(key.terms.tokens_per_minute.map(i64::from)),
+            format_limit(key.terms.tokens_per_minute.map(i64::from)),
             key.terms.weight.to_string(),
-            limit(key.terms.monthly_budget),
-            limit(key.terms.daily_budget),
+            format_limit(key.terms.monthly_budget),
+            format_limit(key.terms.daily_budget),
             models,
             key.terms.team.unwrap_or_else(|| "–".to_owned()),
-            key.terms.expires_ms.map_or_else(|| "–".to_owned(), time_text),
+            key.terms.expires_ms.map_or_else(|| "–".to_owned(), format_time),
             state.to_owned(),
         ]);
     }
@@ -368,7 +378,7 @@ async fn list(store: &Store, context: &Context) -> anyhow::Result<()> {
 }
 
 async fn update(store: &Store, args: &UpdateArgs, context: &Context) -> anyhow::Result<()> {
-    let ApiKey { mut terms, .. } = find(store, &args.key.id).await?;
+    let ApiKey { mut terms, .. } = find_key(store, &args.key.id).await?;
     terms.name = args.name.clone().unwrap_or(terms.name);
     terms.rate_per_minute = args.rate.unwrap_or(terms.rate_per_minute);
     if args.token_rate.is_some() || args.no_token_rate {
@@ -393,19 +403,19 @@ async fn update(store: &Store, args: &UpdateArgs, context: &Context) -> anyhow::
     terms.weight = args.weight.unwrap_or(terms.weight);
     terms.log_requests = (terms.log_requests || args.log_requests) && !args.no_log_requests;
     store.update_key(&args.key.id, &terms).await?;
-    context.print_json(&find(store, &args.key.id).await?)
+    context.print_json(&find_key(store, &args.key.id).await?)
 }
 
 async fn revoke(store: &Store, key: &KeyArg, context: &Context) -> anyhow::Result<()> {
-    let key_row = find(store, &key.id).await?;
+    let key_row = find_key(store, &key.id).await?;
     if !store.revoke_key(&key.id, now_ms()).await? {
         bail!("key {} is already revoked", key_row.id);
     }
-    context.print_json(&find(store, &key.id).await?)
+    context.print_json(&find_key(store, &key.id).await?)
 }
 
 async fn grant(store: &Store, args: &GrantArgs, context: &Context) -> anyhow::Result<()> {
-    let key_row = find(store, &args.key.id).await?;
+    let key_row = find_key(store, &args.key.id).await?;
     let balance_after = store.grant(&args.key.id, args.credits, &args.why, now_ms()).await?;
     let balance = counted(key_row.balance, "credit");
     let balance_after =
@@ -422,7 +432,7 @@ fn print_csv(text: &str, context: &Context) -> anyhow::Result<()> {
     context.print(text.trim_end())
 }
 
-async fn usage(store: &Store, args: &UsageArgs, context: &Context) -> anyhow::Result<()> {
+async fn print_usage(store: &Store, args: &UsageArgs, context: &Context) -> anyhow::Result<()> {
     let usage = store.usage(args.key.as_deref()).await?;
     if args.csv {
         return print_csv(&usage_csv(&usage), context);
@@ -440,9 +450,9 @@ async fn usage(store: &Store, args: &UsageArgs, context: &Context) -> anyhow::Re
     context.print(&rows.to_string())
 }
 
-async fn invoice(store: &Store, args: &InvoiceArgs, context: &Context) -> anyhow::Result<()> {
+async fn print_invoice(store: &Store, args: &InvoiceArgs, context: &Context) -> anyhow::Result<()> {
     let id = &args.key.id;
-    let invoice = store.invoice(id, args.month).await?.with_context(|| no_key(id))?;
+    let invoice = store.invoice(id, args.month).await?.with_context(|| unknown_key_message(id))?;
     if args.csv {
         return print_csv(&invoice.to_csv(), context);
     }
@@ -476,15 +486,15 @@ mod tests {
 
     #[test]
     fn expiry_is_a_time_or_a_duration_from_now() {
-        assert_eq!(expiry("2027-01-31T12:00:00Z"), Ok(1_801_396_800_000));
+        assert_eq!(parse_expiry("2027-01-31T12:00:00Z"), Ok(1_801_396_800_000));
         let before = now_ms();
-        let (month, hour) = (expiry("30d").unwrap(), expiry("1h30m").unwrap());
+        let (month, hour) = (parse_expiry("30d").unwrap(), parse_expiry("1h30m").unwrap());
         assert!((before..=now_ms()).contains(&(month - 30 * 86_400_000)));
         assert!((before..=now_ms()).contains(&(hour - 5_400_000)));
         for text in ["", "30", "-30d", "1 month", "tomorrow", "2027-01-31T12:00:00"] {
-            assert!(expiry(text).is_err(), "{text}");
+            assert!(parse_expiry(text).is_err(), "{text}");
         }
-        assert_eq!(time_text(1_801_396_800_000), "2027-01-31T12:00:00Z");
+        assert_eq!(format_time(1_801_396_800_000), "2027-01-31T12:00:00Z");
     }
 
     #[test]
@@ -494,12 +504,12 @@ mod tests {
             "k\u{e9}y \u{2603} \u{540d}".to_owned(),
             "\u{540d}".repeat(MAX_NAME_LENGTH),
         ] {
-            assert_eq!(display_name(&name), Ok(name.clone()));
+            assert_eq!(parse_display_name(&name), Ok(name.clone()));
         }
         for name in
             ["", " ", "a\nb", "\u{1b}[31m", "\u{202e}a", "x".repeat(MAX_NAME_LENGTH + 1).as_str()]
         {
-            assert!(display_name(name).is_err(), "{name:?}");
+            assert!(parse_display_name(name).is_err(), "{name:?}");
         }
     }
 }

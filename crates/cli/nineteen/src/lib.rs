@@ -107,7 +107,7 @@ pub fn run(command: &Command, context: &Context) -> anyhow::Result<()> {
 }
 
 /// Reads a JSON document; `-` is standard input.
-fn document(path: &Path) -> anyhow::Result<Value> {
+fn read_json(path: &Path) -> anyhow::Result<Value> {
     serde_json::from_str(&input::read_text(path)?)
         .with_context(|| format!("{} is not JSON", path.display()))
 }

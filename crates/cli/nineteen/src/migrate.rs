@@ -54,7 +54,7 @@ pub struct MigrateArgs {
 pub(crate) fn run(args: &MigrateArgs, context: &Context) -> anyhow::Result<()> {
     let report = context.block_on(migrate(args))?;
     if !context.json {
-        return context.print(&text(&report, args.check));
+        return context.print(&format_report(&report, args.check));
     }
     let ImportReport { tables, left_out, notes, periods, credits } = report;
     context.print_json(&json!({
@@ -64,9 +64,9 @@ pub(crate) fn run(args: &MigrateArgs, context: &Context) -> anyhow::Result<()> {
 }
 
 async fn migrate(args: &MigrateArgs) -> anyhow::Result<ImportReport> {
-    let source = source::url(&args.from, args.from_host.as_deref())?;
-    if let Some(target) = args.database.url()? {
-        refuse_reference(&target).await?;
+    let source = source::database_url(&args.from, args.from_host.as_deref())?;
+    if let Some(target_url) = args.database.url()? {
+        refuse_reference(&target_url).await?;
     }
     let reference = ReferenceDatabase::connect(&source).await?;
     let terms = ReadTerms { netuid: args.netuid, now_ms: now_ms(), display_name };
@@ -90,9 +90,9 @@ async fn migrate(args: &MigrateArgs) -> anyhow::Result<ImportReport> {
 }
 
 /// Refuses the reference's own database, to which nothing must be written.
-async fn refuse_reference(target: &str) -> anyhow::Result<()> {
+async fn refuse_reference(target_url: &str) -> anyhow::Result<()> {
     // If it is unreachable, opening it fails with the error of the validator's database.
-    let Ok(target) = ReferenceDatabase::connect(target).await else { return Ok(()) };
+    let Ok(target) = ReferenceDatabase::connect(target_url).await else { return Ok(()) };
     let is_reference = target.has_tables().await;
     target.close().await;
     if is_reference? {
@@ -120,7 +120,7 @@ fn display_name(name: &str) -> String {
     if name.is_empty() { NO_NAME.to_owned() } else { name }
 }
 
-fn text(report: &ImportReport, is_check: bool) -> String {
+fn format_report(report: &ImportReport, is_check: bool) -> String {
     let mut rows = table(&IMPORTED_TABLES);
     for TableReport { table, rows: total, imported, present, left_out, note } in &report.tables {
         let numbers = [total, imported, present, left_out].map(ToString::to_string);
@@ -174,7 +174,7 @@ mod tests {
             ("\u{202e}evil", "\\u{202e}evil"),
         ] {
             assert_eq!(display_name(name), expected);
-            assert_eq!(keys::display_name(expected), Ok(expected.to_owned()));
+            assert_eq!(keys::parse_display_name(expected), Ok(expected.to_owned()));
         }
         assert_eq!(display_name(&"x".repeat(65)), "x".repeat(64));
     }

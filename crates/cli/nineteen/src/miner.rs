@@ -129,7 +129,7 @@ impl MinerArgs {
         }
     }
 
-    async fn backend(&self, shutdown: &Shutdown) -> anyhow::Result<Backend> {
+    async fn create_backend(&self, shutdown: &Shutdown) -> anyhow::Result<Backend> {
         if let Some(model) = &self.model {
             if matches!(self.kind, Kind::Image) {
                 let is_painter = model == Path::new(PAINTER);
@@ -158,7 +158,7 @@ impl MinerArgs {
         })
     }
 
-    fn policy(&self, validators: Option<&Arc<RegistrationTable>>) -> Policy {
+    fn admission_policy(&self, validators: Option<&Arc<RegistrationTable>>) -> Policy {
         let policy = self.callers.policy().block(self.block.iter().copied());
         match validators {
             Some(validators) => policy
@@ -184,24 +184,27 @@ pub(crate) fn run(args: &MinerArgs, context: &Context) -> anyhow::Result<()> {
             daemon.with_write_directories(args.callers.replay_directory(&hotkey, args.listen));
         describe_metrics();
         let shutdown = Shutdown::on_signals().context("cannot install signal handlers")?;
-        let backend = args.backend(&shutdown).await?;
+        let backend = args.create_backend(&shutdown).await?;
         let validators = (!args.no_metagraph).then(Arc::<RegistrationTable>::default);
         let limits = Limits { body_bytes: MAX_REQUEST_BYTES, ..Limits::default() };
         let layer = signed_requests(hotkey, rules).limits(limits);
-        let signed = args.callers.build_with(
+        let signature_layer = args.callers.build_with(
             layer,
-            args.policy(validators.as_ref()),
+            args.admission_policy(validators.as_ref()),
             &hotkey,
             args.listen,
         )?;
-        let router =
-            miner_router(Miner::new(args.config(), backend, validators.clone()), handshake, signed);
+        let router = miner_router(
+            Miner::new(args.config(), backend, validators.clone()),
+            handshake,
+            signature_layer,
+        );
         let readiness = Readiness::starting();
         if let Some(validators) = validators {
             let chain = Arc::new(args.key.connect(&args.network).await?);
             preflight::spawn_clock_check(Arc::clone(&chain) as _, &shutdown);
-            let sync = ChainSync::new(chain, args.netuid, validators);
-            sync.start(REFRESH_INTERVAL, &shutdown).await.map_err(chain_error)?;
+            let chain_sync = ChainSync::new(chain, args.netuid, validators);
+            chain_sync.start(REFRESH_INTERVAL, &shutdown).await.map_err(chain_error)?;
         } else {
             preflight::spawn_network_clock_check(&shutdown);
         }

@@ -45,7 +45,7 @@ pub(crate) fn run(args: &ModelArgs, context: &Context) -> anyhow::Result<()> {
     let name = args.name.clone();
     let model = match &args.model {
         Some(model) => {
-            chat_model::load(&name.unwrap_or_else(|| chat_model::name_of(model)), model)?
+            chat_model::load(&name.unwrap_or_else(|| chat_model::model_name(model)), model)?
         }
         None => LanguageModel::random(
             name.as_deref().unwrap_or("random"),

@@ -61,7 +61,7 @@ impl MarketServices {
     ) -> anyhow::Result<Self> {
         let MarketServicesSettings { netuid, control, deadlines, queue, trust } = settings;
         let (sender, samples) = mpsc::channel(SAMPLE_QUEUE_CAPACITY);
-        let (client, querier) = querier(keypair, trust, deadlines, queue, sender)?;
+        let (client, querier) = create_querier(keypair, trust, deadlines, queue, sender)?;
         let drafts = control.drafts.clone();
         let hotkey = keypair.hotkey();
         let controller = Controller::new(
@@ -92,14 +92,16 @@ impl MarketServices {
     /// synthetic texts. The caller runs the periods.
     pub(crate) fn spawn(self, shutdown: &Shutdown) -> RunningMarket {
         let Self { store, market, querier, controller, scorer, samples, drafts, references } = self;
-        let (counters, stop) = (Arc::clone(&controller), shutdown.clone());
-        shutdown.spawn("counters", async move { counters.recorder().sync_counters(&stop).await });
+        let (counter_controller, stop) = (Arc::clone(&controller), shutdown.clone());
+        shutdown.spawn("counters", async move {
+            counter_controller.recorder().sync_counters(&stop).await
+        });
         let (sample_controller, stop) = (Arc::clone(&controller), shutdown.clone());
         shutdown.spawn("samples", async move {
             sample_controller.recorder().store_samples(samples, &stop).await;
         });
-        let (checker, stop) = (Arc::clone(&scorer), shutdown.clone());
-        shutdown.spawn("scorer", async move { checker.run(&stop).await });
+        let (running_scorer, stop) = (Arc::clone(&scorer), shutdown.clone());
+        shutdown.spawn("scorer", async move { running_scorer.run(&stop).await });
         let (synthetic_market, stop) = (market.clone(), shutdown.clone());
         shutdown.spawn("drafts", async move {
             drafts.refill_until_shutdown(&synthetic_market, &references, &stop).await;
@@ -117,7 +119,7 @@ impl MarketServices {
 
 /// Creates a querier of a market without an open period, and its client. Sends answers that must be
 /// checked to `samples`.
-fn querier(
+fn create_querier(
     keypair: &Keypair,
     trust: Trust,
     deadlines: QueryDeadlines,
@@ -149,7 +151,7 @@ pub(crate) fn worker_querier(
 ) -> anyhow::Result<(Querier, Recorder)> {
     let (sender, samples) = mpsc::channel(SAMPLE_QUEUE_CAPACITY);
     // The validator's process has already performed the handshakes under its trust policy.
-    let (_, querier) = querier(keypair, Trust::Any, deadlines, queue, sender)?;
+    let (_, querier) = create_querier(keypair, Trust::Any, deadlines, queue, sender)?;
     let recorder = Recorder::new(store, querier.market().clone(), ProcessRole::Worker);
     let (sample_recorder, stop) = (recorder.clone(), shutdown.clone());
     shutdown.spawn("samples", async move { sample_recorder.store_samples(samples, &stop).await });

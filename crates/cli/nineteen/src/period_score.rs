@@ -39,7 +39,7 @@ impl From<Profile> for PeriodProfile {
 }
 
 pub(crate) fn run(args: &PeriodScoreArgs, context: &Context) -> anyhow::Result<()> {
-    let scores = document::period_scores(&super::document(&args.file)?, args.profile.into())
+    let scores = document::period_scores(&super::read_json(&args.file)?, args.profile.into())
         .with_context(|| format!("cannot score the periods in {}", args.file.display()))?;
     context.print_json(&scores)
 }

@@ -14,7 +14,7 @@ use taonet_nineteen_query::{QueryDeadlines, QueueSettings, Worker};
 use taonet_service::Shutdown;
 
 use super::operation::worker_querier;
-use super::shared::{QueueArgs, SharedArgs};
+use super::shared::{MarketConnectionArgs, QueueArgs};
 
 /// Default metrics port; transcription workers use 8012.
 const METRICS_PORT: u16 = 8014;
@@ -23,7 +23,7 @@ const METRICS_PORT: u16 = 8014;
 #[derive(Debug, Args)]
 pub struct QueryArgs {
     #[command(flatten)]
-    shared: SharedArgs,
+    connection: MarketConnectionArgs,
     /// Maximum number of concurrent requests; further requests go to other workers, or wait in the
     /// queue
     #[arg(long, value_name = "N", default_value = "256", value_parser = clap::value_parser!(u16).range(1..=10_000))]
@@ -57,7 +57,7 @@ pub(crate) fn run(args: &QueryArgs, context: &Context) -> anyhow::Result<()> {
             serve_metrics_or_warn("nineteen query", args.metrics, default_address, &shutdown)
                 .await?;
         taonet_nineteen_query::describe_metrics();
-        let (store, queue) = Box::pin(args.shared.connect()).await?;
+        let (store, queue) = Box::pin(args.connection.connect()).await?;
         let deadlines = QueryDeadlines {
             hedge: args.hedge.map(Duration::from_millis),
             ..QueryDeadlines::default()

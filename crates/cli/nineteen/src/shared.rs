@@ -83,17 +83,17 @@ impl WebhookArgs {
 }
 
 #[derive(Debug, Args)]
-pub(crate) struct SharedArgs {
+pub(crate) struct MarketConnectionArgs {
     /// PostgreSQL database of the validator, postgres://…; prefer DATABASE_URL, which other users
     /// cannot see
     #[arg(long, value_name = "URL")]
     database: Option<String>,
 }
 
-impl SharedArgs {
+impl MarketConnectionArgs {
     /// Opens the validator's PostgreSQL database, and the queue of `NATS_URL`.
     pub(crate) async fn connect(&self) -> anyhow::Result<(Store, Queue)> {
-        let Some(nats) = settings::operator(&["NATS_URL"])?.nats_url else {
+        let Some(nats) = settings::operator_config(&["NATS_URL"])?.nats_url else {
             let message = "NATS_URL is not set\nhint: NATS_URL=nats://HOST:4222, the same for entry processes and query \
                            workers; without them, the validator itself serves buyers";
             return Err(ClassifiedError::usage(message));

@@ -32,12 +32,14 @@ pub struct TasksArgs {
 
 /// Returns the task file of a market for chats with one model, and its content.
 pub(crate) fn task_for_model(model: &Path) -> anyhow::Result<(String, MarketConfig)> {
-    let name = chat_model::name_of(model);
-    let in_task_name = |character: char| {
+    let name = chat_model::model_name(model);
+    let to_task_name_char = |character: char| {
         if character.is_ascii_alphanumeric() || character == '.' { character } else { '-' }
     };
-    let task =
-        format!("chat-{}", name.to_ascii_lowercase().chars().map(in_task_name).collect::<String>());
+    let task = format!(
+        "chat-{}",
+        name.to_ascii_lowercase().chars().map(to_task_name_char).collect::<String>()
+    );
     let task: TaskName =
         task.parse().with_context(|| format!("cannot name a task after the model {name}"))?;
     // A string of JSON is one of TOML.
@@ -64,16 +66,16 @@ pub(crate) fn run(args: &TasksArgs, context: &Context) -> anyhow::Result<()> {
         return context.print_json(&*market);
     }
     let period = market.period().get();
-    let count = market.enabled().count();
+    let enabled_count = market.enabled().count();
     context.print_notice(&format!(
         "{}: {}, periods of {period} s",
         path.display(),
-        counted(count, "enabled task")
+        counted(enabled_count, "enabled task")
     ));
     for warning in tokenizers::missing_warnings(&market, tokenizers::finder()?) {
         context.print_notice(&warning);
     }
-    if count == 0 {
+    if enabled_count == 0 {
         return context.print_json(&json!([]));
     }
     let mut rows = table(&TASKS);
@@ -98,7 +100,7 @@ mod tests {
             let [only] = config.tasks.as_slice() else { panic!("{file}") };
             assert_eq!(only.task.as_str(), task);
             let name = &only.orchestrator_server_config.load_model_config["model"];
-            assert_eq!(*name, json!(chat_model::name_of(Path::new(model))));
+            assert_eq!(*name, json!(chat_model::model_name(Path::new(model))));
         }
         assert!(task_for_model(Path::new(&"x".repeat(80))).is_err());
     }

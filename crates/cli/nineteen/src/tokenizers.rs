@@ -44,13 +44,13 @@ pub(crate) fn missing_warnings(
 /// Returns the directory in which the hub's own programs keep repositories.
 fn hub_cache() -> Option<PathBuf> {
     // The hub's programs use this directory on macOS, too.
-    let default = if cfg!(target_os = "macos") {
+    let default_cache = if cfg!(target_os = "macos") {
         dirs::home_dir()?.join(".cache")
     } else {
         dirs::cache_dir()?
     };
     Some(path_variable("HF_HUB_CACHE").unwrap_or_else(|| {
-        let home = path_variable("HF_HOME").unwrap_or_else(|| default.join("huggingface"));
+        let home = path_variable("HF_HOME").unwrap_or_else(|| default_cache.join("huggingface"));
         home.join("hub")
     }))
 }

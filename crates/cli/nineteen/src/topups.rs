@@ -17,10 +17,10 @@ use taonet_nineteen_store::{Store, StoreError, TopUpTerms};
 use taonet_primitives::{BlockNumber, Rao};
 use taonet_service::{Shutdown, system_clock};
 
-use super::keys::{KeyArg, find, now_ms};
+use super::keys::{KeyArg, find_key, now_ms};
 
 /// One TAO, in rao.
-const TAO: Rao = Rao::new(1_000_000_000);
+const ONE_TAO: Rao = Rao::new(1_000_000_000);
 
 /// Arguments of a validator that sells credits for TAO
 #[derive(Debug, Args)]
@@ -50,8 +50,8 @@ impl TopUpArgs {
             return Ok(store.disable_topups().await?);
         };
         let terms = TopUpTerms { account: account.id(), rao_per_credit };
-        let last = chain.finalized_head().await.map_err(chain_error)?;
-        store.enable_topups(terms, chain.genesis(), (last.number, last.hash)).await?;
+        let finalized = chain.finalized_head().await.map_err(chain_error)?;
+        store.enable_topups(terms, chain.genesis(), (finalized.number, finalized.hash)).await?;
         let watcher = TopUpWatcher::new(Arc::clone(chain) as _, store.clone(), system_clock());
         shutdown.spawn_until("topups", |stop| async move { watcher.run(&stop).await });
         Ok(())
@@ -81,8 +81,12 @@ pub(crate) struct AssignArgs {
 }
 
 /// Shows the deposit address of a key.
-pub(crate) async fn topup(store: &Store, key: &KeyArg, context: &Context) -> anyhow::Result<()> {
-    let key = find(store, &key.id).await?;
+pub(crate) async fn show_deposit_address(
+    store: &Store,
+    key: &KeyArg,
+    context: &Context,
+) -> anyhow::Result<()> {
+    let key = find_key(store, &key.id).await?;
     if key.revoked_ms.is_some() {
         bail!("key {} is revoked", key.id);
     }
@@ -97,7 +101,7 @@ pub(crate) async fn topup(store: &Store, key: &KeyArg, context: &Context) -> any
             key.id
         ));
     }
-    let credits = topups.terms.credits(TAO);
+    let credits = topups.terms.credits(ONE_TAO);
     if context.json {
         return context.print_json(&json!({
             "id": key.id,
@@ -117,7 +121,7 @@ pub(crate) async fn topup(store: &Store, key: &KeyArg, context: &Context) -> any
 }
 
 /// Lists the recorded transfers.
-pub(crate) async fn deposits(
+pub(crate) async fn list_deposits(
     store: &Store,
     args: &DepositsArgs,
     context: &Context,
@@ -149,7 +153,7 @@ pub(crate) async fn assign(
     context: &Context,
 ) -> anyhow::Result<()> {
     let (block, event) = (args.block, args.event);
-    let key = find(store, &args.key.id).await?;
+    let key = find_key(store, &args.key.id).await?;
     let deposits = store.deposits_at(block, event).await?;
     let hint = "hint: `tao nineteen keys deposits --unattributed` lists those that can be assigned";
     if deposits.is_empty() {

@@ -137,7 +137,7 @@ impl ValidatorArgs {
         let token = token.transpose()?;
         let mut references = match &self.model {
             Some(model) => {
-                let model = chat_model::load(&chat_model::name_of(model), model)?;
+                let model = chat_model::load(&chat_model::model_name(model), model)?;
                 References::for_all(Arc::new(LocalReference::new(Arc::new(model))))
             }
             None => References::default(),
@@ -289,8 +289,9 @@ pub(crate) fn run(args: &ValidatorArgs, context: &Context) -> anyhow::Result<()>
         let gateway = gateway.with_budget_webhook(webhook);
         gateway.load_tokenizers(tokenizers::finder()?).await;
         gateway.recover().await?;
-        let (maintenance, stop) = (gateway.clone(), shutdown.clone());
-        shutdown.spawn("maintenance", async move { maintenance.run_maintenance(&stop).await });
+        let (maintained_gateway, stop) = (gateway.clone(), shutdown.clone());
+        shutdown
+            .spawn("maintenance", async move { maintained_gateway.run_maintenance(&stop).await });
         let router = gateway.router().merge(vote_route(voter));
         daemon.serve_with(readiness, shutdown, "nineteen validator", router, context).await?;
         match Arc::into_inner(lock_loss).and_then(OnceLock::into_inner) {

@@ -39,11 +39,12 @@ pub(crate) fn run(args: &WeightsArgs, context: &Context) -> anyhow::Result<()> {
         Profile::Strict => ScoringProfile::Strict,
         Profile::LaterStrict => ScoringProfile::LaterStrict,
     });
-    let weights = document::weights(&super::document(&args.file)?, profile).with_context(|| {
-        format!(
-            "cannot read tasks, contenders, rewards and period scores from {}",
-            args.file.display()
-        )
-    })?;
+    let weights =
+        document::weights(&super::read_json(&args.file)?, profile).with_context(|| {
+            format!(
+                "cannot read tasks, contenders, rewards and period scores from {}",
+                args.file.display()
+            )
+        })?;
     context.print_json(&weights)
 }

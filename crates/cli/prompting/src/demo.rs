@@ -13,7 +13,7 @@ use clap::Args;
 use taonet_chain::Chain;
 use taonet_cli_base::context::Context;
 use taonet_cli_base::daemon::run_demonstration;
-use taonet_cli_localnet::demo_chain::{ANNOUNCED, DemoChain, NETUID, submit_weights};
+use taonet_cli_localnet::demo_chain::{DemoChain, NETUID, PLACEHOLDER_ADDRESS, submit_weights};
 use taonet_kit::{AddressPolicy, Validator, ValidatorSettings};
 use taonet_prompting_core::compute_weights;
 use taonet_prompting_neurons::{
@@ -28,7 +28,7 @@ use report::DemoReport;
 /// The validator's key: a public development key.
 const VALIDATOR: &str = "//validator";
 /// Timeout of a request. The silent miner lets each step take this long.
-const DEADLINE: Duration = Duration::from_secs(2);
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(2);
 /// Number of steps with --once, and without.
 const STEPS: [u16; 2] = [5, 25];
 /// Epoch length in blocks: the demonstration's blocks are so short that a usual epoch would end
@@ -67,23 +67,23 @@ async fn play(
     let steps = if args.once { short } else { long };
     let key = Keypair::from_uri(VALIDATOR)?;
     let chain = DemoChain::start(key.clone()).await?;
-    let miners = miners::start(&chain, DEADLINE, shutdown).await?;
-    let mut validator = validator(&chain, key, args.seed, directory, shutdown).await?;
+    let miners = miners::start(&chain, REQUEST_TIMEOUT, shutdown).await?;
+    let mut validator = open_validator(&chain, key, args.seed, directory, shutdown).await?;
     let mut scores = BTreeMap::new();
-    for number in 1..=steps {
+    for step in 1..=steps {
         scores = validator.step().await?.scores;
         if !context.json {
-            context.print_notice(&format!("step {number} of {steps}"));
+            context.print_notice(&format!("step {step} of {steps}"));
         }
     }
     let epoch = submit_weights(async || validator.set_weights().await).await?;
-    let submitted = epoch.weights.context("no miner has earned weight")?;
+    let submitted_weights = epoch.weights.context("no miner has earned weight")?;
     chain.pass_epoch().await?;
-    let on_chain = chain.standings(&submitted).await?;
+    let on_chain = chain.standings(&submitted_weights).await?;
     chain.stop().await;
     let records = EventLog::in_directory(directory).read()?;
     let events: Vec<_> = records.iter().map(StepRecord::event).collect();
-    let recomputed = compute_weights(&events, ValidatorSettings::new(NETUID).alpha);
+    let recomputed_weights = compute_weights(&events, ValidatorSettings::new(NETUID).alpha);
     let judge = Judge::new(Arc::new(HashedWords), None);
     let gate = GateFile::open(directory, &judge, args.seed)?;
     let question = records.last().map(|record| record.question.clone()).unwrap_or_default();
@@ -96,13 +96,13 @@ async fn play(
         &records,
         &scores,
         &preferences,
-        &submitted,
-        &recomputed,
+        &submitted_weights,
+        &recomputed_weights,
         &on_chain,
     ))
 }
 
-async fn validator(
+async fn open_validator(
     chain: &DemoChain,
     key: Keypair,
     seed: u64,
@@ -110,13 +110,13 @@ async fn validator(
     shutdown: &Shutdown,
 ) -> anyhow::Result<Validator<PromptingChallenge>> {
     let judge = Judge::new(Arc::new(HashedWords), None);
-    let settings = ChallengeSettings { deadline: DEADLINE, ..ChallengeSettings::default() };
+    let settings = ChallengeSettings { deadline: REQUEST_TIMEOUT, ..ChallengeSettings::default() };
     let challenge =
         PromptingChallenge::open(directory, judge, Dataset::built_in()?, seed, settings)?;
     let mut settings = ValidatorSettings {
-        query: query_limits(DEADLINE),
+        query: query_limits(REQUEST_TIMEOUT),
         addresses: AddressPolicy {
-            local_miner_ip: Some(ANNOUNCED.to_string()),
+            local_miner_ip: Some(PLACEHOLDER_ADDRESS.to_string()),
             ..AddressPolicy::default()
         },
         ..ValidatorSettings::new(NETUID)

@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 use taonet_cli_base::context::Context;
 use taonet_cli_base::printable::printable;
 use taonet_cli_base::table::decimals;
-use taonet_cli_subnets::scores::{MinerName, ReportedStep, ScoreReport, StateArgs};
+use taonet_cli_subnets::scores::{MinerSelector, ReportedStep, ScoreReport, StateArgs};
 use taonet_prompting_neurons::{AnswerRecord, EventLog, ExplainedReward, explain_rewards};
 
 /// Show how the score of a miner came about
@@ -13,7 +13,7 @@ use taonet_prompting_neurons::{AnswerRecord, EventLog, ExplainedReward, explain_
 pub struct ExplainArgs {
     /// Hotkey of the miner, or its uid in the recorded steps
     #[arg(value_name = "HOTKEY|UID")]
-    miner: MinerName,
+    miner: MinerSelector,
     /// Show this step only, with the parts of the reward
     #[arg(long, value_name = "N")]
     step: Option<u64>,
@@ -25,19 +25,19 @@ pub(crate) fn run(args: &ExplainArgs, context: &Context) -> anyhow::Result<()> {
     let explanation = context.block_on(args.miner.explanation(&args.state))?;
     let records =
         EventLog::in_directory(args.state.directory()).steps_with_miner(&explanation.hotkey)?;
-    let steps = explain_rewards(&explanation, records).into_iter().rev().map(reported).collect();
+    let steps = explain_rewards(&explanation, records).into_iter().rev().map(report_step).collect();
     ScoreReport { schema: "taonet.prompting-explain/1", explanation, steps }
         .print(args.step, context)
 }
 
 /// Adds the completion to the report on a step.
-fn reported(explained: ExplainedReward) -> ReportedStep {
+fn report_step(explained: ExplainedReward) -> ReportedStep {
     let ExplainedReward { step, reward, contribution, answer } = explained;
     let (summary, details) = match &answer {
         Some((question, answer)) => (Some(summary(question, answer)), details(question, answer)),
         None => (None, Vec::new()),
     };
-    let fields = fields(answer.as_ref());
+    let fields = answer_fields(answer.as_ref());
     ReportedStep { step, reward, contribution, summary, details, fields }
 }
 
@@ -61,7 +61,7 @@ fn details(question: &str, answer: &AnswerRecord) -> Vec<String> {
 }
 
 /// Returns the keys of a completion; they are null without one.
-fn fields(answer: Option<&(String, AnswerRecord)>) -> Map<String, Value> {
+fn answer_fields(answer: Option<&(String, AnswerRecord)>) -> Map<String, Value> {
     let (question, answer) = answer.map(|(question, answer)| (question, answer)).unzip();
     let parts = answer.map(|answer| {
         answer

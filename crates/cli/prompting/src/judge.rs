@@ -108,8 +108,9 @@ impl JudgeArgs {
 
     /// Loads the language model, if one is selected.
     pub(crate) fn language_model(&self) -> anyhow::Result<Option<Arc<LanguageModel>>> {
-        let load =
-            |source: &PathBuf| chat_model::load(&chat_model::name_of(source), source).map(Arc::new);
+        let load = |source: &PathBuf| {
+            chat_model::load(&chat_model::model_name(source), source).map(Arc::new)
+        };
         self.judge_model.as_ref().map(load).transpose()
     }
 

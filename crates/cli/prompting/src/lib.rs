@@ -14,8 +14,8 @@
 //! `taonet-prompting-neurons`, and everything that a validator of any subnet does is in
 //! `taonet-kit`. The commands open keys, models and addresses, and start the parts.
 //!
-//! The subnet is the one with the least code of its own, and the example to read before another one
-//! moves in: the commands of a subnet on the kit need about this much.
+//! This subnet has the least code of its own: it is the example to read before adding another
+//! subnet, since the commands of a subnet on the kit need about this much code.
 //!
 //! Questions come from files of questions or of texts; docs/prompting.md is the guide. Exit codes,
 //! JSON output and options follow the rules of all commands.

@@ -72,7 +72,7 @@ struct CompleterArgs {
 }
 
 impl MinerArgs {
-    async fn completer(&self) -> anyhow::Result<Completer> {
+    async fn create_completer(&self) -> anyhow::Result<Completer> {
         let max_tokens = usize::from(self.max_tokens);
         if let Some(model) = &self.source.model {
             return Ok(Completer::model(Arc::new(chat_model::load("local", model)?), max_tokens)?);
@@ -91,11 +91,11 @@ impl MinerArgs {
         let model = if let Some(model) = &self.backend_model {
             model.clone()
         } else {
-            let first = server
+            let first_model = server
                 .first_model()
                 .await
                 .context("cannot list the models of the server of --backend-url");
-            first?.context("the server has no model\nhint: name one with --backend-model")?
+            first_model?.context("the server has no model\nhint: name one with --backend-model")?
         };
         Ok(Completer::server(server, model, max_tokens))
     }
@@ -119,17 +119,18 @@ pub(crate) fn run(args: &MinerArgs, context: &Context) -> anyhow::Result<()> {
         let readiness = serve_metrics("prompting miner", args.neuron.metrics, &shutdown).await?;
         describe_metrics();
         let replay_log = args.replay_log(&hotkey)?;
-        let directory = replay_log
+        let directories = replay_log
             .iter()
             .map(|path| WriteDirectory::of_file("replay log", path, DiskNeeds::STATE));
-        preflight::spawn_disk_check(directory.collect(), &shutdown);
+        preflight::spawn_disk_check(directories.collect(), &shutdown);
         let settings = MinerSettings {
             announce: args.announce,
             replay_log,
             service: Some("prompting miner"),
             ..MinerSettings::new(args.neuron.netuid)
         };
-        let miner = miner(keypair, settings, args.completer().await?).with_readiness(readiness);
+        let miner =
+            miner(keypair, settings, args.create_completer().await?).with_readiness(readiness);
         let listener = bind(args.listen).await?;
         let address = listener.local_addr()?;
         let chain: Arc<dyn Chain> = Arc::new(args.neuron.key.connect(&args.neuron.network).await?);

@@ -102,8 +102,8 @@ impl Role {
 }
 
 impl PromptArgs {
-    fn addresses(&self) -> AddressPolicy {
-        // Whoever lists miners in a file knows their addresses.
+    fn address_policy(&self) -> AddressPolicy {
+        // A user who lists miners in a file trusts their addresses.
         AddressPolicy {
             allow_private: self.allow_private || self.miners.is_some(),
             ..AddressPolicy::default()
@@ -141,7 +141,7 @@ impl PromptArgs {
                 .filter(|line| !line.is_empty() && !line.starts_with('#'));
             return (0..u16::MAX)
                 .zip(lines)
-                .map(|(uid, line)| parse_miner(Uid(uid), line, &self.addresses()))
+                .map(|(uid, line)| parse_miner(Uid(uid), line, &self.address_policy()))
                 .collect();
         }
         let netuid = self.netuid.context("--netuid or --miners is required")?;
@@ -149,14 +149,14 @@ impl PromptArgs {
         let neurons = Neurons::read(&chain, netuid).await.map_err(chain_error)?;
         let directory = MinerDirectory {
             own_hotkey: Some(own_hotkey),
-            ..MinerDirectory::new(self.addresses())
+            ..MinerDirectory::new(self.address_policy())
         };
         Ok(directory.select(&neurons).miners)
     }
 
     /// Chooses at most `limit` of the miners: with `--state`, those that the gate prefers,
     /// otherwise random ones.
-    fn choose(
+    fn select_miners(
         &self,
         mut miners: Vec<MinerEntry>,
         limit: usize,
@@ -177,7 +177,7 @@ impl PromptArgs {
                 );
                 return Err(ClassifiedError::usage(message));
             }
-            gate => gate?,
+            result => result?,
         };
         if gate.gate().miners() == 0 {
             let message = format!(
@@ -218,12 +218,12 @@ pub(crate) fn run(args: &PromptArgs, context: &Context) -> anyhow::Result<()> {
     let judge = Arc::new(args.judge.open(context)?);
     let answers = context.block_on(async {
         let candidates = args.candidates(keypair.hotkey()).await?;
-        let miners = args.choose(
+        let miners = args.select_miners(
             candidates,
             usize::from(args.limit.unwrap_or(DEFAULT_MINERS)),
             Some(&judge),
         )?;
-        let client = client(keypair, &args.addresses(), args.limits())?;
+        let client = client(keypair, &args.address_policy(), args.limits())?;
         Ok(ask(&client, &miners, conversation, args.limits(), judge).await?)
     })?;
     let (best, completion) = best_answer(&answers)?;
@@ -231,7 +231,7 @@ pub(crate) fn run(args: &PromptArgs, context: &Context) -> anyhow::Result<()> {
         return context.print_json(&document(best, completion, &answers));
     }
     context.print(&printable_lines(completion))?;
-    context.print_notice(&reason(best, answers.len()));
+    context.print_notice(&describe_best_answer(best, answers.len()));
     Ok(())
 }
 
@@ -249,8 +249,8 @@ fn run_streaming(
     } else {
         (args.key.load_unchecked(&args.network)?, None)
     };
-    let check = async {
-        // Whoever reads miners from the chain connects to it, which includes the check.
+    let key_check = async {
+        // Reading miners from the chain connects to it, which includes the check.
         if args.miners.is_some() && args.state.is_none() {
             args.key.check_development_chain(&args.network).await
         } else {
@@ -258,7 +258,7 @@ fn run_streaming(
         }
     };
     let request = stream_answer(args, keypair, &conversation, judge.as_ref(), context);
-    let (reply, ()) = context.block_on(async { tokio::try_join!(request, check) })?;
+    let (reply, ()) = context.block_on(async { tokio::try_join!(request, key_check) })?;
     let judge = Arc::new(match judge {
         Some(judge) => judge,
         None => args.judge.open(context)?,
@@ -269,7 +269,7 @@ fn run_streaming(
     if context.json {
         return context.print_json(&document(best, completion, &answers));
     }
-    context.print_notice(&reason(best, answers.len()));
+    context.print_notice(&describe_best_answer(best, answers.len()));
     Ok(())
 }
 
@@ -282,14 +282,14 @@ async fn stream_answer(
     context: &Context,
 ) -> anyhow::Result<Reply<Prompting>> {
     let candidates = args.candidates(keypair.hotkey()).await?;
-    let miners = args.choose(candidates, 1, judge)?;
+    let miners = args.select_miners(candidates, 1, judge)?;
     let miner = miners.first().context(NO_MINER)?;
-    let client = client(keypair, &args.addresses(), args.limits())?;
+    let client = client(keypair, &args.address_policy(), args.limits())?;
     let mut output = printable::stdout();
     let mut print =
         |part: &str| match output.write_all(part.as_bytes()).and_then(|()| output.flush()) {
             Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
-            written => written,
+            result => result,
         };
     let mut has_part = false;
     let reply = ask_streaming(&client, miner, conversation, args.limits(), |part| {
@@ -310,9 +310,9 @@ fn best_answer(answers: &[MinerAnswer]) -> anyhow::Result<(&MinerAnswer, &str)> 
     match &best.completion {
         Ok(completion) => Ok((best, completion)),
         Err(error) => {
-            let before =
+            let prefix =
                 format!("no answer from {}; the first error", counted(answers.len(), "miner"));
-            Err(QuotingError::error(None, &before, &error.to_string(), None))
+            Err(QuotingError::error(None, &prefix, &error.to_string(), None))
         }
     }
 }
@@ -323,11 +323,11 @@ fn document(best: &MinerAnswer, completion: &str, answers: &[MinerAnswer]) -> Va
         "completion": completion,
         "uid": best.uid,
         "hotkey": best.hotkey,
-        "miners": answers.iter().map(row).collect::<Vec<_>>(),
+        "miners": answers.iter().map(answer_document).collect::<Vec<_>>(),
     })
 }
 
-fn row(answer: &MinerAnswer) -> Value {
+fn answer_document(answer: &MinerAnswer) -> Value {
     let parts: serde_json::Map<String, Value> = answer
         .reward
         .parts
@@ -345,8 +345,8 @@ fn row(answer: &MinerAnswer) -> Value {
     })
 }
 
-/// Says which miner gave the completion, and why it is the best one.
-fn reason(best: &MinerAnswer, miner_count: usize) -> String {
+/// Describes which miner gave the completion, and its reward.
+fn describe_best_answer(best: &MinerAnswer, miner_count: usize) -> String {
     let parts = best
         .reward
         .parts

@@ -90,7 +90,7 @@ enum Scoring {
 
 impl ValidatorArgs {
     /// Refuses options that contradict `--scoring shapley`.
-    fn check(&self) -> anyhow::Result<()> {
+    fn check_options(&self) -> anyhow::Result<()> {
         let message = match self.scoring {
             Scoring::Shapley if !self.judge.has_language_model() => {
                 "--scoring shapley requires a model whose tokens the miners predict\nhint: set --judge-model"
@@ -112,7 +112,7 @@ impl ValidatorArgs {
 
     fn settings(&self) -> ValidatorSettings {
         ValidatorSettings {
-            query: query_limits(self.deadline()),
+            query: query_limits(self.request_timeout()),
             interval: Duration::from_secs(self.interval.into()),
             addresses: AddressPolicy {
                 allow_private: self.allow_private,
@@ -129,14 +129,14 @@ impl ValidatorArgs {
             question_prompt: self.question_prompt.clone().unwrap_or(defaults.question_prompt),
             best: self.topk.map(usize::from),
             random: usize::from(self.random),
-            deadline: self.deadline(),
+            deadline: self.request_timeout(),
             gate: GateSettings { learning_rate: self.learning_rate, momentum: self.momentum },
             temperature: defaults.temperature,
         }
     }
 
     /// Opens the questions. Those at a URL are downloaded to the state directory first.
-    fn dataset(&self, directory: &Path, context: &Context) -> anyhow::Result<Dataset> {
+    fn open_dataset(&self, directory: &Path, context: &Context) -> anyhow::Result<Dataset> {
         if !self.questions.contains("://") && !self.questions.starts_with("hub:") {
             if self.questions_sha256.is_some() {
                 let message = "--questions-sha256 is for a URL in --questions\nhint: omit it for a file or directory";
@@ -162,14 +162,14 @@ impl ValidatorArgs {
         Ok(Dataset::open(&path)?)
     }
 
-    fn deadline(&self) -> Duration {
+    fn request_timeout(&self) -> Duration {
         Duration::from_secs(self.timeout.into())
     }
 }
 
 pub(crate) fn run(args: &ValidatorArgs, context: &Context) -> anyhow::Result<()> {
     let keypair = args.neuron.key.load(Some(&args.neuron.network))?;
-    args.check()?;
+    args.check_options()?;
     let hotkey = keypair.hotkey();
     let directory = args.state.clone();
     let directory = directory.unwrap_or_else(|| {
@@ -177,7 +177,7 @@ pub(crate) fn run(args: &ValidatorArgs, context: &Context) -> anyhow::Result<()>
     });
     std::fs::create_dir_all(&directory)
         .with_context(|| format!("cannot create {}", directory.display()))?;
-    let dataset = args.dataset(&directory, context)?;
+    let dataset = args.open_dataset(&directory, context)?;
     // Miners must not know which questions come next.
     let seed = rand::random();
     match args.scoring {
@@ -200,13 +200,13 @@ pub(crate) fn run(args: &ValidatorArgs, context: &Context) -> anyhow::Result<()>
     }
 }
 
-/// Parses a step size.
+/// Parses a learning rate.
 fn parse_learning_rate(text: &str) -> Result<f64, &'static str> {
     let rate = text.parse().ok().filter(|rate: &f64| rate.is_finite() && *rate > 0.0);
     rate.ok_or("expected a number above 0")
 }
 
-/// Parses a share of the last change.
+/// Parses a momentum.
 fn parse_momentum(text: &str) -> Result<f64, &'static str> {
     let momentum = text.parse().ok().filter(|momentum: &f64| (0.0..1.0).contains(momentum));
     momentum.ok_or("expected a number from 0 to below 1")

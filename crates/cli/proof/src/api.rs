@@ -58,7 +58,7 @@ impl ApiArgs {
         context: &Context,
     ) -> anyhow::Result<()> {
         let Some(address) = self.api else { return Ok(()) };
-        let keys = LiveKeys::open(&key_file(self.api_keys.as_deref())?)?;
+        let keys = LiveKeys::open(&api_key_file(self.api_keys.as_deref())?)?;
         if keys.is_empty() {
             context.print_notice(
                 "the user API has no keys yet: create one with `tao proof api-key add NAME`",
@@ -99,7 +99,7 @@ impl ApiArgs {
     }
 }
 
-fn key_file(option: Option<&Path>) -> anyhow::Result<PathBuf> {
+fn api_key_file(option: Option<&Path>) -> anyhow::Result<PathBuf> {
     if let Some(path) = option {
         return Ok(path.to_owned());
     }
@@ -135,8 +135,8 @@ enum ApiKeyCommand {
     List,
 }
 
-pub(crate) fn keys(args: &ApiKeyArgs, context: &Context) -> anyhow::Result<()> {
-    let path = key_file(args.api_keys.as_deref())?;
+pub(crate) fn manage_keys(args: &ApiKeyArgs, context: &Context) -> anyhow::Result<()> {
+    let path = api_key_file(args.api_keys.as_deref())?;
     let mut keys = ApiKeys::open(&path)?;
     match &args.command {
         ApiKeyCommand::Add { name } => {

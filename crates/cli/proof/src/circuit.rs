@@ -25,7 +25,7 @@ use super::inputs::InputFormat;
 use super::table;
 
 /// Warning about trusted setups, as in docs/proof.md.
-const TRUST: &str = "The creator of the first key can forge proofs of this circuit; later contributions protect \
+const TRUSTED_SETUP_WARNING: &str = "The creator of the first key can forge proofs of this circuit; later contributions protect \
                      one of its five secrets only. Trust a groth16 circuit only as far as its first contributor, or use \
                      stark.";
 
@@ -87,7 +87,7 @@ pub struct CompileArgs {
     /// Largest difference of an output from that of the model, for every row of the sample:
     /// activations have more bits than --scale, at most 16, where the sample needs them [default:
     /// no limit]
-    #[arg(long, value_name = "NUMBER", value_parser = max_error)]
+    #[arg(long, value_name = "NUMBER", value_parser = parse_max_error)]
     max_error: Option<f64>,
     /// Smallest input integer
     #[arg(long, value_name = "INTEGER", default_value_t = 0, allow_hyphen_values = true)]
@@ -101,7 +101,7 @@ pub struct CompileArgs {
     input_scale: i32,
     /// Extent of a symbolic dimension of the model's inputs, such as sequence=64; can be repeated.
     /// A first dimension without an extent is 1
-    #[arg(long = "dimension", value_name = "NAME=N", value_parser = dimension)]
+    #[arg(long = "dimension", value_name = "NAME=N", value_parser = parse_dimension)]
     dimensions: Vec<(String, usize)>,
     /// Name of an output of the model to compute; can be repeated [default: all outputs but the
     /// label of a classifier beside its scores]
@@ -135,7 +135,7 @@ impl BackendName {
 }
 
 /// Parses a symbolic dimension with its extent.
-fn dimension(text: &str) -> Result<(String, usize), &'static str> {
+fn parse_dimension(text: &str) -> Result<(String, usize), &'static str> {
     let expected = "expected NAME=N with a positive integer, such as sequence=64";
     let (name, extent) = text.rsplit_once('=').ok_or(expected)?;
     match extent.parse() {
@@ -145,7 +145,7 @@ fn dimension(text: &str) -> Result<(String, usize), &'static str> {
 }
 
 /// Parses the largest permitted difference of an output.
-fn max_error(text: &str) -> Result<f64, &'static str> {
+fn parse_max_error(text: &str) -> Result<f64, &'static str> {
     match text.parse::<f64>() {
         Ok(number) if number.is_finite() && number > 0.0 => Ok(number),
         _ => Err("expected a positive number, such as 0.01"),
@@ -153,7 +153,7 @@ fn max_error(text: &str) -> Result<f64, &'static str> {
 }
 
 /// Returns the extents of symbolic dimensions by their names.
-fn extents(dimensions: &[(String, usize)]) -> anyhow::Result<BTreeMap<String, usize>> {
+fn parse_extents(dimensions: &[(String, usize)]) -> anyhow::Result<BTreeMap<String, usize>> {
     let mut extents = BTreeMap::new();
     for (name, extent) in dimensions {
         anyhow::ensure!(
@@ -167,7 +167,7 @@ fn extents(dimensions: &[(String, usize)]) -> anyhow::Result<BTreeMap<String, us
 impl CompileArgs {
     /// Returns the backends whose proofs hide what the options name.
     fn with_hiding(&self, backends: Backends) -> anyhow::Result<Backends> {
-        let (option, hiding, alternative) = if self.hide_inputs {
+        let (option, hiding_backends, alternative) = if self.hide_inputs {
             ("--hide-inputs", backends.with_hidden_inputs(), "")
         } else if self.hide {
             let alternative = "; proofs of groth16 hide the same values without it";
@@ -184,13 +184,13 @@ impl CompileArgs {
             "{option} and --slices exclude each other: the proof of a sliced model has the values \
              between its slices; hint: omit --slices, or omit {option}"
         );
-        Ok(hiding)
+        Ok(hiding_backends)
     }
 
     /// Warns of the trusted setup of `groth16`.
-    fn warn_of_trust(&self, context: &Context) {
+    fn warn_of_trusted_setup(&self, context: &Context) {
         if matches!(self.backend, BackendName::Groth16) {
-            context.print_notice(TRUST);
+            context.print_notice(TRUSTED_SETUP_WARNING);
         }
     }
 }
@@ -245,9 +245,11 @@ fn compile_onnx(
     context: &Context,
 ) -> anyhow::Result<()> {
     let file = read_user_file(path)?;
-    let read =
-        ReadOptions { dimensions: extents(&args.dimensions)?, outputs: args.model_outputs.clone() };
-    let model = ParsedModel::read_with(&file, &read)?;
+    let read_options = ReadOptions {
+        dimensions: parse_extents(&args.dimensions)?,
+        outputs: args.model_outputs.clone(),
+    };
+    let model = ParsedModel::read_with(&file, &read_options)?;
     let sample = args.sample.as_ref().context("no sample is given")?;
     let sample = InputFormat::of_model(&model, options.quantise.input_range).read_sample(sample)?;
     if args.slices == 1 {
@@ -255,11 +257,11 @@ fn compile_onnx(
         return write_circuit(args, &compiled, &sample, context);
     }
     model.compile_slices(&sample, options, usize::from(args.slices))?.write(&args.output)?;
-    args.warn_of_trust(context);
+    args.warn_of_trusted_setup(context);
     let catalogue = Catalogue::open(&args.output)?;
     let (_, slices) = sliced_model(&catalogue)?;
-    let saturated = checked_sample(&slices, &sample, context)?;
-    table::show_slices(&catalogue, Some(&saturated), context)
+    let saturation = check_sample(&slices, &sample, context)?;
+    table::print_sliced_models(&catalogue, Some(&saturation), context)
 }
 
 /// Returns the only sliced model of a directory, and its slices.
@@ -283,25 +285,25 @@ fn write_circuit(
     context: &Context,
 ) -> anyhow::Result<()> {
     let directory = CircuitDirectory::create(&args.output, compiled)?;
-    args.warn_of_trust(context);
-    let saturated = checked_sample(&[&directory], sample, context)?;
-    table::show(&directory, Some(&saturated), context)
+    args.warn_of_trusted_setup(context);
+    let saturation = check_sample(&[&directory], sample, context)?;
+    table::print_circuit(&directory, Some(&saturation), context)
 }
 
 /// Counts the rows of a sample in which values saturate, and warns of them: `prove` refuses such
 /// inputs.
-fn checked_sample(
+fn check_sample(
     slices: &[&CircuitDirectory],
     sample: &Sample,
     context: &Context,
 ) -> anyhow::Result<SampleSaturation> {
-    let saturated = saturated_rows(slices, &sample.inputs)?;
-    if let Some(worst) = &saturated.worst {
-        let rows = counted(saturated.of, "row");
+    let saturation = saturated_rows(slices, &sample.inputs)?;
+    if let Some(worst) = &saturation.worst {
+        let rows = counted(saturation.of, "row");
         context.print_notice(&format!(
             "warning: values saturate in {} of {rows} of the sample, most often those of {} (in \
              {}); tao proof prove refuses such inputs",
-            saturated.rows,
+            saturation.rows,
             printable(&worst.tensor),
             counted(worst.rows, "row")
         ));
@@ -310,7 +312,7 @@ fn checked_sample(
              scales, or prove with --allow-saturated",
         );
     }
-    Ok(saturated)
+    Ok(saturation)
 }
 
 /// Compiles a language model. Returns the tokens of its sample, too.
@@ -361,7 +363,7 @@ pub(crate) fn setup(args: &SetupArgs, context: &Context) -> anyhow::Result<()> {
     }
     if let Some(earlier) = &args.verify {
         let earlier = CircuitDirectory::open(earlier)?;
-        return report_verified(
+        return print_verified_contributions(
             &earlier,
             &directory,
             &verify_contributions(&earlier, &directory)?,
@@ -373,17 +375,17 @@ pub(crate) fn setup(args: &SetupArgs, context: &Context) -> anyhow::Result<()> {
             "backend {} has no transcript of a trusted setup",
             directory.metadata().backend
         ));
-        return table::show(&directory, None, context);
+        return table::print_circuit(&directory, None, context);
     };
-    context.print_notice(TRUST);
+    context.print_notice(TRUSTED_SETUP_WARNING);
     if context.json {
         return context.print_json(&json!({ "circuit": directory.id(), "transcript": transcript }));
     }
-    context.print(&table::transcript(&transcript))
+    context.print(&table::format_transcript(&transcript))
 }
 
 /// Prints the contributors whose contributions were verified.
-fn report_verified(
+fn print_verified_contributions(
     earlier: &CircuitDirectory,
     later: &CircuitDirectory,
     contributors: &[String],
@@ -416,11 +418,11 @@ pub(crate) fn inspect(args: &InspectArgs, context: &Context) -> anyhow::Result<(
         for directory in catalogue.circuits() {
             check_files(directory)?;
         }
-        return table::show_slices(&catalogue, None, context);
+        return table::print_sliced_models(&catalogue, None, context);
     }
     let directory = CircuitDirectory::open(&args.circuit)?;
     check_files(&directory)?;
-    table::show(&directory, None, context)
+    table::print_circuit(&directory, None, context)
 }
 
 /// Checks the files that are not read when a directory is opened against their hashes, decodes the
@@ -446,20 +448,20 @@ mod tests {
 
     #[test]
     fn maximum_error_is_a_positive_number() {
-        assert_eq!(max_error("0.25"), Ok(0.25));
+        assert_eq!(parse_max_error("0.25"), Ok(0.25));
         for text in ["", "0", "-1", "nan", "inf", "x"] {
-            assert!(max_error(text).is_err(), "{text}");
+            assert!(parse_max_error(text).is_err(), "{text}");
         }
     }
 
     #[test]
     fn dimension_has_a_name_and_an_extent() {
-        assert_eq!(dimension("sequence=64"), Ok(("sequence".to_owned(), 64)));
-        assert_eq!(dimension("a=b=2"), Ok(("a=b".to_owned(), 2)));
+        assert_eq!(parse_dimension("sequence=64"), Ok(("sequence".to_owned(), 64)));
+        assert_eq!(parse_dimension("a=b=2"), Ok(("a=b".to_owned(), 2)));
         for text in ["", "sequence", "sequence=", "sequence=0", "sequence=-1", "sequence=x"] {
-            assert!(dimension(text).is_err(), "{text}");
+            assert!(parse_dimension(text).is_err(), "{text}");
         }
         let duplicates = [("a".to_owned(), 1), ("a".to_owned(), 2)];
-        assert!(extents(&duplicates).is_err() && extents(&duplicates[..1]).is_ok());
+        assert!(parse_extents(&duplicates).is_err() && parse_extents(&duplicates[..1]).is_ok());
     }
 }

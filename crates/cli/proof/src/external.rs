@@ -37,7 +37,11 @@ impl ExternalArgs {
     /// Returns the available backends: the built-in ones, and the external program if one is given.
     pub(crate) fn backends(&self) -> anyhow::Result<Backends> {
         let Some(program) = &self.prover else { return Ok(Backends::default()) };
-        Ok(Backends::with_external(external(program, self.prover_timeout, self.prover_memory)?))
+        Ok(Backends::with_external(open_external(
+            program,
+            self.prover_timeout,
+            self.prover_memory,
+        )?))
     }
 }
 
@@ -80,19 +84,19 @@ impl FromStr for Program {
 impl ProgramArgs {
     /// Returns the available backends: the built-in ones and the external programs.
     pub(crate) fn backends(&self) -> anyhow::Result<Backends> {
-        let mut general = self.prover.iter().filter(|program| program.circuit.is_none());
-        let mut backends = match general.next() {
-            Some(program) => Backends::with_external(external(
+        let mut default_programs = self.prover.iter().filter(|program| program.circuit.is_none());
+        let mut backends = match default_programs.next() {
+            Some(program) => Backends::with_external(open_external(
                 &program.path,
                 self.prover_timeout,
                 self.prover_memory,
             )?),
             None => Backends::default(),
         };
-        anyhow::ensure!(general.next().is_none(), "only one --prover can omit CIRCUIT=");
+        anyhow::ensure!(default_programs.next().is_none(), "only one --prover can omit CIRCUIT=");
         for Program { circuit, path } in &self.prover {
             if let Some(circuit) = circuit {
-                let program = external(path, self.prover_timeout, self.prover_memory)?;
+                let program = open_external(path, self.prover_timeout, self.prover_memory)?;
                 backends = backends.with_program_of(*circuit, program);
             }
         }
@@ -100,7 +104,7 @@ impl ProgramArgs {
     }
 }
 
-fn external(program: &Path, timeout: u32, memory: u64) -> anyhow::Result<External> {
+fn open_external(program: &Path, timeout: u32, memory: u64) -> anyhow::Result<External> {
     let absolute = std::fs::canonicalize(program)
         .with_context(|| format!("cannot find the program {}", program.display()))?;
     let external =

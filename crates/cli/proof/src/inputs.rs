@@ -121,7 +121,7 @@ fn invalid_row(text: &[u8], tensors: &[TensorPart]) -> Option<anyhow::Error> {
     Some(located_error(&format!("row {row}"), &error, tensors))
 }
 
-/// Adds the place of a list, and the tensor of an element, to an error.
+/// Adds the location of a list, and the tensor of an element, to an error.
 fn located_error(location: &str, error: &IntegersError, tensors: &[TensorPart]) -> anyhow::Error {
     let tensor = match error {
         IntegersError::Element { index, .. } => tensor_of(*index, tensors),

@@ -91,8 +91,8 @@ pub fn run(command: &Command, context: &Context) -> anyhow::Result<()> {
         Command::ExportVerifier(args) => export::run(args, context),
         Command::Miner(args) => miner::run(args, context),
         Command::Validator(args) => validator::run(args, context),
-        Command::ApiKey(args) => api::keys(args, context),
-        Command::Catalogue(args) => store::write(args, context),
+        Command::ApiKey(args) => api::manage_keys(args, context),
+        Command::Catalogue(args) => store::write_catalogue(args, context),
     }
 }
 

@@ -93,17 +93,17 @@ fn serve(args: &MinerArgs, trial: &Trial, context: &Context) -> anyhow::Result<(
     let settings = MinerSettings { concurrency, timeout, ..defaults };
     let catalogue = args.catalogue.open(context)?;
     let miner = Miner::load(&catalogue, settings)?;
-    let end = context.block_on(async {
+    let exit_action = context.block_on(async {
         let daemon = Daemon::bind(args.listen(), &args.metrics).await?;
         let daemon =
             daemon.with_write_directories(args.callers.replay_directory(&hotkey, args.listen()));
         describe_metrics();
-        let permits = Arc::<RegistrationTable>::default();
+        let registrations = Arc::<RegistrationTable>::default();
         let mut policy = args.callers.policy().block(args.block.iter().copied());
         if !args.loopback {
-            policy = policy.with_registrations(permits.clone()).validators_only();
+            policy = policy.with_registrations(registrations.clone()).validators_only();
         }
-        let signed = args.callers.build_with(
+        let signature_layer = args.callers.build_with(
             signed_requests(hotkey, timeout),
             policy,
             &hotkey,
@@ -117,11 +117,11 @@ fn serve(args: &MinerArgs, trial: &Trial, context: &Context) -> anyhow::Result<(
             let chain = Arc::new(args.key.connect(&args.network).await?);
             preflight::spawn_clock_check(Arc::clone(&chain) as _, &shutdown);
             let interval = Duration::from_secs(u64::from(args.metagraph_sync_interval));
-            let sync = ChainSync::new(chain, args.netuid, Arc::clone(&permits));
-            sync.start(interval, &shutdown).await.map_err(chain_error)?;
+            let chain_sync = ChainSync::new(chain, args.netuid, Arc::clone(&registrations));
+            chain_sync.start(interval, &shutdown).await.map_err(chain_error)?;
         }
         if let Some(listen) = args.quic_listen() {
-            let settings = QuicSettings { listen, permits: quic_permits(args, &permits) };
+            let settings = QuicSettings { listen, permits: quic_permits(args, &registrations) };
             let server = QuicServer::bind(&miner, &keypair, timeout, settings);
             let server = server.with_context(|| {
                 format!("cannot serve QUIC at {listen}\nhint: choose --quic-port")
@@ -136,12 +136,18 @@ fn serve(args: &MinerArgs, trial: &Trial, context: &Context) -> anyhow::Result<(
         update
             .end(
                 daemon
-                    .serve_with(readiness, shutdown, "proof miner", router(miner, signed), context)
+                    .serve_with(
+                        readiness,
+                        shutdown,
+                        "proof miner",
+                        router(miner, signature_layer),
+                        context,
+                    )
                     .await,
             )
             .await
     })?;
-    end.finish()
+    exit_action.finish()
 }
 
 impl MinerArgs {

@@ -61,28 +61,28 @@ impl ProbeArgs {
             steps.push(json!({ "step": step, "status": response.status.as_u16(), "answer": text }));
         }
         // Other servers lack this route.
-        let works = steps
+        let is_miner = steps
             .last()
             .and_then(|step| step["status"].as_u64())
             .is_some_and(|status| status != 404);
         if context.json {
-            context.print_json(&json!({ "target": target, "works": works, "steps": steps }))?;
+            context.print_json(&json!({ "target": target, "works": is_miner, "steps": steps }))?;
         } else {
             for step in &steps {
                 context.print(&format!(
                     "{}: {} {}",
-                    text(&step["step"]),
+                    string_or_empty(&step["step"]),
                     step["status"],
-                    text(&step["answer"])
+                    string_or_empty(&step["answer"])
                 ))?;
             }
         }
-        anyhow::ensure!(works, "{target} responds, but is not a proof miner");
+        anyhow::ensure!(is_miner, "{target} responds, but is not a proof miner");
         context.print_notice(&format!("signed requests reach the miner at {target}"));
         Ok(())
     }
 }
 
-fn text(value: &serde_json::Value) -> &str {
+fn string_or_empty(value: &serde_json::Value) -> &str {
     value.as_str().unwrap_or_default()
 }

@@ -77,31 +77,31 @@ pub(crate) fn prove(args: &ProveArgs, context: &Context) -> anyhow::Result<()> {
     let nonce = args.nonce.unwrap_or_else(|| Digest::from_bytes(rand::random()));
     let backends = args.external.backends()?;
     let start = Instant::now();
-    let (proven, saturated) = match (&args.prompt, &args.input) {
+    let (bundle, saturations) = match (&args.prompt, &args.input) {
         (Some(prompt), _) => {
             let directory = CircuitDirectory::open_to_prove(&args.circuit, &backends)?;
             args.check_hidden(&directory)?;
             let inputs = TextBundle::inputs(&directory, prompt)?;
-            let (proof, saturated) = prove_whole(args, &directory, &inputs, nonce, context)?;
+            let (proof, saturations) = prove_circuit(args, &directory, &inputs, nonce, context)?;
             let bundle = TextBundle::new(&directory, prompt, proof)?;
-            (ProofBundle::Text(Box::new(bundle)), saturated)
+            (ProofBundle::Text(Box::new(bundle)), saturations)
         }
         (None, input) => {
             let input = input.as_ref().context("neither an input nor a prompt is given")?;
-            let (bundle, saturated) = prove_model(args, input, nonce, &backends, context)?;
-            (ProofBundle::Model(bundle), saturated)
+            let (bundle, saturations) = prove_model(args, input, nonce, &backends, context)?;
+            (ProofBundle::Model(bundle), saturations)
         }
     };
     let seconds = start.elapsed().as_secs_f64();
-    let text = proven.text()?;
-    let encoded = serde_json::to_vec(&proven).context("cannot encode the bundle as JSON")?;
+    let text = bundle.text()?;
+    let encoded = serde_json::to_vec(&bundle).context("cannot encode the bundle as JSON")?;
     std::fs::write(&args.output, encoded)
         .with_context(|| format!("cannot write {}", args.output.display()))?;
     context.print_notice(&format!(
         "proven in {seconds:.2} s, including the loading of the keys: {}",
         args.output.display()
     ));
-    show(&proven.model(), text.as_ref(), Some(&saturated), context)
+    print_bundle(&bundle.model(), text.as_ref(), Some(&saturations), context)
 }
 
 /// Proves a circuit or a sliced model for the inputs in a file.
@@ -118,20 +118,20 @@ fn prove_model(
             "the proof of a sliced model has the values between its slices; hint: compile the \
              model with --hide and without --slices, or omit --hide"
         );
-        anyhow::ensure!(args.opening.is_none(), "{PUBLIC_INPUTS}");
+        anyhow::ensure!(args.opening.is_none(), "{PUBLIC_INPUTS_MESSAGE}");
         let catalogue = Catalogue::open_with(&args.circuit, backends)?;
-        let (bundle, saturated) = prove_slices(args, &catalogue, input, nonce, context)?;
-        return Ok((ModelBundle::Sliced(Box::new(bundle)), saturated));
+        let (bundle, saturations) = prove_slices(args, &catalogue, input, nonce, context)?;
+        return Ok((ModelBundle::Sliced(Box::new(bundle)), saturations));
     }
     let directory = CircuitDirectory::open_to_prove(&args.circuit, backends)?;
     args.check_hidden(&directory)?;
     let inputs = InputFormat::of_circuit(&directory).read(input)?;
-    let (bundle, saturated) = prove_whole(args, &directory, &inputs, nonce, context)?;
-    Ok((ModelBundle::Single(Box::new(bundle)), saturated))
+    let (bundle, saturations) = prove_circuit(args, &directory, &inputs, nonce, context)?;
+    Ok((ModelBundle::Single(Box::new(bundle)), saturations))
 }
 
 /// Proves a circuit.
-fn prove_whole(
+fn prove_circuit(
     args: &ProveArgs,
     directory: &CircuitDirectory,
     inputs: &[i64],
@@ -139,19 +139,19 @@ fn prove_whole(
     context: &Context,
 ) -> anyhow::Result<Proven<Bundle>> {
     let path = args.opening_path(directory)?;
-    let saturated = saturated::check(&[directory], inputs, args.allow_saturated, context)?;
+    let saturations = saturated::check(&[directory], inputs, args.allow_saturated, context)?;
     let (bundle, opening) = Bundle::prove_with_opening(directory, inputs, nonce, args.miner)?;
     if let (Some(path), Some(opening)) = (path, opening) {
         // Before the bundle: without the opening, nobody can check which inputs it has.
         atomic_write(path, &opening.to_json()?, Access::Owner)?;
         context.print_notice(&format!("{} reveals the inputs: keep it secret", path.display()));
     }
-    Ok((bundle, saturated))
+    Ok((bundle, saturations))
 }
 
 /// Why there is no opening of a proof.
-const PUBLIC_INPUTS: &str = "the inputs of the proof are public, so there is no opening; hint: \
-                             omit --opening, or compile the model with --hide-inputs";
+const PUBLIC_INPUTS_MESSAGE: &str = "the inputs of the proof are public, so there is no opening; \
+                             hint: omit --opening, or compile the model with --hide-inputs";
 
 impl ProveArgs {
     /// Rejects a circuit whose proofs may reveal what they should hide.
@@ -166,7 +166,7 @@ impl ProveArgs {
                 "a proof of {path} may reveal the values between inputs and outputs; hint: compile \
                  the model again with --hide"
             ),
-            // The program's author knows, and nothing that it returns could be checked.
+            // Only the program's author knows: no value that it returns could be checked.
             None => anyhow::bail!(
                 "the external program of {path} determines what its proofs reveal, which --hide \
                  cannot check; hint: compile the model with --backend stark --hide, or omit --hide \
@@ -178,7 +178,7 @@ impl ProveArgs {
     /// Returns the file for the opening of the commitment to the inputs; `None` if they are public.
     fn opening_path(&self, directory: &CircuitDirectory) -> anyhow::Result<Option<&Path>> {
         let hides_inputs = directory.hides_inputs()?;
-        anyhow::ensure!(hides_inputs || self.opening.is_none(), "{PUBLIC_INPUTS}");
+        anyhow::ensure!(hides_inputs || self.opening.is_none(), "{PUBLIC_INPUTS_MESSAGE}");
         let path = self.opening.as_deref();
         anyhow::ensure!(
             !hides_inputs || path.is_some(),
@@ -206,8 +206,8 @@ fn prove_slices(
     let (model, circuits) = sliced_model(catalogue)?;
     let first = circuits.first().context("the model has no slices")?;
     let inputs = InputFormat::of_circuit(first).read(input)?;
-    let saturated = saturated::check(&circuits, &inputs, args.allow_saturated, context)?;
-    Ok((SlicedBundle::prove(model, &circuits, &inputs, nonce, args.miner)?, saturated))
+    let saturations = saturated::check(&circuits, &inputs, args.allow_saturated, context)?;
+    Ok((SlicedBundle::prove(model, &circuits, &inputs, nonce, args.miner)?, saturations))
 }
 
 /// Verify proof bundles offline
@@ -240,23 +240,23 @@ pub(crate) fn verify(args: &VerifyArgs, context: &Context) -> anyhow::Result<()>
     let [path] = args.bundles.as_slice() else { return verify_many::verify(args, context) };
     let file = ProofBundle::from_json(&read_bundle(path)?)?;
     let bundle = file.model();
-    args.compare(&bundle)?;
+    args.check_expectations(&bundle)?;
     let backends = checks::with_stored_checks(args.external.backends()?);
     let start = Instant::now();
     match &args.circuit {
         None => bundle.verify_with(&backends)?,
         Some(ExpectedCircuit::Id(id)) => bundle.verify_for(id, &backends)?,
         Some(ExpectedCircuit::Directory(path)) => {
-            compare_circuit(&bundle, &id_of(path, &backends)?)?;
+            check_circuit_id(&bundle, &circuit_id_in(path, &backends)?)?;
             bundle.verify_with(&backends)?;
         }
     }
     // The answer of a language model follows from the outputs, which are proven now.
     let text = file.text()?;
-    args.compare_prompt(text.as_ref())?;
+    args.check_prompt(text.as_ref())?;
     context.print_notice(&format!("verified in {:.1} ms", start.elapsed().as_secs_f64() * 1000.0));
-    args.report_missing_networks(&[(path, &file)], context);
-    show(&bundle, text.as_ref(), None, context)
+    args.report_missing_expectations(&[(path, &file)], context);
+    print_bundle(&bundle, text.as_ref(), None, context)
 }
 
 /// The circuit or sliced model that a bundle should be for.
@@ -277,7 +277,7 @@ impl FromStr for ExpectedCircuit {
 }
 
 /// Rejects a bundle that is for another circuit than the expected one.
-fn compare_circuit(bundle: &ModelBundle, expected: &Digest) -> anyhow::Result<()> {
+fn check_circuit_id(bundle: &ModelBundle, expected: &Digest) -> anyhow::Result<()> {
     let actual = bundle.id()?;
     anyhow::ensure!(actual == *expected, "the proof is for circuit {actual}, expected {expected}");
     Ok(())
@@ -285,7 +285,7 @@ fn compare_circuit(bundle: &ModelBundle, expected: &Digest) -> anyhow::Result<()
 
 /// Returns the identity of the circuit or sliced model in a directory, whose keys are compared with
 /// its networks.
-fn id_of(path: &Path, backends: &Backends) -> anyhow::Result<Digest> {
+fn circuit_id_in(path: &Path, backends: &Backends) -> anyhow::Result<Digest> {
     if !path.is_dir() {
         anyhow::bail!(
             "--circuit {} is neither an identity of 64 hexadecimal digits nor a directory",
@@ -302,7 +302,7 @@ fn id_of(path: &Path, backends: &Backends) -> anyhow::Result<Digest> {
 
 impl VerifyArgs {
     /// Rejects a bundle that is for another input, miner or request than the expected one.
-    fn compare(&self, bundle: &ModelBundle) -> anyhow::Result<()> {
+    fn check_expectations(&self, bundle: &ModelBundle) -> anyhow::Result<()> {
         let nonce = bundle.nonce();
         if let Some(expected) = self.nonce.filter(|expected| *expected != nonce) {
             anyhow::bail!("the proof is for nonce {nonce}, expected {expected}");
@@ -330,12 +330,12 @@ impl VerifyArgs {
                     path.display()
                 );
             }
-            let differ = actual
+            let first_difference = actual
                 .iter()
                 .zip(&expected)
                 .enumerate()
                 .find(|(_, (actual, expected))| actual != expected);
-            if let Some((index, (actual, expected))) = differ {
+            if let Some((index, (actual, expected))) = first_difference {
                 let difference = format!(
                     "integer {index} is {actual}, expected {expected} as in {}",
                     path.display()
@@ -346,9 +346,9 @@ impl VerifyArgs {
         Ok(())
     }
 
-    /// Says which expectations are missing, and whether a verification key was not compared with
+    /// Reports which expectations are missing, and whether a verification key was not compared with
     /// its circuit.
-    fn report_missing_networks(&self, files: &[(&PathBuf, &ProofBundle)], context: &Context) {
+    fn report_missing_expectations(&self, files: &[(&PathBuf, &ProofBundle)], context: &Context) {
         let has_inputs = files.iter().any(|(_, file)| match file {
             ProofBundle::Model(bundle) => !bundle.inputs().is_empty(),
             ProofBundle::Text(_) => false,
@@ -388,7 +388,7 @@ impl VerifyArgs {
     }
 
     /// Rejects an answer to another prompt than the expected one.
-    fn compare_prompt(&self, text: Option<&Text>) -> anyhow::Result<()> {
+    fn check_prompt(&self, text: Option<&Text>) -> anyhow::Result<()> {
         let Some(expected) = &self.prompt else { return Ok(()) };
         let text =
             text.context("the proof is not of a language model's answer; hint: omit --prompt")?;
@@ -402,16 +402,16 @@ impl VerifyArgs {
 }
 
 /// Prints a bundle, and for a new one the tensors whose values saturate, in JSON.
-fn show(
+fn print_bundle(
     bundle: &ModelBundle,
     text: Option<&Text>,
-    saturated: Option<&[Saturation]>,
+    saturations: Option<&[Saturation]>,
     context: &Context,
 ) -> anyhow::Result<()> {
     if context.json {
-        let mut document = document_of(bundle, text)?;
-        if let (Some(saturated), Some(document)) = (saturated, document.as_object_mut()) {
-            document.insert("saturated".to_owned(), json!(saturated));
+        let mut document = bundle_document(bundle, text)?;
+        if let (Some(saturations), Some(document)) = (saturations, document.as_object_mut()) {
+            document.insert("saturated".to_owned(), json!(saturations));
         }
         return context.print_json(&document);
     }
@@ -425,11 +425,11 @@ fn show(
     rows.add_row(["nonce", &bundle.nonce().to_string()]);
     rows.add_row(["proof", &counted(proof_bytes(bundle), "byte")]);
     let commitment = input_commitment(bundle)?;
-    let hidden = match commitment {
+    let hidden_values = match commitment {
         Some(_) => table::HIDDEN_INPUTS,
-        None => table::hidden(hides_values(bundle)?, proofs.len()),
+        None => table::describe_hidden(hides_values(bundle)?, proofs.len()),
     };
-    rows.add_row(["hidden", hidden]);
+    rows.add_row(["hidden", hidden_values]);
     if let Some(text) = text {
         // A separate row: an answer can end with any text.
         let end = match text.finish {
@@ -460,7 +460,7 @@ fn show(
     context.print(&rows.to_string())
 }
 
-fn document_of(bundle: &ModelBundle, text: Option<&Text>) -> anyhow::Result<Value> {
+fn bundle_document(bundle: &ModelBundle, text: Option<&Text>) -> anyhow::Result<Value> {
     let proofs = bundle.proofs();
     let last = proofs.last().context("the bundle has no proof")?;
     let keys = proofs

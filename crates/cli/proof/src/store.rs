@@ -19,7 +19,7 @@ use url::Url;
 use super::external::ProgramArgs;
 
 /// Why a catalogue without identities is refused.
-const NOT_PINNED: &str = "a catalogue alone does not say which circuits to trust\n\
+const NOT_PINNED_MESSAGE: &str = "a catalogue alone does not say which circuits to trust\n\
     hint: pass the identities of the circuits to fetch with --additional-circuits ID,…, as the models' owners publish \
     them; `tao proof inspect DIR` prints the identity of a circuit that you have";
 
@@ -78,7 +78,7 @@ impl CatalogueArgs {
         let pinned: BTreeSet<Digest> = self.additional_circuits.iter().copied().collect();
         if !self.catalogue.is_empty() {
             if pinned.is_empty() {
-                return Err(ClassifiedError::usage(NOT_PINNED));
+                return Err(ClassifiedError::usage(NOT_PINNED_MESSAGE));
             }
             let settings = StoreSettings {
                 directory: directory.clone(),
@@ -124,7 +124,7 @@ impl CatalogueArgs {
         }
         let bucket = url.host_str().context("expected s3://BUCKET/KEY")?.to_owned();
         // Credentials have no options, so that no process list shows them.
-        let s3_settings = settings::operator(&S3_VARIABLES)?.s3;
+        let s3_settings = settings::operator_config(&S3_VARIABLES)?.s3;
         let s3 = S3Settings {
             bucket,
             endpoint_url: self.s3_endpoint_url.clone().or(s3_settings.endpoint_url),
@@ -172,7 +172,7 @@ pub struct ListingArgs {
     output: Option<PathBuf>,
 }
 
-pub(crate) fn write(args: &ListingArgs, context: &Context) -> anyhow::Result<()> {
+pub(crate) fn write_catalogue(args: &ListingArgs, context: &Context) -> anyhow::Result<()> {
     let catalogue = Catalogue::open(&args.circuits)?;
     let output = args.output.clone().unwrap_or_else(|| args.circuits.join("circuits.json"));
     let root = output.parent().unwrap_or(&args.circuits);

@@ -17,9 +17,9 @@ use super::validator::tally_document;
 
 /// Prints the properties of a circuit and, in JSON, the rows of its sample that saturate if it was
 /// just compiled.
-pub(crate) fn show(
+pub(crate) fn print_circuit(
     directory: &CircuitDirectory,
-    saturated: Option<&SampleSaturation>,
+    saturation: Option<&SampleSaturation>,
     context: &Context,
 ) -> anyhow::Result<()> {
     let metadata = directory.metadata();
@@ -31,25 +31,28 @@ pub(crate) fn show(
             "zero_knowledge": hides_values,
             "hides_inputs": hides_inputs,
         });
-        return context.print_json(&with_saturated(document, saturated));
+        return context.print_json(&with_saturation(document, saturation));
     }
     let mut rows = key_values();
     rows.add_row(["circuit", &directory.id().to_string()]);
     rows.add_row(["name", &metadata.name]);
     rows.add_row(["backend", &metadata.backend]);
-    rows.add_row(["hidden", if hides_inputs { HIDDEN_INPUTS } else { hidden(hides_values, 1) }]);
-    rows.add_row(["input", &tensor(&metadata.input)]);
+    rows.add_row([
+        "hidden",
+        if hides_inputs { HIDDEN_INPUTS } else { describe_hidden(hides_values, 1) },
+    ]);
+    rows.add_row(["input", &format_tensor(&metadata.input)]);
     for part in &metadata.inputs {
-        rows.add_row(["input from", &tensor_part(part)]);
+        rows.add_row(["input from", &format_tensor_part(part)]);
     }
-    rows.add_row(["output", &tensor(&metadata.output)]);
+    rows.add_row(["output", &format_tensor(&metadata.output)]);
     for part in &metadata.outputs {
-        rows.add_row(["output from", &tensor_part(part)]);
+        rows.add_row(["output from", &format_tensor_part(part)]);
     }
     rows.add_row(["multiply-adds", &metadata.multiply_adds.to_string()]);
     rows.add_row(["constraints", &metadata.constraints.to_string()]);
     if let Some(report) = &metadata.quantisation {
-        rows.add_row(["quantisation", &quantisation(report)]);
+        rows.add_row(["quantisation", &format_quantisation(report)]);
     }
     for note in &metadata.notes {
         rows.add_row(["note", note]);
@@ -66,7 +69,7 @@ pub(crate) const HIDDEN_INPUTS: &str = "the inputs, and the values between input
 
 /// Describes which values proofs with public inputs hide, given whether each proof of a model hides
 /// those between its inputs and outputs; `None` if that depends on an external program.
-pub(crate) const fn hidden(hides: Option<bool>, slices: usize) -> &'static str {
+pub(crate) const fn describe_hidden(hides: Option<bool>, slices: usize) -> &'static str {
     match (hides, slices) {
         (None, _) => "unknown: depends on the external program",
         (Some(false), _) => "nothing: a proof may reveal the values between inputs and outputs",
@@ -82,28 +85,28 @@ pub(crate) fn hides_all(hides: Option<bool>, slices: usize) -> Option<bool> {
     hides.map(|hides| hides && slices == 1)
 }
 
-/// Combines the answers of several proofs or circuits, whether they hide the values between their
+/// Combines the results of several proofs or circuits: whether all hide the values between their
 /// inputs and outputs; `None` if that depends on an external program for one of them.
 pub(crate) fn all_hide(
-    each: impl Iterator<Item = Result<Option<bool>, CircuitError>>,
+    hides: impl Iterator<Item = Result<Option<bool>, CircuitError>>,
 ) -> Result<Option<bool>, CircuitError> {
-    let each: Option<Vec<bool>> = each.collect::<Result<_, _>>()?;
-    Ok(each.map(|each| each.into_iter().all(|hides| hides)))
+    let hides: Option<Vec<bool>> = hides.collect::<Result<_, _>>()?;
+    Ok(hides.map(|hides| hides.into_iter().all(|is_hidden| is_hidden)))
 }
 
 /// Adds the rows of a sample that saturate to a document.
-fn with_saturated(mut document: Value, saturated: Option<&SampleSaturation>) -> Value {
-    if let (Some(saturated), Some(document)) = (saturated, document.as_object_mut()) {
-        document.insert("saturated".to_owned(), json!(saturated));
+fn with_saturation(mut document: Value, saturation: Option<&SampleSaturation>) -> Value {
+    if let (Some(saturation), Some(document)) = (saturation, document.as_object_mut()) {
+        document.insert("saturated".to_owned(), json!(saturation));
     }
     document
 }
 
 /// Prints the properties of the sliced models in a directory and, in JSON, the rows of the sample
 /// that saturate if one was just compiled.
-pub(crate) fn show_slices(
+pub(crate) fn print_sliced_models(
     catalogue: &Catalogue,
-    saturated: Option<&SampleSaturation>,
+    saturation: Option<&SampleSaturation>,
     context: &Context,
 ) -> anyhow::Result<()> {
     for (id, model) in catalogue.models() {
@@ -119,17 +122,17 @@ pub(crate) fn show_slices(
                 "zero_knowledge": hides_all(hides, circuits.len()),
                 "quantisation": report,
             });
-            context.print_json(&with_saturated(document, saturated))?;
+            context.print_json(&with_saturation(document, saturation))?;
             continue;
         }
         let mut rows = key_values();
         rows.add_row(["model", &id.to_string()]);
         rows.add_row(["name", &model.name]);
-        rows.add_row(["hidden", hidden(hides, circuits.len())]);
-        rows.add_row(["input", &tensor(&model.input)]);
-        rows.add_row(["output", &tensor(&model.output)]);
+        rows.add_row(["hidden", describe_hidden(hides, circuits.len())]);
+        rows.add_row(["input", &format_tensor(&model.input)]);
+        rows.add_row(["output", &format_tensor(&model.output)]);
         if let Some(report) = report {
-            rows.add_row(["quantisation", &quantisation(report)]);
+            rows.add_row(["quantisation", &format_quantisation(report)]);
         }
         let mut slices = table(&PROOF_SLICES);
         for slice in circuits {
@@ -140,7 +143,7 @@ pub(crate) fn show_slices(
     Ok(())
 }
 
-fn tensor(description: &TensorDescription) -> String {
+fn format_tensor(description: &TensorDescription) -> String {
     let shape = description.shape;
     let range = description.range;
     format!(
@@ -151,7 +154,7 @@ fn tensor(description: &TensorDescription) -> String {
 
 /// Formats one of several inputs or outputs: the position of its first element, its name and its
 /// dimensions.
-fn tensor_part(part: &TensorPart) -> String {
+fn format_tensor_part(part: &TensorPart) -> String {
     let dims: Vec<String> = part.dims.iter().map(usize::to_string).collect();
     format!(
         "{}: '{}', {}",
@@ -162,14 +165,14 @@ fn tensor_part(part: &TensorPart) -> String {
 }
 
 /// Formats quantisation errors, one line per measure.
-fn quantisation(report: &QuantisationReport) -> String {
-    let other_files = report
+fn format_quantisation(report: &QuantisationReport) -> String {
+    let calibration = report
         .calibration_samples
         .map(|count| format!(", calibrated on {}", counted(count, "other")));
     let mut lines = vec![format!(
         "errors on {}{}: mean {:.5}, largest {:.5}",
         counted(report.samples, "sample"),
-        other_files.unwrap_or_default(),
+        calibration.unwrap_or_default(),
         report.mean_error,
         report.largest_error
     )];
@@ -203,7 +206,7 @@ fn quantisation(report: &QuantisationReport) -> String {
 }
 
 /// Formats the contributions to a trusted setup.
-pub(crate) fn transcript(transcript: &Transcript) -> String {
+pub(crate) fn format_transcript(transcript: &Transcript) -> String {
     let mut rows = table(&CONTRIBUTIONS);
     let first = format!("{} (created the key)", transcript.initial);
     rows.add_row(["1", &transcript.initial_key.to_string(), &first]);
@@ -218,7 +221,7 @@ pub(crate) fn transcript(transcript: &Transcript) -> String {
 }
 
 /// Prints the request outcomes of each miner.
-pub(crate) fn show_tallies(score_store: &ScoreStore, context: &Context) -> anyhow::Result<()> {
+pub(crate) fn print_tallies(score_store: &ScoreStore, context: &Context) -> anyhow::Result<()> {
     let tallies = score_store.read(|board| board.tallies().clone());
     if context.json {
         let miners: Vec<_> =
@@ -233,7 +236,7 @@ pub(crate) fn show_tallies(score_store: &ScoreStore, context: &Context) -> anyho
             (tally.answers() - tally.verified).to_string().into(),
             mean_seconds(tally).into(),
             mean_bytes(tally).into(),
-            reasons(tally).into(),
+            format_faults(tally).into(),
         ]);
     }
     context.print(&rows.to_string())
@@ -253,7 +256,7 @@ pub(crate) fn mean_bytes(tally: &Tally) -> String {
 }
 
 /// Formats the failures of a miner with their counts.
-pub(crate) fn reasons(tally: &Tally) -> String {
+pub(crate) fn format_faults(tally: &Tally) -> String {
     let counts = tally.faults.iter().map(|(fault, count)| format!("{fault}: {count}"));
     counts.collect::<Vec<_>>().join(", ")
 }

@@ -60,10 +60,10 @@ pub struct ValidatorArgs {
     min_answers: u64,
     /// Minimum time between two requests to a miner of capacity 1, in seconds; for other miners, it
     /// is divided by their capacity
-    #[arg(long, value_name = "SECONDS", default_value = "1", value_parser = seconds)]
+    #[arg(long, value_name = "SECONDS", default_value = "1", value_parser = parse_seconds)]
     interval: Duration,
     /// Maximum request timeout, in seconds; the timeout adapts to each miner's response times
-    #[arg(long, value_name = "SECONDS", default_value = "180", value_parser = seconds)]
+    #[arg(long, value_name = "SECONDS", default_value = "180", value_parser = parse_seconds)]
     timeout: Duration,
     /// Maximum number of concurrent requests to all miners together, excluding overdue requests
     #[arg(long, alias = "dispatch-ceiling", value_name = "REQUESTS", default_value = "32")]
@@ -85,7 +85,7 @@ pub struct ValidatorArgs {
     #[arg(long, value_name = "UID", default_value = "0")]
     burn_uid: Uid,
     /// Refresh interval of the metagraph, in seconds
-    #[arg(long, value_name = "SECONDS", default_value = "600", value_parser = seconds)]
+    #[arg(long, value_name = "SECONDS", default_value = "600", value_parser = parse_seconds)]
     metagraph_sync_interval: Duration,
     /// Do not query the chain: request proofs from the miners given with --peer, and set no weights
     #[arg(long, requires = "peer")]
@@ -184,7 +184,7 @@ impl FromStr for PeerName {
     }
 }
 
-fn seconds(text: &str) -> Result<Duration, String> {
+fn parse_seconds(text: &str) -> Result<Duration, String> {
     let seconds = text.parse().ok().filter(|seconds: &f64| (0.001..=86_400.0).contains(seconds));
     seconds
         .map(Duration::from_secs_f64)
@@ -260,7 +260,7 @@ fn validate(args: &ValidatorArgs, trial: &Trial, context: &Context) -> anyhow::R
         "hotkey {hotkey}, {}",
         counted(catalogue.circuits().count(), "circuit")
     ));
-    let end = context.block_on(async {
+    let exit_action = context.block_on(async {
         let score_store = Arc::new(ScoreStore::open(&directory).await?);
         let quic = QuicClient::bind(&keypair).context("cannot bind a UDP port for QUIC")?;
         let clients = Clients { http: client(&keypair)?, quic: Some(quic) };
@@ -276,7 +276,7 @@ fn validate(args: &ValidatorArgs, trial: &Trial, context: &Context) -> anyhow::R
         if let Some(requests) = args.requests {
             return tokio::select! {
                 () = examine(&examiner, args.peers(), requests) => {
-                    table::show_tallies(&score_store, context).map(|()| ExitAction::Stop)
+                    table::print_tallies(&score_store, context).map(|()| ExitAction::Stop)
                 }
                 () = shutdown.requested() => anyhow::bail!("interrupted before all requests were sent"),
             };
@@ -312,10 +312,10 @@ fn validate(args: &ValidatorArgs, trial: &Trial, context: &Context) -> anyhow::R
                     .await?;
             let (stop, chain) = (shutdown.clone(), validator.service().clone());
             let miners = miner_directory(hotkey, args.target_uid.clone(), AddressPolicy::default());
-            let options = MinerQuery { netuid: args.netuid, miners, wire: args.wire.into() };
+            let query = MinerQuery { netuid: args.netuid, miners, wire: args.wire.into() };
             let sync_interval = args.metagraph_sync_interval;
             shutdown.spawn("metagraph", async move {
-                follow_metagraph(&chain, &options, sync_interval, &miners_sender, &stop).await;
+                follow_metagraph(&chain, &query, sync_interval, &miners_sender, &stop).await;
             });
             let (mut validator, stop) = (validator.with_readiness(readiness), shutdown.clone());
             shutdown.spawn("validator", async move { validator.run(&stop).await });
@@ -325,22 +325,22 @@ fn validate(args: &ValidatorArgs, trial: &Trial, context: &Context) -> anyhow::R
         });
         update.end(shutdown.finished().await.context("the validator did not stop in time")).await
     })?;
-    end.finish()
+    exit_action.finish()
 }
 
 /// Sends `requests` requests to each miner; the requests to one miner are sequential, those to
 /// different miners concurrent.
 async fn examine(examiner: &Arc<Examiner>, miners: Vec<ProofMiner>, requests: u32) {
-    let mut pipelines = tokio::task::JoinSet::new();
+    let mut miner_tasks = tokio::task::JoinSet::new();
     for miner in miners {
         let examiner = Arc::clone(examiner);
-        pipelines.spawn(async move {
+        miner_tasks.spawn(async move {
             for _ in 0..requests {
                 examiner.examine(&miner).await;
             }
         });
     }
-    while pipelines.join_next().await.is_some() {}
+    while miner_tasks.join_next().await.is_some() {}
 }
 
 /// Subnet, selection and protocol of the miners to query.
@@ -354,18 +354,18 @@ struct MinerQuery {
 /// in use.
 async fn follow_metagraph(
     chain: &WeightService,
-    options: &MinerQuery,
+    query: &MinerQuery,
     sync_interval: Duration,
     miners_sender: &watch::Sender<Vec<ProofMiner>>,
     stop: &Shutdown,
 ) {
     loop {
-        match chain.neurons(options.netuid).await {
+        match chain.neurons(query.netuid).await {
             Ok(neurons) => {
-                let selected = options.miners.select(&neurons).miners;
+                let selected = query.miners.select(&neurons).miners;
                 let miners: Vec<_> = selected
                     .iter()
-                    .filter_map(|miner| ProofMiner::new(miner, options.wire))
+                    .filter_map(|miner| ProofMiner::new(miner, query.wire))
                     .collect();
                 tracing::info!(
                     miners = miners.len(),

@@ -38,7 +38,7 @@ use tokio::time::timeout;
 use role::Role;
 
 /// Timeout of a query to a server on the internet, or to a file system.
-const TIMEOUT: Duration = Duration::from_secs(3);
+const QUERY_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Check the set-up of a validator or miner, and say how to correct it
 #[derive(Debug, Args)]
@@ -104,7 +104,7 @@ impl DoctorArgs {
     }
 
     /// Refuses daemons that cannot be checked together, and options without effect.
-    fn check(&self) -> anyhow::Result<()> {
+    fn check_options(&self) -> anyhow::Result<()> {
         let has_babelbit = self.role.iter().any(|role| role.is_babelbit());
         if let Some((first, others)) = self.role.split_first()
             && let Some(other) = others.iter().find(|role| role.subnet() != first.subnet())
@@ -129,34 +129,35 @@ impl DoctorArgs {
 }
 
 pub(crate) fn run(args: &DoctorArgs, context: &Context) -> anyhow::Result<()> {
-    args.check()?;
+    args.check_options()?;
     let mut report = Report::default();
     let env_result =
         args.env_file.as_deref().map_or_else(settings::load_env_file, settings::load_file);
-    let is_read = env_result.is_ok();
+    let are_settings_loaded = env_result.is_ok();
     if let Err(error) = env_result {
         let file = args.env_file.as_deref().unwrap_or(Path::new(".env")).display().to_string();
         report.extend([Finding::error(Check::Settings, file, error.as_ref(), "correct the line")]);
     }
     context.block_on(async {
-        report.extend(Box::pin(check(args, is_read)).await?);
+        report.extend(Box::pin(run_checks(args, are_settings_loaded)).await?);
         anyhow::Ok(())
     })?;
     if context.json {
         context.print_json(&report::document(&report))?;
     } else {
-        context.print(&report::text(&report))?;
+        context.print(&report::format_report(&report))?;
     }
-    report::verdict(&report)
+    report::check_faults(&report)
 }
 
-/// Runs all checks. Each check has at least one finding; without `is_read`, the settings are not
-/// those of the daemons.
-async fn check(args: &DoctorArgs, is_read: bool) -> anyhow::Result<Vec<Finding>> {
-    let (subnet, mut findings) = if is_read { Subnet::read(args) } else { (None, Vec::new()) };
+/// Runs all checks. Each check has at least one finding; without `are_settings_loaded`, the
+/// settings are not those of the daemons.
+async fn run_checks(args: &DoctorArgs, are_settings_loaded: bool) -> anyhow::Result<Vec<Finding>> {
+    let (subnet, mut findings) =
+        if are_settings_loaded { Subnet::read(args) } else { (None, Vec::new()) };
     let machine = async {
         tokio::join!(
-            clock_against_ntp(&args.ntp_server, TIMEOUT),
+            clock_against_ntp(&args.ntp_server, QUERY_TIMEOUT),
             latest_release(args.from.as_ref()),
             Host::read()
         )
@@ -165,7 +166,7 @@ async fn check(args: &DoctorArgs, is_read: bool) -> anyhow::Result<Vec<Finding>>
     findings.extend([clock, version(VERSION, &latest)]);
     let Some(subnet) = subnet else {
         findings.extend(host(&machine, &[]));
-        let dependent = [
+        let dependent_checks = [
             Check::Disk,
             Check::Ports,
             Check::Keys,
@@ -177,8 +178,9 @@ async fn check(args: &DoctorArgs, is_read: bool) -> anyhow::Result<Vec<Finding>>
             Check::Ledger,
             Check::Reachability,
         ];
-        findings
-            .extend(dependent.map(|check| Finding::skipped(check, "", "the settings are invalid")));
+        findings.extend(
+            dependent_checks.map(|check| Finding::skipped(check, "", "the settings are invalid")),
+        );
         return Ok(findings);
     };
     if subnet.babelbit.is_some() && (args.model.is_some() || args.circuits.is_some()) {
@@ -196,8 +198,13 @@ async fn check(args: &DoctorArgs, is_read: bool) -> anyhow::Result<Vec<Finding>>
     let has_units = machine.systemd.is_some();
     let keys = keys::check(args, &subnet, roles, has_units);
     let hotkey = args.hotkey.or(keys.hotkey);
-    let input =
-        chain::ChainCheckInput { args, subnet: &subnet, roles, hotkey, key: keys.stored.as_ref() };
+    let input = chain::ChainCheckInput {
+        args,
+        subnet: &subnet,
+        roles,
+        hotkey,
+        key: keys.stored_key.as_ref(),
+    };
     findings.extend(keys.findings);
     let (directories, ports, models, services, runner_ledger, chain) = tokio::join!(
         check_directories(args, &subnet, roles, &machine),
@@ -273,7 +280,7 @@ async fn latest_release(source: Option<&ReleaseSource>) -> Latest {
         Ok(updater) => updater,
         Err(error) => return Latest::Unknown(error.to_string()),
     };
-    match timeout(TIMEOUT, updater.check()).await {
+    match timeout(QUERY_TIMEOUT, updater.check()).await {
         Ok(Ok(taonet_update::Check::Newer(release))) => {
             Latest::Newer(release.version().to_string())
         }
@@ -281,7 +288,7 @@ async fn latest_release(source: Option<&ReleaseSource>) -> Latest {
         Ok(Err(error)) => Latest::Unknown(error.to_string()),
         Err(_) => Latest::Unknown(format!(
             "no response from the release server within {} s",
-            TIMEOUT.as_secs()
+            QUERY_TIMEOUT.as_secs()
         )),
     }
 }
@@ -307,7 +314,7 @@ async fn check_directories(
         Some(reason) if directories.is_empty() => {
             findings.push(Finding::skipped(Check::Disk, "", reason));
         }
-        _ => findings.extend(disks(directories, TIMEOUT).await),
+        _ => findings.extend(disks(directories, QUERY_TIMEOUT).await),
     }
     findings
 }
@@ -342,9 +349,10 @@ async fn check_models(args: &DoctorArgs, subnet: &Subnet, roles: &[Role]) -> Vec
     if subnet.babelbit.is_none() {
         let (model, circuits) = (args.model.clone(), args.circuits.clone());
         let roles = roles.to_vec();
-        let verified =
-            spawn_blocking(move || verify_options(model.as_deref(), circuits.as_deref(), &roles));
-        return match verified.await {
+        let verification = spawn_blocking(move || {
+            verify_option_models(model.as_deref(), circuits.as_deref(), &roles)
+        });
+        return match verification.await {
             Ok(findings) if findings.is_empty() => skip_models(
                 "pass the daemon's language model with --model, or its circuits with --circuits",
             ),
@@ -364,14 +372,14 @@ async fn check_models(args: &DoctorArgs, subnet: &Subnet, roles: &[Role]) -> Vec
     };
     let shortens = is_miner && config.phrase_model.is_some();
     // 580 MB are hashed.
-    let verified = spawn_blocking(move || {
+    let verification = spawn_blocking(move || {
         let mut findings = if is_runner { verify_models(&config) } else { Vec::new() };
         if shortens {
             findings.extend(verify_phrase_models(&config));
         }
         findings
     });
-    match verified.await {
+    match verification.await {
         Ok(findings) => findings,
         Err(error) => skip_models(&error.to_string()),
     }
@@ -384,8 +392,8 @@ fn skip_models(reason: &str) -> Vec<Finding> {
 /// Checks the models of the runner: its recogniser and its sentence embedder.
 fn verify_models(config: &Config) -> Vec<Finding> {
     let store = ModelStore::new(config.models_dir.clone());
-    let recognizer = match engines::network_name(config) {
-        Ok(name) if engines::is_directory(name) => Finding::skipped(
+    let recognizer = match engines::network_recognizer_name(config) {
+        Ok(name) if engines::is_directory_name(name) => Finding::skipped(
             Check::Models,
             name,
             "a directory of your own, which has no published sums",
@@ -447,7 +455,7 @@ fn verify_language_model(
 
 /// Checks the models and circuits with which daemons of other subnets are started, and the embedder
 /// of a validator of text prompting.
-fn verify_options(
+fn verify_option_models(
     model_option: Option<&Path>,
     circuits: Option<&Path>,
     roles: &[Role],
@@ -497,9 +505,9 @@ fn verify_options(
 /// Checks the circuits in a directory.
 #[cfg(feature = "proof")]
 fn verify_circuits(directory: &Path, subject: String) -> Finding {
-    if let Some(seen) = directory_problem(directory) {
+    if let Some(problem) = directory_problem(directory) {
         let remedy = "pass the directory of the daemon's circuits with --circuits";
-        return Finding::fault(Check::Models, subject, seen, remedy);
+        return Finding::fault(Check::Models, subject, problem, remedy);
     }
     match taonet_cli_proof::verify_circuits(directory) {
         Ok(count) => {
@@ -543,9 +551,9 @@ async fn check_ports(args: &DoctorArgs, subnet: &Subnet, roles: &[Role]) -> Vec<
         }
     }
     if findings.is_empty() {
-        let unset =
+        let unset_reason =
             if subnet.babelbit.is_some() { "MINER_AXON_PORT is not set" } else { "pass --listen" };
-        let reason = skip_reason(subnet, roles).unwrap_or(unset);
+        let reason = skip_reason(subnet, roles).unwrap_or(unset_reason);
         findings.push(Finding::skipped(Check::Ports, "", reason));
     }
     findings

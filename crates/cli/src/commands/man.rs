@@ -15,15 +15,16 @@ pub(crate) struct ManArgs {
 }
 
 pub(crate) fn run(args: &ManArgs, commands: [Command; 2], context: &Context) -> anyhow::Result<()> {
-    std::fs::create_dir_all(&args.directory).with_context(|| not_writable(&args.directory))?;
+    std::fs::create_dir_all(&args.directory)
+        .with_context(|| not_writable_message(&args.directory))?;
     for command in commands {
         clap_mangen::generate_to(command, &args.directory)
-            .with_context(|| not_writable(&args.directory))?;
+            .with_context(|| not_writable_message(&args.directory))?;
     }
     context.print_notice(&format!("man pages written to {}", args.directory.display()));
     Ok(())
 }
 
-fn not_writable(directory: &Path) -> String {
+fn not_writable_message(directory: &Path) -> String {
     format!("cannot write to {}\nhint: choose a writable directory", directory.display())
 }

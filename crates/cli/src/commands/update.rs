@@ -45,7 +45,7 @@ pub(crate) fn run(args: &UpdateArgs, context: &Context) -> anyhow::Result<()> {
             ),
             Check::Current if context.json => context.print_json(&json!({ "version": VERSION, "status": "current" })),
             Check::Current => context.print(&format!("tao {VERSION} is the latest release")),
-            Check::Newer(release) if args.check => report(&release, context),
+            Check::Newer(release) if args.check => print_release(&release, context),
             Check::Newer(release) => {
                 let installed = install(&updater, &release, context).await?;
                 // A process that installed the release earlier has restarted the daemons.
@@ -57,14 +57,14 @@ pub(crate) fn run(args: &UpdateArgs, context: &Context) -> anyhow::Result<()> {
                         .await
                         .map_err(update_error)?;
                 }
-                show(&updater, &installed, context)
+                print_installed(&updater, &installed, context)
             }
         }
     })
 }
 
 /// Prints the release that could be installed.
-fn report(release: &Release, context: &Context) -> anyhow::Result<()> {
+fn print_release(release: &Release, context: &Context) -> anyhow::Result<()> {
     let latest = release.version();
     if context.json {
         let digest = release.digest();
@@ -99,7 +99,11 @@ async fn install(
 }
 
 /// Prints the result of an installation.
-fn show(updater: &Updater, installed: &Installed, context: &Context) -> anyhow::Result<()> {
+fn print_installed(
+    updater: &Updater,
+    installed: &Installed,
+    context: &Context,
+) -> anyhow::Result<()> {
     let (program, version) = (updater.program().display(), installed.version.to_string());
     for path in &installed.other_programs {
         let link = path.display();

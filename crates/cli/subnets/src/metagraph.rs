@@ -71,7 +71,7 @@ pub fn run(args: &MetagraphArgs, context: &Context) -> anyhow::Result<()> {
         Some(difference) => context.print(&format_changes(&difference)),
         None if context.json => context.print_json(&metagraph),
         None if args.csv => context.print(metagraph.to_csv().trim_end()),
-        None => context.print(&text(&metagraph)),
+        None => context.print(&format_metagraph(&metagraph)),
     }
 }
 
@@ -104,7 +104,7 @@ fn format_changes(difference: &Difference) -> String {
     format!("{rows}\n\nfrom block {} to block {}", difference.from, difference.to)
 }
 
-fn text(metagraph: &Metagraph) -> String {
+fn format_metagraph(metagraph: &Metagraph) -> String {
     let mut rows = table(&METAGRAPH);
     for neuron in &metagraph.neurons {
         rows.add_row([

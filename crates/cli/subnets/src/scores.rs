@@ -4,5 +4,5 @@
 mod report;
 pub mod state;
 
-pub use report::{MinerName, ReportedStep, ScoreReport};
+pub use report::{MinerSelector, ReportedStep, ScoreReport};
 pub use state::StateArgs;

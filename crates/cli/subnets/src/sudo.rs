@@ -8,7 +8,7 @@ use clap::{Args, Subcommand};
 use serde_json::{Map, Value, json};
 use taonet_chain::{Hyperparameter, calls};
 use taonet_cli_base::chain::{
-    AtArgs, ColdkeyArgs, NetworkArgs, Plan, TxArgs, argument, block_json, chain_error,
+    AtArgs, ColdkeyArgs, NetworkArgs, Plan, TxArgs, block_json, chain_error, parse_argument,
 };
 use taonet_cli_base::context::Context;
 use taonet_cli_base::exit::ClassifiedError;
@@ -102,7 +102,7 @@ fn set(args: &SetArgs, context: &Context) -> anyhow::Result<()> {
         let Some(fields) = chain.call_fields(ADMIN, &name).await.map_err(chain_error)? else {
             bail!("unknown call {ADMIN}.{name}\nhint: list the names with `tao subnets hyperparameters`");
         };
-        let arguments = arguments(&fields, args.netuid, &args.values)?;
+        let arguments = call_arguments(&fields, args.netuid, &args.values)?;
         let call =
             chain.call(ADMIN, &name, &Value::Object(arguments.clone())).await.map_err(chain_error)?;
         let call = if args.owner { call } else { calls::sudo(call) };
@@ -121,7 +121,7 @@ fn call_name(name: &str) -> String {
 }
 
 /// Returns the arguments of the call by name, with the netuid first if the call takes one.
-fn arguments(
+fn call_arguments(
     fields: &[String],
     netuid: Option<NetUid>,
     values: &[String],
@@ -149,7 +149,7 @@ fn arguments(
         return Err(ClassifiedError::usage(text));
     }
     for (name, text) in names.iter().zip(values) {
-        let value = argument(text).map_err(ClassifiedError::usage);
+        let value = parse_argument(text).map_err(ClassifiedError::usage);
         arguments.insert(name.clone(), value.with_context(|| format!("invalid value for {name}"))?);
     }
     Ok(arguments)
@@ -197,7 +197,7 @@ mod tests {
         ] {
             let values = fields(values);
             assert_eq!(
-                Value::Object(arguments(&fields(names), netuid, &values).unwrap()),
+                Value::Object(call_arguments(&fields(names), netuid, &values).unwrap()),
                 expected
             );
         }
@@ -216,7 +216,7 @@ mod tests {
             ),
             (&["rate_limit"], None, &["1.0000000001tao"], "invalid value for rate_limit"),
         ] {
-            let error = arguments(&fields(names), netuid, &fields(values)).unwrap_err();
+            let error = call_arguments(&fields(names), netuid, &fields(values)).unwrap_err();
             assert!(format!("{error:#}").contains(words), "{error:#}");
         }
     }

@@ -52,15 +52,16 @@ pub fn run(args: &YumaArgs, context: &Context) -> anyhow::Result<()> {
         return if context.json {
             context.print_json(&epoch)
         } else {
-            context.print(tables::classic(&epoch).trim_end())
+            context.print(tables::format_classic(&epoch).trim_end())
         };
     }
     let epoch = Epoch::<Sparse>::compute(&case.input)?;
     if !context.json {
-        let steps = if args.explain { tables::steps(&case.input, &epoch) } else { String::new() };
-        return context.print((steps + &tables::result(&epoch.into_output())).trim_end());
+        let steps =
+            if args.explain { tables::format_steps(&case.input, &epoch) } else { String::new() };
+        return context.print((steps + &tables::format_result(&epoch.into_output())).trim_end());
     }
-    let steps = args.explain.then(|| steps(&epoch));
+    let steps = args.explain.then(|| steps_document(&epoch));
     let mut result = serde_json::to_value(epoch.into_output())?;
     if let (Some(steps), Some(result)) = (steps, result.as_object_mut()) {
         result.insert("steps".to_owned(), steps);
@@ -70,7 +71,7 @@ pub fn run(args: &YumaArgs, context: &Context) -> anyhow::Result<()> {
 
 /// Returns the intermediate results as fractions; a matrix is one array of [uid, fraction] per
 /// validator.
-fn steps(epoch: &Epoch<Sparse>) -> Value {
+fn steps_document(epoch: &Epoch<Sparse>) -> Value {
     json!({
         "stake": vector(&epoch.stake),
         "active_stake": vector(&epoch.active_stake),

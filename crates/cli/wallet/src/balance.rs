@@ -32,7 +32,7 @@ pub fn run(args: &BalanceArgs, context: &Context) -> anyhow::Result<()> {
     args.network.network()?;
     let accounts = match args.accounts.as_slice() {
         [] => vec![args.wallet.wallet()?.coldkeypub()?.coldkey().into()],
-        given => given.to_vec(),
+        accounts => accounts.to_vec(),
     };
     context.block_on(async {
         let chain = args.network.connect().await?;
@@ -41,15 +41,15 @@ pub fn run(args: &BalanceArgs, context: &Context) -> anyhow::Result<()> {
         let mut rows = table(&BALANCE);
         for account in accounts {
             let balance = chain.balance(account.id(), block.into()).await.map_err(chain_error)?;
-            let staked = staked(&chain, account, block.into()).await?;
+            let stake_value = total_stake_value(&chain, account, block.into()).await?;
             documents.push(json!({
                 "address": account.id(),
                 "free_rao": balance.free,
                 "reserved_rao": balance.reserved,
                 "frozen_rao": balance.frozen,
-                "stake_rao": staked,
+                "stake_rao": stake_value,
             }));
-            let amounts = [balance.free, balance.reserved, balance.frozen, staked]
+            let amounts = [balance.free, balance.reserved, balance.frozen, stake_value]
                 .map(|amount| amount.to_string());
             rows.add_row(std::iter::once(account.to_string()).chain(amounts));
         }
@@ -62,7 +62,7 @@ pub fn run(args: &BalanceArgs, context: &Context) -> anyhow::Result<()> {
 }
 
 /// Returns the value of a coldkey's stake in TAO, at spot prices.
-pub(crate) async fn staked(
+pub(crate) async fn total_stake_value(
     chain: &Client,
     account: Account,
     at: taonet_chain::At,
@@ -72,13 +72,13 @@ pub(crate) async fn staked(
         return Ok(Rao::ZERO);
     }
     let prices = chain.prices(at).await.map_err(chain_error)?;
-    let values = stakes.iter().map(|stake| value(&prices, stake));
+    let values = stakes.iter().map(|stake| stake_value(&prices, stake));
     Ok(values.fold(Rao::ZERO, |sum, value| sum.checked_add(value).unwrap_or(sum)))
 }
 
 /// Returns the value of a stake in TAO: 1 TAO per alpha on the root network, 0 on a subnet without
 /// a price.
-pub(crate) fn value(prices: &[taonet_chain::Price], stake: &taonet_chain::Stake) -> Rao {
+pub(crate) fn stake_value(prices: &[taonet_chain::Price], stake: &taonet_chain::Stake) -> Rao {
     let price = match prices.iter().find(|price| price.netuid == stake.netuid) {
         Some(price) => price.price.get(),
         None if stake.netuid == ROOT => 1_000_000_000,

@@ -218,7 +218,7 @@ async fn find_crowdloan(chain: &Client, id: u32, at: At) -> anyhow::Result<Crowd
 }
 
 /// Returns the state of a crowdloan at a block.
-fn state(crowdloan: &Crowdloan, block: BlockNumber) -> &'static str {
+fn crowdloan_state(crowdloan: &Crowdloan, block: BlockNumber) -> &'static str {
     match crowdloan {
         _ if crowdloan.finalized => "finalized",
         _ if crowdloan.raised >= crowdloan.cap => "raised",
@@ -230,7 +230,7 @@ fn state(crowdloan: &Crowdloan, block: BlockNumber) -> &'static str {
 fn document(id: u32, crowdloan: &Crowdloan, block: BlockNumber) -> Value {
     json!({
         "id": id,
-        "state": state(crowdloan, block),
+        "state": crowdloan_state(crowdloan, block),
         "creator": crowdloan.creator,
         "deposit_rao": crowdloan.deposit,
         "min_contribution_rao": crowdloan.min_contribution,
@@ -264,7 +264,7 @@ fn list(args: &ListArgs, context: &Context) -> anyhow::Result<()> {
         for (id, crowdloan) in &crowdloans {
             rows.add_row([
                 id.to_string(),
-                state(crowdloan, block.number).to_owned(),
+                crowdloan_state(crowdloan, block.number).to_owned(),
                 crowdloan.raised.to_string(),
                 crowdloan.cap.to_string(),
                 crowdloan.end.to_string(),
@@ -296,7 +296,7 @@ fn show(args: &ShowArgs, context: &Context) -> anyhow::Result<()> {
         }
         let mut rows = key_values();
         for (name, value) in [
-            ("crowdloan", format!("{}, {}", args.id, state(&crowdloan, block.number))),
+            ("crowdloan", format!("{}, {}", args.id, crowdloan_state(&crowdloan, block.number))),
             ("creator", crowdloan.creator.to_string()),
             ("raised", format!("{} of {} TAO", crowdloan.raised, crowdloan.cap)),
             ("minimum", format!("{} TAO", crowdloan.min_contribution)),
@@ -329,7 +329,7 @@ fn create(args: &CreateArgs, context: &Context) -> anyhow::Result<()> {
             cap: args.cap,
             end: head.number.plus(args.duration),
         };
-        let (purpose, target) = match (
+        let (purpose, purpose_text) = match (
             &args.target,
             &args.call,
             args.emissions_share.filter(|_| args.subnet_lease),
@@ -344,10 +344,10 @@ fn create(args: &CreateArgs, context: &Context) -> anyhow::Result<()> {
                 let end = args
                     .lease_end_block
                     .map_or_else(String::new, |end| format!(" until block {end}"));
-                let target = format!(
+                let purpose_text = format!(
                     "for a leased subnet{end}, with {percent} % of its emission for contributors"
                 );
-                (CrowdloanPurpose::Call(call), target)
+                (CrowdloanPurpose::Call(call), purpose_text)
             }
             (None, None, None) => {
                 bail!("no purpose given\nhint: pass --target, --call or --subnet-lease")
@@ -364,7 +364,8 @@ fn create(args: &CreateArgs, context: &Context) -> anyhow::Result<()> {
             "lease_end_block": args.lease_end_block,
         });
         let description = format!(
-            "Create a crowdloan of {} TAO {target}, open until block {}, with a deposit of {} TAO",
+            "Create a crowdloan of {} TAO {purpose_text}, open until block {}, with a deposit of {} \
+             TAO",
             terms.cap, terms.end, terms.deposit
         );
         let spending = Spending::read(&chain, args.tx.submit.coldkey(&key), terms.deposit).await?;
@@ -375,7 +376,7 @@ fn create(args: &CreateArgs, context: &Context) -> anyhow::Result<()> {
     })
 }
 
-/// Returns the number of the crowdloan from the event, as JSON.
+/// Returns the id of the crowdloan from the event, as JSON.
 fn creation_json(inclusion: &Inclusion) -> Value {
     let event = inclusion.events.iter().find(|event| event.is("Crowdloan", "Created"));
     json!({ "id": event.map(|event| &event.fields["crowdloan_id"]) })
@@ -504,7 +505,11 @@ mod tests {
             (&raised, 100, "raised"),
             (&finalized, 100, "finalized"),
         ] {
-            assert_eq!(state(crowdloan, BlockNumber::new(block)), expected, "{crowdloan:?}");
+            assert_eq!(
+                crowdloan_state(crowdloan, BlockNumber::new(block)),
+                expected,
+                "{crowdloan:?}"
+            );
         }
     }
 

@@ -46,14 +46,14 @@ pub fn run(args: &DelegatesArgs, context: &Context) -> anyhow::Result<()> {
                 delegate.take.to_string(),
                 delegate.nominators.to_string(),
                 tao_decimals(root.unwrap_or(Alpha::ZERO).get()),
-                numbers(&delegate.registrations),
-                numbers(&delegate.validator_permits),
+                format_netuids(&delegate.registrations),
+                format_netuids(&delegate.validator_permits),
             ]);
         }
         context.print(&format!("{rows}\n\nblock {block}"))
     })
 }
 
-fn numbers(netuids: &[NetUid]) -> String {
+fn format_netuids(netuids: &[NetUid]) -> String {
     netuids.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
 }

@@ -108,12 +108,12 @@ pub fn run(command: &Command, context: &Context) -> anyhow::Result<()> {
         Command::List(args) => list(args, context),
         Command::Show(args) => show(args, context),
         Command::Add(args) => add(args, context),
-        Command::Mode(args) => mode(args, context),
+        Command::Mode(args) => set_mode(args, context),
         Command::Move(args) => move_lock(args, context),
     }
 }
 
-fn document(lock: &StakeLock) -> Value {
+fn lock_document(lock: &StakeLock) -> Value {
     json!({
         "netuid": lock.netuid,
         "hotkey": lock.hotkey,
@@ -141,7 +141,7 @@ fn list(args: &ReadColdkeyArgs, context: &Context) -> anyhow::Result<()> {
         let (chain, block) = args.connect().await?;
         let locks = locks_of(&chain, coldkey, block.into()).await?;
         if context.json {
-            let list: Vec<_> = locks.iter().map(document).collect();
+            let list: Vec<_> = locks.iter().map(lock_document).collect();
             return context.print_json(
                 &json!({ "block": block_json(block), "coldkey": coldkey, "locks": list }),
             );
@@ -174,7 +174,7 @@ fn show(args: &ShowArgs, context: &Context) -> anyhow::Result<()> {
                 "block": block_json(block),
                 "coldkey": coldkey,
                 "netuid": netuid,
-                "lock": lock.as_ref().map(document),
+                "lock": lock.as_ref().map(lock_document),
             }));
         }
         let Some(lock) = lock else {
@@ -234,12 +234,12 @@ fn add(args: &AddArgs, context: &Context) -> anyhow::Result<()> {
         let chain = args.tx.connect().await?;
         let key = args.tx.unlock()?;
         let coldkey = args.tx.submit.coldkey(&key);
-        let lock = calls::lock_stake(hotkey, netuid, amount);
-        let (call, mode) = match args.mode {
-            None => (lock, String::new()),
+        let lock_call = calls::lock_stake(hotkey, netuid, amount);
+        let (call, mode_text) = match args.mode {
+            None => (lock_call, String::new()),
             Some(mode) => {
-                let set = calls::set_perpetual_lock(netuid, mode == Mode::Perpetual);
-                (calls::batch_all(vec![set, lock]), format!(", {}", mode.name()))
+                let mode_call = calls::set_perpetual_lock(netuid, mode == Mode::Perpetual);
+                (calls::batch_all(vec![mode_call, lock_call]), format!(", {}", mode.name()))
             }
         };
         let details = json!({
@@ -250,14 +250,14 @@ fn add(args: &AddArgs, context: &Context) -> anyhow::Result<()> {
             "mode": args.mode.map(Mode::name),
         });
         let description =
-            format!("Lock {amount} alpha of {coldkey} on subnet {netuid} to {hotkey}{mode}");
+            format!("Lock {amount} alpha of {coldkey} on subnet {netuid} to {hotkey}{mode_text}");
         let plan = Plan::new(call, description, details)
             .expected_refusal(expected_refusal(&chain, coldkey, (hotkey, netuid, amount)).await?);
         args.tx.submit.confirm_and_submit(&chain, &key, plan, context).await
     })
 }
 
-fn mode(args: &ModeArgs, context: &Context) -> anyhow::Result<()> {
+fn set_mode(args: &ModeArgs, context: &Context) -> anyhow::Result<()> {
     let (netuid, mode) = (args.netuid, args.mode);
     context.block_on(async {
         let chain = args.tx.connect().await?;
@@ -272,21 +272,21 @@ fn mode(args: &ModeArgs, context: &Context) -> anyhow::Result<()> {
 }
 
 fn move_lock(args: &MoveArgs, context: &Context) -> anyhow::Result<()> {
-    let (netuid, to) = (args.netuid, args.to.hotkey());
+    let (netuid, to_hotkey) = (args.netuid, args.to.hotkey());
     context.block_on(async {
         let chain = args.tx.connect().await?;
         let key = args.tx.unlock()?;
         let coldkey = args.tx.submit.coldkey(&key);
         let lock = find_lock(&chain, coldkey, netuid).await?;
-        let details = json!({ "coldkey": coldkey, "netuid": netuid, "hotkey": lock.hotkey, "to_hotkey": to });
+        let details = json!({ "coldkey": coldkey, "netuid": netuid, "hotkey": lock.hotkey, "to_hotkey": to_hotkey });
         let description = format!(
-            "Move the lock of {} alpha on subnet {netuid} from {} to {to}; its conviction of {} is lost if the hotkeys \
+            "Move the lock of {} alpha on subnet {netuid} from {} to {to_hotkey}; its conviction of {} is lost if the hotkeys \
              have different owners",
             lock.locked, lock.hotkey, lock.conviction
         );
         args.tx
             .submit
-            .confirm_and_submit(&chain, &key, Plan::new(calls::move_lock(to, netuid), description, details), context)
+            .confirm_and_submit(&chain, &key, Plan::new(calls::move_lock(to_hotkey, netuid), description, details), context)
             .await
     })
 }

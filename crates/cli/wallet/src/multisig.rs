@@ -14,7 +14,7 @@ use taonet_cli_base::context::Context;
 use taonet_cli_base::exit::ClassifiedError;
 use taonet_cli_base::table::table;
 use taonet_cli_base::tables::ANNOUNCEMENTS;
-use taonet_cli_chain::any_call::{self, Target};
+use taonet_cli_chain::any_call::{self, CallOrPallet};
 use taonet_primitives::{AccountId, Rao};
 
 use crate::proxy::CallHash;
@@ -71,7 +71,7 @@ pub struct ListArgs {
 pub struct CallArgs {
     /// Call as PALLET.NAME, such as Balances.transfer_keep_alive
     #[arg(value_name = "CALL")]
-    call: Target,
+    call: CallOrPallet,
     /// Arguments of the call, as in `tao call`
     #[arg(value_name = "NAME=VALUE")]
     named: Vec<NamedArgument>,
@@ -143,13 +143,13 @@ impl Group {
     }
 
     /// Returns the signatories besides the signer.
-    fn others(&self, signer: AccountId) -> anyhow::Result<Vec<AccountId>> {
-        let others: Vec<AccountId> =
+    fn other_signatories(&self, signer: AccountId) -> anyhow::Result<Vec<AccountId>> {
+        let other_signatories: Vec<AccountId> =
             self.signatories.iter().copied().filter(|account| *account != signer).collect();
-        if others.len() == self.signatories.len() {
+        if other_signatories.len() == self.signatories.len() {
             bail!("the signer {signer} is not one of the signatories");
         }
-        Ok(others)
+        Ok(other_signatories)
     }
 }
 
@@ -229,7 +229,7 @@ async fn pending_call(chain: &Client, account: AccountId, hash: &str) -> anyhow:
 
 fn approve(args: &CallArgs, context: &Context) -> anyhow::Result<()> {
     let group = args.group.group()?;
-    let Target::Call { pallet, name } = &args.call else {
+    let CallOrPallet::Call { pallet, name } = &args.call else {
         return Err(ClassifiedError::usage(
             "expected PALLET.NAME, such as Balances.transfer_keep_alive",
         ));
@@ -238,26 +238,26 @@ fn approve(args: &CallArgs, context: &Context) -> anyhow::Result<()> {
     let account = group.multisig_account();
     context.block_on(async {
         let chain = args.tx.connect().await?;
-        let (call, _) = any_call::build(&chain, pallet, name, arguments.clone()).await?;
+        let (call, _) = any_call::build_call(&chain, pallet, name, arguments.clone()).await?;
         let decoded = chain.decoded(&call).await.map_err(chain_error)?;
         let hash = hex_text(&decoded.hash());
         let key = args.tx.unlock()?;
-        let others = group.others(args.tx.submit.coldkey(&key).into())?;
+        let other_signatories = group.other_signatories(args.tx.submit.coldkey(&key).into())?;
         let pending = pending_call(&chain, account, &hash).await?;
         let approvals = pending["approvals"].as_array().map_or(0, Vec::len);
         let nested = nested_call_json(pallet, name, arguments);
         // The chain charges the inner call by this weight.
-        let info = [nested.clone(), json!(decoded.data.len())];
-        let info = chain
-            .runtime_api("TransactionPaymentCallApi", "query_call_info", &info, At::Head)
+        let info_arguments = [nested.clone(), json!(decoded.data.len())];
+        let call_info = chain
+            .runtime_api("TransactionPaymentCallApi", "query_call_info", &info_arguments, At::Head)
             .await;
-        let info = info.map_err(chain_error)?;
+        let call_info = call_info.map_err(chain_error)?;
         let arguments = json!({
             "threshold": group.threshold,
-            "other_signatories": others,
+            "other_signatories": other_signatories,
             "maybe_timepoint": pending["when"],
             "call": nested,
-            "max_weight": info["weight"],
+            "max_weight": call_info["weight"],
         });
         let call = chain.call(PALLET, "as_multi", &arguments).await.map_err(chain_error)?;
         let details = json!({
@@ -311,7 +311,7 @@ fn cancel(args: &CancelArgs, context: &Context) -> anyhow::Result<()> {
     context.block_on(async {
         let chain = args.tx.connect().await?;
         let key = args.tx.unlock()?;
-        let others = group.others(args.tx.submit.coldkey(&key).into())?;
+        let other_signatories = group.other_signatories(args.tx.submit.coldkey(&key).into())?;
         let pending = pending_call(&chain, account, &hash).await?;
         if pending.is_null() {
             bail!(
@@ -321,7 +321,7 @@ fn cancel(args: &CancelArgs, context: &Context) -> anyhow::Result<()> {
         }
         let arguments = json!({
             "threshold": group.threshold,
-            "other_signatories": others,
+            "other_signatories": other_signatories,
             "timepoint": pending["when"],
             "call_hash": hash,
         });
@@ -368,9 +368,13 @@ mod tests {
         let group = group(&["//Alice", "//Bob"], 2).unwrap();
         let [alice, bob, dave] =
             ["//Alice", "//Bob", "//Dave"].map(|uri| uri.parse::<Account>().unwrap().id());
-        assert_eq!(group.others(alice).unwrap(), [bob]);
+        assert_eq!(group.other_signatories(alice).unwrap(), [bob]);
         assert!(
-            group.others(dave).unwrap_err().to_string().contains("is not one of the signatories")
+            group
+                .other_signatories(dave)
+                .unwrap_err()
+                .to_string()
+                .contains("is not one of the signatories")
         );
     }
 }

@@ -243,12 +243,12 @@ pub fn run(command: &Command, context: &Context) -> anyhow::Result<()> {
 fn submit(
     tx: &TxArgs<ColdkeyArgs>,
     context: &Context,
-    plan: impl FnOnce(Coldkey) -> (Call, String, Value),
+    build_call: impl FnOnce(Coldkey) -> (Call, String, Value),
 ) -> anyhow::Result<()> {
     context.block_on(async {
         let chain = tx.connect().await?;
         let key = tx.unlock()?;
-        let (call, description, details) = plan(tx.submit.coldkey(&key));
+        let (call, description, details) = build_call(tx.submit.coldkey(&key));
         tx.submit
             .confirm_and_submit(&chain, &key, Plan::new(call, description, details), context)
             .await
@@ -334,8 +334,8 @@ fn remove(args: &RemoveArgs, context: &Context) -> anyhow::Result<()> {
                 let mut matching =
                     chain.proxies(account, At::Head).await.map_err(chain_error)?.proxies;
                 matching.retain(|proxy| {
-                    let is_kind = args.kind.is_none_or(|kind| kind.name() == proxy.proxy_type);
-                    proxy.delegate == delegate.id() && is_kind
+                    let has_kind = args.kind.is_none_or(|kind| kind.name() == proxy.proxy_type);
+                    proxy.delegate == delegate.id() && has_kind
                 });
                 let removals: Vec<Call> = matching
                     .iter()
@@ -345,7 +345,7 @@ fn remove(args: &RemoveArgs, context: &Context) -> anyhow::Result<()> {
                     })
                     .collect();
                 let call = match removals.as_slice() {
-                    [only] => only.clone(),
+                    [removal] => removal.clone(),
                     _ => calls::batch_all(removals),
                 };
                 (call, format!("Remove {delegate} from the proxies of {account}"), matching)
@@ -374,7 +374,8 @@ fn create_pure(args: &CreatePureArgs, context: &Context) -> anyhow::Result<()> {
     })
 }
 
-/// Returns the new account from the event, and what removes it later, as JSON.
+/// Returns the new account from the event, and the position of its extrinsic, which `kill-pure`
+/// needs, as JSON.
 fn creation_json(inclusion: &Inclusion) -> Value {
     let event = inclusion.events.iter().find(|event| event.is("Proxy", "PureCreated"));
     let position = format!("{}-{}", inclusion.block.number, inclusion.index);

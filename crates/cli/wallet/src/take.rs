@@ -22,23 +22,37 @@ pub fn run(args: &TakeArgs, context: &Context) -> anyhow::Result<()> {
     let hotkey = args.tx.hotkey_address()?;
     context.block_on(async {
         let chain = args.tx.connect().await?;
-        let now = chain.take(hotkey, At::Head).await.map_err(chain_error)?;
-        let document = json!({ "hotkey": hotkey, "take": now.fraction(), "take_parts": now });
-        let Some(new) = args.take else {
+        let current_take = chain.take(hotkey, At::Head).await.map_err(chain_error)?;
+        let document = json!({
+            "hotkey": hotkey,
+            "take": current_take.fraction(),
+            "take_parts": current_take,
+        });
+        let Some(new_take) = args.take else {
             if args.tx.submit.is_dry_run() {
                 return Err(ClassifiedError::usage("--dry-run requires the new take"));
             }
             return if context.json {
                 context.print_json(&document)
             } else {
-                context.print(&format!("take of {hotkey}: {now}"))
+                context.print(&format!("take of {hotkey}: {current_take}"))
             };
         };
         let key = args.tx.unlock()?;
-        let call = if new < now { calls::decrease_take(hotkey, new) } else { calls::increase_take(hotkey, new) };
+        let call = if new_take < current_take {
+            calls::decrease_take(hotkey, new_take)
+        } else {
+            calls::increase_take(hotkey, new_take)
+        };
         let coldkey = args.tx.submit.coldkey(&key);
-        let details = json!({ "hotkey": hotkey, "coldkey": coldkey, "take_before_parts": now, "take_parts": new });
-        let plan = Plan::new(call, format!("Change the take of {hotkey} from {now} to {new}"), details);
+        let details = json!({
+            "hotkey": hotkey,
+            "coldkey": coldkey,
+            "take_before_parts": current_take,
+            "take_parts": new_take,
+        });
+        let description = format!("Change the take of {hotkey} from {current_take} to {new_take}");
+        let plan = Plan::new(call, description, details);
         args.tx.submit.submit(&chain, &key, plan, context).await
     })
 }

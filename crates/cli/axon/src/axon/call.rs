@@ -69,11 +69,11 @@ pub(crate) fn run(args: &CallArgs, context: &Context) -> anyhow::Result<()> {
     let peer = args.peer.peer()?;
     let (client, call) = if is_dendrite {
         let fields = Fields::parse(&data)?;
-        let client = args.peer.client(&args.key, args.class(&fields))?;
-        let call = args.synapse(&fields, &peer, &client);
+        let client = args.peer.client(&args.key, args.custom_class(&fields))?;
+        let call = args.synapse_call(&fields, &peer, &client);
         (client, call)
     } else {
-        (args.peer.client(&args.key, None)?, args.request(data))
+        (args.peer.client(&args.key, None)?, args.raw_call(data))
     };
     context.block_on(async {
         if args.stream {
@@ -98,7 +98,7 @@ fn empty_like(field: Option<&Value>) -> Value {
 
 impl CallArgs {
     /// Returns the synapse class of the call, unless it is a class of the echo neuron.
-    fn class(&self, fields: &Fields<'_>) -> Option<SynapseClass> {
+    fn custom_class(&self, fields: &Fields<'_>) -> Option<SynapseClass> {
         let name = self.synapse.as_deref()?;
         if [echo::ECHO, echo::STREAM, "Synapse"].contains(&name) {
             return None;
@@ -111,7 +111,7 @@ impl CallArgs {
         )
     }
 
-    fn request(&self, data: Bytes) -> Call {
+    fn raw_call(&self, data: Bytes) -> Call {
         let path = self.path.as_deref().unwrap_or("/echo");
         let mut headers = HeaderMap::new();
         if data::is_json(&data) {
@@ -127,7 +127,7 @@ impl CallArgs {
 
     /// Serialises the synapse as the SDK's dendrite does: protocol fields first, then the fields of
     /// the class.
-    fn synapse(&self, fields: &Fields<'_>, peer: &Peer, client: &SignedClient) -> Call {
+    fn synapse_call(&self, fields: &Fields<'_>, peer: &Peer, client: &SignedClient) -> Call {
         let class = self.synapse.as_deref().unwrap_or(echo::ECHO);
         let mut protocol = Map::new();
         protocol.insert("name".to_owned(), json!(class));
@@ -140,7 +140,7 @@ impl CallArgs {
         Call {
             name: class.to_owned(),
             deadline: self.peer.timeout,
-            ..Call::new(Method::POST, class, fields.body_after(protocol))
+            ..Call::new(Method::POST, class, fields.body_with_protocol_fields(protocol))
         }
     }
 }
@@ -190,13 +190,13 @@ async fn stream(
         Ok(response) => response,
         Err(error) => return CallOutcome::from_error(&error).check(),
     };
-    let mut refusal = Vec::new();
+    let mut error_body = Vec::new();
     if !response.status.is_success() {
-        while let (Some(Ok(chunk)), true) = (response.next().await, refusal.len() < 1024) {
-            refusal.extend_from_slice(&chunk);
+        while let (Some(Ok(chunk)), true) = (response.next().await, error_body.len() < 1024) {
+            error_body.extend_from_slice(&chunk);
         }
     }
-    CallOutcome::from_response(response.status, &response.headers, &refusal, is_dendrite)
+    CallOutcome::from_response(response.status, &response.headers, &error_body, is_dendrite)
         .check()?;
     let mut out = printable::stdout();
     while let Some(chunk) = response.next().await {

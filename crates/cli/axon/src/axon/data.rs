@@ -57,7 +57,7 @@ impl<'a> Fields<'a> {
 
     /// Adds the missing protocol fields and keeps the user's fields verbatim: the hash can depend
     /// on how a number is written.
-    pub(super) fn body_after(&self, mut protocol: Map<String, Value>) -> String {
+    pub(super) fn body_with_protocol_fields(&self, mut protocol: Map<String, Value>) -> String {
         protocol.retain(|name, _| !self.values.contains_key(name));
         let protocol = Value::Object(protocol).to_string();
         let parts: Vec<_> = [inner_text(&protocol), self.text]
@@ -102,7 +102,7 @@ mod tests {
             let Value::Object(protocol) = json!({ "name": "X", "timeout": 12.0 }) else {
                 unreachable!()
             };
-            let body = Fields::parse(data.as_bytes()).unwrap().body_after(protocol);
+            let body = Fields::parse(data.as_bytes()).unwrap().body_with_protocol_fields(protocol);
             assert_eq!(body, sent);
             assert!(is_json(body.as_bytes()));
         }

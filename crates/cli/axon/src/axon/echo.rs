@@ -31,20 +31,20 @@ pub(super) const STREAM: &str = "StreamSynapse";
 const MAX_BODY_BYTES: usize = 1 << 20;
 
 const REQUESTS: &str = "taonet_axon_requests_total";
-const ANSWER_SECONDS: &str = "taonet_axon_answer_seconds";
+const RESPONSE_SECONDS: &str = "taonet_axon_answer_seconds";
 
 /// Registers the metric descriptions. Call it after the recorder is installed.
 pub(super) fn describe_metrics() {
     describe_counter!(REQUESTS, "Requests by HTTP status");
     describe_histogram!(
-        ANSWER_SECONDS,
+        RESPONSE_SECONDS,
         Unit::Seconds,
         "Time from request arrival to response headers"
     );
 }
 
 /// Creates the signature verification layer for requests to `hotkey`.
-pub(super) fn signed_requests(hotkey: Hotkey, scheme: SchemeName) -> SignedLayerBuilder {
+pub(super) fn signature_layer(hotkey: Hotkey, scheme: SchemeName) -> SignedLayerBuilder {
     let layer = match scheme {
         SchemeName::Btauth => SignedLayer::builder(hotkey, BtauthScheme::new()),
         SchemeName::Babelbit => SignedLayer::builder(hotkey, BabelbitScheme::axon()),
@@ -54,20 +54,20 @@ pub(super) fn signed_requests(hotkey: Hotkey, scheme: SchemeName) -> SignedLayer
 }
 
 /// Creates the echo neuron's HTTP router. All routes but `/healthz` require a signature.
-pub(super) fn router(hotkey: Hotkey, scheme: SchemeName, signed: SignedLayer) -> Router {
+pub(super) fn router(hotkey: Hotkey, scheme: SchemeName, signature_layer: SignedLayer) -> Router {
     let routes = match scheme {
         SchemeName::Btauth | SchemeName::Babelbit => echo_routes(hotkey),
-        SchemeName::Dendrite => classes(),
+        SchemeName::Dendrite => synapse_routes(),
     };
     let health = get(|| async { Json(json!({ "ok": true })) });
-    routes.layer(signed).layer(from_fn(measure)).route("/healthz", health)
+    routes.layer(signature_layer).layer(from_fn(record_metrics)).route("/healthz", health)
 }
 
-async fn measure(request: Request, next: Next) -> Response {
+async fn record_metrics(request: Request, next: Next) -> Response {
     let start = Instant::now();
     let response = next.run(request).await;
     counter!(REQUESTS, "status" => response.status().as_str().to_owned()).increment(1);
-    histogram!(ANSWER_SECONDS).record(start.elapsed());
+    histogram!(RESPONSE_SECONDS).record(start.elapsed());
     response
 }
 
@@ -117,7 +117,7 @@ struct Prompt {
 }
 
 /// Creates the routes of the synapse classes.
-fn classes() -> Router {
+fn synapse_routes() -> Router {
     let ping = |synapse: Synapse| async { synapse };
     let echo = |mut synapse: Synapse| async {
         let Prompt { prompt } = synapse.parse()?;

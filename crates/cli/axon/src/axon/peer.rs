@@ -4,7 +4,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use clap::Args;
-use taonet_cli_base::duration::seconds;
+use taonet_cli_base::duration::parse_seconds;
 use taonet_cli_base::exit::ClassifiedError;
 use taonet_cli_base::keys::KeyArgs;
 use taonet_primitives::Hotkey;
@@ -25,7 +25,7 @@ pub(super) struct PeerArgs {
     #[arg(long, value_enum, default_value = "btauth")]
     pub(super) scheme: SchemeName,
     /// Request timeout, in seconds
-    #[arg(long, value_name = "SECONDS", default_value = "12", value_parser = seconds)]
+    #[arg(long, value_name = "SECONDS", default_value = "12", value_parser = parse_seconds)]
     pub(super) timeout: Duration,
 }
 

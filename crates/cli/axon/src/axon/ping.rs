@@ -8,7 +8,7 @@ use axum::http::Method;
 use clap::Args;
 use serde_json::json;
 use taonet_cli_base::context::Context;
-use taonet_cli_base::duration::seconds;
+use taonet_cli_base::duration::parse_seconds;
 use taonet_cli_base::keys::KeyArgs;
 use taonet_cli_base::table::{decimals, table};
 use taonet_cli_base::tables::PING;
@@ -30,7 +30,7 @@ pub struct PingArgs {
     #[arg(short = 'n', long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     count: u32,
     /// Pause between calls, in seconds [default: no pause]
-    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    #[arg(long, value_name = "SECONDS", value_parser = parse_seconds)]
     interval: Option<Duration>,
     #[command(flatten)]
     key: KeyArgs,

@@ -7,7 +7,7 @@ use serde_json::json;
 use taonet_chain::{Chain as _, calls};
 use taonet_cli_base::chain::{Plan, SigningHotkeyArgs, TxArgs, chain_error};
 use taonet_cli_base::context::Context;
-use taonet_cli_base::endpoint::{rate_limited, stored_axon};
+use taonet_cli_base::endpoint::{rate_limit_refusal, stored_axon};
 use taonet_primitives::NetUid;
 
 /// Withdraw a neuron's published endpoint
@@ -33,7 +33,7 @@ pub(crate) fn run(args: &ResetArgs, context: &Context) -> anyhow::Result<()> {
         let head = chain.head().await.map_err(chain_error)?;
         let axon = stored_axon(&chain, netuid, hotkey, head).await?;
         let plan = Plan::new(call, description, details)
-            .expected_refusal(rate_limited(&chain, netuid, &axon, head).await?);
+            .expected_refusal(rate_limit_refusal(&chain, netuid, &axon, head).await?);
         args.tx.submit.submit(&chain, &key, plan, context).await
     })
 }

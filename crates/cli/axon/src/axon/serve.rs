@@ -7,14 +7,14 @@ use anyhow::Context as _;
 use clap::Args;
 use taonet_cli_base::context::Context;
 use taonet_cli_base::daemon::{CallerArgs, Daemon, MetricsArgs};
-use taonet_cli_base::duration::seconds;
+use taonet_cli_base::duration::parse_seconds;
 use taonet_cli_base::endpoint::external::ExternalIp;
 use taonet_cli_base::exit::ClassifiedError;
 use taonet_cli_base::keys::KeyArgs;
 use taonet_reach::{ChainIp, HomeRouter, PortMapping};
 
 use super::SchemeName;
-use super::echo::{describe_metrics, router, signed_requests};
+use super::echo::{describe_metrics, router, signature_layer};
 
 /// Serve an echo neuron.
 ///
@@ -35,7 +35,7 @@ pub struct ServeArgs {
     #[command(flatten)]
     metrics: MetricsArgs,
     #[command(flatten)]
-    reach: ExternalAddressArgs,
+    external_address: ExternalAddressArgs,
     #[command(flatten)]
     key: KeyArgs,
 }
@@ -56,7 +56,7 @@ struct ExternalAddressArgs {
     #[arg(long, help_heading = EXTERNAL_ADDRESS_HEADING, value_name = "URL")]
     ip_source: Vec<String>,
     /// Timeout of each query to a service, in seconds
-    #[arg(long, help_heading = EXTERNAL_ADDRESS_HEADING, value_name = "SECONDS", default_value = "5", value_parser = seconds)]
+    #[arg(long, help_heading = EXTERNAL_ADDRESS_HEADING, value_name = "SECONDS", default_value = "5", value_parser = parse_seconds)]
     ip_timeout: Duration,
     /// Map the external port on the router with UPnP, and remove the mapping on shutdown
     #[arg(long, help_heading = EXTERNAL_ADDRESS_HEADING)]
@@ -65,7 +65,7 @@ struct ExternalAddressArgs {
 
 pub(crate) fn run(args: &ServeArgs, context: &Context) -> anyhow::Result<()> {
     let hotkey = args.key.load(None)?.hotkey();
-    if args.reach.upnp && args.listen.ip().to_canonical().is_loopback() {
+    if args.external_address.upnp && args.listen.ip().to_canonical().is_loopback() {
         let text = "--upnp cannot map a loopback address\nhint: use another --listen address, such as 0.0.0.0:8091";
         return Err(ClassifiedError::usage(text));
     }
@@ -75,10 +75,10 @@ pub(crate) fn run(args: &ServeArgs, context: &Context) -> anyhow::Result<()> {
             daemon.with_write_directories(args.callers.replay_directory(&hotkey, args.listen));
         describe_metrics();
         context.print_notice(&format!("hotkey {hotkey}"));
-        let signed =
-            args.callers.build(signed_requests(hotkey, args.scheme), &hotkey, args.listen)?;
-        let mapping = args.reach.open(daemon.address(), context).await?;
-        let router = router(hotkey, args.scheme, signed);
+        let signature_layer =
+            args.callers.build(signature_layer(hotkey, args.scheme), &hotkey, args.listen)?;
+        let mapping = args.external_address.open_port(daemon.address(), context).await?;
+        let router = router(hotkey, args.scheme, signature_layer);
         let service = daemon.serve_with_clock_check("axon", router, context);
         match mapping {
             None => service.await,
@@ -90,7 +90,7 @@ pub(crate) fn run(args: &ServeArgs, context: &Context) -> anyhow::Result<()> {
 impl ExternalAddressArgs {
     /// Resolves the external address and maps the port if requested. The mapping comes last, so
     /// that an error leaves no port open.
-    async fn open(
+    async fn open_port(
         &self,
         listen_address: SocketAddr,
         context: &Context,
@@ -145,7 +145,7 @@ async fn serve_with_mapping(
         }
     };
     match (result, mapping.close().await) {
-        (Err(error), Err(open)) => Err(error.context(open)),
-        (result, closed) => result.and(closed.map_err(Into::into)),
+        (Err(error), Err(close_error)) => Err(error.context(close_error)),
+        (result, close_result) => result.and(close_result.map_err(Into::into)),
     }
 }

@@ -18,7 +18,7 @@ use tokio_util::task::AbortOnDropHandle;
 use super::requests::Requests;
 use crate::axon::CallOutcome;
 
-/// Longest reason of a failure that is kept, in characters.
+/// Maximum length of a recorded failure reason, in characters.
 const MAX_REASON_CHARS: usize = 200;
 /// Maximum size of all concurrent requests and responses, in bytes.
 const MAX_MEMORY_BYTES: usize = 2 << 30;
@@ -74,10 +74,10 @@ impl Plan {
 }
 
 /// A benchmark of one axon.
-pub(super) struct Load {
+pub(super) struct LoadTest {
     client: SignedClient,
     /// Clients without a request in flight.
-    idle: Mutex<Vec<SignedClient>>,
+    idle_clients: Mutex<Vec<SignedClient>>,
     peer: Peer,
     requests: Requests,
     plan: Plan,
@@ -91,11 +91,11 @@ pub(super) struct Sample {
     /// Number of the call, from 0.
     pub(super) call: u32,
     /// Scheduled start of the request, since the start of the benchmark.
-    pub(super) due: Duration,
+    pub(super) scheduled_start: Duration,
     /// Actual start, since the start of the benchmark.
     pub(super) start: Duration,
     /// Time from the start of the request to the complete response or the error.
-    pub(super) service: Duration,
+    pub(super) service_time: Duration,
     pub(super) code: ReturnCode,
     pub(super) status: StatusCode,
     /// Why the request failed; empty for a success.
@@ -107,26 +107,26 @@ pub(super) struct Sample {
 impl Sample {
     /// Returns how late the request started.
     pub(super) fn lateness(&self) -> Duration {
-        self.start.saturating_sub(self.due)
+        self.start.saturating_sub(self.scheduled_start)
     }
 
-    /// Returns the response time of a caller who does not wait for the responses before: from when
+    /// Returns the response time without coordinated omission: from when
     /// the request was due to the complete response or the error. Measured from the start, a slow
     /// response would hide that it delays the requests after it.
     pub(super) fn latency(&self) -> Duration {
-        self.lateness() + self.service
+        self.lateness() + self.service_time
     }
 }
 
 /// The results of a benchmark.
 #[derive(Debug)]
-pub(super) struct Run {
+pub(super) struct LoadResults {
     /// Samples in the order in which their requests started.
     pub(super) samples: Vec<Sample>,
     pub(super) elapsed: Duration,
 }
 
-impl Load {
+impl LoadTest {
     pub(super) fn new(
         client: SignedClient,
         peer: Peer,
@@ -134,12 +134,12 @@ impl Load {
         plan: Plan,
         is_dendrite: bool,
     ) -> Self {
-        Self { client, idle: Mutex::default(), peer, requests, plan, is_dendrite }
+        Self { client, idle_clients: Mutex::default(), peer, requests, plan, is_dendrite }
     }
 
     /// Sends the requests until all are answered, the time is over, or `stop` is requested.
     /// Requests in flight are completed when the time is over, and abandoned on `stop`.
-    pub(super) async fn run(self, stop: &Shutdown) -> Run {
+    pub(super) async fn run(self, stop: &Shutdown) -> LoadResults {
         let Plan { calls, batch, concurrency, max_time, .. } = self.plan;
         let bar = ProgressBar::new(u64::from(calls) * u64::from(batch));
         let bar = Progress::new(bar, "{pos}/{len} requests [{wide_bar}] {per_sec} {elapsed}");
@@ -158,25 +158,25 @@ impl Load {
             // Each in its own task: the work for one response must not delay the others.
             .map(|index| {
                 let load = Arc::clone(&load);
-                AbortOnDropHandle::new(tokio::spawn(
-                    async move { load.exchange(index, start).await },
-                ))
+                AbortOnDropHandle::new(tokio::spawn(async move {
+                    load.send_request(index, start).await
+                }))
             })
             .buffer_unordered(concurrency)
-            .filter_map(|joined| std::future::ready(sample_of(joined)))
+            .filter_map(|joined| std::future::ready(unwrap_sample(joined)))
             .inspect(|_| bar.0.inc(1))
             .take_until(stop.requested());
         let mut samples: Vec<Sample> = samples.collect().await;
         let elapsed = start.elapsed();
         samples.sort_by_key(|sample| (sample.start, sample.call));
-        Run { samples, elapsed }
+        LoadResults { samples, elapsed }
     }
 
-    fn idle(&self) -> MutexGuard<'_, Vec<SignedClient>> {
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock_idle_clients(&self) -> MutexGuard<'_, Vec<SignedClient>> {
+        self.idle_clients.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn exchange(&self, index: u32, bench_start: Instant) -> Sample {
+    async fn send_request(&self, index: u32, bench_start: Instant) -> Sample {
         let request = self.requests.request(index);
         let name = self.requests.class().name();
         let call = Call {
@@ -193,16 +193,17 @@ impl Load {
         };
         // Concurrent requests of one process could arrive in another order than they were signed,
         // which axons refuse.
-        let client = self.idle().pop().unwrap_or_else(|| self.client.with_new_process());
+        let client =
+            self.lock_idle_clients().pop().unwrap_or_else(|| self.client.with_new_process());
         let start = Instant::now();
         let result = client.call(&self.peer, &call).await;
-        let service = start.elapsed();
-        self.idle().push(client);
+        let service_time = start.elapsed();
+        self.lock_idle_clients().push(client);
         let outcome = CallOutcome::from_result(&result, self.is_dendrite);
         let response = result.as_ref().ok();
         let problem = response
             .filter(|_| outcome.code.is_success())
-            .and_then(|response| request.problem(&response.body));
+            .and_then(|response| request.response_problem(&response.body));
         let (code, reason) = match problem {
             Some(problem) => problem,
             None if outcome.code.is_success() => (outcome.code, String::new()),
@@ -210,9 +211,9 @@ impl Load {
         };
         Sample {
             call: index / self.plan.batch,
-            due: self.plan.start_time(index),
+            scheduled_start: self.plan.start_time(index),
             start: start - bench_start,
-            service,
+            service_time,
             code,
             status: outcome.status,
             reason,
@@ -221,8 +222,8 @@ impl Load {
     }
 }
 
-/// Returns the sample of a task, or passes its panic on.
-fn sample_of(joined: Result<Sample, JoinError>) -> Option<Sample> {
+/// Returns the sample of a task, or resumes its panic.
+fn unwrap_sample(joined: Result<Sample, JoinError>) -> Option<Sample> {
     match joined {
         Ok(sample) => Some(sample),
         Err(error) => match error.try_into_panic() {
@@ -283,7 +284,7 @@ mod tests {
 
     /// Runs a benchmark against a miner with these replies; also returns how many requests it got
     /// at the same time.
-    async fn bench(plan: Plan, replies: &'static [Reply], stop: &Shutdown) -> (Run, usize) {
+    async fn bench(plan: Plan, replies: &'static [Reply], stop: &Shutdown) -> (LoadResults, usize) {
         let (request_count, running, maximum) = (
             Arc::new(AtomicUsize::new(0)),
             Arc::new(AtomicUsize::new(0)),
@@ -311,7 +312,7 @@ mod tests {
         let client = SignedClient::new(signer, plan.client_config()).unwrap();
         let peer =
             Peer::new(Keypair::from_uri("//Bob").unwrap().hotkey(), "127.0.0.1", port).unwrap();
-        let run = Load::new(client, peer, requests, plan, true).run(stop).await;
+        let run = LoadTest::new(client, peer, requests, plan, true).run(stop).await;
         (run, max_running.load(Ordering::SeqCst))
     }
 
@@ -353,7 +354,7 @@ mod tests {
         assert_eq!(results, expected);
         let silent = &run.samples[4];
         assert!(
-            silent.service >= Duration::from_millis(500)
+            silent.service_time >= Duration::from_millis(500)
                 && silent.status == StatusCode::REQUEST_TIMEOUT
         );
         assert!(run.samples[0].bytes > 0 && silent.bytes == 0);
@@ -366,9 +367,9 @@ mod tests {
         let calls: Vec<_> = run.samples.iter().map(|sample| sample.call).collect();
         assert_eq!(calls, [0, 0, 1, 1, 2, 2, 3, 3]);
         for sample in &run.samples {
-            assert_eq!(sample.due, Duration::from_millis(250) * sample.call);
+            assert_eq!(sample.scheduled_start, Duration::from_millis(250) * sample.call);
             assert!(
-                sample.start >= sample.due,
+                sample.start >= sample.scheduled_start,
                 "call {} started after {:?}",
                 sample.call,
                 sample.start
@@ -396,8 +397,8 @@ mod tests {
                 sample.call,
                 sample.lateness()
             );
-            assert!(sample.service >= Duration::from_millis(200), "{:?}", sample.service);
-            assert_eq!(sample.latency(), sample.lateness() + sample.service);
+            assert!(sample.service_time >= Duration::from_millis(200), "{:?}", sample.service_time);
+            assert_eq!(sample.latency(), sample.lateness() + sample.service_time);
         }
         assert_eq!(run.samples.len(), 4);
     }

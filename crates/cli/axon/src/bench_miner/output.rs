@@ -39,7 +39,7 @@ pub(super) fn write(path: &Path, text: &str) -> anyhow::Result<()> {
 
 /// Returns whether a path is that of a pipe or a device, such as /dev/stdout.
 fn is_special(path: &Path) -> bool {
-    path.metadata().is_ok_and(|data| !data.is_file() && !data.is_dir())
+    path.metadata().is_ok_and(|metadata| !metadata.is_file() && !metadata.is_dir())
 }
 
 /// Returns the path of a file without symbolic links, also if the file does not exist.

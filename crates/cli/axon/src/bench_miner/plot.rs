@@ -53,23 +53,23 @@ pub(super) fn draw(report: &Report) -> String {
         );
     }
     let percentiles = &report.milliseconds;
-    let mut last_label = HEIGHT;
+    let mut last_label_y = HEIGHT;
     for (name, value) in
         [("p50", percentiles.p50), ("p95", percentiles.p95), ("p99", percentiles.p99)]
     {
         let Some(value) = value else { continue };
-        let (end, height) = (WIDTH - RIGHT_MARGIN, y.at(value));
-        line(&mut svg, [LEFT_MARGIN, height, end, height], SUCCESS);
+        let (end, label_y) = (WIDTH - RIGHT_MARGIN, y.at(value));
+        line(&mut svg, [LEFT_MARGIN, label_y, end, label_y], SUCCESS);
         // The labels of close percentiles must not overlap.
-        last_label = f64::min(height, last_label - 14.0);
-        text(&mut svg, end + 6.0, last_label, "start", &format!("{name} {value:.2} ms"));
+        last_label_y = f64::min(label_y, last_label_y - 14.0);
+        text(&mut svg, end + 6.0, last_label_y, "start", &format!("{name} {value:.2} ms"));
     }
     for (offset, color, name) in [(0.0, SUCCESS, "success"), (20.0, FAILURE, "failure")] {
-        let (marker_x, height) =
+        let (marker_x, marker_y) =
             (WIDTH - RIGHT_MARGIN + 12.0, HEIGHT - BOTTOM_MARGIN + 20.0 + offset);
         let _ =
-            writeln!(svg, "<circle cx=\"{marker_x}\" cy=\"{height}\" r=\"4\" fill=\"{color}\"/>");
-        text(&mut svg, marker_x + 10.0, height + 4.0, "start", name);
+            writeln!(svg, "<circle cx=\"{marker_x}\" cy=\"{marker_y}\" r=\"4\" fill=\"{color}\"/>");
+        text(&mut svg, marker_x + 10.0, marker_y + 4.0, "start", name);
     }
     svg.push_str("</svg>\n");
     svg
@@ -139,7 +139,7 @@ struct Axis {
 }
 
 impl Axis {
-    /// Creates the axis that has all values.
+    /// Creates an axis that covers all values.
     fn new(values: impl Iterator<Item = f64>, from: f64, to: f64) -> Self {
         // With one call, or none, all values can be 0.
         let largest = values.fold(0.001, f64::max);
@@ -169,7 +169,7 @@ impl Axis {
 
 /// Escapes a text for XML.
 fn escape(text: &str) -> String {
-    // XML has neither control characters nor these two.
+    // XML forbids control characters and these two noncharacters.
     let is_allowed =
         |character: &char| !character.is_control() && !['\u{fffe}', '\u{ffff}'].contains(character);
     let visible = text.chars().filter(is_allowed);

@@ -12,11 +12,11 @@ use taonet_cli_base::table::{decimals, key_values, table};
 use taonet_cli_base::tables::{BENCH_FAILURES, BENCH_OUTCOMES};
 use taonet_primitives::{Hotkey, counted};
 
-use super::load::{Plan, Run, Sample};
+use super::load::{LoadResults, Plan, Sample};
 use crate::axon::{CallOutcome, quantile};
 
-/// Maximum number of reasons of failures in a report: a hostile miner could state another one each
-/// time.
+/// Maximum number of reasons of failures in a report: a hostile miner could send a different one
+/// each time.
 const MAX_REASONS: usize = 20;
 
 /// Settings and target of a measurement.
@@ -97,14 +97,14 @@ struct FailureGroup {
 }
 
 impl Report {
-    pub(super) fn new(target: BenchTarget, plan: Plan, run: Run) -> Self {
-        let Run { samples, elapsed } = run;
+    pub(super) fn new(target: BenchTarget, plan: Plan, results: LoadResults) -> Self {
+        let LoadResults { samples, elapsed } = results;
         let successes: Vec<&Sample> =
             samples.iter().filter(|sample| sample.code.is_success()).collect();
         let succeeded = successes.len();
         let latencies = successes.iter().map(|sample| sample.latency());
         let milliseconds = Milliseconds::from_sorted(&sorted_ms(latencies));
-        let service_times = successes.iter().map(|sample| sample.service);
+        let service_times = successes.iter().map(|sample| sample.service_time);
         let service_ms = Milliseconds::from_sorted(&sorted_ms(service_times));
         let seconds = elapsed.as_secs_f64();
         Self {
@@ -231,14 +231,16 @@ impl Report {
             "call,due_ms,late_ms,latency_ms,service_ms,code,outcome,status,bytes,reason\n",
         );
         for sample in &self.samples {
-            let Sample { call, due, service, code, status, reason, bytes, .. } = sample;
+            let Sample { call, scheduled_start, service_time, code, status, reason, bytes, .. } =
+                sample;
             let [due, late, latency, service] =
-                [*due, sample.lateness(), sample.latency(), *service].map(milliseconds);
-            let (number, status, reason) =
+                [*scheduled_start, sample.lateness(), sample.latency(), *service_time]
+                    .map(milliseconds);
+            let (code_number, status, reason) =
                 (code.code(), status.as_u16(), csv_cell(&printable(reason)));
             let _ = writeln!(
                 csv,
-                "{call},{due:.3},{late:.3},{latency:.3},{service:.3},{number},{code},{status},{bytes},{reason}"
+                "{call},{due:.3},{late:.3},{latency:.3},{service:.3},{code_number},{code},{status},{bytes},{reason}"
             );
         }
         csv
@@ -401,7 +403,7 @@ mod tests {
     fn latency_of_late_requests_counts_from_scheduled_start() {
         let late = |call: u32, late_ms: u64| {
             let sample = sample(call, 40, 200, "");
-            Sample { start: sample.due + Duration::from_millis(late_ms), ..sample }
+            Sample { start: sample.scheduled_start + Duration::from_millis(late_ms), ..sample }
         };
         // The calls were due every 100 ms, and start every 200 ms.
         let report = report(vec![late(0, 0), late(1, 100), late(2, 200)]);

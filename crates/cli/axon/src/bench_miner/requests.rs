@@ -91,7 +91,7 @@ enum Source {
     File { bodies: Vec<Bytes>, answer: Option<String> },
 }
 
-/// A request, and what a right response has.
+/// A request with the expected response.
 #[derive(Debug)]
 pub(super) struct Request {
     pub(super) body: Bytes,
@@ -190,8 +190,8 @@ impl Requests {
         }
     }
 
-    /// Returns the maximum size of a generated request, in bytes. Those of a file are in memory
-    /// once.
+    /// Returns the maximum size of a generated request, in bytes. Requests of a file
+    /// are loaded already.
     pub(super) fn generated_bytes(&self) -> usize {
         match self.source {
             Source::Summing { .. } => OVERHEAD_BYTES,
@@ -235,8 +235,8 @@ impl Requests {
 }
 
 impl Request {
-    /// Returns what is wrong with the body of a successful response: its code and the reason.
-    pub(super) fn problem(&self, body: &[u8]) -> Option<(ReturnCode, String)> {
+    /// Checks the body of a successful response; returns the return code and reason of a failure.
+    pub(super) fn response_problem(&self, body: &[u8]) -> Option<(ReturnCode, String)> {
         let Ok(fields) = serde_json::from_slice::<Map<String, Value>>(body) else {
             let reason = "the response is not a JSON object";
             return Some((ReturnCode::ResponseDeserializationException, reason.to_owned()));
@@ -290,7 +290,7 @@ mod tests {
                 a.to_string().len() == size as usize && b.to_string().len() == size as usize,
                 "{a} {b}"
             );
-            assert_eq!(sum.problem(json!({ "sum": a + b }).to_string().as_bytes()), None);
+            assert_eq!(sum.response_problem(json!({ "sum": a + b }).to_string().as_bytes()), None);
         }
         let prompt = Requests::new(&RequestKind::Prompt, Some(200)).unwrap().request(0);
         let message = body(&prompt)["messages"][0].as_str().unwrap().to_owned();
@@ -326,23 +326,23 @@ mod tests {
             (b"\"\xff\"", Some(not_json)),
         ] {
             let expected = problem.map(|(code, reason)| (code, reason.to_owned()));
-            assert_eq!(sum.problem(body), expected, "{}", String::from_utf8_lossy(body));
+            assert_eq!(sum.response_problem(body), expected, "{}", String::from_utf8_lossy(body));
         }
         let text =
             Request { body: Bytes::new(), expected: Expected::Field("completion".to_owned()) };
-        assert_eq!(text.problem(br#"{"completion": "Austin"}"#), None);
+        assert_eq!(text.response_problem(br#"{"completion": "Austin"}"#), None);
         for empty in ["null", "\"\"", "[]", "{}"] {
             let body = format!("{{\"completion\": {empty}}}");
             assert_eq!(
-                text.problem(body.as_bytes()).unwrap().0,
+                text.response_problem(body.as_bytes()).unwrap().0,
                 ReturnCode::InvalidResponse,
                 "{empty}"
             );
         }
-        assert_eq!(text.problem(b"{}").unwrap().0, ReturnCode::InvalidResponse);
+        assert_eq!(text.response_problem(b"{}").unwrap().0, ReturnCode::InvalidResponse);
         for value in ["0", "false", "[\"\"]"] {
             assert_eq!(
-                text.problem(format!("{{\"completion\": {value}}}").as_bytes()),
+                text.response_problem(format!("{{\"completion\": {value}}}").as_bytes()),
                 None,
                 "{value}"
             );
@@ -364,7 +364,7 @@ mod tests {
             assert_eq!((requests.class().name(), requests.size()), ("Echo", None));
             let texts = [0, 1, 2].map(|index| body(&requests.request(index))["text"].clone());
             assert_eq!(texts, ["one", "two", "one"]);
-            assert_eq!(requests.request(0).problem(br#"{"answer": "x"}"#), None);
+            assert_eq!(requests.request(0).response_problem(br#"{"answer": "x"}"#), None);
         }
         for (text, error) in [
             ("", "EOF while parsing"),

@@ -63,7 +63,7 @@ impl TargetArgs {
                 ));
             }
             (Target::Address(address), Some(hotkey), _) => {
-                peer(hotkey, address, &AddressPolicy::private())?
+                resolve_peer(hotkey, address, &AddressPolicy::private())?
             }
             (Target::Address(_), None, _) => {
                 return Err(ClassifiedError::usage(
@@ -83,7 +83,7 @@ impl TargetArgs {
     }
 
     /// Returns to which addresses a host name may resolve when the client connects.
-    pub(super) fn permitted(&self) -> fn(IpAddr) -> bool {
+    pub(super) fn address_filter(&self) -> fn(IpAddr) -> bool {
         if self.yes { |_| true } else { |address| !is_public(address) }
     }
 
@@ -104,7 +104,7 @@ impl TargetArgs {
                 "{hotkey} publishes no address on subnet {netuid}\nhint: pass the address, and --hotkey {hotkey}"
             );
         };
-        peer(hotkey, &address.to_string(), &self.published_policy())
+        resolve_peer(hotkey, &address.to_string(), &self.published_policy())
     }
 
     /// Returns which published addresses are called: anyone can publish an address in the caller's
@@ -119,7 +119,7 @@ impl TargetArgs {
 }
 
 /// Returns the peer at an address that the policy permits.
-fn peer(hotkey: Hotkey, address: &str, policy: &AddressPolicy) -> anyhow::Result<Peer> {
+fn resolve_peer(hotkey: Hotkey, address: &str, policy: &AddressPolicy) -> anyhow::Result<Peer> {
     let address = policy.resolve(address).map_err(|error| {
         let hint = if error.is_forbidden() {
             "\nhint: pass --allow-private if the miner is in your network"
@@ -208,7 +208,7 @@ mod tests {
         let published = |words: &[&str], address: &str| {
             let words = [&["bench-miner", BOB, "--netuid", "59"], words].concat();
             let policy = Line::try_parse_from(words).unwrap().target.published_policy();
-            peer(BOB.parse().unwrap(), address, &policy).map(|peer| peer.url(""))
+            resolve_peer(BOB.parse().unwrap(), address, &policy).map(|peer| peer.url(""))
         };
         for (words, address, url) in [
             (&[] as &[&str], "8.8.8.8:8091", "http://8.8.8.8:8091/"),
@@ -246,7 +246,7 @@ mod tests {
         let (public, private): (IpAddr, IpAddr) =
             ("8.8.8.8".parse().unwrap(), "10.0.0.7".parse().unwrap());
         let (permits_unconfirmed, permits_confirmed) =
-            (line(&[]).target.permitted(), line(&["--yes"]).target.permitted());
+            (line(&[]).target.address_filter(), line(&["--yes"]).target.address_filter());
         assert_eq!((permits_unconfirmed(public), permits_unconfirmed(private)), (false, true));
         assert_eq!((permits_confirmed(public), permits_confirmed(private)), (true, true));
     }

@@ -6,7 +6,7 @@ use axum::http::StatusCode;
 use taonet_primitives::Hotkey;
 use taonet_wire::ReturnCode;
 
-use super::load::{Plan, Run, Sample};
+use super::load::{LoadResults, Plan, Sample};
 use super::report::{BenchTarget, Report};
 
 /// Returns the sample of a call that started 100 ms after the one before it.
@@ -14,9 +14,9 @@ pub(super) fn sample(call: u32, latency_ms: u64, status: u16, reason: &str) -> S
     let status = StatusCode::from_u16(status).unwrap();
     Sample {
         call,
-        due: Duration::from_millis(100) * call,
+        scheduled_start: Duration::from_millis(100) * call,
         start: Duration::from_millis(100) * call,
-        service: Duration::from_millis(latency_ms),
+        service_time: Duration::from_millis(latency_ms),
         code: ReturnCode::from_status(status),
         status,
         reason: reason.to_owned(),
@@ -42,5 +42,5 @@ pub(super) fn report(samples: Vec<Sample>) -> Report {
         max_time: Duration::from_mins(1),
         max_response_bytes: 1_000,
     };
-    Report::new(target, plan, Run { samples, elapsed: Duration::from_secs(2) })
+    Report::new(target, plan, LoadResults { samples, elapsed: Duration::from_secs(2) })
 }

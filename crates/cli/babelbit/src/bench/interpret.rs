@@ -53,11 +53,11 @@ pub struct InterpretArgs {
     miner_hotkey: Option<Hotkey>,
     /// Language of a directory's recordings, which the miner is told, such as fr [default: und
     /// (undetermined)]
-    #[arg(long, value_name = "CODE", value_parser = language_tag)]
+    #[arg(long, value_name = "CODE", value_parser = parse_language_tag)]
     language: Option<String>,
     /// Number of recordings to play at the same time, each by a speaker of its own; fewer recordings
     /// are repeated. `bb miner` has at most 16 sessions with a validator
-    #[arg(long, value_name = "N", default_value = "1", value_parser = speakers)]
+    #[arg(long, value_name = "N", default_value = "1", value_parser = parse_speaker_count)]
     speakers: NonZeroUsize,
     /// Recogniser of the replies, and of a miner that this command starts: a model name, or a model
     /// directory [env: BB_AUDIO_SCORING_STT_MODEL] [default: tiny-ctc, a test double; of a miner with
@@ -73,14 +73,14 @@ pub struct InterpretArgs {
 }
 
 /// Parses a number of speakers.
-fn speakers(text: &str) -> Result<NonZeroUsize, String> {
+fn parse_speaker_count(text: &str) -> Result<NonZeroUsize, String> {
     let count = text.parse().ok().filter(|count: &NonZeroUsize| count.get() <= MAX_SPEAKERS);
     count.ok_or_else(|| format!("expected 1 to {MAX_SPEAKERS}"))
 }
 
 /// Parses the tag of a language, such as `fr` or `fr-CA`, with the language in lower case: one that
 /// Whisper understands, or `und`.
-fn language_tag(text: &str) -> Result<String, &'static str> {
+fn parse_language_tag(text: &str) -> Result<String, &'static str> {
     let code = language_code(text)
         .or_else(|| text.eq_ignore_ascii_case(UNDETERMINED).then_some(UNDETERMINED))
         .ok_or("expected the code of a language that Whisper understands, such as fr, or und")?;
@@ -151,7 +151,7 @@ impl Bench {
         let names = [recognizer.name().to_owned(), recognizer.fingerprint().to_owned()];
         let embedder_name = embedder.name().to_owned();
         let cache = TranscriptCache::in_memory(&*recognizer, TranscriptCache::DEFAULT_CAPACITY);
-        // Replies that score 0 are transcribed, too: their texts count.
+        // Replies that score 0 are transcribed, too: the metrics use their texts.
         let settings = ScorerSettings { gates: false, ..ScorerSettings::default() };
         let scorer =
             BatchScorer::new(recognizer, embedder, cache, config.scoring.clone(), settings)?;
@@ -201,14 +201,16 @@ impl Bench {
             cpu_sec: None,
             max_rss_mb: None,
         };
-        let before = local.processor_seconds();
+        let processor_seconds_before = local.processor_seconds();
         let mut report = Box::pin(self.play(miner, items, args, context, shutdown)).await?;
         // Ctrl-C ends the miner, too.
         if !shutdown.is_requested() {
             local.check_running().await?;
         }
-        report.miner.cpu_sec =
-            local.processor_seconds().zip(before).map(|(after, before)| after - before);
+        report.miner.cpu_sec = local
+            .processor_seconds()
+            .zip(processor_seconds_before)
+            .map(|(after, before)| after - before);
         report.miner.max_rss_mb = local.peak_memory();
         Ok(report)
     }
@@ -285,7 +287,7 @@ mod tests {
     #[test]
     fn number_of_speakers_is_limited() {
         for (text, is_valid) in [("1", true), ("256", true), ("0", false), ("257", false)] {
-            assert_eq!(speakers(text).is_ok(), is_valid, "{text}");
+            assert_eq!(parse_speaker_count(text).is_ok(), is_valid, "{text}");
         }
     }
 
@@ -339,7 +341,7 @@ mod tests {
         for (text, tag) in
             [("fr", "fr"), ("FR", "fr"), ("FR-CA", "fr-CA"), ("yue", "yue"), ("Und", "und")]
         {
-            assert_eq!(language_tag(text), Ok(tag.to_owned()));
+            assert_eq!(parse_language_tag(text), Ok(tag.to_owned()));
         }
     }
 
@@ -347,14 +349,14 @@ mod tests {
     fn unknown_or_malformed_language_tag_is_rejected() {
         for text in ["", "F", "french", "fr_CA", "xx", "xx-FR"] {
             assert_eq!(
-                language_tag(text),
+                parse_language_tag(text),
                 Err("expected the code of a language that Whisper understands, such as fr, or und"),
                 "{text}"
             );
         }
         for text in ["fr-", "fr-C", "fr-CA-"] {
             assert_eq!(
-                language_tag(text),
+                parse_language_tag(text),
                 Err("expected 2 to 8 letters or digits after each hyphen, as in fr-CA"),
                 "{text}"
             );

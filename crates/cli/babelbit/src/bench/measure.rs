@@ -8,19 +8,19 @@ use serde::Serialize;
 
 /// Wall-clock and processor time since the start of a measurement.
 pub(super) struct Stopwatch {
-    started: Instant,
-    processor: Duration,
+    start: Instant,
+    processor_time_at_start: Duration,
 }
 
 impl Stopwatch {
     pub(super) fn start() -> Self {
-        Self { started: Instant::now(), processor: processor_time() }
+        Self { start: Instant::now(), processor_time_at_start: processor_time() }
     }
 
     /// Returns the elapsed wall-clock seconds, and processor seconds of all threads.
     pub(super) fn elapsed(&self) -> (f64, f64) {
-        let processor = processor_time().saturating_sub(self.processor);
-        (self.started.elapsed().as_secs_f64(), processor.as_secs_f64())
+        let processor = processor_time().saturating_sub(self.processor_time_at_start);
+        (self.start.elapsed().as_secs_f64(), processor.as_secs_f64())
     }
 }
 

@@ -18,12 +18,13 @@ use taonet_primitives::{SampleRate, Seconds, Transcript, Word};
 use taonet_speech::{Recognizer, SentenceEmbedder};
 
 use super::measure::{Spread, Stopwatch, peak_memory, ratio};
-use super::sounds::{sine, wav};
+use super::sounds::{encode_wav, sine};
 use crate::score::NoRecognizer;
 use crate::settings;
 
 /// The reference text, nine words.
-const TEXT: [&str; 9] = ["the", "morning", "train", "to", "the", "coast", "leaves", "at", "nine"];
+const REFERENCE_WORDS: [&str; 9] =
+    ["the", "morning", "train", "to", "the", "coast", "leaves", "at", "nine"];
 /// Time between two words of the reference, in seconds.
 const WORD_SPACING_S: f64 = 0.35;
 /// Speaking rate of the reference, in words per second.
@@ -83,7 +84,7 @@ pub(crate) fn run(args: &ScoringArgs, context: &Context) -> anyhow::Result<()> {
     let embedder = engines::embedder(&config.embedder, config.models_dir.clone(), context)?;
     let mut runs = Vec::new();
     for &miners in &args.miners {
-        let candidates = candidates(miners, args.duration_sec, args.mode)?;
+        let candidates = generate_candidates(miners, args.duration_sec, args.mode)?;
         let mut times = Vec::new();
         for round in 0..args.warmup + args.repeat {
             let (wall, cpu) = measure(&recognizer, &embedder, &config.scoring, &candidates)?;
@@ -138,10 +139,14 @@ fn measure(
     let settings = ScorerSettings { gates: false, ..ScorerSettings::default() };
     let (recognizer, embedder) = (Arc::clone(recognizer), Arc::clone(embedder));
     let scorer = BatchScorer::new(recognizer, embedder, cache, options.clone(), settings)?;
-    let reference = Reference::new(&TEXT.join(" "), words(), Some(WORDS_PER_SECOND))?;
-    let watch = Stopwatch::start();
+    let reference = Reference::new(
+        &REFERENCE_WORDS.join(" "),
+        timed_reference_words(),
+        Some(WORDS_PER_SECOND),
+    )?;
+    let stopwatch = Stopwatch::start();
     let results = scorer.score(Ok(&reference), candidates);
-    let times = watch.elapsed();
+    let times = stopwatch.elapsed();
     anyhow::ensure!(
         results.len() == candidates.len(),
         "scored {} of {} candidates",
@@ -151,8 +156,8 @@ fn measure(
     Ok(times)
 }
 
-fn words() -> Vec<Word> {
-    let words = TEXT.iter().enumerate().map(|(index, text)| {
+fn timed_reference_words() -> Vec<Word> {
+    let words = REFERENCE_WORDS.iter().enumerate().map(|(index, text)| {
         let start = index as f64 * WORD_SPACING_S;
         Word { text: (*text).to_owned(), start, end: start + WORD_SPACING_S }
     });
@@ -161,7 +166,7 @@ fn words() -> Vec<Word> {
 
 /// Generates replies like those of the reference's benchmark: sine tones that start in one of the
 /// first three frames.
-fn candidates(miners: u16, seconds: u16, mode: Mode) -> anyhow::Result<Vec<Candidate>> {
+fn generate_candidates(miners: u16, seconds: u16, mode: Mode) -> anyhow::Result<Vec<Candidate>> {
     let rate = SampleRate::HZ_24K;
     let hertz = f64::from(rate.hz());
     let candidates = (0..miners).map(|index| {
@@ -169,13 +174,13 @@ fn candidates(miners: u16, seconds: u16, mode: Mode) -> anyhow::Result<Vec<Candi
         let count = usize::from(seconds) * usize::try_from(rate.hz())?;
         let transcript = Transcript {
             // Distinct texts, so that no embedding is reused.
-            text: format!("{} {index}", TEXT.join(" ")),
-            words: words(),
+            text: format!("{} {index}", REFERENCE_WORDS.join(" ")),
+            words: timed_reference_words(),
             detected_language: "en".to_owned(),
         };
         let frame = u64::from(index % 3);
         Ok(Candidate {
-            wav: Some(wav(sine(count, 0.2, |_| frequency / hertz), rate)?.into()),
+            wav: Some(encode_wav(sine(count, 0.2, |_| frequency / hertz), rate)?.into()),
             duration: None,
             timeline: Timeline::new(vec![(frame, 2 * count as u64)], frame),
             channels: 1,

@@ -76,7 +76,7 @@ pub(super) fn sine(count: usize, amplitude: f64, cycles: impl Fn(usize) -> f64) 
 }
 
 /// Encodes samples as a WAV file with 16 bits per sample.
-pub(super) fn wav(samples: Vec<f32>, rate: SampleRate) -> anyhow::Result<Vec<u8>> {
+pub(super) fn encode_wav(samples: Vec<f32>, rate: SampleRate) -> anyhow::Result<Vec<u8>> {
     Ok(Wav::encode(&Pcm::mono(samples, rate), SampleFormat::S16)?)
 }
 

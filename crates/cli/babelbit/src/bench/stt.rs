@@ -20,7 +20,7 @@ use taonet_speech::models::describe_recognizer;
 use taonet_speech::{Recognizer, Wav, WavHeader, check_recording, resample_for_recognition};
 
 use super::measure::{Spread, Stopwatch, peak_memory, ratio};
-use super::sounds::{AudioKind, wav, wav_paths};
+use super::sounds::{AudioKind, encode_wav, wav_paths};
 use crate::settings;
 
 /// Measure speech recognition on this machine
@@ -92,7 +92,7 @@ pub(crate) fn run(args: &SttArgs, context: &Context) -> anyhow::Result<()> {
     config.models_dir = args.models.clone().or(config.models_dir);
     let cpu_threads = NonZeroUsize::new(args.cpu_threads.into());
     let language = args.language.and_then(SpokenLanguage::code);
-    let recognizer = engines::measured_recognizer(&config, language, cpu_threads)?;
+    let recognizer = engines::benchmark_recognizer(&config, language, cpu_threads)?;
     let concurrency = recognizer.concurrency().or(cpu_threads).unwrap_or_else(cores);
     let rate = SampleRate::new(args.sample_rate_hz).context("--sample-rate-hz")?;
     let files = args.wav_dir.as_deref().map(wav_files).transpose()?;
@@ -105,7 +105,7 @@ pub(crate) fn run(args: &SttArgs, context: &Context) -> anyhow::Result<()> {
                 None => (0..u64::from(count))
                     .map(|index| {
                         let seed = 10_000 * u64::from(count) + index;
-                        wav(args.audio_kind.samples(seed, f64::from(duration), rate), rate)
+                        encode_wav(args.audio_kind.samples(seed, f64::from(duration), rate), rate)
                     })
                     .collect::<anyhow::Result<_>>()?,
             };
@@ -229,7 +229,7 @@ fn measure(
         replies.iter().map(|file| WavHeader::read(file)).collect::<Result<Vec<_>, _>>()?;
     let total_audio_sec: f64 = headers.iter().map(|header| header.duration().get()).sum();
     let (next, progress) = (AtomicUsize::new(0), Mutex::new(Progress::default()));
-    let watch = Stopwatch::start();
+    let stopwatch = Stopwatch::start();
     let threads = concurrency.get().min(replies.len());
     std::thread::scope(|scope| {
         let threads: Vec<_> = (0..threads)
@@ -240,7 +240,7 @@ fn measure(
         });
         results.collect::<anyhow::Result<()>>()
     })?;
-    let (wall_sec, cpu_sec) = watch.elapsed();
+    let (wall_sec, cpu_sec) = stopwatch.elapsed();
     let progress = progress.into_inner().unwrap_or_else(PoisonError::into_inner);
     let stt_sec = progress.busy.as_secs_f64();
     Ok(Figures {

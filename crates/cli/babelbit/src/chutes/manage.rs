@@ -82,7 +82,7 @@ pub(crate) fn logs(args: &LogsArgs, context: &Context) -> anyhow::Result<()> {
         });
         // The log of a running instance has no end.
         tokio::select! {
-            ended = follow => ended.map_err(api_error),
+            result = follow => result.map_err(api_error),
             () = shutdown.requested() => Ok(()),
         }
     })?;

@@ -15,7 +15,7 @@ use taonet_primitives::counted;
 use taonet_settings::value;
 use url::Url;
 
-use super::{find_chute, revision, until_interrupted};
+use super::{find_chute, parse_revision, until_interrupted};
 use crate::settings;
 
 /// Default address of a chute that runs on this machine, from `chutes run --dev`.
@@ -29,16 +29,16 @@ const MAX_PROBE_TIMEOUT: Duration = Duration::from_mins(2);
 #[derive(Debug, Args)]
 pub struct PingArgs {
     /// Revision of the model's repository on the hub, 40 hex digits; no effect with --local
-    #[arg(long, value_name = "SHA", value_parser = revision, required_unless_present = "local")]
+    #[arg(long, value_name = "SHA", value_parser = parse_revision, required_unless_present = "local")]
     revision: Option<String>,
     /// Call the chute at this address, which `chutes run --dev` serves, without the API key
     /// [default: http://127.0.0.1:8000]
-    #[arg(long, value_name = "URL", num_args = 0..=1, default_missing_value = DEFAULT_ADDRESS, value_parser = address)]
+    #[arg(long, value_name = "URL", num_args = 0..=1, default_missing_value = DEFAULT_ADDRESS, value_parser = parse_url)]
     local: Option<Url>,
 }
 
 /// Parses the address of a chute.
-fn address(text: &str) -> Result<Url, String> {
+fn parse_url(text: &str) -> Result<Url, String> {
     value::http_url(text).map_err(|expected| format!("expected {expected}"))
 }
 
@@ -89,7 +89,7 @@ pub(crate) fn ping(args: &PingArgs, context: &Context) -> anyhow::Result<()> {
         }
         Ok((slug, (health, elapsed), probes))
     }))?;
-    show(slug.as_deref(), &health, &probes, context)?;
+    print_report(slug.as_deref(), &health, &probes, context)?;
     let is_loaded = health.0.as_ref().is_ok_and(|health| health.model_loaded);
     let failed =
         usize::from(!is_loaded) + probes.iter().filter(|probe| probe.outcome.is_err()).count();
@@ -103,7 +103,7 @@ pub(crate) fn ping(args: &PingArgs, context: &Context) -> anyhow::Result<()> {
     }
 }
 
-fn show(
+fn print_report(
     slug: Option<&str>,
     (health, elapsed): &(Result<Health, ChuteError>, Duration),
     probes: &[Probe],

@@ -26,8 +26,8 @@ use taonet_timelock::{Beacon, Round, encrypt};
 use taonet_wallet::Keypair;
 
 use super::{
-    IMAGE, ModelArgs, TemplateArgs, api_error, dockerfile, model, name, render, require_setting,
-    revision, tag, until_interrupted,
+    IMAGE_NAME, ModelArgs, TemplateArgs, api_error, dockerfile, image_tag, model_repository,
+    parse_revision, render, require_setting, revision_chute_name, until_interrupted,
 };
 use crate::settings;
 
@@ -50,7 +50,7 @@ pub struct PushArgs {
     )]
     model_path: Option<PathBuf>,
     /// Revision that the hub already has, 40 hex digits, instead of an upload
-    #[arg(long, value_name = "SHA", value_parser = revision)]
+    #[arg(long, value_name = "SHA", value_parser = parse_revision)]
     revision: Option<String>,
     #[command(flatten)]
     model: ModelArgs,
@@ -100,7 +100,7 @@ pub(crate) fn push(args: &PushArgs, context: &Context) -> anyhow::Result<()> {
     let push = Push {
         hub: HubApi::new(&config.chutes)?,
         api: ChutesApi::new(&config.chutes)?,
-        model: model(&config, &args.model)?,
+        model: model_repository(&config, &args.model)?,
         args,
         config,
     };
@@ -124,9 +124,9 @@ impl Push<'_> {
         hotkey: Option<&Hotkey>,
     ) -> anyhow::Result<Value> {
         let mut requests: Vec<Request> = Vec::new();
-        // Known only after the upload.
-        let unknown = "0".repeat(40);
-        let revision = self.args.revision.as_deref().unwrap_or(&unknown);
+        // The hub assigns the revision at the upload.
+        let placeholder_revision = "0".repeat(40);
+        let revision = self.args.revision.as_deref().unwrap_or(&placeholder_revision);
         match files {
             Some(files) => {
                 requests.push(self.hub.create(&self.model));
@@ -146,7 +146,8 @@ impl Push<'_> {
             }
             None => requests.push(self.hub.model(&self.model, Some(revision))),
         }
-        let (name, image) = (name(&self.config, revision)?, self.image(revision));
+        let (name, image) =
+            (revision_chute_name(&self.config, revision)?, self.image_name(revision));
         if self.needs_chute() {
             requests.push(self.api.list(0));
         }
@@ -156,7 +157,7 @@ impl Push<'_> {
                 NewChute { name: &name, image: &image, code: &code, revision, model: &self.model };
             requests.push(self.api.image(&image));
             if self.args.image.is_none() {
-                requests.extend([self.build(revision)?, self.api.build_log("ID", None)]);
+                requests.extend([self.build_request(revision)?, self.api.build_log("ID", None)]);
             }
             requests.push(self.api.deploy(&chute));
             requests.extend(self.args.share_with.iter().map(|user| self.api.share("ID", user)));
@@ -184,18 +185,18 @@ impl Push<'_> {
     }
 
     /// Returns the image of the chute.
-    fn image(&self, revision: &str) -> String {
-        self.args.image.clone().unwrap_or_else(|| format!("{IMAGE}:{}", tag(revision)))
+    fn image_name(&self, revision: &str) -> String {
+        self.args.image.clone().unwrap_or_else(|| format!("{IMAGE_NAME}:{}", image_tag(revision)))
     }
 
     /// Returns the request to build the image of a revision.
-    fn build(&self, revision: &str) -> anyhow::Result<Request> {
+    fn build_request(&self, revision: &str) -> anyhow::Result<Request> {
         let dockerfile = dockerfile(&self.config, &self.args.model, revision, &self.args.template)?;
         let username = require_setting(&self.config.chutes.username, "CHUTES_USERNAME")?;
         Ok(self.api.build(&NewImage {
             username,
-            name: IMAGE,
-            tag: tag(revision),
+            name: IMAGE_NAME,
+            tag: image_tag(revision),
             dockerfile: &dockerfile,
         }))
     }
@@ -228,7 +229,7 @@ impl Push<'_> {
             .deploy(&revision, context)
             .await
             .with_context(|| incomplete_model_message(&revision))?;
-        let mut outcome = Value::Null;
+        let mut extrinsic = Value::Null;
         let mut commitment = None;
         if let Some((client, key)) = chain {
             let Some(chute) = &chute else {
@@ -240,7 +241,7 @@ impl Push<'_> {
             };
             let new_commitment = self.commitment(&revision, chute, key.hotkey());
             let call = self.commitment_call(&new_commitment.text(), &client, key.hotkey()).await?;
-            outcome = publish(&client, key, &call, context)
+            extrinsic = publish(&client, key, &call, context)
                 .await
                 .with_context(|| incomplete_model_message(&revision))?;
             context.print_notice(&format!("published the commitment on subnet {netuid}"));
@@ -248,7 +249,8 @@ impl Push<'_> {
         }
         let mut is_warm = false;
         if let Some(chute) = chute.as_ref().filter(|_| !self.args.no_warmup) {
-            // The commitment stands: a cold chute starts with its first call.
+            // A failure is no error: the commitment is published, and a cold chute starts with its
+            // first call.
             match self.api.send(&self.api.warm_up(&chute.chute_id)).await {
                 Ok(_) => is_warm = true,
                 Err(error) => context.print_notice(&format!("not warmed up: {error}")),
@@ -267,7 +269,7 @@ impl Push<'_> {
             "schema": "taonet.push/1", "model": self.model, "revision": revision,
             "chute_id": chute.as_ref().map(|chute| &chute.chute_id), "slug": chute.as_ref().map(slug),
             "shared_with": self.args.share_with,
-            "commitment": commitment, "extrinsic": outcome, "warmed_up": is_warm,
+            "commitment": commitment, "extrinsic": extrinsic, "warmed_up": is_warm,
         }))
     }
 
@@ -286,7 +288,7 @@ impl Push<'_> {
                     .hub
                     .upload(&self.model, &files, |name| context.print_notice(&printable(name)));
                 let revision = upload.await.map_err(api_error)?;
-                self::revision(&revision).map_err(|error| {
+                self::parse_revision(&revision).map_err(|error| {
                     anyhow::anyhow!("the hub returned an invalid revision: {error}")
                 })
             }
@@ -308,7 +310,7 @@ impl Push<'_> {
     /// Deploys and shares the chute of a revision, unless it is deployed; with `--no-deploy`, only
     /// looks it up.
     async fn deploy(&self, revision: &str, context: &Context) -> anyhow::Result<Option<ChuteInfo>> {
-        let name = name(&self.config, revision)?;
+        let name = revision_chute_name(&self.config, revision)?;
         if !self.needs_chute() {
             return Ok(None);
         }
@@ -339,7 +341,7 @@ impl Push<'_> {
             &format!("Deploy {name} on Chutes, which charges your account?"),
             self.args.yes,
         )?;
-        let image = self.image(revision);
+        let image = self.image_name(revision);
         let sleeper = taonet_service::sleeper();
         match self
             .api
@@ -354,10 +356,10 @@ impl Push<'_> {
                     );
                 }
                 context.print_notice(&format!("building {image}"));
-                match self.api.send(&self.build(revision)?).await {
+                match self.api.send(&self.build_request(revision)?).await {
                     // Another push is already building the image.
                     Err(error) if has_status(&error, StatusCode::CONFLICT) => {}
-                    sent => drop(sent.map_err(api_error)?),
+                    result => drop(result.map_err(api_error)?),
                 }
                 self.api
                     .wait_until_built(&image, &sleeper, |line| {
@@ -366,7 +368,7 @@ impl Push<'_> {
                     .await
                     .map_err(api_error)?;
             }
-            outcome => outcome.map_err(api_error)?,
+            result => result.map_err(api_error)?,
         }
         let code = render(&self.config, &self.args.model, revision, &self.args.template)?;
         let chute = NewChute { name, image: &image, code: &code, revision, model: &self.model };

@@ -25,11 +25,11 @@ use taonet_speech::models::{ALL_MINILM_L6_V2, ModelError, ModelStore};
 use super::is_interpreter;
 
 /// Directory of downloaded language models, in the model directory.
-const DOWNLOADS: &str = "hub";
+const DOWNLOAD_DIRECTORY: &str = "hub";
 /// Default of `--lm-sessions`.
 const DEFAULT_SESSIONS: u32 = 8;
 /// Default of `--lm-memory`.
-const MEMORY_MIB: u32 = 1_024;
+const DEFAULT_MEMORY_MIB: u32 = 1_024;
 
 /// Language model in the process
 #[derive(Debug, Args)]
@@ -39,7 +39,7 @@ pub(super) struct LanguageModelArgs {
     /// shortens the phrases (a chat model of these, but GPT-2). A directory, a GGUF file, a name in
     /// `tao models list`, or hub:OWNER/NAME on the Hugging Face Hub [default: MINER_MODEL_ID for
     /// text, BB_MINER_LM for speech]
-    #[arg(long, value_name = "PATH|hub:MODEL", value_parser = origin, conflicts_with_all = ["backend_url", "llm_url"])]
+    #[arg(long, value_name = "PATH|hub:MODEL", value_parser = parse_model_origin, conflicts_with_all = ["backend_url", "llm_url"])]
     lm: Option<ModelOrigin>,
     /// Maximum number of utterances whose caches are kept between their words [default: 8]
     #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..=10_000))]
@@ -59,7 +59,7 @@ enum ModelOrigin {
 }
 
 /// Parses the location of a language model.
-fn origin(text: &str) -> Result<ModelOrigin, String> {
+fn parse_model_origin(text: &str) -> Result<ModelOrigin, String> {
     if text.is_empty() {
         let expected = "expected a directory, a GGUF file, a model name or hub:OWNER/NAME";
         return Err(format!("the value is empty, {expected}"));
@@ -76,8 +76,8 @@ fn origin(text: &str) -> Result<ModelOrigin, String> {
 /// path is a model on the hub.
 fn configured_origin(path: &Path) -> anyhow::Result<ModelOrigin> {
     let Some(text) = path.to_str() else { return Ok(ModelOrigin::Local(path.to_owned())) };
-    let origin =
-        origin(text).map_err(|error| ClassifiedError::usage(format!("MINER_MODEL_ID: {error}")))?;
+    let origin = parse_model_origin(text)
+        .map_err(|error| ClassifiedError::usage(format!("MINER_MODEL_ID: {error}")))?;
     Ok(match origin {
         ModelOrigin::Local(path) if !path.exists() => {
             text.parse().map_or(ModelOrigin::Local(path), ModelOrigin::Hub)
@@ -86,7 +86,7 @@ fn configured_origin(path: &Path) -> anyhow::Result<ModelOrigin> {
     })
 }
 
-/// Downloads a model from the hub, unless it is there; returns its path.
+/// Downloads a model from the hub, unless it is downloaded already; returns its path.
 async fn download(model: &HubModel, config: &Config, context: &Context) -> anyhow::Result<PathBuf> {
     let settings = &config.language_model;
     let hub_key = config.model_keys.hub.clone().or_else(|| config.chutes.hub_key.clone());
@@ -96,13 +96,13 @@ async fn download(model: &HubModel, config: &Config, context: &Context) -> anyho
         ..ChutesSettings::default()
     };
     let store = ModelStore::new(config.models_dir.clone());
-    let directory = store.directory()?.join(DOWNLOADS);
+    let directory = store.directory()?.join(DOWNLOAD_DIRECTORY);
     let revision = model.revision.clone().or_else(|| settings.revision.clone());
     let model = HubModel { revision, ..model.clone() };
     let bar = download::progress_bar(0)?;
     let hub_api = HubApi::new(&hub)?;
     let mut is_announced = false;
-    let downloaded = hub_api.download(&model, &directory, |HubProgress { file, done, total }| {
+    let download = hub_api.download(&model, &directory, |HubProgress { file, done, total }| {
         if !std::mem::replace(&mut is_announced, true) {
             context.print_notice(&format!("downloading {model} from {}", hub.hub_url));
         }
@@ -110,9 +110,9 @@ async fn download(model: &HubModel, config: &Config, context: &Context) -> anyho
         bar.set_length(total);
         bar.set_position(done);
     });
-    let downloaded = downloaded.await;
+    let result = download.await;
     bar.finish_and_clear();
-    downloaded.map_err(|error| {
+    result.map_err(|error| {
         let failure = match &error {
             error if error.is_auth() => Failure::Authentication,
             error if error.is_retryable() => Failure::Network,
@@ -165,7 +165,7 @@ impl LanguageModelArgs {
     pub(super) async fn load(
         &self,
         config: &Config,
-        deadline: Duration,
+        timeout: Duration,
         ngram: Option<Arc<NgramModel>>,
         context: &Context,
     ) -> anyhow::Result<Option<Causal>> {
@@ -208,9 +208,9 @@ impl LanguageModelArgs {
         }
         let limits = Limits {
             sessions: usize::try_from(self.lm_sessions.unwrap_or(DEFAULT_SESSIONS))?,
-            cache_bytes: usize::try_from(self.lm_memory.unwrap_or(MEMORY_MIB))?
+            cache_bytes: usize::try_from(self.lm_memory.unwrap_or(DEFAULT_MEMORY_MIB))?
                 .saturating_mul(1 << 20),
-            deadline,
+            deadline: timeout,
         };
         Ok(Some(Causal::start(name, model, limits, completion_options(config), ngram)?))
     }
@@ -225,7 +225,7 @@ impl LanguageModelArgs {
     ) -> anyhow::Result<Option<Arc<Shortener>>> {
         let origin = match (&self.lm, &config.phrase_model) {
             (Some(origin), _) => origin.clone(),
-            (None, Some(text)) => origin(text)
+            (None, Some(text)) => parse_model_origin(text)
                 .map_err(|expected| ClassifiedError::usage(format!("BB_MINER_LM: {expected}")))?,
             (None, None) => return Ok(None),
         };
@@ -309,7 +309,7 @@ mod tests {
             ("hub:gpt2", Some("gpt2")),
             ("hub:al/m/m.gguf@v1", Some("al/m/m.gguf@v1")),
         ] {
-            let hub_model = match origin(text).unwrap() {
+            let hub_model = match parse_model_origin(text).unwrap() {
                 ModelOrigin::Local(path) => {
                     assert_eq!(path, Path::new(text));
                     None
@@ -318,8 +318,14 @@ mod tests {
             };
             assert_eq!(hub_model.as_deref(), expected, "{text}");
         }
-        assert!(origin("").unwrap_err().starts_with("the value is empty, expected a directory"));
-        assert!(origin("hub:../x").unwrap_err().starts_with("expected hub: and OWNER/NAME"));
+        assert!(
+            parse_model_origin("")
+                .unwrap_err()
+                .starts_with("the value is empty, expected a directory")
+        );
+        assert!(
+            parse_model_origin("hub:../x").unwrap_err().starts_with("expected hub: and OWNER/NAME")
+        );
     }
 
     /// Columns: value of MINER_MODEL_ID · whether it is on the hub

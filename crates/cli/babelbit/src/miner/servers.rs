@@ -27,7 +27,7 @@ use url::Url;
 
 use super::language_model::completion_options;
 use super::simultaneous::SimultaneousArgs;
-use super::{interpreter, is_interpreter, speech};
+use super::{build_interpreter, is_interpreter, load_speech};
 
 /// Default timeout of a completion: half of the validators' timeout.
 const COMPLETION_TIMEOUT: Duration = Duration::from_secs(5);
@@ -44,7 +44,7 @@ const CALL_LIMIT_BEFORE_NEURAL_VOICE: Duration = Duration::from_millis(1_200);
 #[command(next_help_heading = "Inference server options")]
 pub(super) struct ServerArgs {
     /// Base URL of a text miner's completion server, including /v1 if it has that prefix
-    #[arg(long, value_name = "URL", value_parser = server_url)]
+    #[arg(long, value_name = "URL", value_parser = parse_server_url)]
     backend_url: Option<Url>,
     /// Model of the completion server [default: the first that it lists]
     #[arg(long, value_name = "NAME", requires = "backend_url")]
@@ -52,20 +52,20 @@ pub(super) struct ServerArgs {
     #[command(flatten)]
     simultaneous: SimultaneousArgs,
     /// Base URL of the speech-to-text server [default: the recogniser of this process]
-    #[arg(long, value_name = "URL", value_parser = server_url)]
+    #[arg(long, value_name = "URL", value_parser = parse_server_url)]
     stt_url: Option<Url>,
     /// Speech-to-text model [default: whisper-1]
     #[arg(long, value_name = "NAME", requires = "stt_url")]
     stt_model: Option<String>,
     /// Base URL of the chat server that rewrites the transcript [default: the rules of this
     /// process]
-    #[arg(long, value_name = "URL", value_parser = server_url, requires = "llm_model")]
+    #[arg(long, value_name = "URL", value_parser = parse_server_url, requires = "llm_model")]
     llm_url: Option<Url>,
     /// Chat model
     #[arg(long, value_name = "NAME", requires = "llm_url")]
     llm_model: Option<String>,
     /// Base URL of the text-to-speech server [default: the voice of this process]
-    #[arg(long, value_name = "URL", value_parser = server_url)]
+    #[arg(long, value_name = "URL", value_parser = parse_server_url)]
     tts_url: Option<Url>,
     /// Text-to-speech model [default: tts-1]
     #[arg(long, value_name = "NAME", requires = "tts_url")]
@@ -76,41 +76,41 @@ pub(super) struct ServerArgs {
     /// Timeout of each call to an inference server and of each prediction or phrase of --lm, in
     /// seconds [default: 5 for completions and predictions, 0.8 for phrases and the other servers]
     #[arg(long, value_name = "SECONDS", allow_negative_numbers = true)]
-    #[arg(value_parser = timeout)]
+    #[arg(value_parser = parse_timeout)]
     server_timeout: Option<Duration>,
     /// Timeout of each call to the speech-to-text server, in seconds [default: --server-timeout]
     #[arg(long, value_name = "SECONDS", allow_negative_numbers = true)]
-    #[arg(value_parser = timeout, requires = "stt_url")]
+    #[arg(value_parser = parse_timeout, requires = "stt_url")]
     stt_timeout: Option<Duration>,
     /// Timeout of each call to the chat server, in seconds [default: --server-timeout]
     #[arg(long, value_name = "SECONDS", allow_negative_numbers = true)]
-    #[arg(value_parser = timeout, requires = "llm_url")]
+    #[arg(value_parser = parse_timeout, requires = "llm_url")]
     llm_timeout: Option<Duration>,
     /// Timeout of each call to the text-to-speech server, in seconds [default: --server-timeout]
     #[arg(long, value_name = "SECONDS", allow_negative_numbers = true)]
-    #[arg(value_parser = timeout, requires = "tts_url")]
+    #[arg(value_parser = parse_timeout, requires = "tts_url")]
     tts_timeout: Option<Duration>,
     /// Time limit of all calls to inference servers and of --lm for one frame of speech, in
     /// seconds; three times as long for the last frame [default: 2.4; 1.2 if --voice is neural]
     #[arg(long, value_name = "SECONDS", allow_negative_numbers = true)]
-    #[arg(value_parser = timeout)]
+    #[arg(value_parser = parse_timeout)]
     frame_timeout: Option<Duration>,
 }
 
 /// Parses the base URL of a server.
-fn server_url(text: &str) -> Result<Url, String> {
+fn parse_server_url(text: &str) -> Result<Url, String> {
     value::http_url(text).map_err(|expected| format!("expected {expected}"))
 }
 
 /// Parses a timeout: more than 0 and at most 600 seconds.
-fn timeout(text: &str) -> Result<Duration, &'static str> {
+fn parse_timeout(text: &str) -> Result<Duration, &'static str> {
     let seconds = value::seconds(text).ok();
-    let is_valid =
+    let timeout =
         seconds.filter(|seconds| !seconds.is_zero() && *seconds <= Duration::from_mins(10));
-    is_valid.ok_or("expected a number of seconds above 0 and at most 600")
+    timeout.ok_or("expected a number of seconds above 0 and at most 600")
 }
 
-fn no_model() -> anyhow::Error {
+fn no_model_error() -> anyhow::Error {
     ClassifiedError::usage(
         "--contest text needs a model: --model <FILE>, --lm <PATH|hub:MODEL> or --backend-url <URL>\nhint: bb text train writes \
          a model",
@@ -119,9 +119,13 @@ fn no_model() -> anyhow::Error {
 
 impl ServerArgs {
     /// Checks that only servers for the text contest are given, and that there is a model:
-    /// `has_local` of this process, or a completion server. `has_timeout` tells whether the local
-    /// model has a timeout.
-    pub(super) fn check_text(&self, has_local: bool, has_timeout: bool) -> anyhow::Result<()> {
+    /// `has_local_model` of this process, or a completion server. `has_timeout` tells whether the
+    /// local model has a timeout.
+    pub(super) fn check_text(
+        &self,
+        has_local_model: bool,
+        has_timeout: bool,
+    ) -> anyhow::Result<()> {
         let frame_timeout = self.frame_timeout.is_some().then_some("--frame-timeout");
         if let Some(option) = self.stage_option(MinerTask::Transcribe).or(frame_timeout) {
             return Err(ClassifiedError::usage(format!(
@@ -129,8 +133,8 @@ impl ServerArgs {
                  miner"
             )));
         }
-        if !has_local && !self.has_backend() {
-            return Err(no_model());
+        if !has_local_model && !self.has_backend() {
+            return Err(no_model_error());
         }
         if self.server_timeout.is_some() && !has_timeout && !self.has_backend() {
             return Err(ClassifiedError::usage(
@@ -185,7 +189,7 @@ impl ServerArgs {
             ("--llm-timeout", self.llm_timeout),
             ("--tts-timeout", self.tts_timeout),
         ];
-        let limit = self.call_time(voice, has_lm);
+        let limit = self.frame_limit(voice, has_lm);
         let (option, timeout) = timeouts.into_iter().find_map(|(option, timeout)| {
             timeout.filter(|timeout| *timeout > limit).map(|timeout| (option, timeout))
         })?;
@@ -199,7 +203,7 @@ impl ServerArgs {
 
     /// Returns the time limit of all calls for a frame: shorter if a neural `voice` speaks after a
     /// language model, or may have to speak after a call.
-    fn call_time(&self, voice: Option<&VoiceName>, has_lm: bool) -> Duration {
+    fn frame_limit(&self, voice: Option<&VoiceName>, has_lm: bool) -> Duration {
         let is_neural_voice_last =
             (self.tts_url.is_some() || has_lm) && voice.is_some_and(VoiceName::is_neural);
         let default = if is_neural_voice_last {
@@ -216,7 +220,7 @@ impl ServerArgs {
     }
 
     /// Whether a server rewrites the phrases.
-    pub(super) const fn has_chat(&self) -> bool {
+    pub(super) const fn has_rewriter(&self) -> bool {
         self.llm_url.is_some()
     }
 
@@ -231,14 +235,14 @@ impl ServerArgs {
     }
 
     /// Whether a stage of the interpreter uses an inference server or a recogniser other than the
-    /// default; `setting` is the task of the settings.
-    pub(super) fn has_stages(&self, setting: MinerTask) -> bool {
-        self.stage_option(setting).is_some()
+    /// default; `configured_task` is that of the settings.
+    pub(super) fn has_stages(&self, configured_task: MinerTask) -> bool {
+        self.stage_option(configured_task).is_some()
     }
 
     /// Returns the name of an option or setting that changes a stage of the interpreter.
-    fn stage_option(&self, setting: MinerTask) -> Option<&'static str> {
-        self.simultaneous.option(setting).or_else(|| self.remote_stage_option())
+    fn stage_option(&self, configured_task: MinerTask) -> Option<&'static str> {
+        self.simultaneous.option(configured_task).or_else(|| self.remote_stage_option())
     }
 
     /// Returns the name of an option that moves a stage to an inference server.
@@ -261,7 +265,7 @@ impl ServerArgs {
         match (&self.backend_url, ngram) {
             (Some(url), ngram) => {
                 let key = ("BB_MINER_BACKEND_API_KEY", config.model_keys.backend.as_ref());
-                let server = server(url, key, self.timeout())?;
+                let server = model_server(url, key, self.timeout())?;
                 let (name, options) = (self.backend_model.clone(), completion_options(config));
                 let backend = Backend::connect(server, name, options, ngram).await;
                 Ok(Arc::new(backend.map_err(|error| {
@@ -269,13 +273,13 @@ impl ServerArgs {
                 })?))
             }
             (None, Some(ngram)) => Ok(ngram),
-            (None, None) => Err(no_model()),
+            (None, None) => Err(no_model_error()),
         }
     }
 
     /// Builds an interpreting profile with these stages, and with the built-in ones for the others.
     /// Must be called on the runtime that serves the miner.
-    pub(super) fn profile(
+    pub(super) fn build_profile(
         &self,
         name: ProfileName,
         config: &Config,
@@ -293,13 +297,13 @@ impl ServerArgs {
             let (language, task) =
                 (self.simultaneous.source_language(), self.simultaneous.task(config.miner_task));
             let whisper = engines::simultaneous_whisper(config, language, task, option)?;
-            let policy = engines::simultaneous(&whisper, self.simultaneous.policy())?;
-            interpreter(whisper, self.speech(config, voice)?)?.simultaneous(policy)
+            let policy = engines::simultaneous_recognizer(&whisper, self.simultaneous.policy())?;
+            build_interpreter(whisper, self.speech(config, voice)?)?.simultaneous(policy)
         } else {
-            interpreter(self.recognizer(config)?, self.speech(config, voice)?)?
+            build_interpreter(self.recognizer(config)?, self.speech(config, voice)?)?
         };
         let mut interpreter =
-            interpreter.with_call_time(self.call_time(voice, shortener.is_some()));
+            interpreter.with_call_time(self.frame_limit(voice, shortener.is_some()));
         if let Some(shortener) = shortener {
             interpreter = interpreter.with_shortener(shortener);
         }
@@ -342,7 +346,7 @@ impl ServerArgs {
     /// Returns the voice. That of this process is the fallback of a text-to-speech server; unless
     /// it was chosen, it may be missing.
     fn speech(&self, config: &Config, voice: Option<&VoiceName>) -> anyhow::Result<Speech> {
-        let local = speech(voice, config);
+        let local = load_speech(voice, config);
         let Some(url) = &self.tts_url else { return local };
         let local = match local {
             Err(error) if voice.is_none() => {
@@ -377,13 +381,14 @@ impl ServerArgs {
         model: &str,
         timeout: Option<Duration>,
     ) -> anyhow::Result<RemoteModel> {
-        let server = server(url, key, timeout.or(self.server_timeout).unwrap_or(STAGE_TIMEOUT))?;
+        let server =
+            model_server(url, key, timeout.or(self.server_timeout).unwrap_or(STAGE_TIMEOUT))?;
         Ok(RemoteModel { server, model: model.to_owned(), runtime: Handle::current() })
     }
 }
 
 /// Creates the client of a server. `key` is an API key with the name of its environment variable.
-fn server(
+fn model_server(
     url: &Url,
     (variable, key): (&'static str, Option<&Secret>),
     timeout: Duration,
@@ -452,7 +457,7 @@ mod tests {
         ] {
             let servers = Line::try_parse_from([&["bb"][..], options].concat()).unwrap().servers;
             assert_eq!(
-                servers.call_time(voice, false),
+                servers.frame_limit(voice, false),
                 Duration::from_millis(milliseconds),
                 "{options:?} {voice:?}"
             );
@@ -461,7 +466,7 @@ mod tests {
         let servers = Line::try_parse_from(["bb"]).unwrap().servers;
         for (voice, milliseconds) in [(&neural, 1_200), (&espeak, 2_400)] {
             assert_eq!(
-                servers.call_time(Some(voice), true),
+                servers.frame_limit(Some(voice), true),
                 Duration::from_millis(milliseconds),
                 "{voice:?}"
             );
@@ -593,18 +598,19 @@ mod tests {
         let servers = Line::try_parse_from(["bb", "--frame-threshold", "5"]).unwrap().servers;
         let (config, _) = Config::from_variables([], None).unwrap();
         assert!(servers.has_stages(config.miner_task));
-        let error = servers.profile(ProfileName::Interpreter, &config, None, None).err().unwrap();
+        let error =
+            servers.build_profile(ProfileName::Interpreter, &config, None, None).err().unwrap();
         assert!(error.to_string().starts_with("--frame-threshold has no effect"), "{error}");
     }
 
     #[test]
     fn malformed_timeouts_and_urls_are_rejected() {
         for (text, milliseconds) in [("0.8", 800), ("600", 600_000)] {
-            assert_eq!(timeout(text), Ok(Duration::from_millis(milliseconds)));
+            assert_eq!(parse_timeout(text), Ok(Duration::from_millis(milliseconds)));
         }
         for text in ["", "0", "-1", "601", "NaN", "x"] {
             assert_eq!(
-                timeout(text),
+                parse_timeout(text),
                 Err("expected a number of seconds above 0 and at most 600"),
                 "{text}"
             );
@@ -619,9 +625,13 @@ mod tests {
             let error = Line::try_parse_from(["bb", option, "-1"]).unwrap_err().to_string();
             assert!(error.contains("above 0 and at most 600"), "{option}: {error}");
         }
-        assert_eq!(server_url("http://127.0.0.1:8000/v1").unwrap().path(), "/v1");
+        assert_eq!(parse_server_url("http://127.0.0.1:8000/v1").unwrap().path(), "/v1");
         for text in ["127.0.0.1:8000", "ftp://127.0.0.1", ""] {
-            assert_eq!(server_url(text).unwrap_err(), "expected an http or https URL", "{text}");
+            assert_eq!(
+                parse_server_url(text).unwrap_err(),
+                "expected an http or https URL",
+                "{text}"
+            );
         }
     }
 }

@@ -49,16 +49,19 @@ pub(super) struct SimultaneousArgs {
 }
 
 impl SimultaneousArgs {
-    /// Returns the name of an option or setting by which Whisper recognises the speech; `setting`
-    /// is the task of the settings.
-    pub(super) fn whisper_option(&self, setting: MinerTask) -> Option<&'static str> {
+    /// Returns the name of an option or setting by which Whisper recognises the speech;
+    /// `configured_task` is that of the settings.
+    pub(super) fn whisper_option(&self, configured_task: MinerTask) -> Option<&'static str> {
         let options = [
             ("--stt whisper", self.stt == Some(SttEngine::Whisper)),
             ("--task translate", self.task == Some(MinerTask::Translate)),
-            ("BB_MINER_TASK=translate", self.task.is_none() && setting == MinerTask::Translate),
+            (
+                "BB_MINER_TASK=translate",
+                self.task.is_none() && configured_task == MinerTask::Translate,
+            ),
             ("--source-language", self.source_language.is_some()),
         ];
-        options.into_iter().find_map(|(name, is_given)| is_given.then_some(name))
+        options.into_iter().find_map(|(name, is_selected)| is_selected.then_some(name))
     }
 
     /// Returns the name of an option that only Whisper uses, but that does not select it.
@@ -67,23 +70,24 @@ impl SimultaneousArgs {
         policy.or_else(|| self.frame_threshold.is_some().then_some("--frame-threshold"))
     }
 
-    /// Returns the name of an option or setting for Whisper; `setting` is the task of the settings.
-    pub(super) fn option(&self, setting: MinerTask) -> Option<&'static str> {
-        self.whisper_option(setting).or_else(|| self.policy_option())
+    /// Returns the name of an option or setting for Whisper; `configured_task` is that
+    /// of the settings.
+    pub(super) fn option(&self, configured_task: MinerTask) -> Option<&'static str> {
+        self.whisper_option(configured_task).or_else(|| self.policy_option())
     }
 
     /// Returns an error message if an option has no effect because Whisper does not recognise the
-    /// speech; `setting` is the task of the settings.
-    pub(super) fn unused_option(&self, setting: MinerTask) -> Option<String> {
+    /// speech; `configured_task` is that of the settings.
+    pub(super) fn unused_option(&self, configured_task: MinerTask) -> Option<String> {
         let name = self.policy_option()?;
-        self.whisper_option(setting).is_none().then(|| {
+        self.whisper_option(configured_task).is_none().then(|| {
             format!("{name} has no effect without --stt whisper\nhint: add --stt whisper, or omit {name}")
         })
     }
 
     /// Returns an error message if options contradict each other.
-    pub(super) fn conflict(&self, setting: MinerTask, has_server: bool) -> Option<String> {
-        let name = self.option(setting)?;
+    pub(super) fn conflict(&self, configured_task: MinerTask, has_server: bool) -> Option<String> {
+        let name = self.option(configured_task)?;
         if has_server || self.stt == Some(SttEngine::Phrases) {
             let other = if has_server { "--stt-url" } else { "--stt phrases" };
             return Some(format!(
@@ -96,8 +100,8 @@ impl SimultaneousArgs {
     }
 
     /// Returns the task of Whisper.
-    pub(super) fn task(&self, setting: MinerTask) -> SpeechTask {
-        match self.task.unwrap_or(setting) {
+    pub(super) fn task(&self, configured_task: MinerTask) -> SpeechTask {
+        match self.task.unwrap_or(configured_task) {
             MinerTask::Transcribe => SpeechTask::Transcribe,
             MinerTask::Translate => SpeechTask::Translate,
         }

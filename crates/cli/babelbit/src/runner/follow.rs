@@ -37,7 +37,7 @@ pub(super) fn run(args: &RunnerArgs, setup: Setup, context: &Context) -> anyhow:
         let (ledger, stop) = (Arc::clone(runner.ledger()), shutdown.clone());
         shutdown.spawn("heartbeat", async move { ledger.keep_heartbeat(&stop).await });
         let outbox = setup.outbox(&runner)?;
-        let rounds = rounds(setup, runner, context).await?;
+        let rounds = create_rounds(setup, runner, context).await?;
         run_rounds(rounds, outbox, readiness, &shutdown).await
     })
 }
@@ -83,14 +83,15 @@ pub(super) async fn run_rounds(
     shutdown.finished().await.context("the runner did not stop in time")
 }
 
-async fn rounds(setup: Setup, runner: Runner, context: &Context) -> anyhow::Result<Rounds> {
+async fn create_rounds(setup: Setup, runner: Runner, context: &Context) -> anyhow::Result<Rounds> {
     let Setup { config, keypair, external_ip, miners, chain, connect, engine, .. } = setup;
-    let predict = (config.predict_endpoint.as_str(), config.play.max_response_bytes(MAX_CHANNELS));
+    let predict_route =
+        (config.predict_endpoint.as_str(), config.play.max_response_bytes(MAX_CHANNELS));
     let arena = config
         .rounds
         .arena
         .enabled
-        .then(|| arena(&config, &keypair, external_ip, predict))
+        .then(|| arena_client(&config, &keypair, external_ip, predict_route))
         .transpose()?;
     let (ledger, chain) = (Arc::clone(runner.ledger()), Arc::new(chain));
     let player = SpeechRounds {
@@ -118,7 +119,7 @@ async fn rounds(setup: Setup, runner: Runner, context: &Context) -> anyhow::Resu
 
 /// Creates a client of the arena, whose miners have this predict route and maximum size of a
 /// response in bytes.
-pub(super) fn arena(
+pub(super) fn arena_client(
     config: &Config,
     keypair: &Arc<Keypair>,
     external_ip: IpAddr,

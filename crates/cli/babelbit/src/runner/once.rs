@@ -27,7 +27,7 @@ pub(super) fn run(args: &RunnerArgs, mut setup: Setup, context: &Context) -> any
     let report = context.block_on(async {
         let shutdown = Shutdown::on_signals().context("cannot install signal handlers")?;
         tokio::select! {
-            report = play(setup, context) => report.map(Some),
+            report = play_round(setup, context) => report.map(Some),
             () = shutdown.requested() => Ok(None),
         }
     })?;
@@ -35,17 +35,17 @@ pub(super) fn run(args: &RunnerArgs, mut setup: Setup, context: &Context) -> any
         context.print_notice("stopped; the next run resumes from here");
         return Ok(());
     };
-    show(&report, args.metrics.is_some(), context)
+    print_report(&report, args.metrics.is_some(), context)
 }
 
-async fn play(setup: Setup, context: &Context) -> anyhow::Result<RunReport> {
+async fn play_round(setup: Setup, context: &Context) -> anyhow::Result<RunReport> {
     let language = setup.config.scoring.target_language.clone();
     let runner = Runner::open(setup.settings.clone(), &language, Arc::clone(&setup.scorer) as _)
         .await
         .map_err(classify)?;
     let outbox = setup.outbox(&runner)?;
     let miners = {
-        let entries = miners(&setup.miners, &setup.chain, setup.config.netuid).await?;
+        let entries = find_miners(&setup.miners, &setup.chain, setup.config.netuid).await?;
         connect_all(&entries, &setup.connect)?
     };
     let progress = Progress::new(ProgressBar::new(0), "{msg} [{wide_bar}] {pos}/{len}");
@@ -78,7 +78,7 @@ pub(super) async fn drain(outbox: &Outbox, context: &Context) -> anyhow::Result<
 }
 
 /// Returns the listed miners, or those of the metagraph in random order.
-async fn miners(
+async fn find_miners(
     source: &MinerSource,
     chain: &ChainView,
     netuid: NetUid,
@@ -91,14 +91,14 @@ async fn miners(
     let mut miners =
         registered.map_err(|error| ClassifiedError::error(Failure::Network, error.to_string()))?;
     if miners.is_empty() {
-        return Err(no_miners(netuid));
+        return Err(no_miners_error(netuid));
     }
     random_order()(&mut miners);
     Ok(miners)
 }
 
 /// Returns the error of a round without miners.
-pub(super) fn no_miners(netuid: NetUid) -> anyhow::Error {
+pub(super) fn no_miners_error(netuid: NetUid) -> anyhow::Error {
     anyhow!(
         "no miner on subnet {netuid} has published a public address\nhint: `tao metagraph {netuid}` lists all; BB_DEV_MODE=1 permits private addresses; --miners reads a file",
     )
@@ -132,13 +132,13 @@ fn observe(progress: &ProgressBar, event: &RunEvent) {
     }
 }
 
-fn show(report: &RunReport, has_metrics: bool, context: &Context) -> anyhow::Result<()> {
+fn print_report(report: &RunReport, has_metrics: bool, context: &Context) -> anyhow::Result<()> {
     if context.json {
         context.print_json(report)?;
     } else {
-        context.print(&leaderboard::challenge(report))?;
+        context.print(&leaderboard::format_challenge(report))?;
         if has_metrics {
-            context.print(&leaderboard::field_metrics(report))?;
+            context.print(&leaderboard::format_field_metrics(report))?;
         }
     }
     match report.outcome {

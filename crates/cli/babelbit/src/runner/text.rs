@@ -36,13 +36,15 @@ use taonet_wallet::Keypair;
 use taonet_wire::{BabelbitScheme, ClientConfig, SignedClient, Signer};
 use tokio::sync::OnceCell;
 
-use super::follow::{arena, round_printer, run_rounds, serve_loop_metrics};
-use super::{RunnerArgs, chain, engine_client, fallback, miners, once, outbox, run_paths};
+use super::follow::{arena_client, round_printer, run_rounds, serve_loop_metrics};
+use super::{
+    RunnerArgs, chain_view, engine_client, fallback, miner_source, once, outbox, run_paths,
+};
 use crate::settings;
 
 pub(super) fn run(args: &RunnerArgs, context: &Context) -> anyhow::Result<()> {
     let setup = setup(args, context)?;
-    if args.once { once(args, &setup, context) } else { follow(args, setup, context) }
+    if args.once { run_once(args, &setup, context) } else { run_loop(args, setup, context) }
 }
 
 /// Shared setup of `--once` and the loop.
@@ -68,9 +70,9 @@ fn setup(args: &RunnerArgs, context: &Context) -> anyhow::Result<TextSetup> {
     }
     let keypair = Arc::new(args.key.load(None)?);
     let models = args.models.clone().or_else(|| config.models_dir.clone());
-    let chain = Arc::new(chain(args, &config)?);
+    let chain = Arc::new(chain_view(args, &config)?);
     let axons = AxonMiners {
-        source: miners(args, &config)?,
+        source: miner_source(args, &config)?,
         chain: Arc::clone(&chain),
         connect: connector(&keypair, args.external_ip)?,
         selection: MinerSelection::random(config.max_miners),
@@ -105,8 +107,12 @@ impl TextSetup {
         if !config.rounds.arena.enabled {
             return Ok(None);
         }
-        let client =
-            arena(config, &self.keypair, self.external_ip, (PREDICT_PATH, MAX_PREDICTION_BYTES))?;
+        let client = arena_client(
+            config,
+            &self.keypair,
+            self.external_ip,
+            (PREDICT_PATH, MAX_PREDICTION_BYTES),
+        )?;
         let startup = Startup::new(
             config.rounds.arena.startup_timeout,
             config.rounds.arena.startup_request_timeout,
@@ -162,15 +168,15 @@ impl TextSetup {
 }
 
 /// Plays one round (`--once`).
-fn once(args: &RunnerArgs, setup: &TextSetup, context: &Context) -> anyhow::Result<()> {
+fn run_once(args: &RunnerArgs, setup: &TextSetup, context: &Context) -> anyhow::Result<()> {
     let report = context.block_on(async {
         let shutdown = Shutdown::on_signals().context("cannot install signal handlers")?;
         let play = async {
             let runner = setup.runner(args.solo).await?;
             let outbox = outbox(&setup.config, &setup.keypair, &runner.ledger, &runner.paths)?;
-            let miners = setup.miners.miners().await.map_err(|error| no_miners_error(&error))?;
+            let miners = setup.miners.miners().await.map_err(|error| round_error(&error))?;
             if miners.is_empty() {
-                return Err(once::no_miners(setup.config.netuid));
+                return Err(once::no_miners_error(setup.config.netuid));
             }
             // A counter of revealed words.
             let progress = Progress::new(ProgressBar::no_length(), "{spinner} {msg}: {pos} words");
@@ -196,11 +202,11 @@ fn once(args: &RunnerArgs, setup: &TextSetup, context: &Context) -> anyhow::Resu
         );
         return Ok(());
     };
-    show(&report, context)
+    print_report(&report, context)
 }
 
 /// Plays rounds, scheduled by block number, until SIGTERM or Ctrl-C.
-fn follow(args: &RunnerArgs, setup: TextSetup, context: &Context) -> anyhow::Result<()> {
+fn run_loop(args: &RunnerArgs, setup: TextSetup, context: &Context) -> anyhow::Result<()> {
     context.print_notice(&format!("hotkey {}", setup.keypair.hotkey()));
     context.block_on(async {
         let shutdown = Shutdown::on_signals().context("cannot install signal handlers")?;
@@ -231,7 +237,7 @@ fn commitments(config: &Config) -> anyhow::Result<ReadCommitments> {
     let (network, netuid, is_local) =
         (configured_network(fallback(config))?, config.netuid, config.operator.network.is_local());
     let connection = Arc::new(OnceCell::<Client>::new());
-    let read: ReadCommitments = Arc::new(move || {
+    let read_commitments: ReadCommitments = Arc::new(move || {
         let (network, connection) = (network.clone(), Arc::clone(&connection));
         Box::pin(async move {
             let client = connection.get_or_try_init(|| Client::connect(&network)).await?;
@@ -246,15 +252,15 @@ fn commitments(config: &Config) -> anyhow::Result<ReadCommitments> {
                         .filter(|commitment| !revealed.contains(&commitment.hotkey)),
                 );
             }
-            let text =
+            let published_text =
                 |DatedCommitment { hotkey, block, text }| PublishedText { hotkey, block, text };
-            Ok(commitments.into_iter().map(text).collect())
+            Ok(commitments.into_iter().map(published_text).collect())
         })
     });
-    Ok(read)
+    Ok(read_commitments)
 }
 
-fn no_miners_error(error: &RoundError) -> anyhow::Error {
+fn round_error(error: &RoundError) -> anyhow::Error {
     ClassifiedError::error(Failure::Network, error.to_string())
 }
 
@@ -269,7 +275,7 @@ fn connector(keypair: &Keypair, external_ip: IpAddr) -> anyhow::Result<ConnectTe
 }
 
 /// Opens one signed connection per miner.
-pub fn connect(
+pub fn connect_miners(
     entries: &[MinerEntry],
     keypair: &Keypair,
     external_ip: IpAddr,
@@ -294,7 +300,7 @@ fn classify(error: TextRunError) -> anyhow::Error {
     }
 }
 
-fn show(report: &TextReport, context: &Context) -> anyhow::Result<()> {
+fn print_report(report: &TextReport, context: &Context) -> anyhow::Result<()> {
     if context.json {
         context.print_json(report)?;
     } else {
@@ -337,11 +343,11 @@ pub fn leaderboard(report: &TextReport) -> String {
         let name = miner.name.clone().unwrap_or_else(|| miner.uid.to_string());
         rows.add_row([name, decimals(miner.score, 4), miner.errors.to_string()]);
     }
-    let head = format!(
+    let heading = format!(
         "{} · {outcome} · {} in {:.1} s",
         printable(report.challenge_uid.as_deref().unwrap_or("unknown")),
         counted(report.utterances, "utterance"),
         report.wall_sec
     );
-    format!("{}\n{rows}", wrap_text(&head))
+    format!("{}\n{rows}", wrap_text(&heading))
 }

@@ -10,7 +10,7 @@ use super::Account;
 /// Converts a value to the JSON form that the chain's types expect: integers, booleans and JSON as
 /// they are, amounts such as `0.5tao` in rao, development accounts such as `//Alice` as addresses,
 /// and anything else as text.
-pub fn argument(text: &str) -> Result<Value, String> {
+pub fn parse_argument(text: &str) -> Result<Value, String> {
     if let Some(amount) = text.to_lowercase().strip_suffix("tao") {
         // Other words can end like amounts.
         if amount.starts_with(|first: char| first.is_ascii_digit()) {
@@ -52,7 +52,7 @@ impl FromStr for NamedArgument {
             .split_once('=')
             .filter(|(name, _)| !name.is_empty())
             .ok_or("expected NAME=VALUE")?;
-        Ok(Self { name: name.to_owned(), value: argument(value)? })
+        Ok(Self { name: name.to_owned(), value: parse_argument(value)? })
     }
 }
 
@@ -116,10 +116,10 @@ mod tests {
             ("I like tao", json!("I like tao")),
             ("", json!("")),
         ] {
-            assert_eq!(argument(text), Ok(value), "{text}");
+            assert_eq!(parse_argument(text), Ok(value), "{text}");
         }
         for text in ["1.0000000001tao", "//"] {
-            assert!(argument(text).is_err(), "{text}");
+            assert!(parse_argument(text).is_err(), "{text}");
         }
     }
 

@@ -10,13 +10,13 @@ use crate::table::key_values;
 ///
 /// # Errors
 /// A usage error if no field changes, or if a text is too long.
-pub fn changes<const N: usize>(
-    new: [(&'static str, &str); N],
+pub fn describe_changes<const N: usize>(
+    new_fields: [(&'static str, &str); N],
     published: [(&'static str, &str); N],
     limits: [(&'static str, usize); N],
     options: &str,
 ) -> anyhow::Result<String> {
-    let changed_fields = new.into_iter().zip(published).filter(|(new, old)| new != old);
+    let changed_fields = new_fields.into_iter().zip(published).filter(|(new, old)| new != old);
     let changed_fields: Vec<String> =
         changed_fields.map(|((name, text), _)| format!("{name} {text:?}")).collect();
     if changed_fields.is_empty() {
@@ -25,7 +25,7 @@ pub fn changes<const N: usize>(
         );
         return Err(ClassifiedError::usage(text));
     }
-    for ((name, text), (_, limit)) in new.into_iter().zip(limits) {
+    for ((name, text), (_, limit)) in new_fields.into_iter().zip(limits) {
         if text.len() > limit {
             let text =
                 format!("{name} of {} bytes is too long (at most {limit} bytes)", text.len());
@@ -66,7 +66,7 @@ mod tests {
             ),
             ("old", "éé", Err("b of 4 bytes is too long (at most 3 bytes)")),
         ] {
-            let actual = changes(
+            let actual = describe_changes(
                 [("a", a), ("b", b)],
                 [("a", "old"), ("b", "old")],
                 [("a", 3), ("b", 3)],

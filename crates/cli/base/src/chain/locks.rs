@@ -14,7 +14,7 @@ use taonet_primitives::{Alpha, BlockNumber, Coldkey, Hotkey, NetUid};
 use super::chain_error;
 
 const SUBTENSOR: &str = "SubtensorModule";
-const STAKE: &str = "StakeInfoRuntimeApi";
+const STAKE_INFO_API: &str = "StakeInfoRuntimeApi";
 
 /// A lock of a coldkey's stake on a subnet. A coldkey has at most one lock on each subnet.
 #[derive(Debug, Clone, Copy)]
@@ -52,11 +52,13 @@ pub async fn locks_of(chain: &Client, coldkey: Coldkey, at: At) -> anyhow::Resul
         chain.storage_map(SUBTENSOR, "Lock", &[json!(coldkey)], at).await.map_err(chain_error)?
     {
         let mut keys = keys.into_iter().rev();
-        let hotkey: Hotkey = read(keys.next().unwrap_or_default())?;
-        let netuid: NetUid = read(keys.next().unwrap_or_default())?;
+        let hotkey: Hotkey = deserialize(keys.next().unwrap_or_default())?;
+        let netuid: NetUid = deserialize(keys.next().unwrap_or_default())?;
         let keys = [json!(coldkey), json!(netuid)];
-        let lock =
-            chain.runtime_api(STAKE, "get_coldkey_lock", &keys, at).await.map_err(chain_error)?;
+        let lock = chain
+            .runtime_api(STAKE_INFO_API, "get_coldkey_lock", &keys, at)
+            .await
+            .map_err(chain_error)?;
         if lock.is_null() {
             continue;
         }
@@ -65,11 +67,11 @@ pub async fn locks_of(chain: &Client, coldkey: Coldkey, at: At) -> anyhow::Resul
         locks.push(StakeLock {
             netuid,
             hotkey,
-            locked: read(lock["locked_mass"].clone())?,
+            locked: deserialize(lock["locked_mass"].clone())?,
             conviction: alpha_from_fixed_point(&lock["conviction"])?,
             // A lock decays unless its coldkey made it perpetual.
             is_perpetual: decays == json!(false),
-            last_update: read(lock["last_update"].clone())?,
+            last_update: deserialize(lock["last_update"].clone())?,
         });
     }
     locks.sort_unstable_by_key(|lock| lock.netuid);
@@ -98,17 +100,17 @@ pub async fn convictions(
         for (keys, _) in
             chain.storage_map(SUBTENSOR, item, &[json!(netuid)], at).await.map_err(chain_error)?
         {
-            hotkeys.insert(read(keys.into_iter().next_back().unwrap_or_default())?);
+            hotkeys.insert(deserialize(keys.into_iter().next_back().unwrap_or_default())?);
         }
     }
     let mut convictions = Vec::new();
     for hotkey in hotkeys {
         let keys = [json!(hotkey), json!(netuid)];
-        let fixed = chain
-            .runtime_api(STAKE, "get_hotkey_conviction", &keys, at)
+        let fixed_point = chain
+            .runtime_api(STAKE_INFO_API, "get_hotkey_conviction", &keys, at)
             .await
             .map_err(chain_error)?;
-        let conviction = alpha_from_fixed_point(&fixed)?;
+        let conviction = alpha_from_fixed_point(&fixed_point)?;
         if conviction > Alpha::ZERO {
             convictions.push(HotkeyConviction { hotkey, conviction, is_owner: hotkey == owner });
         }
@@ -117,18 +119,18 @@ pub async fn convictions(
     Ok(convictions)
 }
 
-fn read<T: DeserializeOwned>(value: Value) -> anyhow::Result<T> {
+fn deserialize<T: DeserializeOwned>(value: Value) -> anyhow::Result<T> {
     serde_json::from_value(value).context("malformed lock")
 }
 
 /// Converts a U64F64 fixed-point number to an amount, without its fraction below the smallest unit.
-fn alpha_from_fixed_point(fixed: &Value) -> anyhow::Result<Alpha> {
+fn alpha_from_fixed_point(fixed_point: &Value) -> anyhow::Result<Alpha> {
     // Large numbers are serialised as text.
-    let bits = match fixed.get("bits").unwrap_or(fixed) {
+    let bits = match fixed_point.get("bits").unwrap_or(fixed_point) {
         Value::String(text) => text.parse().ok(),
         value => value.as_u64().map(u128::from),
     };
-    let bits: u128 = bits.with_context(|| format!("malformed conviction {fixed}"))?;
+    let bits: u128 = bits.with_context(|| format!("malformed conviction {fixed_point}"))?;
     Ok(Alpha::new((bits >> u64::BITS) as u64))
 }
 

@@ -19,36 +19,38 @@ pub struct RateLimit {
 
 impl RateLimit {
     /// Returns why the limit does not allow another action in the next block; `None` if it does.
-    /// `last` is the block of the last action.
+    /// `last_block` is that of the last action.
     pub async fn expected_refusal(
         self,
         chain: &Client,
-        last: u64,
-        blocks: u64,
+        last_block: u64,
+        limit_blocks: u64,
         head: BlockNumber,
     ) -> anyhow::Result<Option<ExpectedRefusal>> {
-        let Some(wait) = blocks_to_wait(last, blocks, head) else { return Ok(None) };
+        let Some(wait_blocks) = blocks_to_wait(last_block, limit_blocks, head) else {
+            return Ok(None);
+        };
         let interval = chain.block_interval().await.map_err(chain_error)?;
-        Ok(Some(self.refusal(last, blocks, wait, interval)))
+        Ok(Some(self.refusal(last_block, limit_blocks, wait_blocks, interval)))
     }
 
-    /// Returns the expected refusal of an action that has to wait for `wait` more blocks. Without
-    /// an interval, the chain makes blocks on demand, and no time can be said.
+    /// Returns the expected refusal of an action that has to wait for `wait_blocks` more blocks.
+    /// Without an interval, the chain makes blocks on demand, and the time is unknown.
     fn refusal(
         self,
-        last: u64,
-        blocks: u64,
-        wait: u64,
+        last_block: u64,
+        limit_blocks: u64,
+        wait_blocks: u64,
         interval: Option<Duration>,
     ) -> ExpectedRefusal {
         let time = interval.map_or_else(String::new, |interval| {
-            format!(", about {}", duration(interval.as_secs_f64() * wait as f64))
+            format!(", about {}", format_duration(interval.as_secs_f64() * wait_blocks as f64))
         });
         let text = format!(
-            "the rate limit is {} between {}, and the last one is in block {last}\nhint: wait {}{time}",
-            counted(blocks, "block"),
+            "the rate limit is {} between {}, and the last one is in block {last_block}\nhint: wait {}{time}",
+            counted(limit_blocks, "block"),
             self.actions,
-            counted(wait, "block")
+            counted(wait_blocks, "block")
         );
         ExpectedRefusal { name: self.error, text }
     }
@@ -67,13 +69,14 @@ pub async fn stored_blocks(
 
 /// Returns the number of blocks until a rate limit allows an action; `None` if it allows one in the
 /// next block. The chain treats block 0 as "never".
-fn blocks_to_wait(last: u64, limit: u64, head: BlockNumber) -> Option<u64> {
-    let wait = last.saturating_add(limit).saturating_sub(u64::from(head.get()) + 1);
-    (last > 0 && wait > 0).then_some(wait)
+fn blocks_to_wait(last_block: u64, limit_blocks: u64, head: BlockNumber) -> Option<u64> {
+    let wait_blocks =
+        last_block.saturating_add(limit_blocks).saturating_sub(u64::from(head.get()) + 1);
+    (last_block > 0 && wait_blocks > 0).then_some(wait_blocks)
 }
 
 /// Formats a duration: minutes, or seconds below two minutes.
-fn duration(seconds: f64) -> String {
+fn format_duration(seconds: f64) -> String {
     if seconds < 120.0 {
         format!("{seconds:.0} s")
     } else {
@@ -103,7 +106,10 @@ mod tests {
                 "{last} {limit} {head}"
             );
         }
-        assert_eq!((duration(36.4), duration(468.0)), ("36 s".to_owned(), "8 minutes".to_owned()));
+        assert_eq!(
+            (format_duration(36.4), format_duration(468.0)),
+            ("36 s".to_owned(), "8 minutes".to_owned())
+        );
     }
 
     #[test]

@@ -18,8 +18,8 @@ pub struct Registration {
 }
 
 impl Registration {
-    /// Returns why the chain would refuse the registration at this price; `None` if nothing is
-    /// known against it.
+    /// Returns why the chain would refuse the registration at this price; `None` if no
+    /// reason is known.
     pub async fn expected_refusal(
         self,
         chain: &Client,

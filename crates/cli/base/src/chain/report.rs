@@ -143,11 +143,11 @@ pub(super) fn document(extrinsic: &SignedExtrinsic, outcome: &Outcome, until: Un
     let inclusion = outcome.inclusion();
     let error = match not_final(outcome, until) {
         Some(inclusion) => json!({ "name": "NotFinal", "message": not_final_text(inclusion) }),
-        None => error(outcome),
+        None => outcome_error(outcome),
     };
     json!({
-        "success": is_done(outcome, until),
-        "outcome": name(outcome),
+        "success": is_complete(outcome, until),
+        "outcome": outcome_name(outcome),
         "error": error,
         "extrinsic": extrinsic.hash,
         "signer": extrinsic.signer,
@@ -160,7 +160,7 @@ pub(super) fn document(extrinsic: &SignedExtrinsic, outcome: &Outcome, until: Un
 }
 
 /// Returns the JSON document of a call that was not sent, with the keys of [`document`].
-pub(super) fn unsent(signer: Coldkey, error: &Value) -> Value {
+pub(super) fn unsent_document(signer: Coldkey, error: &Value) -> Value {
     json!({
         "success": false,
         "outcome": "unsent",
@@ -179,13 +179,13 @@ pub(super) fn unsent(signer: Coldkey, error: &Value) -> Value {
 pub(super) fn shield_document(extrinsic: &SignedExtrinsic, outcome: &Outcome) -> Value {
     json!({
         "extrinsic": extrinsic.hash,
-        "outcome": name(outcome),
+        "outcome": outcome_name(outcome),
         "fee_rao": outcome.inclusion().and_then(|inclusion| inclusion.fee),
     })
 }
 
 /// Returns whether the call succeeded, and is finalized if the caller requires finality.
-pub(super) fn is_done(outcome: &Outcome, until: Until) -> bool {
+pub(super) fn is_complete(outcome: &Outcome, until: Until) -> bool {
     outcome.is_success() && not_final(outcome, until).is_none()
 }
 
@@ -204,7 +204,7 @@ fn not_final_text(inclusion: &Inclusion) -> String {
     format!("in block {} but not finalized", inclusion.block)
 }
 
-fn name(outcome: &Outcome) -> &'static str {
+fn outcome_name(outcome: &Outcome) -> &'static str {
     match outcome {
         Outcome::Included(_) => "included",
         Outcome::Finalized(_) => "finalized",
@@ -217,7 +217,7 @@ fn name(outcome: &Outcome) -> &'static str {
 }
 
 /// Returns the JSON error of an outcome: a machine-readable name and a message.
-fn error(outcome: &Outcome) -> Value {
+fn outcome_error(outcome: &Outcome) -> Value {
     let (name, message) = match outcome {
         Outcome::Included(inclusion) | Outcome::Finalized(inclusion) => match &inclusion.result {
             Ok(()) => return Value::Null,
@@ -225,7 +225,7 @@ fn error(outcome: &Outcome) -> Value {
         },
         Outcome::Invalid(reason) => (refusal_name(reason), reason.to_string()),
         Outcome::Unknown(reason) => ("Unknown".to_owned(), reason.to_string()),
-        other => return json!({ "name": name(other), "message": name(other) }),
+        other => return json!({ "name": outcome_name(other), "message": outcome_name(other) }),
     };
     json!({ "name": name, "message": message })
 }
@@ -279,15 +279,15 @@ fn refusal_name(reason: &RefusalReason) -> String {
         RefusalReason::Custom { code, .. } => format!("Custom({code})"),
         RefusalReason::Unreadable { .. } => "Unreadable".to_owned(),
         RefusalReason::Other { code, .. } => format!("Rpc({code})"),
-        plain => format!("{plain:?}"),
+        other => format!("{other:?}"),
     }
 }
 
 /// Returns a one-line summary of an outcome.
-pub(super) fn line(outcome: &Outcome) -> String {
-    let Some(inclusion) = outcome.inclusion() else { return name(outcome).to_owned() };
+pub(super) fn summary_line(outcome: &Outcome) -> String {
+    let Some(inclusion) = outcome.inclusion() else { return outcome_name(outcome).to_owned() };
     let fee = inclusion.fee.map_or_else(|| "free".to_owned(), |fee| format!("fee {fee} TAO"));
-    format!("{} in block {}, {fee}", name(outcome), inclusion.block)
+    format!("{} in block {}, {fee}", outcome_name(outcome), inclusion.block)
 }
 
 /// Returns the hint for a call that may still be included: signing again before its era ends could
@@ -354,7 +354,7 @@ pub(super) fn check(
 fn check_inclusion(outcome: &Outcome, inclusion: &Inclusion) -> anyhow::Result<()> {
     let Err(error) = &inclusion.result else { return Ok(()) };
     Err(dispatch_failure(
-        &format!("the call failed, {} in block {}", name(outcome), inclusion.block),
+        &format!("the call failed, {} in block {}", outcome_name(outcome), inclusion.block),
         error,
     ))
 }
@@ -362,7 +362,7 @@ fn check_inclusion(outcome: &Outcome, inclusion: &Inclusion) -> anyhow::Result<(
 /// Creates the error for a failed call, with the hint for its error.
 fn dispatch_failure(prefix: &str, error: &DispatchError) -> anyhow::Error {
     let hint = match error {
-        DispatchError::Module { name, .. } | DispatchError::Other(name) => hint(name),
+        DispatchError::Module { name, .. } | DispatchError::Other(name) => error_hint(name),
         _ => None,
     };
     QuotingError::error(Some(Failure::Rejected), prefix, &error.to_string(), hint)
@@ -382,14 +382,14 @@ pub fn report_impersonated_call(
         context.print_json(&json!({
             "account": account,
             "success": outcome.is_success(),
-            "error": error(outcome),
+            "error": outcome_error(outcome),
             "block": block_json(inclusion.block),
             "index": inclusion.index,
             "fee_rao": inclusion.fee,
             "events": inclusion.events,
         }))?;
     } else if outcome.is_success() {
-        context.print(&format!("call of {account}: {}", line(outcome)))?;
+        context.print(&format!("call of {account}: {}", summary_line(outcome)))?;
     }
     check_inclusion(outcome, inclusion)
 }
@@ -408,7 +408,7 @@ pub(super) fn refusal_error(reason: &RefusalReason) -> anyhow::Error {
     QuotingError::error(Some(failure), "the node rejected the call", &reason.to_string(), hint)
 }
 
-fn hint(name: &str) -> Option<&'static str> {
+fn error_hint(name: &str) -> Option<&'static str> {
     HINTS.iter().find(|(error, _)| *error == name).map(|(_, hint)| *hint)
 }
 

@@ -67,7 +67,7 @@ impl Shielded {
     async fn track(&self, chain: &dyn Chain, follow: Follow) -> Outcome {
         let mut heads = chain.heads();
         let blocks = ERA_BLOCKS.saturating_add(follow.timeout_blocks);
-        let end = Instant::now() + time_for_blocks(chain.block_time(), blocks);
+        let deadline = Instant::now() + time_for_blocks(chain.block_time(), blocks);
         loop {
             let outcome = self
                 .search_blocks(chain)
@@ -78,7 +78,7 @@ impl Shielded {
                 Outcome::Unknown(_) => false,
                 _ => true,
             };
-            if is_decided || !matches!(timeout_at(end, heads.changed()).await, Ok(Ok(()))) {
+            if is_decided || !matches!(timeout_at(deadline, heads.changed()).await, Ok(Ok(()))) {
                 return outcome;
             }
         }

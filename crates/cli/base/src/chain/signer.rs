@@ -12,7 +12,7 @@ use tokio::runtime::Builder;
 use tokio::time::timeout;
 use url::{Host, Url};
 
-use super::{Account, LOCAL, chain_error, configured_network, network_variable};
+use super::{Account, LOCAL_NETWORK, chain_error, configured_network, network_variable};
 use crate::exit::{ClassifiedError, Failure};
 use crate::keys::DevelopmentUri;
 use crate::memory;
@@ -192,9 +192,9 @@ impl PairArgs {
     }
 }
 
-/// Timeout of the question whether a chain is a development chain, when a key is opened before its
+/// Timeout of the query whether a chain is a development chain, for a key that is opened before its
 /// command connects.
-const QUESTION_TIMEOUT: Duration = Duration::from_secs(5);
+const DEVELOPMENT_QUERY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Where a command reads its network from, for the hints of its errors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -206,20 +206,20 @@ pub(crate) enum NetworkSource {
 }
 
 impl NetworkSource {
-    /// Returns a setting that selects the local development chain; `variable` returns the value of
-    /// an environment variable.
-    fn local(self, variable: impl Fn(&str) -> Option<String>) -> String {
+    /// Returns a setting that selects the local development chain; `read_variable` reads an
+    /// environment variable.
+    fn local_network_setting(self, read_variable: impl Fn(&str) -> Option<String>) -> String {
         match self {
-            Self::Arguments => format!("--network {LOCAL}"),
+            Self::Arguments => format!("--network {LOCAL_NETWORK}"),
             Self::Environment => {
-                let name = network_variable(variable).unwrap_or("BT_NETWORK");
-                format!("{name}={LOCAL}")
+                let name = network_variable(read_variable).unwrap_or("BT_NETWORK");
+                format!("{name}={LOCAL_NETWORK}")
             }
         }
     }
 
     /// Returns the settings that select the network.
-    const fn settings(self) -> &'static str {
+    const fn network_settings(self) -> &'static str {
         match self {
             Self::Arguments => "--network, BT_NETWORK and BITTENSOR_SUBTENSOR_ENDPOINT",
             Self::Environment => "BT_CHAIN_ENDPOINT, BT_NETWORK and BITTENSOR_SUBTENSOR_ENDPOINT",
@@ -242,7 +242,7 @@ async fn check_development_from(
     if chain.is_development().await.map_err(chain_error)? {
         Ok(())
     } else {
-        Err(not_development_from(network, source))
+        Err(not_development_error_from(network, source))
     }
 }
 
@@ -253,7 +253,7 @@ pub(crate) fn check_development_before(
     source: NetworkSource,
 ) -> anyhow::Result<()> {
     if network.genesis().is_some() {
-        return Err(not_development_from(network, source));
+        return Err(not_development_error_from(network, source));
     }
     // Callers can be in an asynchronous runtime, in which another one cannot block.
     let runtime =
@@ -271,7 +271,7 @@ pub(crate) async fn query_development(
     network: &Network,
     source: NetworkSource,
 ) -> anyhow::Result<()> {
-    match timeout(QUESTION_TIMEOUT, Client::connect(network)).await {
+    match timeout(DEVELOPMENT_QUERY_TIMEOUT, Client::connect(network)).await {
         Ok(Ok(chain)) => check_development_from(&chain, network, source).await,
         Ok(Err(ChainError::Unreachable { .. })) | Err(_) if is_on_this_machine(network) => {
             tracing::info!(%network, "no node responds, so a development key is accepted without asking the chain");
@@ -281,7 +281,7 @@ pub(crate) async fn query_development(
         Err(_) => {
             let text = format!(
                 "no node of {network} responds, so the development key in --key-uri is not accepted\nhint: check {}",
-                source.settings()
+                source.network_settings()
             );
             Err(ClassifiedError::error(Failure::Network, text))
         }
@@ -290,15 +290,15 @@ pub(crate) async fn query_development(
 
 /// Creates the error for a development key on another chain than a development chain, for a command
 /// with the option `--network`.
-pub fn not_development(network: &Network) -> anyhow::Error {
-    not_development_from(network, NetworkSource::Arguments)
+pub fn not_development_error(network: &Network) -> anyhow::Error {
+    not_development_error_from(network, NetworkSource::Arguments)
 }
 
-fn not_development_from(network: &Network, source: NetworkSource) -> anyhow::Error {
+fn not_development_error_from(network: &Network, source: NetworkSource) -> anyhow::Error {
     let text = format!(
         "--key-uri selects a development key, whose secret is public, and {network} is not a development chain\nhint: use \
          a wallet's key, or select a development chain, such as with {}",
-        source.local(settings::text)
+        source.local_network_setting(settings::text)
     );
     ClassifiedError::usage(text)
 }
@@ -355,14 +355,15 @@ mod tests {
                 "BITTENSOR_SUBTENSOR_ENDPOINT=local",
             ),
         ] {
-            let hint =
-                source.local(|name| (Some(name) == variable).then(|| "ws://192.0.2.1".to_owned()));
+            let hint = source.local_network_setting(|name| {
+                (Some(name) == variable).then(|| "ws://192.0.2.1".to_owned())
+            });
             assert_eq!(hint, expected, "{source:?} {variable:?}");
         }
         let finney = "finney".parse().unwrap();
         let error = check_development_before(&finney, Environment).unwrap_err().to_string();
         assert!(error.ends_with("=local") && !error.contains("--network"), "{error}");
-        let error = not_development(&finney).to_string();
+        let error = not_development_error(&finney).to_string();
         assert!(error.ends_with("such as with --network local"), "{error}");
     }
 }

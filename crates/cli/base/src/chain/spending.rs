@@ -38,7 +38,10 @@ impl Spending {
 
     /// Requires that the account stays open: its existential deposit must remain.
     pub async fn keeping_account(self, chain: &Client) -> anyhow::Result<Self> {
-        Ok(Self { min_remaining: amount(chain, "Balances", "ExistentialDeposit").await?, ..self })
+        Ok(Self {
+            min_remaining: read_amount_constant(chain, "Balances", "ExistentialDeposit").await?,
+            ..self
+        })
     }
 
     /// Reads the balance of the account that pays a deposit: the pallet's constants `{prefix}Base`,
@@ -50,8 +53,8 @@ impl Spending {
         items: usize,
         held: Rao,
     ) -> anyhow::Result<Self> {
-        let base = amount(chain, pallet, &format!("{prefix}Base")).await?.get();
-        let factor = amount(chain, pallet, &format!("{prefix}Factor")).await?.get();
+        let base = read_amount_constant(chain, pallet, &format!("{prefix}Base")).await?.get();
+        let factor = read_amount_constant(chain, pallet, &format!("{prefix}Factor")).await?.get();
         let items = u64::try_from(items).unwrap_or(u64::MAX);
         let total = base.saturating_add(factor.saturating_mul(items));
         Self::read(chain, account, Rao::new(total.saturating_sub(held.get()))).await
@@ -88,7 +91,7 @@ impl Spending {
 }
 
 /// Reads a constant that is an amount.
-async fn amount(chain: &Client, pallet: &str, name: &str) -> anyhow::Result<Rao> {
+async fn read_amount_constant(chain: &Client, pallet: &str, name: &str) -> anyhow::Result<Rao> {
     let value = chain.constant(pallet, name).await.map_err(chain_error)?;
     serde_json::from_value(value).with_context(|| format!("malformed constant {pallet}.{name}"))
 }

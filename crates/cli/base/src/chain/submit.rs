@@ -130,7 +130,7 @@ impl Plan {
         Self { spending: Some(spending), ..self }
     }
 
-    /// Sets the TAO that a named call takes, and why it is not sent, as its checks have found them.
+    /// Sets the TAO that a named call takes, and why it is not sent.
     #[must_use]
     pub fn with_checks(
         self,
@@ -215,7 +215,7 @@ impl SubmitArgs {
         {
             // The call is signed again after the prompt: meanwhile, another call can use the nonce,
             // and the era can end.
-            Some(preview(chain, signer, &plan.call, self.mev_shield).await?)
+            Some(create_preview(chain, signer, &plan.call, self.mev_shield).await?)
         } else {
             None
         };
@@ -234,7 +234,7 @@ impl SubmitArgs {
             (Some(preview), None) if needs_confirmation => {
                 report::check_dry_run(&preview.dry_run)?;
                 prompt::confirm(
-                    &format!("{}? The fee is {}.", plan.description, preview.fees()),
+                    &format!("{}? The fee is {}.", plan.description, preview.describe_fees()),
                     false,
                 )?;
             }
@@ -259,7 +259,7 @@ pub async fn publish(
     context: &Context,
 ) -> anyhow::Result<Value> {
     let follow = Follow { until: Until::Included, ..Follow::default() };
-    let Sent { extrinsic, outcome, .. } = send(chain, signer, call, follow, context).await?;
+    let SentCall { extrinsic, outcome, .. } = send(chain, signer, call, follow, context).await?;
     report::check(&extrinsic, &outcome, follow.until)?;
     Ok(report::document(&extrinsic, &outcome, follow.until))
 }
@@ -276,7 +276,7 @@ impl Preview {
     }
 
     /// Describes the fees for prompts and reports.
-    fn fees(&self) -> String {
+    fn describe_fees(&self) -> String {
         let fee = self.dry_run.fee;
         self.shield_fee.map_or_else(
             || format!("{fee} TAO"),
@@ -285,7 +285,7 @@ impl Preview {
     }
 }
 
-async fn preview(
+async fn create_preview(
     chain: &dyn Chain,
     signer: &Keypair,
     call: &Call,
@@ -305,7 +305,7 @@ async fn preview(
 }
 
 /// A submitted call and its outcome.
-struct Sent {
+struct SentCall {
     extrinsic: SignedExtrinsic,
     outcome: Outcome,
     /// The extrinsic that submitted the call encrypted, and its outcome.
@@ -319,7 +319,7 @@ async fn send(
     call: &Call,
     follow: Follow,
     context: &Context,
-) -> anyhow::Result<Sent> {
+) -> anyhow::Result<SentCall> {
     let lease = chain.lease_nonce(signer.coldkey().into()).await.map_err(chain_error)?;
     let options = SignOptions { nonce: lease.nonce(), ..SignOptions::default() };
     let extrinsic = chain.sign(call, signer, options).await.map_err(chain_error)?;
@@ -328,7 +328,7 @@ async fn send(
         context.print_notice(&format!("sending {}", extrinsic.hash));
     }
     let outcome = chain.submit_leased(&extrinsic, follow, Some(lease)).await;
-    Ok(Sent { extrinsic, outcome, shield: None })
+    Ok(SentCall { extrinsic, outcome, shield: None })
 }
 
 /// Like [`send`], but sends the call encrypted.
@@ -338,7 +338,7 @@ async fn send_shielded(
     call: &Call,
     follow: Follow,
     context: &Context,
-) -> anyhow::Result<Sent> {
+) -> anyhow::Result<SentCall> {
     let lease = chain.lease_nonce(signer.coldkey().into()).await.map_err(chain_error)?;
     let shielded = Shielded::sign(chain, call, signer, lease.nonce()).await?;
     if std::io::stderr().is_terminal() {
@@ -348,7 +348,7 @@ async fn send_shielded(
         ));
     }
     let (outer, outcome) = shielded.submit(chain, follow, lease).await;
-    Ok(Sent { extrinsic: shielded.inner, outcome, shield: Some((shielded.outer, outer)) })
+    Ok(SentCall { extrinsic: shielded.inner, outcome, shield: Some((shielded.outer, outer)) })
 }
 
 /// Reports that a call was not sent, because the chain would refuse it.
@@ -361,7 +361,7 @@ fn report_unsent(
     if context.json {
         context.print_json(&merge_objects([
             plan.details,
-            report::unsent(signer.coldkey(), &expected_refusal.error()),
+            report::unsent_document(signer.coldkey(), &expected_refusal.error()),
         ]))?;
     }
     Err(ClassifiedError::error(
@@ -404,8 +404,11 @@ fn report_dry_run(
             }
             None => ("valid, not simulated", String::new()),
         };
-        let result =
-            format!("{}: {result}, fee {} (dry run, not sent)", plan.description, preview.fees());
+        let result = format!(
+            "{}: {result}, fee {} (dry run, not sent)",
+            plan.description,
+            preview.describe_fees()
+        );
         context.print(&format!("{result}\ncall: {pallet}.{name} {args}{events}"))?;
     }
     match expected_refusal {
@@ -416,10 +419,15 @@ fn report_dry_run(
     }
 }
 
-fn report_outcome(sent: &Sent, until: Until, plan: Plan, context: &Context) -> anyhow::Result<()> {
-    let Sent { extrinsic, outcome, shield } = sent;
-    let is_done = report::is_done(outcome, until);
-    let succeeded = outcome.inclusion().filter(|_| is_done);
+fn report_outcome(
+    sent: &SentCall,
+    until: Until,
+    plan: Plan,
+    context: &Context,
+) -> anyhow::Result<()> {
+    let SentCall { extrinsic, outcome, shield } = sent;
+    let is_complete = report::is_complete(outcome, until);
+    let succeeded = outcome.inclusion().filter(|_| is_complete);
     let event_fields = succeeded.map_or_else(|| json!({}), plan.event_fields);
     if context.json {
         let shield = shield.as_ref().map_or_else(
@@ -432,20 +440,20 @@ fn report_outcome(sent: &Sent, until: Until, plan: Plan, context: &Context) -> a
             report::document(extrinsic, outcome, until),
             shield,
         ]))?;
-    } else if is_done {
-        let facts = event_fields
+    } else if is_complete {
+        let event_text = event_fields
             .as_object()
             .into_iter()
             .flatten()
             .map(|(name, value)| format!(", {name} {value}"));
-        let facts: String = facts.collect();
+        let event_text: String = event_text.collect();
         let shield_fee = shield.as_ref().and_then(|(_, outcome)| outcome.inclusion()?.fee);
         let shield_fee =
             shield_fee.map(|fee| format!(", MEV shield fee {fee} TAO")).unwrap_or_default();
         context.print(&format!(
-            "{}: {}{shield_fee}{facts}",
+            "{}: {}{shield_fee}{event_text}",
             plan.description,
-            report::line(outcome)
+            report::summary_line(outcome)
         ))?;
     }
     if let (Some(_), Outcome::Expired { last_block }) = (shield, outcome) {

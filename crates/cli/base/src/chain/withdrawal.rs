@@ -6,7 +6,7 @@ use taonet_primitives::{Alpha, Coldkey, Hotkey, NetUid};
 use super::{ExpectedRefusal, chain_error};
 
 /// Name of the chain's error.
-const NAME: &str = "SubtensorModule.NotEnoughStakeToWithdraw";
+const ERROR_NAME: &str = "SubtensorModule.NotEnoughStakeToWithdraw";
 
 /// Stake that a call takes from a coldkey, on a hotkey and a subnet.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,7 +39,7 @@ impl Withdrawal {
             Some(no_stake(&format!("{coldkey} has no stake on {hotkey} on subnet {netuid}")))
         } else {
             (amount > staked).then(|| ExpectedRefusal {
-                name: NAME,
+                name: ERROR_NAME,
                 text: format!(
                     "{coldkey} has {staked} alpha on {hotkey} on subnet {netuid}, less than {amount}\nhint: pass at most \
                      this amount, or --all"
@@ -54,7 +54,7 @@ impl Withdrawal {
 /// stake.
 pub fn no_stake(message: &str) -> ExpectedRefusal {
     ExpectedRefusal {
-        name: NAME,
+        name: ERROR_NAME,
         text: format!("{message}\nhint: list the stake with `tao stake list`"),
     }
 }

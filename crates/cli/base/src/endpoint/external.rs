@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::Args;
 use taonet_reach::{SOURCES, external_ip};
 
-use crate::duration::seconds;
+use crate::duration::parse_seconds;
 
 /// External IP address, fixed or detected automatically.
 #[derive(Debug, Clone, Copy)]
@@ -50,7 +50,7 @@ pub(crate) struct ExternalIpArgs {
     #[arg(long, value_name = "URL")]
     ip_source: Vec<String>,
     /// Timeout of each query to a service, in seconds
-    #[arg(long, value_name = "SECONDS", default_value = "5", value_parser = seconds)]
+    #[arg(long, value_name = "SECONDS", default_value = "5", value_parser = parse_seconds)]
     ip_timeout: Duration,
 }
 

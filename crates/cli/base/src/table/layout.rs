@@ -79,23 +79,23 @@ impl Column {
         self.kind == Kind::Number
     }
 
-    /// Returns the minimum width of the column, at most its `natural` width.
+    /// Returns the minimum width of the column, at most its natural width.
     fn min_width<'a>(
         &self,
-        natural: usize,
-        header: usize,
+        natural_width: usize,
+        header_width: usize,
         cells: impl Iterator<Item = &'a str>,
     ) -> usize {
         match self.kind {
-            Kind::Number | Kind::Fixed => natural,
-            Kind::Address => natural.min(MIN_ADDRESS_WIDTH.max(header)),
+            Kind::Number | Kind::Fixed => natural_width,
+            Kind::Address => natural_width.min(MIN_ADDRESS_WIDTH.max(header_width)),
             Kind::Text => {
                 let longest = cells
                     .flat_map(str::split_whitespace)
                     .map(measure_text_width)
                     .max()
                     .unwrap_or(0);
-                natural.min(longest.min(MIN_TEXT_WIDTH).max(header))
+                natural_width.min(longest.min(MIN_TEXT_WIDTH).max(header_width))
             }
         }
     }
@@ -107,9 +107,9 @@ pub(super) struct VisibleColumn<'a> {
     /// Index among all columns.
     pub(super) index: usize,
     width: usize,
-    natural: usize,
+    natural_width: usize,
     min_width: usize,
-    is_cut: bool,
+    is_shortened: bool,
 }
 
 impl VisibleColumn<'_> {
@@ -132,25 +132,32 @@ fn measure_columns<'a, 'c, C: Iterator<Item = &'c str>>(
     cells: impl Fn(usize) -> C,
 ) -> Vec<VisibleColumn<'a>> {
     let visible = columns.iter().enumerate().map(|(index, column)| {
-        let header = if has_header { measure_text_width(&column.name) } else { 0 };
+        let header_width = if has_header { measure_text_width(&column.name) } else { 0 };
         let lines = cells(index).flat_map(str::lines).map(measure_text_width);
-        let natural = lines.max().unwrap_or(0).max(header);
-        let min_width = column.min_width(natural, header, cells(index));
-        VisibleColumn { column, index, width: natural, natural, min_width, is_cut: false }
+        let natural_width = lines.max().unwrap_or(0).max(header_width);
+        let min_width = column.min_width(natural_width, header_width, cells(index));
+        VisibleColumn {
+            column,
+            index,
+            width: natural_width,
+            natural_width,
+            min_width,
+            is_shortened: false,
+        }
     });
     visible.collect()
 }
 
 /// Splits the columns after the first into ranges, each of which fits a line width together with
 /// the first column.
-pub(super) fn split<'c, C: Iterator<Item = &'c str>>(
+pub(super) fn split_columns<'c, C: Iterator<Item = &'c str>>(
     columns: &[Column],
     cells: impl Fn(usize) -> C,
     width: usize,
 ) -> Vec<Range<usize>> {
     let measured = measure_columns(columns, true, cells);
     let [first, others @ ..] = measured.as_slice() else { return Vec::new() };
-    let first = first.natural.min(MIN_TEXT_WIDTH.max(first.min_width));
+    let first = first.natural_width.min(MIN_TEXT_WIDTH.max(first.min_width));
     let mut parts: Vec<Range<usize>> = Vec::new();
     let mut used_width = 0;
     for column in others {
@@ -168,7 +175,7 @@ pub(super) fn split<'c, C: Iterator<Item = &'c str>>(
 }
 
 /// Selects the visible columns and their widths for a line width.
-pub(super) fn fit<'a, 'c, C: Iterator<Item = &'c str>>(
+pub(super) fn fit_columns<'a, 'c, C: Iterator<Item = &'c str>>(
     columns: &'a [Column],
     has_header: bool,
     cells: impl Fn(usize) -> C,
@@ -180,27 +187,28 @@ pub(super) fn fit<'a, 'c, C: Iterator<Item = &'c str>>(
         let last = visible
             .iter()
             .enumerate()
-            .filter(|(_, entry)| entry.column.rank > 0)
-            .max_by_key(|(_, entry)| entry.column.rank);
+            .filter(|(_, column)| column.column.rank > 0)
+            .max_by_key(|(_, column)| column.column.rank);
         let Some((index, _)) = last else { break };
         visible.remove(index);
     }
-    let mut excess = line_width(visible.iter().map(|column| column.natural)).saturating_sub(width);
+    let mut excess =
+        line_width(visible.iter().map(|column| column.natural_width)).saturating_sub(width);
     // Text columns shrink first, since wrapping loses no content.
     for kind in [Kind::Text, Kind::Address] {
         while excess > 0 {
             let widest = visible
                 .iter_mut()
-                .filter(|entry| entry.column.kind == kind && entry.width > entry.min_width);
-            let Some(widest) = widest.max_by_key(|entry| entry.width) else { break };
+                .filter(|column| column.column.kind == kind && column.width > column.min_width);
+            let Some(widest) = widest.max_by_key(|column| column.width) else { break };
             widest.width -= 1;
             excess -= 1;
         }
     }
     for column in &mut visible {
-        column.is_cut = match column.column.kind {
+        column.is_shortened = match column.column.kind {
             Kind::Number | Kind::Fixed => false,
-            Kind::Address => column.width < column.natural,
+            Kind::Address => column.width < column.natural_width,
             Kind::Text => cells(column.index)
                 .flat_map(str::split_whitespace)
                 .any(|word| measure_text_width(word) > column.width),
@@ -215,13 +223,16 @@ fn line_width(columns: impl Iterator<Item = usize>) -> usize {
 }
 
 /// Returns the note on omitted and abbreviated columns.
-pub(super) fn note(columns: &[Column], visible: &[VisibleColumn<'_>]) -> Option<String> {
-    let out =
-        (0..).zip(columns).filter(|(index, _)| visible.iter().all(|entry| entry.index != *index));
-    let out: Vec<_> = out.map(|(_, column)| column.name()).collect();
-    let shortened: Vec<_> =
-        visible.iter().filter(|entry| entry.is_cut).map(|entry| entry.column.name()).collect();
-    let parts: Vec<_> = [("left out", out), ("shortened", shortened)]
+pub(super) fn omission_note(columns: &[Column], visible: &[VisibleColumn<'_>]) -> Option<String> {
+    let omitted =
+        (0..).zip(columns).filter(|(index, _)| visible.iter().all(|column| column.index != *index));
+    let omitted: Vec<_> = omitted.map(|(_, column)| column.name()).collect();
+    let shortened: Vec<_> = visible
+        .iter()
+        .filter(|column| column.is_shortened)
+        .map(|column| column.column.name())
+        .collect();
+    let parts: Vec<_> = [("left out", omitted), ("shortened", shortened)]
         .into_iter()
         .filter(|(_, names)| !names.is_empty())
         .map(|(change, names)| format!("{change}: {}", names.join(", ")))

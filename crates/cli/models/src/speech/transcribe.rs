@@ -23,7 +23,7 @@ use crate::settings;
 
 /// Arguments of `tao speech transcribe`
 #[derive(Debug, Args)]
-pub struct Transcribe {
+pub struct TranscribeArgs {
     /// WAV files to transcribe
     #[arg(required = true)]
     files: Vec<PathBuf>,
@@ -55,7 +55,7 @@ impl From<Task> for SpeechTask {
 }
 
 /// Runs `tao speech transcribe`.
-pub(super) fn run(args: &Transcribe, context: &Context) -> anyhow::Result<()> {
+pub(super) fn run(args: &TranscribeArgs, context: &Context) -> anyhow::Result<()> {
     let mut config = settings::load_only(&["BB_AUDIO_SCORING_STT_MODEL", "BB_MODELS_DIR"])?;
     config.recognizer = args.stt_model.clone().or(config.recognizer);
     let language = args.language.and_then(SpokenLanguage::code);
@@ -63,8 +63,8 @@ pub(super) fn run(args: &Transcribe, context: &Context) -> anyhow::Result<()> {
     transcribe_files(&args.files, &*recognizer, context)
 }
 
-/// Prints the transcript of each file, or why it has none. A single file that fails is the error of
-/// the command.
+/// Prints the transcript of each file, or why it has none. With a single file, its error is the
+/// error of the command.
 fn transcribe_files(
     files: &[PathBuf],
     recognizer: &dyn Recognizer,
@@ -146,15 +146,15 @@ fn map_in_order<I: Sync, T: Send>(
             });
         }
         drop(sender);
-        let mut waiting = BTreeMap::new();
+        let mut pending_results = BTreeMap::new();
         for (index, item) in items.iter().enumerate() {
             let result = loop {
-                if let Some(result) = waiting.remove(&index) {
+                if let Some(result) = pending_results.remove(&index) {
                     break result;
                 }
-                // A thread that panics leaves its result out.
-                let (ready, result) = results.recv().context("a thread has panicked")?;
-                waiting.insert(ready, result);
+                // A panicked thread sends no result, which closes the channel.
+                let (result_index, result) = results.recv().context("a thread has panicked")?;
+                pending_results.insert(result_index, result);
             };
             consume(item, result)?;
         }

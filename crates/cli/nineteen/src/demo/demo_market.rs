@@ -11,15 +11,15 @@ use taonet_lm::{Bits, LanguageModel};
 use taonet_nineteen_core::MarketConfig;
 
 /// Value of `--model` for the small model with random weights.
-const RANDOM: &str = "random";
+const RANDOM_MODEL: &str = "random";
 
 /// A model, and the market for it.
 pub(super) struct DemoMarket {
     pub(super) model: Arc<LanguageModel>,
     /// A cheaper model, with fewer layers and other weights, which the cheating miner serves.
-    pub(super) cheaper: Arc<LanguageModel>,
+    pub(super) cheaper_model: Arc<LanguageModel>,
     /// A trained model with its weights rounded to 4 bits, which the quantised miner serves.
-    pub(super) quantised: Option<Arc<LanguageModel>>,
+    pub(super) quantised_model: Option<Arc<LanguageModel>>,
     pub(super) market: MarketConfig,
     /// Whether the market has image tasks, for which a painter draws.
     pub(super) has_images: bool,
@@ -40,9 +40,10 @@ impl DemoMarket {
     ) -> anyhow::Result<Self> {
         let image_note =
             if has_images { " A painter draws the images, without a model." } else { "" };
-        let cheaper = Arc::new(LanguageModel::random("demo", 2, seed ^ 0x5eed)?);
+        let cheaper_model = Arc::new(LanguageModel::random("demo", 2, seed ^ 0x5eed)?);
         let installed = if model.is_none() { chat_model::installed_chat_model()? } else { None };
-        let source = model.filter(|model| *model != Path::new(RANDOM)).or(installed.as_deref());
+        let source =
+            model.filter(|model| *model != Path::new(RANDOM_MODEL)).or(installed.as_deref());
         let Some(source) = source else {
             if model.is_none() {
                 let (name, megabytes) = (CHAT_MODEL.name, CHAT_MODEL.bytes() as f64 / 1e6);
@@ -55,33 +56,42 @@ impl DemoMarket {
                 "The chain runs in memory; the models have random weights, generated from the seed.{image_note}"
             );
             let model = Arc::new(LanguageModel::random("demo", 4, seed)?);
-            let market = tasks(include_str!("tasks.toml"), has_images)?;
+            let market = parse_market(include_str!("tasks.toml"), has_images)?;
             return Ok(Self {
                 model,
-                cheaper,
-                quantised: None,
+                cheaper_model,
+                quantised_model: None,
                 market,
                 has_images,
                 is_trained: false,
                 note,
             });
         };
-        let name = chat_model::name_of(source);
+        let name = chat_model::model_name(source);
         context.print_notice(&format!(
-            "the miners serve {name}; `--model {RANDOM}` selects a small model with random weights"
+            "the miners serve {name}; `--model {RANDOM_MODEL}` selects a small model with random \
+             weights"
         ));
         let note = format!(
             "The chain runs in memory; the miners serve {name}, the quantised one with weights of 4 bits, the cheating \
              one a random model.{image_note}"
         );
         let model = Arc::new(chat_model::load("demo", source)?);
-        let quantised = Some(Arc::new(chat_model::load_rounded("demo", source, Bits::Four)?));
-        let market = tasks(include_str!("trained.toml"), has_images)?;
-        Ok(Self { model, cheaper, quantised, market, has_images, is_trained: true, note })
+        let quantised_model = Some(Arc::new(chat_model::load_rounded("demo", source, Bits::Four)?));
+        let market = parse_market(include_str!("trained.toml"), has_images)?;
+        Ok(Self {
+            model,
+            cheaper_model,
+            quantised_model,
+            market,
+            has_images,
+            is_trained: true,
+            note,
+        })
     }
 
     /// Returns the response timeout of a miner, on a machine that also runs all models.
-    pub(super) const fn deadline(&self) -> Duration {
+    pub(super) const fn response_timeout(&self) -> Duration {
         Duration::from_secs(if self.is_trained { 30 } else { 10 })
     }
 
@@ -91,7 +101,7 @@ impl DemoMarket {
     }
 }
 
-fn tasks(file: &str, has_images: bool) -> anyhow::Result<MarketConfig> {
+fn parse_market(file: &str, has_images: bool) -> anyhow::Result<MarketConfig> {
     let images = if has_images { include_str!("images.toml") } else { "" };
     MarketConfig::from_toml(&format!("{file}\n{images}")).context("the demo's task file is invalid")
 }
@@ -191,7 +201,7 @@ mod tests {
     fn both_markets_have_the_same_tasks() {
         for has_images in [false, true] {
             let [random, trained] = [include_str!("tasks.toml"), include_str!("trained.toml")]
-                .map(|file| tasks(file, has_images).unwrap());
+                .map(|file| parse_market(file, has_images).unwrap());
             let names = |market: &MarketConfig| {
                 market.tasks.iter().map(|task| task.task.clone()).collect::<Vec<_>>()
             };

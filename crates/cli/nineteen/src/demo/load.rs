@@ -15,7 +15,7 @@ use zeroize::Zeroizing;
 
 use super::super::keys::now_ms;
 use super::super::operation::RunningMarket;
-use super::MODEL;
+use super::CHAT_TASK;
 
 /// Maximum tokens per request.
 const MAX_TOKENS: u64 = 16;
@@ -33,7 +33,7 @@ pub(super) struct Buyer {
 }
 
 /// A running buyer that sends one request after another.
-pub(super) struct Load {
+pub(super) struct BuyerTask {
     stop: oneshot::Sender<()>,
     task: JoinHandle<u64>,
 }
@@ -50,7 +50,7 @@ impl Buyer {
         let url = serve_on_loopback("gateway", gateway.router(), shutdown)
             .await?
             .join("/v1/chat/completions")?;
-        let key = key(store).await?;
+        let key = create_key(store).await?;
         Ok(Self { http: taonet_http::client::builder().build()?, url, key, pause })
     }
 
@@ -60,7 +60,7 @@ impl Buyer {
     }
 
     /// Starts sending requests.
-    pub(super) fn start(&self) -> Load {
+    pub(super) fn start(&self) -> BuyerTask {
         let (stop_sender, mut stop_receiver) = oneshot::channel();
         let buyer = self.clone();
         let task = tokio::spawn(async move {
@@ -71,14 +71,14 @@ impl Buyer {
             }
             tokens
         });
-        Load { stop: stop_sender, task }
+        BuyerTask { stop: stop_sender, task }
     }
 
     /// Sends one request and returns its completion tokens.
     async fn buy(&self) -> Option<u64> {
         let number = rand::rng().random_range(1..1_000_000);
         let body = json!({
-            "model": MODEL,
+            "model": CHAT_TASK,
             "messages": [{"role": "user", "content": format!("Tell me about number {number}.")}],
             "max_tokens": MAX_TOKENS,
             "temperature": 0.7,
@@ -96,7 +96,7 @@ impl Buyer {
     }
 }
 
-impl Load {
+impl BuyerTask {
     /// Stops the buyer and returns the number of tokens bought.
     pub(super) async fn stop(self) -> u64 {
         let _ = self.stop.send(());
@@ -104,11 +104,11 @@ impl Load {
     }
 }
 
-async fn key(store: &Store) -> anyhow::Result<Zeroizing<String>> {
+async fn create_key(store: &Store) -> anyhow::Result<Zeroizing<String>> {
     let terms = KeyTerms::new("demo", 100_000);
-    let mut random = [0; 40];
-    rand::RngCore::fill_bytes(&mut rand::rng(), &mut random);
-    let key = store.create_key(&terms, &random, now_ms()).await?;
+    let mut random_bytes = [0; 40];
+    rand::RngCore::fill_bytes(&mut rand::rng(), &mut random_bytes);
+    let key = store.create_key(&terms, &random_bytes, now_ms()).await?;
     store.grant(&key.id, CREDITS, "demo", now_ms()).await?;
     Ok(key.secret)
 }

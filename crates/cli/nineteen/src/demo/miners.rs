@@ -111,8 +111,8 @@ pub(super) async fn start(
     let mut miners = Vec::new();
     for behaviour in Behaviour::TEXT {
         let model = match behaviour {
-            Behaviour::Cheating => &demo_market.cheaper,
-            Behaviour::Quantised => match &demo_market.quantised {
+            Behaviour::Cheating => &demo_market.cheaper_model,
+            Behaviour::Quantised => match &demo_market.quantised_model {
                 Some(quantised) => quantised,
                 None => continue,
             },
@@ -130,7 +130,7 @@ pub(super) async fn start(
         );
         let backend = serve_on_loopback("model", backend, shutdown).await?.join("/v1")?;
         let served = vec!["chat-demo=demo".parse()?, "chat-demo-comp=demo".parse()?];
-        let miner = miner_of(TaskType::Text, served, &backend)?;
+        let miner = create_miner(TaskType::Text, served, &backend)?;
         miners.push(register(miner, behaviour, chain, validator, shutdown).await?);
     }
     if !demo_market.has_images {
@@ -138,20 +138,25 @@ pub(super) async fn start(
     }
     for behaviour in Behaviour::IMAGE {
         let is_painter = behaviour == Behaviour::Painting;
-        let backend = if is_painter { taonet_nineteen_images::router() } else { one_image()? };
+        let backend =
+            if is_painter { taonet_nineteen_images::router() } else { repeated_image_router()? };
         let backend = serve_on_loopback("painter", backend, shutdown).await?;
         let tasks =
             demo_market.market.tasks.iter().filter(|task| task.task_type == TaskType::Image);
         let served = tasks
             .map(|task| ServedTask { task: task.task.clone(), model: None, capacity: None })
             .collect();
-        let miner = miner_of(TaskType::Image, served, &backend)?;
+        let miner = create_miner(TaskType::Image, served, &backend)?;
         miners.push(register(miner, behaviour, chain, validator, shutdown).await?);
     }
     Ok(miners)
 }
 
-fn miner_of(task_type: TaskType, served: Vec<ServedTask>, backend: &Url) -> anyhow::Result<Miner> {
+fn create_miner(
+    task_type: TaskType,
+    served: Vec<ServedTask>,
+    backend: &Url,
+) -> anyhow::Result<Miner> {
     let config = MinerConfig {
         task_type,
         served,
@@ -171,17 +176,18 @@ async fn register(
 ) -> anyhow::Result<DemoMiner> {
     let keypair = Keypair::from_uri(&format!("//nineteen//{}", behaviour.name()))?;
     let limits = Limits { body_bytes: MAX_REQUEST_BYTES, ..Limits::default() };
-    let signed = signed_requests(keypair.hotkey(), FiberRules::Strict)
+    let layer = signed_requests(keypair.hotkey(), FiberRules::Strict)
         .policy(Policy::only([validator.hotkey()]));
-    let signed = signed.limits(limits).build();
+    let signature_layer = layer.limits(limits).build();
     let handshake = MinerHandshake::new(keypair.clone(), RsaKey::generate()?, FiberRules::Strict);
-    let url = serve_on_loopback("miner", miner_router(miner, handshake, signed), shutdown).await?;
+    let url = serve_on_loopback("miner", miner_router(miner, handshake, signature_layer), shutdown)
+        .await?;
     chain.register(&keypair, url.port().unwrap_or_default()).await?;
     Ok(DemoMiner { behaviour, hotkey: keypair.hotkey() })
 }
 
 /// Returns an image server that sends the same image, with its hashes, for every request.
-fn one_image() -> anyhow::Result<Router> {
+fn repeated_image_router() -> anyhow::Result<Router> {
     let request = json!({"prompt": "a red boat on a blue lake"});
     let picture = paint(&PaintRequest::parse(
         Endpoint::TextToImage,
@@ -193,7 +199,7 @@ fn one_image() -> anyhow::Result<Router> {
 
 /// Adds the first-token delay and the faults of a behaviour to a backend.
 fn with_faults(router: Router, behaviour: Behaviour, delay: Duration) -> Router {
-    let refusal = match behaviour {
+    let rejection_status = match behaviour {
         Behaviour::Limiting => Some(StatusCode::TOO_MANY_REQUESTS),
         Behaviour::Failing => Some(StatusCode::INTERNAL_SERVER_ERROR),
         _ => None,
@@ -202,10 +208,12 @@ fn with_faults(router: Router, behaviour: Behaviour, delay: Duration) -> Router 
     let counters = Arc::new([AtomicU64::new(0), AtomicU64::new(0)]);
     router.layer(middleware::from_fn(move |request: Request, next: Next| {
         let [chats, completions] = &*counters;
-        let task = if request.uri().path().contains("/chat/") { chats } else { completions };
-        let count = task.fetch_add(1, Ordering::Relaxed);
+        let counter = if request.uri().path().contains("/chat/") { chats } else { completions };
+        let count = counter.fetch_add(1, Ordering::Relaxed);
         async move {
-            if let Some(status) = refusal.filter(|_| count.is_multiple_of(REJECTION_INTERVAL)) {
+            if let Some(status) =
+                rejection_status.filter(|_| count.is_multiple_of(REJECTION_INTERVAL))
+            {
                 return status.into_response();
             }
             tokio::time::sleep(delay).await;

@@ -45,8 +45,9 @@ pub(super) struct DemoReport {
     /// Tokens delivered to buyers.
     pub(super) tokens: u64,
     round: Option<Round>,
-    /// Credits by account, and whether the books balance.
-    credits: (BTreeMap<String, i64>, bool),
+    /// Credits by kind of account, and whether the books balance.
+    credits_by_account: BTreeMap<String, i64>,
+    is_balanced: bool,
     /// Remark on the model.
     note: String,
 }
@@ -91,7 +92,7 @@ impl Round {
             }
         });
         let mut standings: Vec<_> = standings.collect();
-        standings.sort_by(|one, other| other.weight.total_cmp(&one.weight));
+        standings.sort_by(|a, b| b.weight.total_cmp(&a.weight));
         Self { standings }
     }
 }
@@ -103,7 +104,14 @@ fn mean(numbers: &[f64]) -> Option<f64> {
 impl DemoReport {
     /// Creates the report before the first period.
     pub(super) fn new(note: String) -> Self {
-        Self { periods: 0, tokens: 0, round: None, credits: (BTreeMap::new(), false), note }
+        Self {
+            periods: 0,
+            tokens: 0,
+            round: None,
+            credits_by_account: BTreeMap::new(),
+            is_balanced: false,
+            note,
+        }
     }
 
     /// Updates the report with the latest round and the account balances.
@@ -119,7 +127,8 @@ impl DemoReport {
             let kind = account.split(':').next().unwrap_or_default().to_owned();
             *credits.entry(kind).or_default() += balance;
         }
-        self.credits = (credits, is_balanced);
+        self.credits_by_account = credits;
+        self.is_balanced = is_balanced;
     }
 
     /// Returns the document that `--json` prints.
@@ -129,7 +138,7 @@ impl DemoReport {
             "schema": "taonet.nineteen-demo/1",
             "periods": self.periods,
             "tokens_sold": self.tokens,
-            "credits": {"balanced": self.credits.1, "accounts": self.credits.0},
+            "credits": {"balanced": self.is_balanced, "accounts": self.credits_by_account},
             "note": self.note,
             "miners": standings.map(RankedMiner::document).collect::<Vec<_>>(),
         })
@@ -164,11 +173,12 @@ impl RankedMiner {
 impl fmt::Display for DemoReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let tokens = usize::try_from(self.tokens).unwrap_or(usize::MAX);
-        let revenue = self.credits.0.get("revenue").copied().unwrap_or(0);
-        let verdict = if self.credits.1 { "balance" } else { "do not balance" };
+        let revenue = self.credits_by_account.get("revenue").copied().unwrap_or(0);
+        let verdict = if self.is_balanced { "balance" } else { "do not balance" };
         let [periods, tokens] = [counted(self.periods, "period"), counted(tokens, "token")];
-        let head = format!("{periods}, {tokens} sold for {revenue} credits; the books {verdict}");
-        writeln!(f, "{}\n", wrap_text(&head))?;
+        let heading =
+            format!("{periods}, {tokens} sold for {revenue} credits; the books {verdict}");
+        writeln!(f, "{}\n", wrap_text(&heading))?;
         let mut rows = table(&MARKET);
         for standing in self.round.iter().flat_map(|round| &round.standings) {
             rows.add_row([

@@ -11,13 +11,13 @@ use zeroize::Zeroizing;
 use super::super::database::is_postgres_url;
 
 /// Host and port of the database in the reference's containers.
-const HOST: &str = "postgresql";
-const PORT: u16 = 5432;
+const DEFAULT_HOST: &str = "postgresql";
+const DEFAULT_PORT: u16 = 5432;
 /// Parameters of a URL that name its host.
 const HOST_PARAMETERS: [&str; 3] = ["host", "hostaddr", "port"];
 
 /// Returns the URL of the database that `from` names, at another host if `host` is given.
-pub(super) fn url(from: &str, host: Option<&str>) -> anyhow::Result<Zeroizing<String>> {
+pub(super) fn database_url(from: &str, host: Option<&str>) -> anyhow::Result<Zeroizing<String>> {
     let mut url = if is_postgres_url(from) {
         // The error must not have the text, which can contain a password.
         Url::parse(from)
@@ -67,7 +67,7 @@ impl Variables<'_> {
         let host = if self.get("LOCALHOST") == Some("true") {
             "localhost"
         } else {
-            self.get("POSTGRES_HOST").unwrap_or(HOST)
+            self.get("POSTGRES_HOST").unwrap_or(DEFAULT_HOST)
         };
         let mut url =
             Url::parse("postgres://host/").map_err(|_| self.invalid_variable("POSTGRES_HOST"))?;
@@ -82,7 +82,7 @@ impl Variables<'_> {
             Some(port) => {
                 port.parse::<u16>().map_err(|_| self.invalid_variable("POSTGRES_PORT"))?
             }
-            None => PORT,
+            None => DEFAULT_PORT,
         };
         url.set_port(Some(port)).map_err(|()| self.invalid_variable("POSTGRES_PORT"))?;
         Ok(url)
@@ -126,7 +126,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("vali.env");
         std::fs::write(&file, text).unwrap();
-        Ok(url(file.to_str().unwrap(), host)?.to_string())
+        Ok(database_url(file.to_str().unwrap(), host)?.to_string())
     }
 
     #[test]
@@ -148,8 +148,8 @@ mod tests {
             assert_eq!(actual, format!("{database}{expected}"), "{more:?} {host:?}");
         }
         let original = "postgres://u:p@host/d?sslmode=disable&host=/tmp";
-        assert_eq!(*url(original, None).unwrap(), original);
-        let moved = url(original, Some("db:1")).unwrap();
+        assert_eq!(*database_url(original, None).unwrap(), original);
+        let moved = database_url(original, Some("db:1")).unwrap();
         assert_eq!(*moved, "postgres://u:p@db:1/d?sslmode=disable");
     }
 
@@ -168,7 +168,7 @@ mod tests {
             let error = of_file(text, host).unwrap_err().to_string();
             assert!(error.contains(expected) && !error.contains("hunter2"), "{error}");
         }
-        let error = url("postgres://u:hunter2@ho st/d", None).unwrap_err().to_string();
+        let error = database_url("postgres://u:hunter2@ho st/d", None).unwrap_err().to_string();
         assert!(error.contains("malformed --from") && !error.contains("hunter2"), "{error}");
     }
 }

@@ -41,22 +41,22 @@ impl Behaviour {
         }
     }
 
-    fn miner(self, keypair: Keypair, deadline: Duration) -> anyhow::Result<Miner> {
+    fn create_miner(self, keypair: Keypair, request_timeout: Duration) -> anyhow::Result<Miner> {
         let (settings, answers) = (MinerSettings::new(NETUID), CannedAnswers::built_in()?);
         if self == Self::Good {
             return Ok(miner(keypair, settings, Completer::canned(answers)));
         }
         let answers = Arc::new(answers);
         Ok(Miner::new(keypair, settings).serve(move |request: Prompting, _: Caller| {
-            answer(self, Arc::clone(&answers), deadline, request)
+            complete(self, Arc::clone(&answers), request_timeout, request)
         }))
     }
 }
 
-async fn answer(
+async fn complete(
     behaviour: Behaviour,
     answers: Arc<CannedAnswers>,
-    deadline: Duration,
+    request_timeout: Duration,
     request: Prompting,
 ) -> Result<Prompting, SynapseError> {
     let question = request.messages.last().cloned().unwrap_or_default();
@@ -66,7 +66,7 @@ async fn answer(
         Behaviour::Short => answer.split(' ').next_back().unwrap_or_default().to_owned(),
         Behaviour::Parrot => question,
         Behaviour::Slow => {
-            tokio::time::sleep(deadline.mul_f64(0.7)).await;
+            tokio::time::sleep(request_timeout.mul_f64(0.7)).await;
             answer.to_owned()
         }
         Behaviour::Silent => std::future::pending().await,
@@ -83,7 +83,7 @@ pub(super) struct DemoMiner {
 /// Starts and registers one miner of each behaviour.
 pub(super) async fn start(
     chain: &DemoChain,
-    deadline: Duration,
+    request_timeout: Duration,
     shutdown: &Shutdown,
 ) -> anyhow::Result<Vec<DemoMiner>> {
     let mut miners = Vec::new();
@@ -93,7 +93,7 @@ pub(super) async fn start(
         let listener =
             TcpListener::bind("127.0.0.1:0").await.context("cannot listen on this machine")?;
         chain.register(&keypair, listener.local_addr()?.port()).await?;
-        let miner = behaviour.miner(keypair, deadline)?;
+        let miner = behaviour.create_miner(keypair, request_timeout)?;
         let (client, stop): (Arc<dyn Chain>, _) = (chain.client(), shutdown.clone());
         shutdown.spawn("miner", async move {
             if let Err(error) = miner.run(listener, client, &stop).await {

@@ -7,7 +7,7 @@ use anyhow::Context as _;
 use taonet_cli_base::context::Context;
 use taonet_cli_base::daemon::{run_demonstration, serve_on_loopback};
 use taonet_cli_localnet::demo_chain::{
-    ANNOUNCED, DemoChain, MinerOnChain, NETUID, VALIDATOR, submit_weights,
+    DemoChain, MinerOnChain, NETUID, PLACEHOLDER_ADDRESS, VALIDATOR, submit_weights,
 };
 use taonet_neuron::{AddressPolicy, MinerEntry};
 use taonet_primitives::{Hotkey, Uid, Weights, counted};
@@ -38,7 +38,7 @@ const MIN_ANSWERS: u64 = 3;
 /// Minimum number of verified proofs per epoch, over all miners.
 const MIN_PROOFS: u64 = 40;
 /// Timeout of an epoch.
-const TIMEOUT: Duration = Duration::from_secs(90);
+const EPOCH_TIMEOUT: Duration = Duration::from_secs(90);
 /// Delay of the slow miner before each proof.
 const SLOW_MINER_DELAY: Duration = Duration::from_secs(2);
 /// Delay between two requests to the same miner.
@@ -64,7 +64,7 @@ pub(super) struct Market {
     language_model: CompiledCircuit,
     catalogue: Catalogue,
     validator: Arc<Keypair>,
-    names: BTreeMap<Hotkey, &'static str>,
+    miner_names: BTreeMap<Hotkey, &'static str>,
 }
 
 impl Market {
@@ -83,14 +83,14 @@ impl Market {
             compile_into(&catalogue_path.join(LANGUAGE_MODEL), compile_language_model)?;
         let catalogue = Catalogue::open(&catalogue_path)?;
         let validator = Arc::new(Keypair::from_uri(VALIDATOR)?);
-        let names = BTreeMap::new();
+        let miner_names = BTreeMap::new();
         Ok(Self {
             directory: directory.to_owned(),
             circuits,
             language_model,
             catalogue,
             validator,
-            names,
+            miner_names,
         })
     }
 
@@ -117,7 +117,7 @@ impl Market {
         let chain = DemoChain::start(Keypair::clone(&self.validator)).await?;
         let score_store = Arc::new(ScoreStore::open(&state_directory.join("scores")).await?);
         let mut epoch_loop =
-            self.epoch_loop(&score_store, &chain, state_directory, shutdown).await?;
+            self.open_epoch_loop(&score_store, &chain, state_directory, shutdown).await?;
         self.start_miners(&chain, shutdown).await?;
         let bundles = self.directory.join("bundles");
         std::fs::create_dir_all(&bundles)
@@ -143,23 +143,27 @@ impl Market {
         let neurons = epoch_loop.service().neurons(NETUID).await?;
         // Miners announce a placeholder address, because the chain rejects loopback addresses.
         let address_policy = AddressPolicy {
-            local_miner_ip: Some(ANNOUNCED.to_string()),
+            local_miner_ip: Some(PLACEHOLDER_ADDRESS.to_string()),
             ..AddressPolicy::default()
         };
         let miners = miner_directory(self.validator.hotkey(), Vec::new(), address_policy)
             .select(&neurons)
             .miners;
-        anyhow::ensure!(miners.len() == self.names.len(), "the chain does not list every miner");
-        let listed: Vec<_> =
+        anyhow::ensure!(
+            miners.len() == self.miner_names.len(),
+            "the chain does not list every miner"
+        );
+        let proof_miners: Vec<_> =
             miners.iter().filter_map(|miner| ProofMiner::new(miner, Wire::Http)).collect();
         let user = User::start(&examiner, state_directory, shutdown).await?;
         // Before the benchmarks: the miner of a user's proof has no others meanwhile, and so would
         // earn less.
-        examiner.follow_miners(&listed).await;
+        examiner.follow_miners(&proof_miners).await;
         let answer = self.ask(&user, &bundles, context).await?;
-        let ((list, listed), stop) = (watch::channel(listed), shutdown.clone());
-        shutdown.spawn("examiner", async move { examiner.run(listed, &stop).await });
-        let (mut last, mut user_proofs) = (None, Vec::new());
+        let ((miners_sender, miners_receiver), stop) =
+            (watch::channel(proof_miners), shutdown.clone());
+        shutdown.spawn("examiner", async move { examiner.run(miners_receiver, &stop).await });
+        let (mut last_report, mut user_proofs) = (None, Vec::new());
         for epoch in 1..=epochs {
             let miner_count = counted(miners.len(), "miner");
             context.print_notice(&format!(
@@ -172,13 +176,13 @@ impl Market {
             user_proofs.extend(proofs);
             if epoch == epochs {
                 // Stop all requests, so that the report is a consistent snapshot.
-                list.send_replace(Vec::new());
+                miners_sender.send_replace(Vec::new());
             }
             let report = submit_weights(async || epoch_loop.run_once().await).await?;
             chain.pass_epoch().await?;
-            last = Some(report);
+            last_report = Some(report);
         }
-        let weights = last.and_then(|report| report.weights).unwrap_or_default();
+        let weights = last_report.and_then(|report| report.weights).unwrap_or_default();
         let on_chain = chain.standings(&weights).await?;
         chain.stop().await;
         let ranking = self.rank_miners(&miners, &score_store, &weights, &on_chain, &bundles);
@@ -187,7 +191,7 @@ impl Market {
     }
 
     /// Opens the epoch loop of the validator.
-    async fn epoch_loop(
+    async fn open_epoch_loop(
         &self,
         score_store: &Arc<ScoreStore>,
         chain: &DemoChain,
@@ -201,7 +205,7 @@ impl Market {
             burn_uid: Uid(0),
             max_skipped_epochs: 12,
         };
-        let subnet = ProofSubnet::new(Arc::clone(score_store), profile(), system_clock());
+        let subnet = ProofSubnet::new(Arc::clone(score_store), scoring_profile(), system_clock());
         let (key, client) = (Keypair::clone(&self.validator), chain.client());
         let state = validator::STATE_FILE;
         Ok(Validator::open(subnet, key, client, state_directory, state, settings, shutdown).await?)
@@ -216,12 +220,12 @@ impl Market {
         on_chain: &BTreeMap<Uid, MinerOnChain>,
         bundles: &Path,
     ) -> Vec<RankedMiner> {
-        let (profile, now) = (profile(), taonet_service::unix_time(system_clock()()));
+        let (profile, now) = (scoring_profile(), taonet_service::unix_time(system_clock()()));
         let tallies = score_store.read(|board| board.tallies().clone());
         let ranking = miners.iter().map(|miner| {
             let MinerEntry { uid, hotkey, .. } = *miner;
             RankedMiner {
-                name: self.names.get(&hotkey).copied().unwrap_or_default(),
+                name: self.miner_names.get(&hotkey).copied().unwrap_or_default(),
                 uid,
                 hotkey,
                 tally: tallies.get(&hotkey).cloned().unwrap_or_default(),
@@ -243,7 +247,7 @@ impl Market {
     ) -> anyhow::Result<UserAnswer> {
         context.print_notice(&format!("requesting an answer of {LANGUAGE_MODEL}"));
         let bundle = bundles.join(format!("user-{LANGUAGE_MODEL}.json"));
-        user.ask(self.language_model.directory.id(), PROMPT, bundle, &self.names).await
+        user.ask(self.language_model.directory.id(), PROMPT, bundle, &self.miner_names).await
     }
 
     /// Sends a picture to each circuit through the user API.
@@ -257,7 +261,9 @@ impl Market {
         for circuit in &self.circuits {
             let backend = &circuit.directory.metadata().backend;
             let bundle = bundles.join(format!("user-{backend}-{picture}.json"));
-            proofs.push(user.prove(circuit.directory.id(), picture, bundle, &self.names).await?);
+            proofs.push(
+                user.prove(circuit.directory.id(), picture, bundle, &self.miner_names).await?,
+            );
         }
         Ok(proofs)
     }
@@ -266,10 +272,10 @@ impl Market {
     async fn start_miners(&mut self, chain: &DemoChain, shutdown: &Shutdown) -> anyhow::Result<()> {
         let (catalogue, settings) =
             (self.catalogue.clone(), MinerSettings::new(self.validator.hotkey()));
-        let loaded =
+        let loaded_miner =
             tokio::task::spawn_blocking(move || Miner::load(&catalogue, settings)).await??;
         let honest =
-            self.start_miner("honest", Behaviour::Honest, &loaded, chain, shutdown).await?;
+            self.start_miner("honest", Behaviour::Honest, &loaded_miner, chain, shutdown).await?;
         for (name, behaviour) in [
             ("honest-2", Behaviour::Honest),
             ("slow", Behaviour::Slow(SLOW_MINER_DELAY)),
@@ -278,7 +284,7 @@ impl Market {
             ("other-circuit", Behaviour::OtherCircuit),
             ("copy", Behaviour::Copy(honest)),
         ] {
-            self.start_miner(name, behaviour, &loaded, chain, shutdown).await?;
+            self.start_miner(name, behaviour, &loaded_miner, chain, shutdown).await?;
         }
         Ok(())
     }
@@ -287,7 +293,7 @@ impl Market {
         &mut self,
         name: &'static str,
         behaviour: Behaviour,
-        loaded: &Miner,
+        loaded_miner: &Miner,
         chain: &DemoChain,
         shutdown: &Shutdown,
     ) -> anyhow::Result<Miner> {
@@ -296,13 +302,14 @@ impl Market {
         // One slot for the validator's requests, one for those of the copying miner.
         let settings = MinerSettings { concurrency: 2, behaviour, ..MinerSettings::new(hotkey) };
         let timeout = settings.timeout;
-        let miner = loaded.with_settings(settings);
-        let signed = signed_requests(hotkey, timeout)
+        let miner = loaded_miner.with_settings(settings);
+        let signature_layer = signed_requests(hotkey, timeout)
             .policy(Policy::only([self.validator.hotkey()]))
             .build();
-        let url = serve_on_loopback("miner", router(miner.clone(), signed), shutdown).await?;
+        let url =
+            serve_on_loopback("miner", router(miner.clone(), signature_layer), shutdown).await?;
         chain.register(&keypair, url.port().unwrap_or_default()).await?;
-        self.names.insert(hotkey, name);
+        self.miner_names.insert(hotkey, name);
         Ok(miner)
     }
 
@@ -311,12 +318,12 @@ impl Market {
     async fn wait_for_outcomes(&self, score_store: &ScoreStore, epoch: u64) -> anyhow::Result<()> {
         let start = Instant::now();
         let kinds: Vec<String> =
-            self.circuits.iter().map(|circuit| kind(circuit.directory.id())).collect();
+            self.circuits.iter().map(|circuit| work_kind(circuit.directory.id())).collect();
         loop {
             let is_enough = score_store.read(|board| {
                 let tallies = board.tallies();
                 let verified: u64 = tallies.values().map(|tally| tally.verified).sum();
-                let has_all_outcomes = self.names.keys().all(|hotkey| {
+                let has_all_outcomes = self.miner_names.keys().all(|hotkey| {
                     tallies.get(hotkey).is_some_and(|tally| tally.answers() >= MIN_ANSWERS)
                 });
                 has_all_outcomes
@@ -327,9 +334,9 @@ impl Market {
                 return Ok(());
             }
             anyhow::ensure!(
-                start.elapsed() < TIMEOUT,
+                start.elapsed() < EPOCH_TIMEOUT,
                 "too few proofs verified within {} s",
-                TIMEOUT.as_secs()
+                EPOCH_TIMEOUT.as_secs()
             );
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
@@ -371,10 +378,10 @@ fn compile_language_model() -> anyhow::Result<Compiled> {
     Ok(taonet_proof_lm::compile(files.path(), &options, lm)?)
 }
 
-fn profile() -> Profile {
+fn scoring_profile() -> Profile {
     Profile::DeliveredWork(WorkRules { minimum_answers: MIN_ANSWERS, ..WorkRules::default() })
 }
 
-fn kind(circuit: Digest) -> String {
+fn work_kind(circuit: Digest) -> String {
     format!("{circuit}:0")
 }

@@ -13,7 +13,7 @@ use taonet_proof_lm::Text;
 
 use super::market::CompiledCircuit;
 use super::user::{UserAnswer, UserProof};
-use crate::table::{mean_bytes, mean_seconds, reasons};
+use crate::table::{format_faults, mean_bytes, mean_seconds};
 use crate::validator::tally_document;
 
 /// Results of a miner over all epochs.
@@ -37,7 +37,7 @@ pub(super) struct DemoReport {
     /// Miners by descending score.
     ranking: Vec<RankedMiner>,
     /// Proofs of the user, in order.
-    user: Vec<UserProof>,
+    user_proofs: Vec<UserProof>,
     answer: UserAnswer,
     elapsed: Duration,
 }
@@ -46,7 +46,7 @@ impl DemoReport {
     pub(super) fn new<'a>(
         circuits: impl IntoIterator<Item = &'a CompiledCircuit>,
         mut ranking: Vec<RankedMiner>,
-        user: Vec<UserProof>,
+        user_proofs: Vec<UserProof>,
         answer: UserAnswer,
         elapsed: Duration,
     ) -> Self {
@@ -58,7 +58,7 @@ impl DemoReport {
                 circuit.seconds,
             )
         });
-        Self { circuits: circuits.collect(), ranking, user, answer, elapsed }
+        Self { circuits: circuits.collect(), ranking, user_proofs, answer, elapsed }
     }
 
     /// Returns the document that `--json` prints.
@@ -77,7 +77,7 @@ impl DemoReport {
             "wall_seconds": self.elapsed.as_secs_f64(),
             "circuits": circuits.collect::<Vec<_>>(),
             "miners": self.ranking.iter().map(RankedMiner::document).collect::<Vec<_>>(),
-            "user": self.user.iter().map(UserProof::document).collect::<Vec<_>>(),
+            "user": self.user_proofs.iter().map(UserProof::document).collect::<Vec<_>>(),
             "language_model": self.answer.document(),
         })
     }
@@ -115,7 +115,7 @@ impl UserProof {
             "label": self.label,
             "verification_key": self.verification_key,
             "proof_bytes": self.proof_bytes,
-            "seconds": self.time.as_secs_f64(),
+            "seconds": self.elapsed.as_secs_f64(),
             "asked": self.miners_asked,
             "failures": self.failures,
             "bundle": self.bundle.display().to_string(),
@@ -131,8 +131,8 @@ impl UserAnswer {
             "miner": self.miner,
             "text": self.text,
             "proof_bytes": self.proof_bytes,
-            "seconds": self.time.as_secs_f64(),
-            "verify_seconds": self.verification.as_secs_f64(),
+            "seconds": self.elapsed.as_secs_f64(),
+            "verify_seconds": self.verification_time.as_secs_f64(),
             "bundle": self.bundle.display().to_string(),
         })
     }
@@ -140,8 +140,16 @@ impl UserAnswer {
 
 impl fmt::Display for UserAnswer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { model, miner, text: Text { prompt, answer, .. }, time, verification, .. } = self;
-        let (seconds, milliseconds) = (time.as_secs_f64(), verification.as_secs_f64() * 1000.0);
+        let Self {
+            model,
+            miner,
+            text: Text { prompt, answer, .. },
+            elapsed,
+            verification_time,
+            ..
+        } = self;
+        let (seconds, milliseconds) =
+            (elapsed.as_secs_f64(), verification_time.as_secs_f64() * 1000.0);
         // Both texts are quoted, with control characters escaped.
         write!(
             f,
@@ -176,12 +184,12 @@ impl fmt::Display for DemoReport {
                 mean_bytes(tally).into(),
                 decimals(Some(miner.weight), 3).into(),
                 format!("{} α", decimals(Some(miner.chain.emission as f64 / 1e9), 3)).into(),
-                reasons(tally).into(),
+                format_faults(tally).into(),
             ]);
         }
         writeln!(f, "{rows}\n")?;
         let mut rows = table(&PROOF_USER);
-        for proof in &self.user {
+        for proof in &self.user_proofs {
             rows.add_row([
                 proof.backend.clone().into(),
                 status_cell(
@@ -189,16 +197,16 @@ impl fmt::Display for DemoReport {
                     proof.digit == proof.label,
                 ),
                 proof.miner.into(),
-                decimals(Some(proof.time.as_secs_f64()), 2).into(),
+                decimals(Some(proof.elapsed.as_secs_f64()), 2).into(),
                 proof.proof_bytes.to_string().into(),
                 proof.miners_asked.to_string().into(),
                 proof.failures.join(", ").into(),
             ]);
         }
-        let head = wrap_text(
+        let heading = wrap_text(
             "Proofs that the user requested through the API; each bundle was verified offline:",
         );
-        writeln!(f, "{head}\n{rows}\n\n{}\n", wrap_text(&self.answer.to_string()))?;
+        writeln!(f, "{heading}\n{rows}\n\n{}\n", wrap_text(&self.answer.to_string()))?;
         write!(
             f,
             "Every proof was verified. The chain ran in memory; {:.1} s.",

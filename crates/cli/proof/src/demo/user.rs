@@ -19,10 +19,10 @@ use taonet_service::Shutdown;
 use tokio::net::TcpListener;
 
 /// Name of the user's API key.
-const NAME: &str = "demo-user";
+const API_KEY_NAME: &str = "demo-user";
 /// Timeout of each request to the API, such as that of the events until a proof is complete, on a
 /// busy machine.
-const TIMEOUT: Duration = Duration::from_mins(3);
+const REQUEST_TIMEOUT: Duration = Duration::from_mins(3);
 
 /// A client of the API with its key.
 pub(super) struct User {
@@ -47,7 +47,7 @@ pub(super) struct UserProof {
     pub(super) verification_key: String,
     pub(super) proof_bytes: usize,
     /// Time from submission to bundle.
-    pub(super) time: Duration,
+    pub(super) elapsed: Duration,
     /// Number of miners that received the request.
     pub(super) miners_asked: usize,
     /// Failure reasons of the miners that failed.
@@ -67,20 +67,20 @@ pub(super) struct UserAnswer {
     pub(super) text: Text,
     pub(super) proof_bytes: usize,
     /// Time from submission to bundle.
-    pub(super) time: Duration,
+    pub(super) elapsed: Duration,
     /// Time of the verification.
-    pub(super) verification: Duration,
+    pub(super) verification_time: Duration,
     /// Path of the bundle, which was verified offline.
     pub(super) bundle: PathBuf,
 }
 
 /// Response of the API to a request.
-struct Received {
+struct ApiResponse {
     /// The stream of events.
     events: String,
     bundle: String,
     /// Time from submission to bundle.
-    time: Duration,
+    elapsed: Duration,
 }
 
 impl User {
@@ -91,11 +91,11 @@ impl User {
         shutdown: &Shutdown,
     ) -> anyhow::Result<Self> {
         let path = directory.join("api-keys.json");
-        let key = ApiKeys::open(&path)?.add(NAME, &path)?;
+        let key = ApiKeys::open(&path)?.add(API_KEY_NAME, &path)?;
         let identity = Identity::self_signed(directory)?;
         let root = Certificate::from_pem(identity.certificate())?;
         let client =
-            Client::builder().tls_certs_only([root]).no_proxy().timeout(TIMEOUT).build()?;
+            Client::builder().tls_certs_only([root]).no_proxy().timeout(REQUEST_TIMEOUT).build()?;
         let listener =
             TcpListener::bind("127.0.0.1:0").await.context("cannot listen on this machine")?;
         let url = format!("https://{}", listener.local_addr()?);
@@ -129,8 +129,8 @@ impl User {
         let sample = ShippedModel::DigitsMlp.sample()?;
         let (input, label) = (sample.inputs.get(picture), sample.labels.get(picture));
         let (input, label) = input.zip(label).context("the sample has too few pictures")?;
-        let received = self.request(&json!({ "circuit": circuit, "input": input })).await?;
-        let Received { events, bundle: text, time } = received;
+        let response = self.request(&json!({ "circuit": circuit, "input": input })).await?;
+        let ApiResponse { events, bundle: text, elapsed } = response;
         let parsed = ModelBundle::from_json(text.as_bytes())?;
         anyhow::ensure!(parsed.id()? == circuit, "the bundle is for a different circuit");
         let verified = parsed.clone();
@@ -144,9 +144,10 @@ impl User {
             .zip(&proof.outputs)
             .max_by_key(|(_, score)| **score)
             .map_or(0, |(digit, _)| digit);
-        let steps = steps(&events);
-        let miners_asked = steps.iter().filter(|step| step["event"] == "asked").count();
-        let failures = steps.iter().filter_map(|step| step["fault"].as_str().map(str::to_owned));
+        let progress_events = progress_events(&events);
+        let miners_asked = progress_events.iter().filter(|step| step["event"] == "asked").count();
+        let failures =
+            progress_events.iter().filter_map(|step| step["fault"].as_str().map(str::to_owned));
         Ok(UserProof {
             circuit,
             backend: proof.circuit.backend.clone(),
@@ -156,7 +157,7 @@ impl User {
             label: *label,
             verification_key: proof.circuit.verification_key()?.to_string(),
             proof_bytes: proof.proof.len() / 2,
-            time,
+            elapsed,
             miners_asked,
             failures: failures.collect(),
             bundle,
@@ -172,15 +173,15 @@ impl User {
         bundle: PathBuf,
         names: &BTreeMap<Hotkey, &'static str>,
     ) -> anyhow::Result<UserAnswer> {
-        let received = self.request(&json!({ "circuit": circuit, "prompt": prompt })).await?;
-        let Received { bundle: document, time, .. } = received;
+        let response = self.request(&json!({ "circuit": circuit, "prompt": prompt })).await?;
+        let ApiResponse { bundle: document, elapsed, .. } = response;
         let parsed =
             TextBundle::from_json(document.as_bytes())?.context("the bundle has no answer")?;
         anyhow::ensure!(
             parsed.proof.circuit_id()? == circuit,
             "the bundle is for a different circuit"
         );
-        let (parsed, text, verification) = tokio::task::spawn_blocking(move || {
+        let (parsed, text, verification_time) = tokio::task::spawn_blocking(move || {
             let start = Instant::now();
             let text = parsed.verify_with(&Backends::default())?;
             anyhow::Ok((parsed, text, start.elapsed()))
@@ -197,22 +198,22 @@ impl User {
             miner: names.get(&miner).copied().unwrap_or_default(),
             text,
             proof_bytes: proof.len() / 2,
-            time,
-            verification,
+            elapsed,
+            verification_time,
             bundle,
         })
     }
 
     /// Submits a request and waits for its bundle.
-    async fn request(&self, submission: &Value) -> anyhow::Result<Received> {
+    async fn request(&self, submission: &Value) -> anyhow::Result<ApiResponse> {
         let start = Instant::now();
-        let accepted = self
+        let request = self
             .client
             .post(format!("{}/v1/proofs", self.url))
             .bearer_auth(&self.key)
             .json(submission);
-        let accepted: Value = accepted.send().await?.error_for_status()?.json().await?;
-        let id = accepted.get("id").and_then(Value::as_str).context("the API returned no id")?;
+        let response: Value = request.send().await?.error_for_status()?.json().await?;
+        let id = response.get("id").and_then(Value::as_str).context("the API returned no id")?;
         let events = self.get(&format!("/v1/proofs/{id}/events")).await?;
         let document: Value = serde_json::from_str(&self.get(&format!("/v1/proofs/{id}")).await?)?;
         anyhow::ensure!(
@@ -220,7 +221,7 @@ impl User {
             "the user's proof failed: {document}"
         );
         let bundle = self.get(&format!("/v1/proofs/{id}/bundle")).await?;
-        Ok(Received { events, bundle, time: start.elapsed() })
+        Ok(ApiResponse { events, bundle, elapsed: start.elapsed() })
     }
 
     async fn get(&self, path: &str) -> anyhow::Result<String> {
@@ -231,7 +232,7 @@ impl User {
 }
 
 /// Returns the progress events of a stream of server-sent events.
-fn steps(events: &str) -> Vec<Value> {
+fn progress_events(events: &str) -> Vec<Value> {
     let data = events.lines().filter_map(|line| line.strip_prefix("data:"));
     data.filter_map(|data| serde_json::from_str(data.trim()).ok())
         .filter(|step: &Value| step.get("event").is_some())
@@ -247,8 +248,11 @@ mod tests {
         let stream = "event: progress\ndata: {\"event\":\"asked\",\"slice\":0}\n\n: keep-alive\n\n\
                       event: progress\ndata: {\"event\":\"failed\",\"fault\":\"invalid\"}\n\n\
                       event: end\ndata: {\"status\":\"done\"}\n\n";
-        let steps = steps(stream);
-        assert_eq!(steps.len(), 2);
-        assert_eq!((&steps[0]["event"], &steps[1]["fault"]), (&json!("asked"), &json!("invalid")));
+        let progress_events = progress_events(stream);
+        assert_eq!(progress_events.len(), 2);
+        assert_eq!(
+            (&progress_events[0]["event"], &progress_events[1]["fault"]),
+            (&json!("asked"), &json!("invalid"))
+        );
     }
 }

@@ -10,7 +10,7 @@ use taonet_proof_circuits::{Backends, StoredChecks};
 /// usable directory, the keys are compared with their networks each time.
 pub(super) fn with_stored_checks(backends: Backends) -> Backends {
     let Some(cache) = dirs::cache_dir() else { return backends };
-    match open(&cache) {
+    match open_stored_checks(&cache) {
         Ok(checks) => backends.with_stored_checks(checks),
         Err(error) => {
             tracing::debug!(%error, "cannot keep the checks of verification keys");
@@ -19,15 +19,15 @@ pub(super) fn with_stored_checks(backends: Backends) -> Backends {
     }
 }
 
-fn open(cache: &Path) -> io::Result<StoredChecks> {
-    StoredChecks::open(&cache.join("taonet").join("checked-circuits"), &this_program()?)
+fn open_stored_checks(cache: &Path) -> io::Result<StoredChecks> {
+    StoredChecks::open(&cache.join("taonet").join("checked-circuits"), &program_fingerprint()?)
 }
 
-/// Returns a text that differs between this program and those that were at its path before.
-fn this_program() -> io::Result<String> {
+/// Returns a fingerprint that differs between this program and earlier ones at its path.
+fn program_fingerprint() -> io::Result<String> {
     let file = std::env::current_exe()?.metadata()?;
-    // Whoever changes the contents changes this time, too, which no system call sets, unlike that
-    // of the modification.
+    // A change of the contents also changes the inode change time, which no system call can set,
+    // unlike the modification time.
     let change_time = format!("{}.{:09}", file.ctime(), file.ctime_nsec());
     let version = env!("CARGO_PKG_VERSION");
     Ok(format!("{version} {} {} {} {change_time}", file.dev(), file.ino(), file.size()))
@@ -39,20 +39,20 @@ mod tests {
 
     #[test]
     fn program_description_is_stable() {
-        let program = this_program().unwrap();
-        assert_eq!(program, this_program().unwrap());
+        let program = program_fingerprint().unwrap();
+        assert_eq!(program, program_fingerprint().unwrap());
         assert_eq!(program.split(' ').count(), 5, "{program}");
     }
 
     #[test]
     fn checks_are_kept_in_a_private_directory_of_the_cache() {
         let cache = tempfile::tempdir().unwrap();
-        open(cache.path()).unwrap();
+        open_stored_checks(cache.path()).unwrap();
         let mode = cache.path().join("taonet/checked-circuits").metadata().unwrap().mode();
         assert_eq!(mode & 0o777, 0o700);
         // Without a cache directory that can be created, keys are compared each time.
         let file = cache.path().join("file");
         std::fs::write(&file, b"").unwrap();
-        assert!(open(&file).is_err());
+        assert!(open_stored_checks(&file).is_err());
     }
 }

@@ -10,7 +10,9 @@ use taonet_cli_base::table::key_values;
 use taonet_proof_circuits::{Backends, ModelBundle, Opening, read_bundle, read_user_file};
 use taonet_proof_lm::ProofBundle;
 
-use super::{ExpectedCircuit, checks, compare_circuit, format_first, id_of, shorten_values};
+use super::{
+    ExpectedCircuit, check_circuit_id, checks, circuit_id_in, format_first, shorten_values,
+};
 
 /// Verify which inputs a proof hides
 #[derive(Debug, Args)]
@@ -36,9 +38,9 @@ pub(crate) fn reveal(args: &RevealArgs, context: &Context) -> anyhow::Result<()>
     match &args.circuit {
         None => context
             .print_notice("hint: to reject proofs of other circuits than yours, pass --circuit"),
-        Some(ExpectedCircuit::Id(id)) => compare_circuit(&model, id)?,
+        Some(ExpectedCircuit::Id(id)) => check_circuit_id(&model, id)?,
         Some(ExpectedCircuit::Directory(path)) => {
-            compare_circuit(&model, &id_of(path, &backends)?)?;
+            check_circuit_id(&model, &circuit_id_in(path, &backends)?)?;
         }
     }
     bundle.verify_opening(&opening, &backends)?;

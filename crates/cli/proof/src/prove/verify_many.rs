@@ -12,7 +12,9 @@ use taonet_proof_circuits::{Bundle, CircuitError, ModelBundle, read_bundle, veri
 use taonet_proof_core::Digest;
 use taonet_proof_lm::ProofBundle;
 
-use super::{ExpectedCircuit, VerifyArgs, checks, compare_circuit, document_of, id_of};
+use super::{
+    ExpectedCircuit, VerifyArgs, bundle_document, check_circuit_id, checks, circuit_id_in,
+};
 
 /// A bundle that was read, with the proof of the model's outputs.
 struct OpenedBundle {
@@ -27,25 +29,25 @@ pub(super) fn verify(args: &VerifyArgs, context: &Context) -> anyhow::Result<()>
     let expected = match &args.circuit {
         None => None,
         Some(ExpectedCircuit::Id(id)) => Some(*id),
-        Some(ExpectedCircuit::Directory(path)) => Some(id_of(path, &backends)?),
+        Some(ExpectedCircuit::Directory(path)) => Some(circuit_id_in(path, &backends)?),
     };
     let start = Instant::now();
     let opened: Vec<_> =
-        args.bundles.iter().map(|path| open(args, path, expected.as_ref())).collect();
+        args.bundles.iter().map(|path| open_bundle(args, path, expected.as_ref())).collect();
     let models: Vec<&ModelBundle> = opened.iter().flatten().map(|opened| &opened.model).collect();
-    let mut verified = verify_all(&models, &backends).into_iter();
+    let mut verification_results = verify_all(&models, &backends).into_iter();
     let (mut documents, mut rejected, mut files) = (Vec::new(), Vec::new(), Vec::new());
     let mut rows = key_values();
     for (path, opened) in args.bundles.iter().zip(opened) {
         let outcome = opened.and_then(|opened| {
-            let document = check(args, &opened, verified.next())?;
+            let document = check_text(args, &opened, verification_results.next())?;
             files.push((path, opened.file));
             Ok(document)
         });
         let name = path.display().to_string();
         let error = outcome.as_ref().err().map(|error| with_causes(&**error));
         rows.add_row([name.as_str(), error.as_deref().unwrap_or("valid")]);
-        documents.push(describe(&name, outcome.ok(), error.as_deref()));
+        documents.push(outcome_document(&name, outcome.ok(), error.as_deref()));
         if error.is_some() {
             rejected.push(name);
         }
@@ -55,7 +57,7 @@ pub(super) fn verify(args: &VerifyArgs, context: &Context) -> anyhow::Result<()>
         context.print_notice(&format!("verified in {milliseconds:.1} ms"));
     }
     let files: Vec<_> = files.iter().map(|(path, file)| (*path, file)).collect();
-    args.report_missing_networks(&files, context);
+    args.report_missing_expectations(&files, context);
     if context.json {
         context.print_json(&json!({ "proofs": documents }))?;
     } else {
@@ -73,12 +75,16 @@ pub(super) fn verify(args: &VerifyArgs, context: &Context) -> anyhow::Result<()>
 
 /// Reads a bundle, and rejects it if it is for another circuit, input, miner or request than the
 /// expected one.
-fn open(args: &VerifyArgs, path: &Path, expected: Option<&Digest>) -> anyhow::Result<OpenedBundle> {
+fn open_bundle(
+    args: &VerifyArgs,
+    path: &Path,
+    expected: Option<&Digest>,
+) -> anyhow::Result<OpenedBundle> {
     let file = ProofBundle::from_json(&read_bundle(path)?)?;
     let model = file.model();
-    args.compare(&model)?;
+    args.check_expectations(&model)?;
     if let Some(expected) = expected {
-        compare_circuit(&model, expected)?;
+        check_circuit_id(&model, expected)?;
     }
     if matches!(args.circuit, Some(ExpectedCircuit::Id(_)))
         && model.proofs().iter().any(Bundle::lacks_network)
@@ -89,7 +95,7 @@ fn open(args: &VerifyArgs, path: &Path, expected: Option<&Digest>) -> anyhow::Re
 }
 
 /// Checks the verified text of a language model. Returns the bundle's JSON document.
-fn check(
+fn check_text(
     args: &VerifyArgs,
     opened: &OpenedBundle,
     verified: Option<Result<(), CircuitError>>,
@@ -97,17 +103,17 @@ fn check(
     verified.context("the bundle was not verified")??;
     // The answer of a language model follows from the outputs, which are proven now.
     let text = opened.file.text()?;
-    args.compare_prompt(text.as_ref())?;
-    document_of(&opened.model, text.as_ref())
+    args.check_prompt(text.as_ref())?;
+    bundle_document(&opened.model, text.as_ref())
 }
 
 /// Returns a JSON document of a verified or rejected bundle.
-fn describe(name: &str, document: Option<Value>, error: Option<&str>) -> Value {
-    let mut described = document.unwrap_or_else(|| json!({}));
-    if let Some(fields) = described.as_object_mut() {
+fn outcome_document(name: &str, document: Option<Value>, error: Option<&str>) -> Value {
+    let mut outcome = document.unwrap_or_else(|| json!({}));
+    if let Some(fields) = outcome.as_object_mut() {
         fields.insert("bundle".to_owned(), json!(name));
         fields.insert("valid".to_owned(), json!(error.is_none()));
         fields.extend(error.map(|error| ("error".to_owned(), json!(error))));
     }
-    described
+    outcome
 }

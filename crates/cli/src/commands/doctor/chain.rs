@@ -22,7 +22,7 @@ use taonet_wallet::{Keypair, StoredKey};
 use taonet_wire::{BabelbitScheme, BtauthScheme, Call, ClientConfig, Retry, SignedClient, Signer};
 
 use super::role::Role;
-use super::{DoctorArgs, Subnet, TIMEOUT, directory_problem};
+use super::{DoctorArgs, QUERY_TIMEOUT, Subnet, directory_problem};
 
 /// Input of the chain checks.
 pub(super) struct ChainCheckInput<'a> {
@@ -95,8 +95,8 @@ pub(super) async fn check(input: &ChainCheckInput<'_>) -> anyhow::Result<Vec<Fin
         }
         Err(finding) => findings.push(finding),
     }
-    let published = neuron.axon.map(|axon| axon.address);
-    findings.extend(check_endpoint(input, hotkey, published, state.is_development).await);
+    let published_address = neuron.axon.map(|axon| axon.address);
+    findings.extend(check_endpoint(input, hotkey, published_address, state.is_development).await);
     Ok(findings)
 }
 
@@ -112,7 +112,7 @@ fn ledger_directory(input: &ChainCheckInput<'_>, hotkey: Hotkey) -> Result<PathB
         let subject = directory.display().to_string();
         return match directory_problem(directory) {
             None => Ok(directory.clone()),
-            Some(seen) => Err(Finding::fault(Check::Ledger, subject, seen, remedy)),
+            Some(problem) => Err(Finding::fault(Check::Ledger, subject, problem, remedy)),
         };
     }
     if input.subnet.babelbit.is_none() {
@@ -142,7 +142,7 @@ fn existing_ledger(netuid: NetUid, hotkey: Hotkey) -> Option<PathBuf> {
 async fn check_endpoint(
     input: &ChainCheckInput<'_>,
     hotkey: Hotkey,
-    published: Option<SocketAddr>,
+    published_address: Option<SocketAddr>,
     is_development: bool,
 ) -> Vec<Finding> {
     let babelbit: Option<&Config> = input.subnet.babelbit.as_ref();
@@ -152,21 +152,25 @@ async fn check_endpoint(
         None => AddressPolicy::default(),
     };
     // Public services are queried only if there is an endpoint to compare with.
-    let external_ip = match (published, babelbit.and_then(|config| config.external_ip)) {
-        (Some(_), None) if !policy.allow_private => external_ip(&SOURCES, TIMEOUT).await.ok(),
+    let external_ip = match (published_address, babelbit.and_then(|config| config.external_ip)) {
+        (Some(_), None) if !policy.allow_private => external_ip(&SOURCES, QUERY_TIMEOUT).await.ok(),
         (_, configured) => configured,
     };
     let is_miner = input.roles.contains(&Role::Miner);
     let port =
         babelbit.filter(|_| is_miner).and_then(|config| config.axon_port).map(NonZeroU16::get);
-    let endpoint = Endpoint { published, port, external_ip };
+    let endpoint = Endpoint { published: published_address, port, external_ip };
     let request = match babelbit {
         // Miners verify the signature before they reject the empty message.
         Some(config) => Call::new(Method::POST, config.predict_endpoint.as_str(), "{}"),
         None => Call::new(Method::GET, "ping", ""),
     };
-    let request =
-        Call { name: "Synapse".to_owned(), deadline: TIMEOUT, retry: Retry::Never, ..request };
+    let request = Call {
+        name: "Synapse".to_owned(),
+        deadline: QUERY_TIMEOUT,
+        retry: Retry::Never,
+        ..request
+    };
     let client =
         input.key.and_then(keypair).and_then(|keypair| client(keypair, babelbit.is_some()));
     let call = client.as_ref().map(|client| EndpointCall {
@@ -177,7 +181,7 @@ async fn check_endpoint(
     });
     let findings = reachability(endpoint, &policy, call).await;
     // A validator needs no endpoint, and by default all roles are checked.
-    let is_endpoint_optional = published.is_none() && input.args.role.is_empty();
+    let is_endpoint_optional = published_address.is_none() && input.args.role.is_empty();
     findings
         .into_iter()
         .map(|finding| if is_endpoint_optional { finding.or_warning() } else { finding })

@@ -18,14 +18,14 @@ use super::service_check::{Service, Token};
 use super::{DoctorArgs, Subnet};
 
 /// Hint of the error for a missing hotkey.
-const NO_HOTKEY: &str = "pass the keyfile with --keyfile, create a wallet with `tao wallet create`, or select one with \
+const NO_HOTKEY_HINT: &str = "pass the keyfile with --keyfile, create a wallet with `tao wallet create`, or select one with \
     BITTENSOR_WALLET_COLD and BITTENSOR_WALLET_HOT";
 
-/// The keys of the daemons.
-pub(super) struct Keys {
+/// Result of the checks of the daemons' keys.
+pub(super) struct KeyCheck {
     pub(super) findings: Vec<Finding>,
     /// The keyfile of the hotkey; `None` if it cannot be read.
-    pub(super) stored: Option<StoredKey>,
+    pub(super) stored_key: Option<StoredKey>,
     /// The hotkey; `None` if it is unknown without a password.
     pub(super) hotkey: Option<Hotkey>,
     /// The token with which daemons call signer and gateway.
@@ -33,8 +33,14 @@ pub(super) struct Keys {
 }
 
 /// Checks the keyfiles and the token. `has_units` is whether systemd has units of this program.
-pub(super) fn check(args: &DoctorArgs, subnet: &Subnet, roles: &[Role], has_units: bool) -> Keys {
-    let mut keys = Keys { findings: Vec::new(), stored: None, hotkey: None, token: Token::NotSet };
+pub(super) fn check(
+    args: &DoctorArgs,
+    subnet: &Subnet,
+    roles: &[Role],
+    has_units: bool,
+) -> KeyCheck {
+    let mut keys =
+        KeyCheck { findings: Vec::new(), stored_key: None, hotkey: None, token: Token::NotSet };
     let needs_hotkey = roles.is_empty() || roles.iter().any(|role| role.has_hotkey());
     if !needs_hotkey && args.keyfile.is_none() {
         let reason = "an entry process has no hotkey";
@@ -44,7 +50,7 @@ pub(super) fn check(args: &DoctorArgs, subnet: &Subnet, roles: &[Role], has_unit
     match read_hotkey(args.keyfile.as_deref()) {
         Ok(stored) => {
             (keys.findings, keys.hotkey) = hotkey(&stored);
-            keys.stored = Some(stored);
+            keys.stored_key = Some(stored);
         }
         // The units read it as root, and this user may have no wallet.
         Err(error) if has_units && args.keyfile.is_none() && is_missing_key(&error) => {
@@ -56,7 +62,7 @@ pub(super) fn check(args: &DoctorArgs, subnet: &Subnet, roles: &[Role], has_unit
             keys.findings.push(Finding::error(Check::Keys, "hotkey", error.as_ref(), remedy));
         }
     }
-    if let Ok(Some(wallet)) = settings::wallet()
+    if let Ok(Some(wallet)) = settings::wallet_settings()
         .and_then(|wallet| configured_wallet(&wallet, dirs::home_dir().as_deref()))
         && args.keyfile.is_none()
     {
@@ -74,7 +80,11 @@ pub(super) fn check(args: &DoctorArgs, subnet: &Subnet, roles: &[Role], has_unit
 fn read_hotkey(keyfile: Option<&Path>) -> anyhow::Result<StoredKey> {
     match keyfile {
         Some(file) => Ok(StoredKey::read(file)?),
-        None => stored_hotkey(&settings::wallet()?, dirs::home_dir().as_deref(), NO_HOTKEY),
+        None => stored_hotkey(
+            &settings::wallet_settings()?,
+            dirs::home_dir().as_deref(),
+            NO_HOTKEY_HINT,
+        ),
     }
 }
 
@@ -87,7 +97,7 @@ fn remedy_of_unreadable_key(error: &anyhow::Error, is_option: bool) -> &'static 
             "run the command as the file's owner, or correct the owner of the file and of its directories"
         }
         _ if is_option => "pass the path of a keyfile with --keyfile",
-        _ => NO_HOTKEY,
+        _ => NO_HOTKEY_HINT,
     }
 }
 
@@ -217,7 +227,7 @@ mod tests {
         let missing = read_hotkey(Some(&folder.path().join("none"))).unwrap_err();
         let remedy = "pass the path of a keyfile with --keyfile";
         assert_eq!(remedy_of_unreadable_key(&missing, true), remedy);
-        assert_eq!(remedy_of_unreadable_key(&missing, false), NO_HOTKEY);
+        assert_eq!(remedy_of_unreadable_key(&missing, false), NO_HOTKEY_HINT);
         // Root can read every file, so that no real file causes the error in every environment.
         let denied = anyhow::Error::new(WalletError::Read {
             path: "hotkey".into(),

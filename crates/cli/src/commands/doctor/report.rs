@@ -21,13 +21,13 @@ pub(super) fn document(report: &Report) -> Value {
 }
 
 /// Formats the report as text: the table, then the remedies.
-pub(super) fn text(report: &Report) -> String {
+pub(super) fn format_report(report: &Report) -> String {
     let mut rows = table(&FINDINGS);
     for finding in report.findings() {
         let code = finding.exit_code().map(|code| code.to_string()).unwrap_or_default();
         rows.add_row([
             finding.check.into(),
-            status(finding.status),
+            colored_status(finding.status),
             code.into(),
             Cell::from(&finding.subject),
             Cell::from(&finding.seen),
@@ -47,7 +47,7 @@ pub(super) fn text(report: &Report) -> String {
     text
 }
 
-fn status(status: Status) -> Cell {
+fn colored_status(status: Status) -> Cell {
     match status {
         Status::Ok => status_cell(status.name(), true),
         Status::Warning => warning_cell(status.name()),
@@ -57,7 +57,7 @@ fn status(status: Status) -> Cell {
 }
 
 /// Returns an error with the exit code of the first fault, if there is one.
-pub(super) fn verdict(report: &Report) -> anyhow::Result<()> {
+pub(super) fn check_faults(report: &Report) -> anyhow::Result<()> {
     let Some(fault) = report.first_fault() else { return Ok(()) };
     let faults = counted(report.count(Status::Fault), "fault");
     let message =
@@ -85,7 +85,7 @@ mod tests {
                 Finding::fault(check, "subject", "broken", "mend it"),
                 Finding::ok(check, "other", "fine"),
             ]);
-            assert_eq!(exit_code(&verdict(&report)), check.exit_code(), "{check}");
+            assert_eq!(exit_code(&check_faults(&report)), check.exit_code(), "{check}");
             let document = document(&report);
             assert_eq!(
                 (&document["faults"], &document["exit_code"]),
@@ -97,6 +97,6 @@ mod tests {
         }
         let mut report = Report::default();
         report.extend([Finding::warning(Check::Keys, "subject", "odd", "mend it")]);
-        assert_eq!(exit_code(&verdict(&report)), 0);
+        assert_eq!(exit_code(&check_faults(&report)), 0);
     }
 }

@@ -12,9 +12,9 @@ use taonet_primitives::NetUid;
 use super::service_check::Service;
 
 /// Netuid of Nineteen on the main network.
-const NINETEEN: NetUid = NetUid(19);
+const NINETEEN_NETUID: NetUid = NetUid(19);
 /// Netuid of proofs of inference on the main network.
-const PROOF: NetUid = NetUid(2);
+const PROOF_NETUID: NetUid = NetUid(2);
 
 /// A daemon. Babelbit's daemons are configured by settings, all others by options of their
 /// commands.
@@ -107,8 +107,8 @@ impl Role {
             Self::NineteenValidator
             | Self::NineteenEntry
             | Self::NineteenQuery
-            | Self::NineteenMiner => Some(NINETEEN),
-            Self::ProofValidator | Self::ProofMiner => Some(PROOF),
+            | Self::NineteenMiner => Some(NINETEEN_NETUID),
+            Self::ProofValidator | Self::ProofMiner => Some(PROOF_NETUID),
             _ => None,
         }
     }
@@ -116,9 +116,9 @@ impl Role {
     /// Returns the daemons that usually run for another subnet than Babelbit, by its netuid on the
     /// main network.
     pub(super) fn of_subnet(netuid: NetUid) -> &'static [Self] {
-        if netuid == NINETEEN {
+        if netuid == NINETEEN_NETUID {
             &[Self::NineteenValidator, Self::NineteenMiner]
-        } else if netuid == PROOF {
+        } else if netuid == PROOF_NETUID {
             &[Self::ProofValidator, Self::ProofMiner]
         } else {
             &[]

@@ -14,7 +14,7 @@ use taonet_validator::subtensor_gateway::GatewayClient;
 use url::Url;
 
 /// Timeout of a request.
-const TIMEOUT: Duration = Duration::from_secs(3);
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// A service that other daemons of a validator call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -89,9 +89,11 @@ impl Service {
         token: Option<&AccessToken>,
     ) -> anyhow::Result<Result<(), JsonCallError>> {
         Ok(match self {
-            Self::Signer => SignerClient::new(url, token)?.check_access(TIMEOUT).await,
+            Self::Signer => SignerClient::new(url, token)?.check_access(REQUEST_TIMEOUT).await,
             Self::Gateway => {
-                let block = GatewayClient::new(url, token, TIMEOUT)?.current_block(TIMEOUT).await;
+                let block = GatewayClient::new(url, token, REQUEST_TIMEOUT)?
+                    .current_block(REQUEST_TIMEOUT)
+                    .await;
                 block.map(|_| ()).map_err(|error| error.source)
             }
         })
@@ -104,7 +106,7 @@ pub(super) async fn check_service(service: Service, caller: ServiceCaller<'_>) -
     let url = service.url(caller);
     // The origin leaves out credentials.
     let subject = format!("{}: {}", service.name(), url.origin().ascii_serialization());
-    let (token, accepted) = match caller.token {
+    let (token, success_text) = match caller.token {
         Token::NotSet => (None, "responds"),
         Token::Known(token) => (Some(token), "responds, and accepts the token"),
         Token::Unknown => {
@@ -112,7 +114,7 @@ pub(super) async fn check_service(service: Service, caller: ServiceCaller<'_>) -
         }
     };
     let error = match service.call(&url, token).await {
-        Ok(Ok(())) => return vec![Finding::ok(Check::Services, subject, accepted)],
+        Ok(Ok(())) => return vec![Finding::ok(Check::Services, subject, success_text)],
         Ok(Err(error)) => error,
         Err(error) => {
             let finding =
@@ -121,8 +123,8 @@ pub(super) async fn check_service(service: Service, caller: ServiceCaller<'_>) -
         }
     };
     if is_token_refused(&error) {
-        let refused = refused_token(&subject, token.is_some(), caller.is_unit);
-        return vec![Finding::ok(Check::Services, subject, "responds"), refused];
+        let token_finding = refused_token_finding(&subject, token.is_some(), caller.is_unit);
+        return vec![Finding::ok(Check::Services, subject, "responds"), token_finding];
     }
     if is_connection_refused(&error) && is_loopback(&url) {
         return vec![Finding::warning(Check::Services, subject, "not running", service.remedy())];
@@ -133,7 +135,7 @@ pub(super) async fn check_service(service: Service, caller: ServiceCaller<'_>) -
 }
 
 /// Returns the finding on a token that a service refuses, or that is missing.
-fn refused_token(service: &str, has_token: bool, is_unit: bool) -> Finding {
+fn refused_token_finding(service: &str, has_token: bool, is_unit: bool) -> Finding {
     let subject = format!("token of the {service}");
     if is_unit && !has_token {
         let reason = "the units of systemd have their own token: pass it with --token-file /etc/taonet/api-token";
@@ -200,7 +202,7 @@ mod tests {
             policy: PayloadPolicy::new(keypair.hotkey()).into_signing_policy(),
             keypair,
             netuid: NetUid(59),
-            gateway: GatewayClient::new(&unused, None, TIMEOUT).unwrap(),
+            gateway: GatewayClient::new(&unused, None, REQUEST_TIMEOUT).unwrap(),
             retries: 1,
             retry_delay: Duration::ZERO,
             audit: AuditLog::open(&folder.path().join("audit.jsonl")).unwrap(),

@@ -160,7 +160,7 @@ fn default_ports_match_the_commands() {
 fn models_and_circuits_of_options_are_checked() {
     let folder = tempfile::tempdir().unwrap();
     let status = |model: Option<&Path>, circuits: Option<&Path>| -> Vec<Status> {
-        verify_options(model, circuits, &[]).iter().map(|finding| finding.status).collect()
+        verify_option_models(model, circuits, &[]).iter().map(|finding| finding.status).collect()
     };
     assert_eq!(status(None, None), []);
     assert_eq!(status(Some(folder.path()), None), [Status::Skipped]);
@@ -170,7 +170,8 @@ fn models_and_circuits_of_options_are_checked() {
     );
     #[cfg(feature = "proof")]
     {
-        let missing = verify_options(None, Some(Path::new("no/such/circuits")), &[]).remove(0);
+        let missing =
+            verify_option_models(None, Some(Path::new("no/such/circuits")), &[]).remove(0);
         assert_eq!(missing.status, Status::Fault);
         assert!(missing.seen.starts_with("cannot read the directory: "), "{missing:?}");
         assert!(missing.remedy.unwrap().contains("--circuits"));
@@ -178,7 +179,7 @@ fn models_and_circuits_of_options_are_checked() {
     // A miner of images can draw without a model; other daemons cannot.
     let painter = Some(Path::new("painter"));
     assert_eq!(status(painter, None), [Status::Fault]);
-    let drawn = verify_options(painter, None, &[Role::NineteenMiner]);
+    let drawn = verify_option_models(painter, None, &[Role::NineteenMiner]);
     assert_eq!(drawn.iter().map(|finding| finding.status).collect::<Vec<_>>(), [Status::Skipped]);
 }
 

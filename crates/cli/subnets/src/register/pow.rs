@@ -29,9 +29,9 @@ pub(super) async fn register(
     context: &Context,
 ) -> anyhow::Result<()> {
     let (hotkey, netuid) = (args.tx.hotkey_address()?, args.netuid);
-    check(chain, netuid, hotkey).await?;
+    check_registrable(chain, netuid, hotkey).await?;
     // Before the password prompt: there may be no such device.
-    let searcher = open(args.device).await?;
+    let searcher = open_searcher(args.device).await?;
     let device = searcher.name().to_owned();
     let key = args.tx.unlock()?;
     let timeout = Duration::from_secs(args.timeout);
@@ -55,8 +55,8 @@ pub(super) async fn register(
     args.tx.submit.submit(chain, &key, plan, context).await
 }
 
-/// Returns an error if a search would be in vain.
-async fn check(chain: &Client, netuid: NetUid, hotkey: Hotkey) -> anyhow::Result<()> {
+/// Checks that the subnet accepts a registration of the hotkey by proof of work.
+async fn check_registrable(chain: &Client, netuid: NetUid, hotkey: Hotkey) -> anyhow::Result<()> {
     let metadata = chain.calls().await.map_err(chain_error)?;
     if !metadata.iter().any(|call| call.pallet == SUBTENSOR && call.name == "pow_register") {
         bail!("the chain has no registration by proof of work\nhint: register without --pow");
@@ -94,7 +94,7 @@ async fn difficulty(chain: &Client, netuid: NetUid) -> anyhow::Result<u64> {
 }
 
 /// Opens the device of the search; a driver can take seconds to compile.
-async fn open(device: Device) -> anyhow::Result<Searcher> {
+async fn open_searcher(device: Device) -> anyhow::Result<Searcher> {
     let threads = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
     let searcher = tokio::task::spawn_blocking(move || Searcher::open(device, threads)).await;
     Ok(searcher.context("the search failed")??)
@@ -117,15 +117,15 @@ async fn search(
     mut searcher: Searcher,
     timeout: Duration,
 ) -> anyhow::Result<SolvedWork> {
-    let (started, hash_count, device) =
+    let (search_start, hash_count, device) =
         (Instant::now(), Arc::new(AtomicU64::new(0)), searcher.name().to_owned());
     let bar = ProgressBar::new_spinner()
         .with_style(ProgressStyle::with_template("{spinner} {elapsed} {msg}")?);
-    while let Some(left) = timeout.checked_sub(started.elapsed()) {
+    while let Some(remaining) = timeout.checked_sub(search_start.elapsed()) {
         let block = chain.head().await.map_err(chain_error)?;
         let difficulty = difficulty(chain, netuid).await?;
         let work = Work { netuid, block: block.hash, hotkey, coldkey, difficulty };
-        let deadline = Instant::now() + left.min(chain.block_time() * SEARCH_BLOCKS);
+        let deadline = Instant::now() + remaining.min(chain.block_time() * SEARCH_BLOCKS);
         let (start, count) = (rand::random(), Arc::clone(&hash_count));
         let mut search = tokio::task::spawn_blocking(move || {
             let result = searcher.search(&work, start, deadline, &count);
@@ -134,7 +134,7 @@ async fn search(
         let (returned_searcher, result) = loop {
             let outcome = tokio::time::timeout(REFRESH_INTERVAL, &mut search).await;
             let hashes = hash_count.load(Ordering::Relaxed);
-            let rate = hashes as f64 / started.elapsed().as_secs_f64().max(f64::EPSILON) / 1e6;
+            let rate = hashes as f64 / search_start.elapsed().as_secs_f64().max(f64::EPSILON) / 1e6;
             bar.set_message(format!(
                 "searching on {device} at difficulty {difficulty}: {hashes} hashes, {rate:.2} million/s"
             ));

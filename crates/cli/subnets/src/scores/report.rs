@@ -14,16 +14,16 @@ use super::StateArgs;
 /// Number of steps that are shown without `--json`: the newest ones, which count most.
 const MAX_PRINTED_STEPS: usize = 10;
 
-/// A miner as the user names it.
+/// A miner, selected by its hotkey or its uid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum MinerName {
+pub enum MinerSelector {
     /// By its hotkey.
     Hotkey(Hotkey),
     /// By its uid in the newest recorded step that has it.
     Uid(Uid),
 }
 
-impl FromStr for MinerName {
+impl FromStr for MinerSelector {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
@@ -36,7 +36,7 @@ impl FromStr for MinerName {
     }
 }
 
-impl MinerName {
+impl MinerSelector {
     /// Reads the score of the miner with its record.
     pub async fn explanation(self, state: &StateArgs) -> anyhow::Result<Explanation> {
         let scores = state.open_read_only().await?;
@@ -100,7 +100,7 @@ impl ScoreReport {
     pub fn print(mut self, number: Option<u64>, context: &Context) -> anyhow::Result<()> {
         if let Some(number) = number {
             let newest = self.steps.first().map(|newest| newest.step.number);
-            self.steps.retain(|one| one.step.number == number);
+            self.steps.retain(|step| step.step.number == number);
             if self.steps.is_empty() {
                 return Err(missing_step(&self.explanation, number, newest));
             }
@@ -145,12 +145,12 @@ impl ScoreReport {
     fn summary(&self) -> String {
         let mut lines = vec![wrap_text(&self.heading())];
         lines.extend(self.steps.iter().take(MAX_PRINTED_STEPS).map(ReportedStep::summary_line));
-        let older = self.steps.get(MAX_PRINTED_STEPS..).unwrap_or_default();
-        if !older.is_empty() {
-            let sum = older.iter().fold(0.0, |sum, one| sum + one.contribution);
+        let older_steps = self.steps.get(MAX_PRINTED_STEPS..).unwrap_or_default();
+        if !older_steps.is_empty() {
+            let sum = older_steps.iter().fold(0.0, |sum, step| sum + step.contribution);
             lines.push(format!(
                 "{} contribute {}",
-                counted(older.len(), "older reward"),
+                counted(older_steps.len(), "older reward"),
                 decimals(Some(sum), 6)
             ));
         }
@@ -246,10 +246,10 @@ mod tests {
 
     #[test]
     fn miner_is_named_by_hotkey_or_uid() {
-        assert_eq!("7".parse(), Ok(MinerName::Uid(Uid(7))));
-        assert_eq!(ALICE.parse(), Ok(MinerName::Hotkey(ALICE.parse().unwrap())));
+        assert_eq!("7".parse(), Ok(MinerSelector::Uid(Uid(7))));
+        assert_eq!(ALICE.parse(), Ok(MinerSelector::Hotkey(ALICE.parse().unwrap())));
         for text in ["", "-1", "70000", "alice"] {
-            let error = text.parse::<MinerName>().unwrap_err();
+            let error = text.parse::<MinerSelector>().unwrap_err();
             assert!(error.starts_with("expected a hotkey or a uid: "), "{error}");
         }
     }

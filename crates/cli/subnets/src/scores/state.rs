@@ -47,13 +47,13 @@ impl StateArgs {
     }
 
     /// Returns the path of the scores.
-    fn scores(&self) -> PathBuf {
+    fn scores_path(&self) -> PathBuf {
         self.state.join("scores.sqlite")
     }
 
     /// Opens the scores, which a running validator may be writing.
     pub(super) async fn open_read_only(&self) -> anyhow::Result<Scores> {
-        let path = self.scores();
+        let path = self.scores_path();
         anyhow::ensure!(
             path.is_file(),
             "{} does not exist\nhint: is --state that of the validator?",
@@ -67,8 +67,8 @@ impl StateArgs {
 /// Exports or imports scores. `schema` is the name and version of the JSON document.
 pub fn run(command: &Command, schema: &str, context: &Context) -> anyhow::Result<()> {
     let (export, preposition, file) = match command {
-        Command::Export(args) => (write_file(args, context)?, "in", &args.file),
-        Command::Import(args) => (read_file(args, context)?, "from", &args.file),
+        Command::Export(args) => (export_scores(args, context)?, "in", &args.file),
+        Command::Import(args) => (import_scores(args, context)?, "from", &args.file),
     };
     if context.json {
         return context.print_json(&document(schema, &export, file));
@@ -76,25 +76,25 @@ pub fn run(command: &Command, schema: &str, context: &Context) -> anyhow::Result
     context.print(&format!("{} {preposition} {}", describe(&export), file.display()))
 }
 
-fn write_file(args: &FileArgs, context: &Context) -> anyhow::Result<ScoresExport> {
+fn export_scores(args: &FileArgs, context: &Context) -> anyhow::Result<ScoresExport> {
     let export =
         context.block_on(async { Ok(args.state.open_read_only().await?.export().await?) })?;
     // A mistyped netuid must not replace a backup by a file without scores.
     anyhow::ensure!(
         export.scores() > 0 || export.last_step().is_some(),
         "{} has no scores of subnet {}\nhint: check --netuid and --state",
-        args.state.scores().display(),
+        args.state.scores_path().display(),
         args.state.netuid
     );
     atomic_write_with(&args.file, Access::Owner, |file| export.write(file))?;
     Ok(export)
 }
 
-fn read_file(args: &FileArgs, context: &Context) -> anyhow::Result<ScoresExport> {
+fn import_scores(args: &FileArgs, context: &Context) -> anyhow::Result<ScoresExport> {
     let text = input::read_text(&args.file)?;
     let export = ScoresExport::parse(&text)
         .with_context(|| format!("cannot use {}", args.file.display()))?;
-    let (directory, path) = (args.state.directory(), args.state.scores());
+    let (directory, path) = (args.state.directory(), args.state.scores_path());
     std::fs::create_dir_all(directory)
         .with_context(|| format!("cannot create {}", directory.display()))?;
     context.block_on(async {

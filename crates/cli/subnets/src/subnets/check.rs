@@ -77,9 +77,9 @@ pub(super) fn run(args: &CheckArgs, context: &Context) -> anyhow::Result<()> {
         let chain = args.network.connect().await?;
         let block = args.at.block(&chain).await?;
         let mut checks =
-            vec![creation(chain.subnet_cost(block.into()).await.map_err(chain_error)?)];
+            vec![check_creation_cost(chain.subnet_cost(block.into()).await.map_err(chain_error)?)];
         if let Some(netuid) = args.netuid {
-            checks.extend(read(&chain, netuid, block).await?.checks());
+            checks.extend(read_state(&chain, netuid, block).await?.checks());
         }
         let warnings = checks.iter().filter(|check| check.status == Status::Warning).count();
         if context.json {
@@ -102,7 +102,7 @@ pub(super) fn run(args: &CheckArgs, context: &Context) -> anyhow::Result<()> {
     })
 }
 
-async fn read(chain: &Client, netuid: NetUid, block: Block) -> anyhow::Result<SubnetState> {
+async fn read_state(chain: &Client, netuid: NetUid, block: Block) -> anyhow::Result<SubnetState> {
     let at = At::from(block);
     let metagraph =
         chain.metagraph(netuid, MechId(0), Detail::Lite, at).await.map_err(chain_error)?;
@@ -110,14 +110,14 @@ async fn read(chain: &Client, netuid: NetUid, block: Block) -> anyhow::Result<Su
     let subnet = [json!(netuid)];
     let emission = read_storage(chain, "SubnetEmissionEnabled", &subnet, at).await?;
     let min_non_immune = read_storage(chain, "MinNonImmuneUids", &subnet, at).await?;
-    let immunity_blocks = number(&parameters, "immunity_period")?;
-    let activity_cutoff_blocks = number(&parameters, "activity_cutoff")?;
+    let immunity_blocks = number_parameter(&parameters, "immunity_period")?;
+    let activity_cutoff_blocks = number_parameter(&parameters, "activity_cutoff")?;
     let stake_threshold = read_storage(chain, "StakeThreshold", &[], at).await?;
     let stake_threshold = Rao::new(stake_threshold.as_u64().unwrap_or_default());
     Ok(SubnetState {
         netuid,
         registration_cost: metagraph.burn,
-        registration_allowed: boolean(&parameters, "registration_allowed")?,
+        registration_allowed: boolean_parameter(&parameters, "registration_allowed")?,
         max_neurons: metagraph.max_uids,
         neurons: NeuronCounts::count(
             &metagraph,
@@ -127,7 +127,7 @@ async fn read(chain: &Client, netuid: NetUid, block: Block) -> anyhow::Result<Su
         ),
         stake_threshold,
         min_non_immune: min_non_immune.as_u64().unwrap_or_default(),
-        is_started: boolean(&parameters, "subnet_is_active")?,
+        is_started: boolean_parameter(&parameters, "subnet_is_active")?,
         has_tao_emission: emission != json!(false),
         immunity_blocks,
         activity_cutoff_blocks,
@@ -139,14 +139,14 @@ async fn read_storage(chain: &Client, item: &str, keys: &[Value], at: At) -> any
     chain.storage("SubtensorModule", item, keys, at).await.map_err(chain_error)
 }
 
-fn number(parameters: &Hyperparameters, name: &str) -> anyhow::Result<u64> {
+fn number_parameter(parameters: &Hyperparameters, name: &str) -> anyhow::Result<u64> {
     match parameters.get(name) {
         Some(Hyperparameter::Number(value)) => Ok(*value),
         other => Err(anyhow::anyhow!("hyperparameter {name} is not a number: {other:?}")),
     }
 }
 
-fn boolean(parameters: &Hyperparameters, name: &str) -> anyhow::Result<bool> {
+fn boolean_parameter(parameters: &Hyperparameters, name: &str) -> anyhow::Result<bool> {
     match parameters.get(name) {
         Some(Hyperparameter::Boolean(value)) => Ok(*value),
         other => Err(anyhow::anyhow!("hyperparameter {name} is not a boolean: {other:?}")),
@@ -168,7 +168,7 @@ impl CheckResult {
 }
 
 /// Reports the current cost of creating a new subnet.
-fn creation(cost: Rao) -> CheckResult {
+fn check_creation_cost(cost: Rao) -> CheckResult {
     let meaning =
         "the coldkey pays this to create a subnet; it rises with each subnet, then falls with time";
     CheckResult::new("creation_cost_rao", json!(cost), format!("{cost} TAO"), meaning, None)
@@ -283,7 +283,7 @@ impl SubnetState {
         CheckResult::new(
             "tempo_blocks",
             json!(tempo),
-            duration(tempo),
+            format_blocks(tempo),
             "time between two epochs",
             warning,
         )
@@ -309,7 +309,7 @@ impl SubnetState {
         CheckResult::new(
             "immunity_blocks",
             json!(self.immunity_blocks),
-            duration(self.immunity_blocks),
+            format_blocks(self.immunity_blocks),
             meaning,
             warning,
         )
@@ -335,7 +335,7 @@ impl SubnetState {
             format!(
                 "first weights of a new miner count after up to {}, but its immunity ends before: raise the immunity \
                  period",
-                duration(delay)
+                format_blocks(delay)
             )
         });
         let meaning = "weights are hidden for this long, so that they cannot be copied";
@@ -392,7 +392,7 @@ impl SubnetState {
         CheckResult::new(
             "weights_rate_limit_blocks",
             json!(limit),
-            duration(limit),
+            format_blocks(limit),
             meaning,
             warning,
         )
@@ -407,7 +407,7 @@ impl SubnetState {
         CheckResult::new(
             "activity_cutoff_blocks",
             json!(cutoff),
-            duration(cutoff),
+            format_blocks(cutoff),
             meaning,
             warning,
         )
@@ -421,7 +421,7 @@ impl SubnetState {
 }
 
 /// Formats a number of blocks with its duration on the public networks.
-fn duration(blocks: u64) -> String {
+fn format_blocks(blocks: u64) -> String {
     let minutes = blocks.saturating_mul(BLOCK_TIME.as_secs()) as f64 / 60.0;
     let time = if minutes < 120.0 {
         format!("{minutes:.0} min")
@@ -533,7 +533,7 @@ mod tests {
         for (blocks, text) in
             [(0, "0 blocks (0 min)"), (360, "360 blocks (72 min)"), (7_200, "7200 blocks (24.0 h)")]
         {
-            assert_eq!(duration(blocks), text);
+            assert_eq!(format_blocks(blocks), text);
         }
     }
 }

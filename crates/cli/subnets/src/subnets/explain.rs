@@ -3,14 +3,14 @@
 use clap::Args;
 use taonet_cli_base::context::Context;
 
-use crate::scores::{MinerName, ScoreReport, StateArgs};
+use crate::scores::{MinerSelector, ScoreReport, StateArgs};
 
 /// Show how the score of a miner came about
 #[derive(Debug, Args)]
 pub struct ExplainArgs {
     /// Hotkey of the miner, or its uid in the recorded steps
     #[arg(value_name = "HOTKEY|UID")]
-    miner: MinerName,
+    miner: MinerSelector,
     /// Show this step only
     #[arg(long, value_name = "N")]
     step: Option<u64>,

@@ -2,7 +2,7 @@ use clap::Args;
 use serde_json::json;
 use taonet_chain::{At, SubnetIdentity, calls};
 use taonet_cli_base::chain::{
-    ColdkeyArgs, Plan, TxArgs, block_json, chain_error, changes, print_identity,
+    ColdkeyArgs, Plan, TxArgs, block_json, chain_error, describe_changes, print_identity,
 };
 use taonet_cli_base::context::Context;
 use taonet_primitives::NetUid;
@@ -77,7 +77,7 @@ pub(super) fn set(args: &SetIdentityArgs, context: &Context) -> anyhow::Result<(
         let current =
             chain.subnet(netuid, At::Head).await.map_err(chain_error)?.identity.unwrap_or_default();
         let identity = args.merged_with(current.clone());
-        let changed = changes(identity.fields(), current.fields(), LIMITS, "--subnet-name or --subnet-url")?;
+        let changed = describe_changes(identity.fields(), current.fields(), LIMITS, "--subnet-name or --subnet-url")?;
         let key = args.tx.unlock()?;
         let details = json!({ "netuid": netuid, "coldkey": args.tx.submit.coldkey(&key), "identity": identity });
         let summary = format!("Publish the identity of subnet {netuid} with {changed}");
@@ -113,7 +113,8 @@ mod tests {
     fn subnet_identity_fields_have_length_limits() {
         let identity = SubnetIdentity::default();
         assert_eq!(identity.fields().map(|(name, _)| name), LIMITS.map(|(name, _)| name));
-        let check = |new: &SubnetIdentity| changes(new.fields(), identity.fields(), LIMITS, "");
+        let check =
+            |new: &SubnetIdentity| describe_changes(new.fields(), identity.fields(), LIMITS, "");
         assert!(check(&SubnetIdentity { logo_url: "é".repeat(512), ..identity.clone() }).is_ok());
         let error = check(&SubnetIdentity { discord: "é".repeat(129), ..identity.clone() })
             .unwrap_err()

@@ -121,25 +121,25 @@ pub(super) fn check_start(args: &SubnetArgs, context: &Context) -> anyhow::Resul
         let chain = args.network.connect().await?;
         let block = args.at.block(&chain).await?;
         let subnet = chain.subnet(netuid, block.into()).await.map_err(chain_error)?;
-        let first =
+        let first_emission_block =
             stored_block_number(&chain, "FirstEmissionBlockNumber", Some(netuid), block.into())
                 .await?;
         let delay = stored_block_number(&chain, "StartCallDelay", None, block.into())
             .await?
             .unwrap_or_default();
         let start = subnet.registered_at.plus(delay.get());
-        let remaining = if first.is_some() { 0 } else { start.since(block.number) };
+        let remaining = if first_emission_block.is_some() { 0 } else { start.since(block.number) };
         if context.json {
             return context.print_json(&json!({
                 "block": block_json(block),
                 "netuid": netuid,
-                "started": first.is_some(),
-                "first_emission_block": first,
+                "started": first_emission_block.is_some(),
+                "first_emission_block": first_emission_block,
                 "start_block": start,
                 "blocks_left": remaining,
             }));
         }
-        context.print(&match first {
+        context.print(&match first_emission_block {
             Some(first) => {
                 format!("subnet {netuid} has been started; its emission began with block {first}")
             }

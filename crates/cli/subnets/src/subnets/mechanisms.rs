@@ -105,7 +105,7 @@ pub(super) fn run(command: &Command, context: &Context) -> anyhow::Result<()> {
     }
 }
 
-async fn mechanisms(chain: &Client, netuid: NetUid, at: At) -> anyhow::Result<u8> {
+async fn mechanism_count(chain: &Client, netuid: NetUid, at: At) -> anyhow::Result<u8> {
     Ok(chain.weight_rules(netuid, at).await.map_err(chain_error)?.mechanisms)
 }
 
@@ -114,7 +114,7 @@ fn count(args: &SubnetArgs, context: &Context) -> anyhow::Result<()> {
     context.block_on(async {
         let chain = args.network.connect().await?;
         let block = args.at.block(&chain).await?;
-        let count = mechanisms(&chain, netuid, block.into()).await?;
+        let count = mechanism_count(&chain, netuid, block.into()).await?;
         if context.json {
             return context.print_json(
                 &json!({ "block": block_json(block), "netuid": netuid, "count": count }),
@@ -129,14 +129,15 @@ fn emissions(args: &SubnetArgs, context: &Context) -> anyhow::Result<()> {
     context.block_on(async {
         let chain = args.network.connect().await?;
         let block = args.at.block(&chain).await?;
-        let count = mechanisms(&chain, netuid, block.into()).await?;
+        let count = mechanism_count(&chain, netuid, block.into()).await?;
         let keys = [json!(netuid)];
-        let stored =
+        let stored_split =
             chain.storage("SubtensorModule", "MechanismEmissionSplit", &keys, block.into()).await;
-        let stored: Option<Vec<u16>> = serde_json::from_value(stored.map_err(chain_error)?)
-            .map_err(|error| anyhow::anyhow!("malformed emission split: {error}"))?;
-        let is_set = stored.is_some();
-        let parts = effective_shares(stored, count);
+        let stored_split: Option<Vec<u16>> =
+            serde_json::from_value(stored_split.map_err(chain_error)?)
+                .map_err(|error| anyhow::anyhow!("malformed emission split: {error}"))?;
+        let is_set = stored_split.is_some();
+        let parts = effective_shares(stored_split, count);
         let mechanisms = (0..).map(MechId).zip(parts.into_iter().map(Share::new));
         if context.json {
             let list: Vec<_> =
@@ -158,9 +159,10 @@ fn emissions(args: &SubnetArgs, context: &Context) -> anyhow::Result<()> {
 
 /// Returns the parts of all mechanisms, as the chain applies them: without a split, equal parts;
 /// mechanisms beyond the split receive nothing.
-fn effective_shares(stored: Option<Vec<u16>>, count: u8) -> Vec<u16> {
+fn effective_shares(stored_split: Option<Vec<u16>>, count: u8) -> Vec<u16> {
     let mechanisms = usize::from(count);
-    let mut parts = stored.unwrap_or_else(|| vec![u16::MAX / u16::from(count.max(1)); mechanisms]);
+    let mut parts =
+        stored_split.unwrap_or_else(|| vec![u16::MAX / u16::from(count.max(1)); mechanisms]);
     parts.resize(mechanisms, 0);
     parts
 }
@@ -169,7 +171,7 @@ fn set(args: &SetArgs, context: &Context) -> anyhow::Result<()> {
     let (netuid, count) = (args.netuid, args.count);
     context.block_on(async {
         let chain = args.signer.connect().await?;
-        let old_count = mechanisms(&chain, netuid, At::Head).await?;
+        let old_count = mechanism_count(&chain, netuid, At::Head).await?;
         let details = json!({ "netuid": netuid, "count_before": old_count, "count": count });
         let description =
             format!("Set the mechanisms of subnet {netuid} from {old_count} to {count}, and split its emission equally");
@@ -185,7 +187,7 @@ fn split(args: &SplitArgs, context: &Context) -> anyhow::Result<()> {
     let parts = if args.equal { None } else { Some(scale_to_parts(&args.shares)?) };
     context.block_on(async {
         let chain = args.signer.connect().await?;
-        let count = mechanisms(&chain, netuid, At::Head).await?;
+        let count = mechanism_count(&chain, netuid, At::Head).await?;
         if parts.as_ref().is_some_and(|parts| parts.len() != usize::from(count)) {
             let text = format!(
                 "expected {}, one for each mechanism of subnet {netuid}",

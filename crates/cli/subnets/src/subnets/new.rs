@@ -12,10 +12,10 @@ use taonet_cli_base::context::Context;
 use taonet_cli_base::exit::ClassifiedError;
 
 /// Name of the example's package, and of its program.
-const PACKAGE: &str = "taonet-summing-subnet";
-const PROGRAM: &str = "summing-subnet";
+const EXAMPLE_PACKAGE: &str = "taonet-summing-subnet";
+const EXAMPLE_PROGRAM: &str = "summing-subnet";
 
-macro_rules! example {
+macro_rules! example_files {
     ($($path:literal),+ $(,)?) => {
         [$(($path, include_str!(concat!("../../../../../examples/summing-subnet/", $path)))),+]
     };
@@ -23,7 +23,7 @@ macro_rules! example {
 
 /// The files of the example, by their paths. Its manifest is that of a workspace member, and its
 /// other tests need the repository.
-const EXAMPLE: [(&str, &str); 9] = example![
+const EXAMPLE_FILES: [(&str, &str); 9] = example_files![
     ".dockerignore",
     ".gitignore",
     "Dockerfile",
@@ -35,7 +35,7 @@ const EXAMPLE: [(&str, &str); 9] = example![
     "tests/three_epochs.rs",
 ];
 /// The miner of the example in Python.
-const PYTHON: [(&str, &str); 8] = example![
+const PYTHON_FILES: [(&str, &str); 8] = example_files![
     "python/.gitignore",
     "python/README.md",
     "python/pyproject.toml",
@@ -45,7 +45,7 @@ const PYTHON: [(&str, &str); 8] = example![
     "python/summing_subnet_miner/protocol.py",
     "python/tests/test_miner.py",
 ];
-const MANIFEST: &str = include_str!("new/manifest.toml");
+const MANIFEST_TEMPLATE: &str = include_str!("new/manifest.toml");
 
 /// Write a subnet of your own: protocol, miner, validator, and a test on an embedded chain
 #[derive(Debug, Args)]
@@ -55,7 +55,7 @@ pub struct NewArgs {
     name: PackageName,
     /// Source of taonet's crates: a checkout of its repository, or the URL of a git repository
     #[arg(long, value_name = "PATH|GIT-URL")]
-    taonet: Source,
+    taonet: TaonetSource,
     /// Commit or tag of the git repository [default: its newest commit]
     #[arg(long, value_name = "COMMIT|TAG")]
     rev: Option<String>,
@@ -64,13 +64,13 @@ pub struct NewArgs {
     python: bool,
 }
 
-/// A name for a package, a program, and a Rust crate with `_` in place of `-`.
+/// Name of a package, of its program, and of its Rust crate, which has `_` in place of `-`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct PackageName(String);
 
 /// Source of taonet's crates for the generated package.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Source {
+enum TaonetSource {
     Checkout(PathBuf),
     Git { url: String, rev: Option<String> },
 }
@@ -98,7 +98,7 @@ const MAX_NAME_LENGTH: usize = 31;
 
 /// Words that cannot be the name of a crate: keywords, primitive types, crates of the compiler, and
 /// names that Cargo refuses.
-const RESERVED: &str = "abstract alloc as async await become bool box break build char const continue core crate deps \
+const RESERVED_NAMES: &str = "abstract alloc as async await become bool box break build char const continue core crate deps \
     do dyn else enum examples extern f16 f32 f64 f128 false final fn for gen i8 i16 i32 i64 i128 if impl in incremental \
     isize let loop macro match mod move mut override priv proc-macro pub ref return self static std str struct super \
     test trait true try type typeof u8 u16 u32 u64 u128 unsafe use usize virtual where while yield";
@@ -119,11 +119,11 @@ impl FromStr for PackageName {
         if text.len() > MAX_NAME_LENGTH {
             return Err(NameError::Length);
         }
-        if RESERVED.split(' ').any(|word| word == text) {
+        if RESERVED_NAMES.split(' ').any(|word| word == text) {
             return Err(NameError::Reserved(text.to_owned()));
         }
         // Crates that differ only in `-` and `_` have the same name in Rust.
-        let dependencies = MANIFEST.lines().skip_while(|line| *line != "[dependencies]");
+        let dependencies = MANIFEST_TEMPLATE.lines().skip_while(|line| *line != "[dependencies]");
         let mut dependencies = dependencies.take_while(|line| !line.starts_with("[profile"));
         let is_dependency = dependencies.any(|line| {
             line.split_once(" = ").is_some_and(|(name, _)| name.replace('_', "-") == text)
@@ -135,7 +135,7 @@ impl FromStr for PackageName {
     }
 }
 
-impl FromStr for Source {
+impl FromStr for TaonetSource {
     type Err = std::convert::Infallible;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
@@ -157,7 +157,7 @@ impl FromStr for Source {
     }
 }
 
-impl Source {
+impl TaonetSource {
     /// Returns the source with an absolute path or with the commit; an error if it is not a
     /// checkout.
     fn validate(&self, rev: Option<&str>) -> anyhow::Result<Self> {
@@ -221,8 +221,8 @@ pub(super) fn run(args: &NewArgs, context: &Context) -> anyhow::Result<()> {
     let current_directory =
         Path::new(".").canonicalize().context("cannot resolve the current directory")?;
     source.check_outside(&current_directory)?;
-    let files = files(name, &source, args.python)?;
-    create(&current_directory, name, &files)?;
+    let files = package_files(name, &source, args.python)?;
+    create_package(&current_directory, name, &files)?;
     if context.json {
         let paths: Vec<_> = files.iter().map(|(path, _)| path).collect();
         let directory = current_directory.join(name).display().to_string();
@@ -237,39 +237,45 @@ pub(super) fn run(args: &NewArgs, context: &Context) -> anyhow::Result<()> {
 }
 
 /// Creates a directory with its files, or nothing: they are written beside it, and then renamed.
-fn create(parent: &Path, name: &str, files: &[(String, String)]) -> anyhow::Result<()> {
+fn create_package(parent: &Path, name: &str, files: &[(String, String)]) -> anyhow::Result<()> {
     let directory = parent.join(name);
     if directory.symlink_metadata().is_ok() {
         bail!("{name} already exists\nhint: choose another name");
     }
-    let draft = tempfile::Builder::new()
+    let temporary_directory = tempfile::Builder::new()
         .prefix(&format!(".{name}-"))
         .tempdir_in(parent)
-        .with_context(|| cannot_create(name))?;
+        .with_context(|| creation_error_message(name))?;
     // A temporary directory is readable by its owner only, one in it by all users.
-    let package = draft.path().join(name);
+    let package = temporary_directory.path().join(name);
     for (path, text) in files {
-        write(&package.join(path), text)?;
+        write_file(&package.join(path), text)?;
     }
-    fs::rename(&package, &directory).with_context(|| cannot_create(name))
+    fs::rename(&package, &directory).with_context(|| creation_error_message(name))
 }
 
-fn cannot_create(name: &str) -> String {
+fn creation_error_message(name: &str) -> String {
     format!("cannot create the directory {name}")
 }
 
-fn write(path: &Path, text: &str) -> anyhow::Result<()> {
+fn write_file(path: &Path, text: &str) -> anyhow::Result<()> {
     fs::create_dir_all(path.parent().unwrap_or(path))
         .and_then(|()| fs::write(path, text))
         .with_context(|| format!("cannot write {}", path.display()))
 }
 
 /// Returns the files of a package by their paths, with the miner in Python if `has_python`.
-fn files(name: &str, source: &Source, has_python: bool) -> anyhow::Result<Vec<(String, String)>> {
+fn package_files(
+    name: &str,
+    source: &TaonetSource,
+    has_python: bool,
+) -> anyhow::Result<Vec<(String, String)>> {
     // The source is inserted after the names: its path or URL can contain those of the example.
-    let mut files =
-        vec![("Cargo.toml".to_owned(), manifest(&replace_example_name(MANIFEST, name), source)?)];
-    if let Source::Checkout(path) = source {
+    let mut files = vec![(
+        "Cargo.toml".to_owned(),
+        fill_manifest(&replace_example_name(MANIFEST_TEMPLATE, name), source)?,
+    )];
+    if let TaonetSource::Checkout(path) = source {
         // With the versions that the checkout is tested with. Cargo removes those that the package
         // does not use.
         let lock = path.join("Cargo.lock");
@@ -277,8 +283,8 @@ fn files(name: &str, source: &Source, has_python: bool) -> anyhow::Result<Vec<(S
             fs::read_to_string(&lock).with_context(|| format!("cannot read {}", lock.display()))?;
         files.push(("Cargo.lock".to_owned(), text));
     }
-    let python = PYTHON.iter().filter(|_| has_python);
-    let example = EXAMPLE.iter().chain(python);
+    let python = PYTHON_FILES.iter().filter(|_| has_python);
+    let example = EXAMPLE_FILES.iter().chain(python);
     files.extend(
         example.map(|(path, text)| {
             (replace_example_name(path, name), replace_example_name(text, name))
@@ -290,14 +296,16 @@ fn files(name: &str, source: &Source, has_python: bool) -> anyhow::Result<Vec<(S
 /// Replaces the names of the example's package, crate, program and Python module.
 fn replace_example_name(text: &str, name: &str) -> String {
     // In two steps each, since the new name can contain the old one.
-    let text = text.replace(PACKAGE, "\0").replace(PROGRAM, "\0").replace('\0', name);
-    let [package, program, module] = [PACKAGE, PROGRAM, name].map(|name| name.replace('-', "_"));
+    let text =
+        text.replace(EXAMPLE_PACKAGE, "\0").replace(EXAMPLE_PROGRAM, "\0").replace('\0', name);
+    let [package, program, module] =
+        [EXAMPLE_PACKAGE, EXAMPLE_PROGRAM, name].map(|name| name.replace('-', "_"));
     text.replace(&package, "\0").replace(&program, "\0").replace('\0', &module)
 }
 
 /// Fills in a manifest with taonet's crates from a source: `@DIRECTORY` stands for the source of a
 /// crate.
-fn manifest(template: &str, source: &Source) -> anyhow::Result<String> {
+fn fill_manifest(template: &str, source: &TaonetSource) -> anyhow::Result<String> {
     let mut text = String::new();
     for line in template.lines() {
         if let Some((before, after)) = line.split_once('@') {
@@ -325,7 +333,7 @@ mod tests {
         root().join("examples/summing-subnet")
     }
 
-    fn git() -> Source {
+    fn git() -> TaonetSource {
         "https://git.example/taonet".parse().unwrap()
     }
 
@@ -354,12 +362,12 @@ mod tests {
 
     #[test]
     fn generated_package_equals_the_example() {
-        let files = files(PROGRAM, &git(), true).unwrap();
+        let files = package_files(EXAMPLE_PROGRAM, &git(), true).unwrap();
         for (path, text) in files.iter().filter(|(path, _)| path != "Cargo.toml") {
             let example = fs::read_to_string(example().join(path)).unwrap();
             // The example's package has another name than its program.
             let example = example
-                .replace(PACKAGE, PROGRAM)
+                .replace(EXAMPLE_PACKAGE, EXAMPLE_PROGRAM)
                 .replace("taonet_summing_subnet", "summing_subnet");
             assert_eq!(*text, example, "{path}");
         }
@@ -374,7 +382,7 @@ mod tests {
 
     #[test]
     fn manifest_has_the_dependencies_of_the_example() {
-        let generated = manifest(MANIFEST, &git()).unwrap();
+        let generated = fill_manifest(MANIFEST_TEMPLATE, &git()).unwrap();
         let example = fs::read_to_string(example().join("Cargo.toml")).unwrap();
         let workspace = fs::read_to_string(root().join("Cargo.toml")).unwrap();
         for section in ["dependencies", "dev-dependencies"] {
@@ -394,7 +402,7 @@ mod tests {
                         "{name} = {value}"
                     );
                     assert!(
-                        MANIFEST.contains(&format!("{name} = {{ @crates/{crate_name}")),
+                        MANIFEST_TEMPLATE.contains(&format!("{name} = {{ @crates/{crate_name}")),
                         "{name}"
                     );
                 } else {
@@ -418,8 +426,11 @@ mod tests {
             replace_example_name("taonet-summing-subnet summing-subnet", "my-summing-subnet"),
             "my-summing-subnet my-summing-subnet"
         );
-        for (path, text) in files("my-subnet", &git(), true).unwrap() {
-            assert!(!path.contains(PROGRAM) && !text.contains(PROGRAM), "{path}: {text}");
+        for (path, text) in package_files("my-subnet", &git(), true).unwrap() {
+            assert!(
+                !path.contains(EXAMPLE_PROGRAM) && !text.contains(EXAMPLE_PROGRAM),
+                "{path}: {text}"
+            );
             assert!(!text.contains("summing_subnet"), "{path}: {text}");
             if path == "src/main.rs" {
                 assert!(text.contains("use my_subnet::{Summing, miner};"), "{text}");
@@ -435,10 +446,10 @@ mod tests {
 
     #[test]
     fn crates_come_from_a_checkout_or_a_git_repository() {
-        let checkout_source: Source = root().to_str().unwrap().parse().unwrap();
+        let checkout_source: TaonetSource = root().to_str().unwrap().parse().unwrap();
         let checked = checkout_source.validate(None).unwrap();
-        let Source::Checkout(path) = &checked else { panic!("{checkout_source:?}") };
-        let checkout = manifest(MANIFEST, &checked).unwrap();
+        let TaonetSource::Checkout(path) = &checked else { panic!("{checkout_source:?}") };
+        let checkout = fill_manifest(MANIFEST_TEMPLATE, &checked).unwrap();
         let kit = json!(path.join("crates/kit").to_str().unwrap());
         assert!(checkout.contains(&format!("\ntaonet-kit = {{ path = {kit} }}\n")), "{checkout}");
         for (text, url) in [
@@ -447,19 +458,20 @@ mod tests {
             ("git@git.example:taonet.git", "ssh://git@git.example/taonet.git"),
             ("git@git.example:/srv/taonet", "ssh://git@git.example/srv/taonet"),
         ] {
-            let source: Source = text.parse().unwrap();
+            let source: TaonetSource = text.parse().unwrap();
             for (rev, key) in [(None, ""), (Some("v1.0"), ", rev = \"v1.0\"")] {
-                let manifest = manifest(MANIFEST, &source.validate(rev).unwrap()).unwrap();
+                let manifest =
+                    fill_manifest(MANIFEST_TEMPLATE, &source.validate(rev).unwrap()).unwrap();
                 let validator = format!(
                     "\ntaonet-validator = {{ git = \"{url}\"{key}, features = [\"testing\"] }}\n"
                 );
                 assert!(manifest.contains(&validator), "{manifest}");
             }
         }
-        let quoted = Source::Git { url: "https://git.example/\"\\".to_owned(), rev: None };
-        let quoted = manifest(MANIFEST, &quoted).unwrap();
+        let quoted = TaonetSource::Git { url: "https://git.example/\"\\".to_owned(), rev: None };
+        let quoted = fill_manifest(MANIFEST_TEMPLATE, &quoted).unwrap();
         assert!(quoted.contains(r#"git = "https://git.example/\"\\" }"#), "{quoted}");
-        let other: Source = "/nowhere".parse().unwrap();
+        let other: TaonetSource = "/nowhere".parse().unwrap();
         let error = other.validate(None).unwrap_err().to_string();
         assert!(error.contains("/nowhere is no checkout of taonet"), "{error}");
         let error = checkout_source.validate(Some("v1.0")).unwrap_err().to_string();
@@ -468,9 +480,9 @@ mod tests {
 
     #[test]
     fn source_url_with_example_name_is_unchanged() {
-        let source: Source =
+        let source: TaonetSource =
             "https://git.example/taonet-summing-subnet/summing-subnet".parse().unwrap();
-        let (path, manifest) = &files("demo", &source, false).unwrap()[0];
+        let (path, manifest) = &package_files("demo", &source, false).unwrap()[0];
         assert_eq!(path, "Cargo.toml");
         let kit = "\ntaonet-kit = { git = \"https://git.example/taonet-summing-subnet/summing-subnet\" }\n";
         assert!(manifest.contains("\nname = \"demo\"\n") && manifest.contains(kit), "{manifest}");
@@ -478,9 +490,9 @@ mod tests {
 
     #[test]
     fn package_of_a_checkout_has_its_lock_file() {
-        let checkout = Source::Checkout(root());
+        let checkout = TaonetSource::Checkout(root());
         let lock = fs::read_to_string(root().join("Cargo.lock")).unwrap();
-        let files = files("demo", &checkout, false).unwrap();
+        let files = package_files("demo", &checkout, false).unwrap();
         assert!(files.contains(&("Cargo.lock".to_owned(), lock)));
     }
 
@@ -495,22 +507,24 @@ mod tests {
         };
         let file = |path: &str| (path.to_owned(), "text".to_owned());
         // The second file would be in the first.
-        let error = create(folder.path(), "demo", &[file("src"), file("src/lib.rs")]).unwrap_err();
+        let error =
+            create_package(folder.path(), "demo", &[file("src"), file("src/lib.rs")]).unwrap_err();
         assert!(format!("{error:#}").contains("cannot write"), "{error:#}");
         assert_eq!(names(), [""; 0]);
-        create(folder.path(), "demo", &[file("Cargo.toml"), file("src/lib.rs")]).unwrap();
+        create_package(folder.path(), "demo", &[file("Cargo.toml"), file("src/lib.rs")]).unwrap();
         assert_eq!(names(), ["demo"]);
         assert_eq!(fs::read_to_string(folder.path().join("demo/src/lib.rs")).unwrap(), "text");
         fs::create_dir(folder.path().join("empty")).unwrap();
         for name in ["demo", "empty"] {
-            let error = create(folder.path(), name, &[file("Cargo.toml")]).unwrap_err().to_string();
+            let error =
+                create_package(folder.path(), name, &[file("Cargo.toml")]).unwrap_err().to_string();
             assert!(error.contains("already exists"), "{error}");
         }
     }
 
     #[test]
     fn package_in_the_checkout_is_refused() {
-        let checkout = Source::Checkout("/srv/taonet".into());
+        let checkout = TaonetSource::Checkout("/srv/taonet".into());
         for directory in ["/srv/taonet", "/srv/taonet/examples"] {
             let error = checkout.check_outside(Path::new(directory)).unwrap_err().to_string();
             assert!(error.contains("is in taonet's checkout"), "{error}");

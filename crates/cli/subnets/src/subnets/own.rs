@@ -56,8 +56,8 @@ pub(super) fn create(args: &CreateArgs, context: &Context) -> anyhow::Result<()>
 
 /// Returns the netuid from the creation event, as JSON.
 fn creation_json(inclusion: &Inclusion) -> Value {
-    let added = inclusion.events.iter().find(|event| event.is("SubtensorModule", "NetworkAdded"));
-    json!({ "netuid": added.map(|event| &event.fields[0]) })
+    let event = inclusion.events.iter().find(|event| event.is("SubtensorModule", "NetworkAdded"));
+    json!({ "netuid": event.map(|event| &event.fields[0]) })
 }
 
 pub(super) fn start(args: &StartArgs, context: &Context) -> anyhow::Result<()> {
@@ -78,9 +78,10 @@ pub(super) fn set_symbol(args: &SetSymbolArgs, context: &Context) -> anyhow::Res
     let (netuid, symbol) = (args.netuid, &args.symbol);
     context.block_on(async {
         let chain = args.signer.connect().await?;
-        let before = chain.subnet(netuid, At::Head).await.map_err(chain_error)?.symbol;
-        let details = json!({ "netuid": netuid, "symbol_before": before, "symbol": symbol });
-        let description = format!("Change the symbol of subnet {netuid} from {before} to {symbol}");
+        let old_symbol = chain.subnet(netuid, At::Head).await.map_err(chain_error)?.symbol;
+        let details = json!({ "netuid": netuid, "symbol_before": old_symbol, "symbol": symbol });
+        let description =
+            format!("Change the symbol of subnet {netuid} from {old_symbol} to {symbol}");
         args.signer
             .submit(&chain, calls::update_symbol(netuid, symbol), description, details, context)
             .await

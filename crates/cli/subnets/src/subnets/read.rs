@@ -5,7 +5,7 @@ use serde_json::{Map, json};
 use taonet_chain::{Chain as _, Detail, Hyperparameter, Price};
 use taonet_cli_base::chain::{AtArgs, NetworkArgs, block_json, chain_error};
 use taonet_cli_base::context::Context;
-use taonet_cli_base::subnet_names::keep_subnets;
+use taonet_cli_base::subnet_names::store_subnet_names;
 use taonet_cli_base::table::{key_values, table, tao_decimals};
 use taonet_cli_base::tables::{HYPERPARAMETERS, SUBNETS};
 use taonet_primitives::{MechId, NetUid, Rao, counted};
@@ -36,7 +36,7 @@ pub(super) fn list(args: &ListArgs, context: &Context) -> anyhow::Result<()> {
         let block = args.at.block(&chain).await?;
         let subnets = chain.subnets(block.into()).await.map_err(chain_error)?;
         let prices = chain.prices(block.into()).await.map_err(chain_error)?;
-        keep_subnets(&args.network.network()?, &subnets);
+        store_subnet_names(&args.network.network()?, &subnets);
         if context.json {
             let subnets: anyhow::Result<Vec<_>> = subnets
                 .iter()

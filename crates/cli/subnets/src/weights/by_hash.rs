@@ -16,7 +16,7 @@ use taonet_primitives::{Hotkey, MechId, NetUid, Uid, counted};
 use taonet_service::{Access, atomic_write};
 
 use super::MechanismArgs;
-use super::pairs::{Pair, rate_limit, rounded_to_zero, row, warn_of_zeros};
+use super::pairs::{Pair, rate_limit_refusal, rounded_to_zero, warn_of_zeros, weight_row};
 
 /// Commit to weights by hash
 #[derive(Debug, Args)]
@@ -77,7 +77,7 @@ impl WeightsSecret {
 
 pub(super) fn commit(args: &CommitArgs, context: &Context) -> anyhow::Result<()> {
     let MechanismArgs { netuid, mech } = args.mechanism;
-    let weights = row(&args.weights)?;
+    let weights = weight_row(&args.weights)?;
     let rounded_uids = rounded_to_zero(&args.weights, &weights);
     warn_of_zeros(&rounded_uids, context);
     if args.save.exists() {
@@ -99,7 +99,8 @@ pub(super) fn commit(args: &CommitArgs, context: &Context) -> anyhow::Result<()>
                 "{hotkey} is not registered on subnet {netuid}\nhint: register it with `tao register --netuid {netuid}`"
             );
         };
-        let expected_refusal = rate_limit(&chain, (netuid, mech, uid), &rules, head.number).await?;
+        let expected_refusal =
+            rate_limit_refusal(&chain, (netuid, mech, uid), &rules, head.number).await?;
         let (uids, values) = weights.iter().copied().unzip();
         let salt = salt(&mut rand::rng());
         let secret = WeightsSecret { netuid, mech, hotkey, uids, values, salt, version_key };
@@ -131,11 +132,11 @@ pub(super) fn commit(args: &CommitArgs, context: &Context) -> anyhow::Result<()>
 pub(super) fn reveal(args: &RevealArgs, context: &Context) -> anyhow::Result<()> {
     let text = input::read_text(&args.file)?;
     let secret: WeightsSecret =
-        serde_json::from_str(&text).with_context(|| not_a_secret_file(&args.file))?;
+        serde_json::from_str(&text).with_context(|| not_a_secret_file_message(&args.file))?;
     if secret.uids.len() != secret.values.len() {
         bail!(
             "{}: {} and {}",
-            not_a_secret_file(&args.file),
+            not_a_secret_file_message(&args.file),
             counted(secret.uids.len(), "uid"),
             counted(secret.values.len(), "value")
         );
@@ -164,6 +165,6 @@ pub(super) fn reveal(args: &RevealArgs, context: &Context) -> anyhow::Result<()>
     })
 }
 
-fn not_a_secret_file(file: &Path) -> String {
+fn not_a_secret_file_message(file: &Path) -> String {
     format!("{} was not written by tao weights commit", file.display())
 }

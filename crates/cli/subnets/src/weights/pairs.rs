@@ -11,8 +11,8 @@ use taonet_cli_base::context::Context;
 use taonet_cli_base::exit::ClassifiedError;
 use taonet_primitives::{BlockNumber, MechId, NetUid, Uid, counted};
 
-/// Subject of the rate limit of weights: the chain counts from the neuron's last submission, or
-/// from its registration.
+/// What the rate limit of weights limits. The chain counts the blocks from the neuron's last
+/// submission, or from its registration.
 const ACTIONS: &str = "two submissions of a neuron's weights (its registration counts as one)";
 
 /// A uid and its weight, such as `3:0.5`.
@@ -39,7 +39,7 @@ impl FromStr for Pair {
 }
 
 /// Converts weights to the chain's form, scaled to u16.
-pub(super) fn row(pairs: &[Pair]) -> anyhow::Result<WeightRow> {
+pub(super) fn weight_row(pairs: &[Pair]) -> anyhow::Result<WeightRow> {
     let weights: Vec<(Uid, f64)> = pairs.iter().map(|pair| (pair.uid, pair.weight)).collect();
     let row = quantise(&weights).map_err(|error| ClassifiedError::usage(error.to_string()))?;
     if row.is_empty() {
@@ -70,7 +70,7 @@ pub(super) fn warn_of_zeros(uids: &[Uid], context: &Context) {
 
 /// Returns why the rate limit does not let the neuron set or commit weights in the next block;
 /// `None` if it does.
-pub(super) async fn rate_limit(
+pub(super) async fn rate_limit_refusal(
     chain: &Client,
     (netuid, mech, uid): (NetUid, MechId, Uid),
     rules: &WeightRules,
@@ -81,19 +81,19 @@ pub(super) async fn rate_limit(
         .storage("SubtensorModule", "LastUpdate", &[index], head.into())
         .await
         .map_err(chain_error)?;
-    let last = updates.get(usize::from(uid.0)).and_then(Value::as_u64).unwrap_or_default();
+    let last_block = updates.get(usize::from(uid.0)).and_then(Value::as_u64).unwrap_or_default();
     let error = if rules.commit_reveal.is_some() {
         "SubtensorModule.CommittingWeightsTooFast"
     } else {
         "SubtensorModule.SettingWeightsTooFast"
     };
     RateLimit { error, actions: ACTIONS }
-        .expected_refusal(chain, last, rules.rate_limit_blocks, head)
+        .expected_refusal(chain, last_block, rules.rate_limit_blocks, head)
         .await
 }
 
 /// Validates the weights of `uid` against the subnet's limits before submission.
-pub(super) fn check(
+pub(super) fn check_weights(
     row: &WeightRow,
     uid: Uid,
     mech: MechId,
@@ -126,7 +126,7 @@ mod tests {
         ] {
             let pairs: Vec<Pair> = texts.iter().map(|text| text.parse().unwrap()).collect();
             let expected: Vec<_> = expected.iter().map(|&(uid, parts)| (Uid(uid), parts)).collect();
-            assert_eq!(row(&pairs).unwrap(), expected, "{texts:?}");
+            assert_eq!(weight_row(&pairs).unwrap(), expected, "{texts:?}");
         }
     }
 
@@ -139,7 +139,11 @@ mod tests {
         ] {
             let pairs: Vec<Pair> = texts.iter().map(|text| text.parse().unwrap()).collect();
             let expected: Vec<Uid> = uids.iter().copied().map(Uid).collect();
-            assert_eq!(rounded_to_zero(&pairs, &row(&pairs).unwrap()), expected, "{texts:?}");
+            assert_eq!(
+                rounded_to_zero(&pairs, &weight_row(&pairs).unwrap()),
+                expected,
+                "{texts:?}"
+            );
         }
     }
 
@@ -152,7 +156,7 @@ mod tests {
             [(&["1:1", "1:2"][..], "duplicate uid 1"), (&["1:0"], "all weights are 0")]
         {
             let pairs: Vec<Pair> = texts.iter().map(|text| text.parse().unwrap()).collect();
-            assert!(row(&pairs).unwrap_err().to_string().contains(words), "{texts:?}");
+            assert!(weight_row(&pairs).unwrap_err().to_string().contains(words), "{texts:?}");
         }
     }
 }

@@ -11,7 +11,9 @@ use taonet_ledger::{Sealing, SubmissionForm, timelocked_commit};
 use taonet_timelock::{Beacon, WeightsPayload};
 
 use super::MechanismArgs;
-use super::pairs::{Pair, check, rate_limit, rounded_to_zero, row, warn_of_zeros};
+use super::pairs::{
+    Pair, check_weights, rate_limit_refusal, rounded_to_zero, warn_of_zeros, weight_row,
+};
 
 /// Set a validator's weights
 #[derive(Debug, Args)]
@@ -30,7 +32,7 @@ pub struct SetArgs {
 
 pub(super) fn run(args: &SetArgs, context: &Context) -> anyhow::Result<()> {
     let MechanismArgs { netuid, mech } = args.mechanism;
-    let weights = row(&args.weights)?;
+    let weights = weight_row(&args.weights)?;
     let rounded_uids = rounded_to_zero(&args.weights, &weights);
     warn_of_zeros(&rounded_uids, context);
     context.block_on(async {
@@ -46,8 +48,9 @@ pub(super) fn run(args: &SetArgs, context: &Context) -> anyhow::Result<()> {
                 {netuid}`"
             );
         };
-        check(&weights, uid, mech, &rules)?;
-        let expected_refusal = rate_limit(&chain, (netuid, mech, uid), &rules, head.number).await?;
+        check_weights(&weights, uid, mech, &rules)?;
+        let expected_refusal =
+            rate_limit_refusal(&chain, (netuid, mech, uid), &rules, head.number).await?;
         let rng = &mut rand::rng();
         let (form, call, round) = match SubmissionForm::of(netuid, &rules, rng)? {
             SubmissionForm::Plain => ("plain", calls::set_mechanism_weights(netuid, mech, &weights, version_key), None),

@@ -30,27 +30,27 @@ pub(super) fn run(args: &ShowArgs, context: &Context) -> anyhow::Result<()> {
         let block = args.at.block(&chain).await?;
         let metagraph =
             chain.metagraph(netuid, mech, Detail::Full, block.into()).await.map_err(chain_error)?;
-        let rows = (0..).map(Uid).zip(metagraph.weights.into_iter().flatten());
-        let rows: Vec<(Uid, WeightRow)> =
-            rows.filter(|(uid, row)| args.uid.map_or(!row.is_empty(), |selected| selected == *uid)).collect();
+        let weight_rows = (0..).map(Uid).zip(metagraph.weights.into_iter().flatten());
+        let weight_rows: Vec<(Uid, WeightRow)> =
+            weight_rows.filter(|(uid, row)| args.uid.map_or(!row.is_empty(), |selected| selected == *uid)).collect();
         if context.json {
-            let rows: Vec<_> = rows.iter().map(|(uid, row)| json!({ "uid": uid, "weights": row })).collect();
+            let rows: Vec<_> = weight_rows.iter().map(|(uid, row)| json!({ "uid": uid, "weights": row })).collect();
             return context
                 .print_json(&json!({ "block": block_json(block), "netuid": netuid, "mech": mech, "rows": rows }));
         }
-        let mut output = table(&WEIGHTS);
-        for (from, row) in &rows {
+        let mut rows = table(&WEIGHTS);
+        for (validator, row) in &weight_rows {
             let sum: f64 = row.iter().map(|(_, weight)| f64::from(*weight)).sum();
-            for (to, weight) in row {
+            for (target, weight) in row {
                 let share = Share::new((f64::from(*weight) / sum * f64::from(u16::MAX)).round() as u16);
-                output.add_row([
-                    from.to_string(),
-                    to.to_string(),
+                rows.add_row([
+                    validator.to_string(),
+                    target.to_string(),
                     weight.to_string(),
                     share.to_string(),
                 ]);
             }
         }
-        context.print(&format!("{output}\n\nblock {block}"))
+        context.print(&format!("{rows}\n\nblock {block}"))
     })
 }

@@ -13,7 +13,7 @@ use taonet_consensus::{EpochInput, EpochOutput, I32F32, Matrix, Sparse};
 type Epoch = taonet_consensus::Epoch<Sparse>;
 
 /// Renders the state that the chain stores after the epoch.
-pub(super) fn result(output: &EpochOutput) -> String {
+pub(super) fn format_result(output: &EpochOutput) -> String {
     let mut table = table(&YUMA_RESULT);
     let share =
         |shares: &[u16], uid: usize| shares.get(uid).map_or_else(String::new, u16::to_string);
@@ -41,35 +41,35 @@ pub(super) fn result(output: &EpochOutput) -> String {
 }
 
 /// Renders every step of the epoch.
-pub(super) fn steps(input: &EpochInput, epoch: &Epoch) -> String {
+pub(super) fn format_steps(input: &EpochInput, epoch: &Epoch) -> String {
     let bonds = if input.yuma3 {
         "Yuma 3: α·W + (1−α)·old"
     } else {
         "Yuma 2: bought with W·S, column maximum set to 1"
     };
     [
-        stake(input, epoch),
-        sparse("2. Active weights W, rows normalised", &epoch.weights),
-        columns(
+        stake_table(input, epoch),
+        sparse_table("2. Active weights W, rows normalised", &epoch.weights),
+        quantity_table(
             "3. Consensus C: the weight that a majority of stake supports",
             table(&YUMA_CONSENSUS),
             &[&epoch.consensus],
         ),
-        sparse("4. Clipped weights min(W, C)", &epoch.clipped_weights),
-        columns(
+        sparse_table("4. Clipped weights min(W, C)", &epoch.clipped_weights),
+        quantity_table(
             "5. Validator trust Tv: each validator's sum of clipped weights",
             table(&YUMA_TRUST),
             &[&epoch.validator_trust],
         ),
-        columns(
+        quantity_table(
             "6. Rank R and incentive I = R / ΣR",
             table(&YUMA_RANK),
             &[&epoch.rank, &epoch.incentive],
         ),
-        sparse("7. Old bonds, active entries", &epoch.old_bonds),
-        sparse("8. Weights for the bond update", &epoch.bond_weights),
-        sparse(&format!("9. New bonds B, {bonds}"), &epoch.bonds),
-        columns(
+        sparse_table("7. Old bonds, active entries", &epoch.old_bonds),
+        sparse_table("8. Weights for the bond update", &epoch.bond_weights),
+        sparse_table(&format!("9. New bonds B, {bonds}"), &epoch.bonds),
+        quantity_table(
             "10. Dividends D: each validator's bonds times the incentive",
             table(&YUMA_DIVIDENDS),
             &[&epoch.dividends],
@@ -79,7 +79,7 @@ pub(super) fn steps(input: &EpochInput, epoch: &Epoch) -> String {
 }
 
 /// Renders an epoch of the classic formulation.
-pub(super) fn classic(epoch: &ClassicEpoch) -> String {
+pub(super) fn format_classic(epoch: &ClassicEpoch) -> String {
     let quantities = [
         &epoch.stake,
         &epoch.rank,
@@ -104,7 +104,7 @@ pub(super) fn classic(epoch: &ClassicEpoch) -> String {
         + &matrix_table("Bonds B", &entries.filter(|entry| entry.2 != 0.0).collect::<Vec<_>>())
 }
 
-fn stake(input: &EpochInput, epoch: &Epoch) -> String {
+fn stake_table(input: &EpochInput, epoch: &Epoch) -> String {
     let mut table = table(&YUMA_STAKE);
     let neurons = input.stake.iter().zip(&epoch.stake).zip(&epoch.active).zip(&epoch.permits);
     let neurons = neurons.zip(&epoch.new_permits).zip(&epoch.active_stake).enumerate();
@@ -123,7 +123,7 @@ fn stake(input: &EpochInput, epoch: &Epoch) -> String {
 }
 
 /// Renders quantities with one line per neuron and one column per quantity.
-fn columns(title: &str, mut table: Rows, quantities: &[&Vec<I32F32>]) -> String {
+fn quantity_table(title: &str, mut table: Rows, quantities: &[&Vec<I32F32>]) -> String {
     let neurons = quantities.first().map_or(0, |values| values.len());
     for uid in 0..neurons {
         let values =
@@ -133,7 +133,7 @@ fn columns(title: &str, mut table: Rows, quantities: &[&Vec<I32F32>]) -> String 
     section(title, &table)
 }
 
-fn sparse(title: &str, matrix: &Sparse) -> String {
+fn sparse_table(title: &str, matrix: &Sparse) -> String {
     let rows = (0..matrix.rows()).flat_map(|row| {
         matrix.row(row).map(move |(column, entry)| (row, usize::from(column), entry.to_f64()))
     });

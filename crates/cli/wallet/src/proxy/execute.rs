@@ -11,7 +11,7 @@ use taonet_cli_base::chain::{
 };
 use taonet_cli_base::context::Context;
 use taonet_cli_base::exit::ClassifiedError;
-use taonet_cli_chain::any_call::{self, Target};
+use taonet_cli_chain::any_call::{self, CallOrPallet};
 use taonet_primitives::AccountId;
 
 /// Make a call that a proxy announced, after its delay
@@ -48,9 +48,9 @@ impl FromStr for AnnouncedCall {
             let HexBytes(bytes) = text.parse()?;
             return Ok(Self::Encoded(bytes));
         }
-        match text.parse::<Target>()? {
-            Target::Call { pallet, name } => Ok(Self::Named { pallet, name }),
-            Target::Pallet(_) => {
+        match text.parse::<CallOrPallet>()? {
+            CallOrPallet::Call { pallet, name } => Ok(Self::Named { pallet, name }),
+            CallOrPallet::Pallet(_) => {
                 Err("expected PALLET.NAME, such as Balances.transfer_keep_alive, or 0x…".to_owned())
             }
         }
@@ -60,7 +60,7 @@ impl FromStr for AnnouncedCall {
 impl ExecuteArgs {
     /// Builds the announced call. Returns it with its name and its arguments as the chain reads
     /// them.
-    async fn build(&self, chain: &Client) -> anyhow::Result<(Call, String, Value)> {
+    async fn build_call(&self, chain: &Client) -> anyhow::Result<(Call, String, Value)> {
         let (pallet, name, arguments) = match &self.call {
             AnnouncedCall::Named { pallet, name } => {
                 (pallet.clone(), name.clone(), any_call::argument_object(&self.named)?)
@@ -77,7 +77,7 @@ impl ExecuteArgs {
                 }
             }
         };
-        let (call, arguments) = any_call::build(chain, &pallet, &name, arguments).await?;
+        let (call, arguments) = any_call::build_call(chain, &pallet, &name, arguments).await?;
         Ok((call, format!("{pallet}.{name}"), arguments))
     }
 }
@@ -86,12 +86,12 @@ pub(super) fn run(args: &ExecuteArgs, context: &Context) -> anyhow::Result<()> {
     let real = args.account.id();
     context.block_on(async {
         let chain = args.tx.connect().await?;
-        let (call, name, arguments) = args.build(&chain).await?;
+        let (call, name, arguments) = args.build_call(&chain).await?;
         let hash = hex_text(&chain.call_hash(&call).await.map_err(chain_error)?);
         let key = args.tx.unlock()?;
         let delegate: AccountId = args.delegate.map_or_else(|| args.tx.submit.coldkey(&key).into(), Account::id);
-        let announced = chain.announcements(delegate, At::Head).await.map_err(chain_error)?;
-        if !announced.iter().any(|announcement| announcement.real == real && announcement.call_hash == hash) {
+        let announcements = chain.announcements(delegate, At::Head).await.map_err(chain_error)?;
+        if !announcements.iter().any(|announcement| announcement.real == real && announcement.call_hash == hash) {
             bail!(
                 "{delegate} has not announced the call {hash} for {real}\nhint: list the announcements with `tao proxy \
                  announcements {delegate}`"

@@ -10,7 +10,7 @@ use taonet_cli_base::context::Context;
 use taonet_cli_base::exit::ClassifiedError;
 use taonet_primitives::{NetUid, Rao};
 
-use super::limit::{TAO_PER_ALPHA, describe};
+use super::limit::{TAO_PER_ALPHA, describe_limit};
 use super::trade::LimitArgs;
 
 /// Buy a subnet's alpha and burn it
@@ -54,7 +54,7 @@ pub fn run(args: &StakeBurnArgs, context: &Context) -> anyhow::Result<()> {
             "expected_alpha_rao": expected,
             "limit_price": price,
         });
-        let limit = describe(limit, "most", TAO_PER_ALPHA);
+        let limit = describe_limit(limit, "most", TAO_PER_ALPHA);
         let description = format!(
             "Buy about {expected} alpha of subnet {netuid} for {amount} TAO{limit}, and burn it"
         );

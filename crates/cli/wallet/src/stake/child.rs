@@ -25,7 +25,7 @@ const MAX_CHILDREN: usize = 5;
 /// no constant for it.
 const MIN_CHANGE_BLOCKS: u64 = 150;
 /// The chain's transaction type of a change of children, a key of `TransactionKeyLastBlock`.
-const SET_CHILDREN: u16 = 0;
+const SET_CHILDREN_TRANSACTION: u16 = 0;
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
@@ -113,7 +113,7 @@ pub(super) fn run(command: &Command, context: &Context) -> anyhow::Result<()> {
         Command::Get(args) => get(args, context),
         Command::Set(args) => set(args, context),
         Command::Revoke(args) => revoke(args, context),
-        Command::Take(args) => take(args, context),
+        Command::Take(args) => show_or_change_take(args, context),
     }
 }
 
@@ -151,10 +151,12 @@ fn get(args: &GetArgs, context: &Context) -> anyhow::Result<()> {
         }
         let mut rows = table(&RELATIVES);
         let scheduled = relatives.scheduled.iter().flat_map(|scheduled| &scheduled.children);
-        let kinds = relatives.children.iter().map(|child| ("child", child));
-        let kinds = kinds.chain(scheduled.map(|child| ("scheduled child", child)));
-        for (kind, relative) in kinds.chain(relatives.parents.iter().map(|parent| ("parent", parent))) {
-            rows.add_row([kind.to_owned(), relative.hotkey.to_string(), relative.proportion.to_string()]);
+        let children = relatives.children.iter().map(|child| ("child", child));
+        let children = children.chain(scheduled.map(|child| ("scheduled child", child)));
+        let parents = relatives.parents.iter().map(|parent| ("parent", parent));
+        for (label, relative) in children.chain(parents) {
+            let proportion = relative.proportion.to_string();
+            rows.add_row([label.to_owned(), relative.hotkey.to_string(), proportion]);
         }
         let change = match &relatives.scheduled {
             None => String::new(),
@@ -185,7 +187,7 @@ fn relatives_json(relatives: &[Relative]) -> Vec<Value> {
 fn set(args: &SetArgs, context: &Context) -> anyhow::Result<()> {
     let hotkey = args.tx.hotkey_address()?;
     let children: Vec<Relative> = args.children.iter().map(|Child(child)| *child).collect();
-    check(hotkey, &children)?;
+    check_children(hotkey, &children)?;
     let list: Vec<String> =
         children.iter().map(|child| format!("{} of {}", child.proportion, child.hotkey)).collect();
     let description = format!(
@@ -214,14 +216,15 @@ fn submit(
         let list: Vec<Value> = children.iter().map(relative_json).collect();
         let details = json!({ "coldkey": tx.submit.coldkey(&key), "hotkey": hotkey, "netuid": netuid, "children": list });
         let head = chain.head().await.map_err(chain_error)?;
-        let keys = [json!(hotkey), json!(netuid), json!(SET_CHILDREN)];
-        let last = stored_blocks(&chain, "TransactionKeyLastBlock", &keys, head.into()).await?;
+        let keys = [json!(hotkey), json!(netuid), json!(SET_CHILDREN_TRANSACTION)];
+        let last_change_block =
+            stored_blocks(&chain, "TransactionKeyLastBlock", &keys, head.into()).await?;
         let limit = RateLimit {
             error: "SubtensorModule.TxRateLimitExceeded",
             actions: "changes of the hotkey's children on the subnet",
         };
         let expected_refusal =
-            limit.expected_refusal(&chain, last, MIN_CHANGE_BLOCKS, head.number).await?;
+            limit.expected_refusal(&chain, last_change_block, MIN_CHANGE_BLOCKS, head.number).await?;
         let call = calls::set_children(hotkey, netuid, children);
         let mut plan = Plan::new(call, description, details).expected_refusal(expected_refusal);
         plan.event_fields = schedule_json;
@@ -237,7 +240,7 @@ fn schedule_json(inclusion: &Inclusion) -> Value {
 }
 
 /// Checks the rules of the chain that do not depend on its state.
-fn check(hotkey: Hotkey, children: &[Relative]) -> anyhow::Result<()> {
+fn check_children(hotkey: Hotkey, children: &[Relative]) -> anyhow::Result<()> {
     if children.len() > MAX_CHILDREN {
         return Err(ClassifiedError::usage(format!(
             "{} are too many (at most {MAX_CHILDREN})",
@@ -260,13 +263,13 @@ fn check(hotkey: Hotkey, children: &[Relative]) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn take(args: &TakeArgs, context: &Context) -> anyhow::Result<()> {
+fn show_or_change_take(args: &TakeArgs, context: &Context) -> anyhow::Result<()> {
     let (hotkey, netuid) = (args.tx.hotkey_address()?, args.netuid);
     context.block_on(async {
         let chain = args.tx.connect().await?;
         let current_take =
             chain.relatives(hotkey, netuid, At::Head).await.map_err(chain_error)?.take;
-        let Some(new) = args.take else {
+        let Some(new_take) = args.take else {
             if args.tx.submit.is_dry_run() {
                 return Err(ClassifiedError::usage("--dry-run requires the new take"));
             }
@@ -285,12 +288,14 @@ fn take(args: &TakeArgs, context: &Context) -> anyhow::Result<()> {
             "netuid": netuid,
             "coldkey": args.tx.submit.coldkey(&key),
             "take_before_parts": current_take,
-            "take_parts": new,
+            "take_parts": new_take,
         });
         let description = format!(
-            "Change the childkey take of {hotkey} on subnet {netuid} from {current_take} to {new}"
+            "Change the childkey take of {hotkey} on subnet {netuid} from {current_take} to \
+             {new_take}"
         );
-        let plan = Plan::new(calls::set_childkey_take(hotkey, netuid, new), description, details);
+        let call = calls::set_childkey_take(hotkey, netuid, new_take);
+        let plan = Plan::new(call, description, details);
         args.tx.submit.confirm_and_submit(&chain, &key, plan, context).await
     })
 }
@@ -326,11 +331,11 @@ mod tests {
             (&six, "6 child hotkeys are too many (at most 5)"),
         ] {
             let children: Vec<Relative> = texts.iter().map(|text| child(text)).collect();
-            let error = check(parent, &children).unwrap_err().to_string();
+            let error = check_children(parent, &children).unwrap_err().to_string();
             assert!(error.contains(expected_error), "{error}");
         }
         let thirds: Vec<Relative> =
             ["//A:33.333333", "//B:33.333333", "//C:33.333334"].map(child).into();
-        assert!(check(parent, &thirds).is_ok());
+        assert!(check_children(parent, &thirds).is_ok());
     }
 }

@@ -10,12 +10,12 @@ use taonet_primitives::{NetUid, Rao};
 
 const ROOT: NetUid = NetUid(0);
 /// One TAO, in rao: the fixed price of stake on the root network.
-const UNIT: u64 = 1_000_000_000;
+const RAO_PER_TAO: u64 = 1_000_000_000;
 /// 100 %, in the unit of [`Tolerance`].
 const HUNDRED_PERCENT: u32 = 1_000_000;
 /// Number of decimals of a tolerance in percent.
 const DECIMALS: usize = 4;
-/// Unit of a subnet's price, for [`describe`].
+/// Unit of a subnet's price, for [`describe_limit`].
 pub(super) const TAO_PER_ALPHA: &str = "TAO per alpha";
 
 /// Arguments for the price limit of a trade, besides the limit itself
@@ -78,14 +78,14 @@ impl ToleranceArgs {
         chain: &Client,
         netuid: NetUid,
         limit: Option<Rao>,
-        worst: impl Fn(Tolerance, Rao) -> Rao,
+        apply_tolerance: impl Fn(Tolerance, Rao) -> Rao,
     ) -> anyhow::Result<Option<PriceLimit>> {
         match limit {
             Some(price) => Ok(Some(self.limit(price))),
             None if self.no_limit || netuid == ROOT => Ok(None),
             None => {
                 let price = chain.price(netuid, At::Head).await.map_err(chain_error)?;
-                Ok(Some(self.limit(worst(self.tolerance(), price))))
+                Ok(Some(self.limit(apply_tolerance(self.tolerance(), price))))
             }
         }
     }
@@ -106,28 +106,28 @@ impl ToleranceArgs {
             Some(ratio) => Ok(Some(self.limit(ratio))),
             None if self.no_limit => Ok(None),
             None => {
-                let (from, to) = tokio::try_join!(price(chain, from), price(chain, to))?;
+                let (from, to) = tokio::try_join!(spot_price(chain, from), spot_price(chain, to))?;
                 Ok(Some(self.limit(self.tolerance().below(ratio(from, to)))))
             }
         }
     }
 }
 
-async fn price(chain: &Client, netuid: NetUid) -> anyhow::Result<Rao> {
+async fn spot_price(chain: &Client, netuid: NetUid) -> anyhow::Result<Rao> {
     if netuid == ROOT {
-        return Ok(Rao::new(UNIT));
+        return Ok(Rao::new(RAO_PER_TAO));
     }
     chain.price(netuid, At::Head).await.map_err(chain_error)
 }
 
 /// Returns the ratio of two prices.
 fn ratio(from: Rao, to: Rao) -> Rao {
-    let parts = (u128::from(from.get()) * u128::from(UNIT)).checked_div(to.get().into());
+    let parts = (u128::from(from.get()) * u128::from(RAO_PER_TAO)).checked_div(to.get().into());
     Rao::new(parts.and_then(|parts| u64::try_from(parts).ok()).unwrap_or(u64::MAX))
 }
 
 /// Describes a limit for the confirmation; `bound` is `most` or `least`.
-pub(super) fn describe(limit: Option<PriceLimit>, bound: &str, unit: &str) -> String {
+pub(super) fn describe_limit(limit: Option<PriceLimit>, bound: &str, unit: &str) -> String {
     limit.map_or_else(
         || ", at any price".to_owned(),
         |limit| {
@@ -165,7 +165,7 @@ impl Tolerance {
 }
 
 /// Error for a text that is not a percentage.
-const MALFORMED: &str =
+const MALFORMED_MESSAGE: &str =
     "expected a percentage from 0 to 100 with at most four decimals, such as 5 or 0.5";
 
 fn is_number(text: &str) -> bool {
@@ -180,11 +180,12 @@ impl FromStr for Tolerance {
         let text = text.strip_suffix('%').unwrap_or(text).trim_end();
         let (integer, decimals) = text.split_once('.').unwrap_or((text, "0"));
         if !is_number(integer) || !is_number(decimals) || decimals.len() > DECIMALS {
-            return Err(MALFORMED.to_owned());
+            return Err(MALFORMED_MESSAGE.to_owned());
         }
-        let parts: u32 =
-            format!("{integer}{decimals:0<DECIMALS$}").parse().map_err(|_| MALFORMED.to_owned())?;
-        if parts <= HUNDRED_PERCENT { Ok(Self(parts)) } else { Err(MALFORMED.to_owned()) }
+        let parts: u32 = format!("{integer}{decimals:0<DECIMALS$}")
+            .parse()
+            .map_err(|_| MALFORMED_MESSAGE.to_owned())?;
+        if parts <= HUNDRED_PERCENT { Ok(Self(parts)) } else { Err(MALFORMED_MESSAGE.to_owned()) }
     }
 }
 
@@ -226,8 +227,8 @@ mod tests {
         }
         assert_eq!(Tolerance(HUNDRED_PERCENT).below(Rao::new(7)), Rao::ZERO);
         for (from, to, expected) in [
-            (200, 100, 2 * UNIT),
-            (100, 300, UNIT / 3),
+            (200, 100, 2 * RAO_PER_TAO),
+            (100, 300, RAO_PER_TAO / 3),
             (0, 100, 0),
             (100, 0, u64::MAX),
             (u64::MAX, 1, u64::MAX),
@@ -245,7 +246,7 @@ mod tests {
             (limit(false), ", at most 0.105 TAO per alpha"),
             (limit(true), ", at most 0.105 TAO per alpha (partial trade allowed)"),
         ] {
-            assert_eq!(describe(limit, "most", TAO_PER_ALPHA), text);
+            assert_eq!(describe_limit(limit, "most", TAO_PER_ALPHA), text);
         }
     }
 }

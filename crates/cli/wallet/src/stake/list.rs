@@ -4,7 +4,7 @@ use taonet_cli_base::context::Context;
 use taonet_cli_base::table::table;
 use taonet_cli_base::tables::STAKES;
 
-use crate::balance::value;
+use crate::balance::stake_value;
 
 pub(super) fn run(args: &ReadColdkeyArgs, context: &Context) -> anyhow::Result<()> {
     let coldkey = args.coldkey()?;
@@ -20,7 +20,7 @@ pub(super) fn run(args: &ReadColdkeyArgs, context: &Context) -> anyhow::Result<(
                     "stake_rao": stake.stake,
                     "locked_rao": stake.locked,
                     "emission_rao": stake.emission,
-                    "value_rao": value(&prices, stake),
+                    "value_rao": stake_value(&prices, stake),
                     "is_registered": stake.is_registered,
                 })
             });
@@ -35,7 +35,7 @@ pub(super) fn run(args: &ReadColdkeyArgs, context: &Context) -> anyhow::Result<(
                 stake.netuid.to_string(),
                 stake.hotkey.to_string(),
                 stake.stake.to_string(),
-                value(&prices, stake).to_string(),
+                stake_value(&prices, stake).to_string(),
                 stake.emission.to_string(),
                 if stake.is_registered { "yes" } else { "no" }.to_owned(),
             ]);

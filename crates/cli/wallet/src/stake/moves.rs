@@ -9,7 +9,7 @@ use taonet_cli_base::context::Context;
 use taonet_cli_base::exit::ClassifiedError;
 use taonet_primitives::{Alpha, NetUid, Rao};
 
-use super::limit::{ToleranceArgs, describe};
+use super::limit::{ToleranceArgs, describe_limit};
 
 /// Arguments for the amount of a move
 #[derive(Debug, Args)]
@@ -234,7 +234,7 @@ fn describe_route(
     if from == to {
         format!("{amount} alpha of subnet {from}")
     } else {
-        let limit = describe(limit, "least", "alpha per alpha");
+        let limit = describe_limit(limit, "least", "alpha per alpha");
         format!("{amount} alpha of subnet {from} for about {expected} alpha of subnet {to}{limit}")
     }
 }

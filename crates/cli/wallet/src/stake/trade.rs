@@ -6,7 +6,7 @@ use taonet_cli_base::context::Context;
 use taonet_cli_base::exit::ClassifiedError;
 use taonet_primitives::{Alpha, Coldkey, Hotkey, NetUid, Rao};
 
-use super::limit::{TAO_PER_ALPHA, ToleranceArgs, describe};
+use super::limit::{TAO_PER_ALPHA, ToleranceArgs, describe_limit};
 use super::unstake_all;
 
 /// Arguments for the price limit of a trade
@@ -72,7 +72,7 @@ pub(super) fn add(args: &AddArgs, context: &Context) -> anyhow::Result<()> {
             "expected_alpha_rao": expected.alpha_amount,
             "limit_price": limit.map(|limit| limit.price),
         });
-        let limit = describe(limit, "most", TAO_PER_ALPHA);
+        let limit = describe_limit(limit, "most", TAO_PER_ALPHA);
         let alpha = expected.alpha_amount;
         let description = format!(
             "Stake {amount} TAO on {hotkey} on subnet {netuid} for about {alpha} alpha{limit}"
@@ -96,14 +96,14 @@ pub(super) fn remove(args: &RemoveArgs, context: &Context) -> anyhow::Result<()>
         let key = args.tx.unlock()?;
         let coldkey = args.tx.submit.coldkey(&key);
         let plan = match args.netuid {
-            Some(netuid) => remove_on(args, &chain, (hotkey, coldkey, netuid)).await?,
-            None => unstake_all::plan(&chain, hotkey, coldkey, false).await?,
+            Some(netuid) => removal_plan(args, &chain, (hotkey, coldkey, netuid)).await?,
+            None => unstake_all::sale_plan(&chain, hotkey, coldkey, false).await?,
         };
         args.tx.submit.confirm_and_submit(&chain, &key, plan, context).await
     })
 }
 
-async fn remove_on(
+async fn removal_plan(
     args: &RemoveArgs,
     chain: &Client,
     (hotkey, coldkey, netuid): (Hotkey, Coldkey, NetUid),
@@ -131,7 +131,7 @@ async fn remove_on(
         "limit_price": limit.map(|limit| limit.price),
     });
     let everything = if is_full { "everything, now " } else { "" };
-    let (tao, limit) = (expected.tao_amount, describe(limit, "least", TAO_PER_ALPHA));
+    let (tao, limit) = (expected.tao_amount, describe_limit(limit, "least", TAO_PER_ALPHA));
     let description = format!(
         "Unstake {everything}{amount} alpha from {hotkey} on subnet {netuid} for about {tao} TAO{limit}"
     );

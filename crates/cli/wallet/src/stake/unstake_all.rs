@@ -6,7 +6,7 @@ use taonet_cli_base::chain::{PairArgs, Plan, TxArgs, chain_error, no_stake};
 use taonet_cli_base::context::Context;
 use taonet_primitives::{Coldkey, Hotkey, Rao};
 
-use crate::balance::value;
+use crate::balance::stake_value;
 
 /// Maximum number of requests in flight.
 const MAX_CONCURRENT_READS: usize = 8;
@@ -26,14 +26,14 @@ pub(super) fn run(args: &UnstakeAllArgs, context: &Context) -> anyhow::Result<()
     context.block_on(async {
         let chain = args.tx.connect().await?;
         let key = args.tx.unlock()?;
-        let plan = plan(&chain, hotkey, args.tx.submit.coldkey(&key), args.to_root).await?;
+        let plan = sale_plan(&chain, hotkey, args.tx.submit.coldkey(&key), args.to_root).await?;
         args.tx.submit.confirm_and_submit(&chain, &key, plan, context).await
     })
 }
 
 /// Plans the sale of all stake on a hotkey, or with `to_root` of all alpha. The chain has no price
 /// limit for it.
-pub(super) async fn plan(
+pub(super) async fn sale_plan(
     chain: &Client,
     hotkey: Hotkey,
     coldkey: Coldkey,
@@ -55,7 +55,7 @@ pub(super) async fn plan(
         .try_collect()
         .await
         .map_err(chain_error)?;
-    let total_value = total(sold_stakes.iter().map(|stake| value(&prices, stake)));
+    let total_value = total(sold_stakes.iter().map(|stake| stake_value(&prices, stake)));
     let expected = total(sales.iter().map(|sale| sale.tao_amount));
     let (call, description) = if to_root {
         (calls::unstake_all_alpha(hotkey), "Sell all alpha staked on")

@@ -38,59 +38,63 @@ pub struct ChangePasswordArgs {
     #[command(flatten)]
     password: PasswordArgs,
     #[command(flatten)]
-    new: NewPasswordArgs,
+    new_password: NewPasswordArgs,
 }
 
 pub(crate) fn encrypt(args: &EncryptArgs, context: &Context) -> anyhow::Result<()> {
-    let stored = args.key.stored()?;
-    if let Some(method) = stored.encryption() {
-        let path = stored.path().display();
+    let stored_key = args.key.stored_key()?;
+    if let Some(method) = stored_key.encryption() {
+        let path = stored_key.path().display();
         bail!(
             "{path} is already encrypted ({method})\nhint: change the password with `tao wallet change-password`"
         );
     }
-    let password = args.password.for_new(&stored.path().display().to_string())?;
-    stored.change_password(None, Some(&password)).map_err(open_error)?;
-    report(&stored, true, context)
+    let password = args.password.read_new(&stored_key.path().display().to_string())?;
+    stored_key.change_password(None, Some(&password)).map_err(open_error)?;
+    print_result(&stored_key, true, context)
 }
 
 pub(crate) fn decrypt(args: &DecryptArgs, context: &Context) -> anyhow::Result<()> {
-    let stored = require_encrypted(&args.key)?;
-    let path = stored.path().display();
+    let stored_key = require_encrypted(&args.key)?;
+    let path = stored_key.path().display();
     prompt::confirm(
         &format!("Anyone who can read {path} will have the key. Decrypt it?"),
         args.yes,
     )?;
-    let password = args.password.existing(stored.path())?;
-    stored.change_password(Some(&password), None).map_err(open_error)?;
-    report(&stored, false, context)
+    let password = args.password.read_existing(stored_key.path())?;
+    stored_key.change_password(Some(&password), None).map_err(open_error)?;
+    print_result(&stored_key, false, context)
 }
 
 pub(crate) fn change_password(args: &ChangePasswordArgs, context: &Context) -> anyhow::Result<()> {
-    let stored = require_encrypted(&args.key)?;
-    let old = args.password.existing(stored.path())?;
-    let new = args.new.for_new(&stored.path().display().to_string())?;
-    stored.change_password(Some(&old), Some(&new)).map_err(open_error)?;
-    report(&stored, true, context)
+    let stored_key = require_encrypted(&args.key)?;
+    let old_password = args.password.read_existing(stored_key.path())?;
+    let new_password = args.new_password.read_new(&stored_key.path().display().to_string())?;
+    stored_key.change_password(Some(&old_password), Some(&new_password)).map_err(open_error)?;
+    print_result(&stored_key, true, context)
 }
 
 fn require_encrypted(key: &KeyArgs) -> anyhow::Result<StoredKey> {
-    let stored = key.stored()?;
-    if stored.encryption().is_none() {
+    let stored_key = key.stored_key()?;
+    if stored_key.encryption().is_none() {
         bail!(
             "{} is not encrypted\nhint: encrypt it with `tao wallet encrypt`",
-            stored.path().display()
+            stored_key.path().display()
         );
     }
-    Ok(stored)
+    Ok(stored_key)
 }
 
-fn report(stored: &StoredKey, encrypted: bool, context: &Context) -> anyhow::Result<()> {
+fn print_result(
+    stored_key: &StoredKey,
+    is_encrypted: bool,
+    context: &Context,
+) -> anyhow::Result<()> {
     if context.json {
         return context.print_json(
-            &json!({ "path": stored.path().display().to_string(), "encrypted": encrypted }),
+            &json!({ "path": stored_key.path().display().to_string(), "encrypted": is_encrypted }),
         );
     }
-    let state = if encrypted { "is encrypted" } else { "is now unencrypted" };
-    context.print(&format!("{} {state}", stored.path().display()))
+    let state = if is_encrypted { "is encrypted" } else { "is now unencrypted" };
+    context.print(&format!("{} {state}", stored_key.path().display()))
 }

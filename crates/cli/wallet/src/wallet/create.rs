@@ -12,14 +12,14 @@ use taonet_wallet::{
     WrittenFiles,
 };
 
-use super::mnemonic::{Destination, word_count};
+use super::mnemonic::{MnemonicDestination, parse_word_count};
 use super::written_key::{self, WrittenKey, check_free, not_completed};
 
 /// Arguments for a new key
 #[derive(Debug, Args)]
 pub(crate) struct NewKeyArgs {
     /// Number of words of the mnemonic: 12, 15, 18, 21 or 24
-    #[arg(long, alias = "n_words", value_parser = word_count, default_value = "12", value_name = "COUNT")]
+    #[arg(long, alias = "n_words", value_parser = parse_word_count, default_value = "12", value_name = "COUNT")]
     n_words: WordCount,
     #[command(flatten)]
     write: WriteArgs,
@@ -61,7 +61,7 @@ impl ColdkeyPasswordArgs {
         if self.no_use_password {
             return Ok(None);
         }
-        self.password.for_new(&format!("the coldkey of {}", wallet.name())).map(Some)
+        self.password.read_new(&format!("the coldkey of {}", wallet.name())).map(Some)
     }
 }
 
@@ -82,7 +82,7 @@ pub(crate) struct HotkeyPasswordArgs {
 impl HotkeyPasswordArgs {
     pub(super) fn choose(&self, hotkey: &Name) -> anyhow::Result<Option<Password>> {
         let has_password = self.use_password || self.password.is_given();
-        has_password.then(|| self.password.for_new(&format!("the hotkey {hotkey}"))).transpose()
+        has_password.then(|| self.password.read_new(&format!("the hotkey {hotkey}"))).transpose()
     }
 }
 
@@ -90,7 +90,7 @@ impl HotkeyPasswordArgs {
 #[derive(Debug, Args)]
 pub struct CreateArgs {
     #[command(flatten)]
-    new: NewKeyArgs,
+    new_key: NewKeyArgs,
     /// Write the coldkey's mnemonic to this new file instead of showing it
     #[arg(long, value_name = "FILE")]
     coldkey_mnemonic_file: Option<PathBuf>,
@@ -107,7 +107,7 @@ pub struct CreateArgs {
 #[derive(Debug, Args)]
 pub struct NewColdkeyArgs {
     #[command(flatten)]
-    new: NewKeyArgs,
+    new_key: NewKeyArgs,
     /// Write the mnemonic to this new file instead of showing it
     #[arg(long, value_name = "FILE")]
     mnemonic_file: Option<PathBuf>,
@@ -121,7 +121,7 @@ pub struct NewColdkeyArgs {
 #[derive(Debug, Args)]
 pub struct NewHotkeyArgs {
     #[command(flatten)]
-    new: NewKeyArgs,
+    new_key: NewKeyArgs,
     /// Write the mnemonic to this new file instead of showing it
     #[arg(long, value_name = "FILE")]
     mnemonic_file: Option<PathBuf>,
@@ -133,21 +133,24 @@ pub struct NewHotkeyArgs {
 
 pub(crate) fn run(args: &CreateArgs, context: &Context) -> anyhow::Result<()> {
     let (wallet, hotkey) = (args.wallet_args.wallet()?, args.wallet_args.name()?);
-    let overwrite = args.new.write.overwrite();
-    let coldkey_output = Destination::choose(
+    let overwrite = args.new_key.write.overwrite();
+    let coldkey_output = MnemonicDestination::choose(
         args.coldkey_mnemonic_file.as_ref(),
         "--coldkey-mnemonic-file",
         context,
     )?;
-    let hotkey_output =
-        Destination::choose(args.hotkey_mnemonic_file.as_ref(), "--hotkey-mnemonic-file", context)?;
+    let hotkey_output = MnemonicDestination::choose(
+        args.hotkey_mnemonic_file.as_ref(),
+        "--hotkey-mnemonic-file",
+        context,
+    )?;
     // Check both paths before writing either key.
     check_free(&[wallet.coldkey_path(), wallet.coldkeypub_path()], overwrite)?;
     check_free(&[wallet.hotkey_path(&hotkey), wallet.hotkeypub_path(&hotkey)], overwrite)?;
     let password = args.password.choose(&wallet)?;
-    let coldkey = args.new.coldkey(&wallet, password.as_ref(), &coldkey_output, context)?;
+    let coldkey = args.new_key.coldkey(&wallet, password.as_ref(), &coldkey_output, context)?;
     let hotkey = args
-        .new
+        .new_key
         .hotkey(&wallet, &hotkey, None, &hotkey_output, context)
         .with_context(|| coldkey.written_files_text())?;
     written_key::report(&wallet, &[coldkey, hotkey], context)
@@ -155,27 +158,29 @@ pub(crate) fn run(args: &CreateArgs, context: &Context) -> anyhow::Result<()> {
 
 pub(crate) fn run_coldkey(args: &NewColdkeyArgs, context: &Context) -> anyhow::Result<()> {
     let wallet = args.wallet_args.wallet()?;
-    let output = Destination::choose(args.mnemonic_file.as_ref(), "--mnemonic-file", context)?;
-    check_free(&[wallet.coldkey_path(), wallet.coldkeypub_path()], args.new.write.overwrite())?;
+    let output =
+        MnemonicDestination::choose(args.mnemonic_file.as_ref(), "--mnemonic-file", context)?;
+    check_free(&[wallet.coldkey_path(), wallet.coldkeypub_path()], args.new_key.write.overwrite())?;
     let password = args.password.choose(&wallet)?;
     written_key::report(
         &wallet,
-        &[args.new.coldkey(&wallet, password.as_ref(), &output, context)?],
+        &[args.new_key.coldkey(&wallet, password.as_ref(), &output, context)?],
         context,
     )
 }
 
 pub(crate) fn run_hotkey(args: &NewHotkeyArgs, context: &Context) -> anyhow::Result<()> {
     let (wallet, hotkey) = (args.wallet_args.wallet()?, args.wallet_args.name()?);
-    let output = Destination::choose(args.mnemonic_file.as_ref(), "--mnemonic-file", context)?;
+    let output =
+        MnemonicDestination::choose(args.mnemonic_file.as_ref(), "--mnemonic-file", context)?;
     check_free(
         &[wallet.hotkey_path(&hotkey), wallet.hotkeypub_path(&hotkey)],
-        args.new.write.overwrite(),
+        args.new_key.write.overwrite(),
     )?;
     let password = args.password.choose(&hotkey)?;
     written_key::report(
         &wallet,
-        &[args.new.hotkey(&wallet, &hotkey, password.as_ref(), &output, context)?],
+        &[args.new_key.hotkey(&wallet, &hotkey, password.as_ref(), &output, context)?],
         context,
     )
 }
@@ -185,7 +190,7 @@ impl NewKeyArgs {
         &self,
         wallet: &Wallet,
         password: Option<&Password>,
-        mnemonic_output: &Destination<'_>,
+        mnemonic_output: &MnemonicDestination<'_>,
         context: &Context,
     ) -> anyhow::Result<WrittenKey> {
         self.create(
@@ -202,7 +207,7 @@ impl NewKeyArgs {
         wallet: &Wallet,
         hotkey: &Name,
         password: Option<&Password>,
-        mnemonic_output: &Destination<'_>,
+        mnemonic_output: &MnemonicDestination<'_>,
         context: &Context,
     ) -> anyhow::Result<WrittenKey> {
         let write =
@@ -215,8 +220,8 @@ impl NewKeyArgs {
         &self,
         role: &'static str,
         write: impl FnOnce(&Keyfile) -> Result<WrittenFiles, WalletError>,
-        encrypted: bool,
-        mnemonic_output: &Destination<'_>,
+        is_encrypted: bool,
+        mnemonic_output: &MnemonicDestination<'_>,
         context: &Context,
     ) -> anyhow::Result<WrittenKey> {
         let mnemonic = Mnemonic::generate(self.n_words)?;
@@ -226,12 +231,12 @@ impl NewKeyArgs {
         if let Err(error) = &result
             && !error.is_partly_written()
         {
-            mnemonic_output.undo();
+            mnemonic_output.remove_file();
         } else {
             mnemonic_output.show(&format!("the {role}"), &mnemonic, context)?;
         }
         let result = result.map_err(|error| not_completed(error, mnemonic_output.file()))?;
-        Ok(WrittenKey::new(role, key.public(), encrypted, result)
+        Ok(WrittenKey::new(role, key.public(), is_encrypted, result)
             .with_mnemonic_file(mnemonic_output.file()))
     }
 }
@@ -259,7 +264,7 @@ mod tests {
         };
         for (name, error, stays) in [("first", partly, true), ("second", failed(), false)] {
             let file = folder.path().join(name);
-            let output = Destination::File(&file);
+            let output = MnemonicDestination::File(&file);
             let key = new.create("coldkey", |_| Err(error), false, &output, &Context::new(true));
             assert_eq!(file.exists(), stays, "{name}");
             let message = format!("{:#}", key.unwrap_err());

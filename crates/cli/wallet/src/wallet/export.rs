@@ -31,17 +31,18 @@ pub struct ExportArgs {
 }
 
 pub(crate) fn run(args: &ExportArgs, context: &Context) -> anyhow::Result<()> {
-    secret_file::refuse_existing(&args.out)?;
-    let pair = args.key.unlock(&args.password)?;
+    secret_file::ensure_absent(&args.out)?;
+    let keypair = args.key.unlock(&args.password)?;
     let from_option = args.json_password_file.as_ref().map(Password::from_file).transpose()?;
     let password =
         read_new_password(from_option, &args.out.display().to_string(), "--json-password-file")?;
     let name = args.account_name.clone().map_or_else(|| args.key.name(), Ok)?;
-    let now =
+    let unix_time =
         SystemTime::now().duration_since(UNIX_EPOCH).context("the system clock is before 1970")?;
-    let text = PolkadotJs::export(&pair, &password, &name, u64::try_from(now.as_millis())?)?;
+    let text =
+        PolkadotJs::export(&keypair, &password, &name, u64::try_from(unix_time.as_millis())?)?;
     secret_file::write(&args.out, &[text.as_bytes()])?;
-    let address = pair.public().to_string();
+    let address = keypair.public().to_string();
     if context.json {
         return context.print_json(
             &json!({ "address": address, "path": args.out.display().to_string(), "name": name }),

@@ -2,7 +2,8 @@ use clap::Args;
 use serde_json::json;
 use taonet_chain::{Identity, calls};
 use taonet_cli_base::chain::{
-    ColdkeyArgs, Plan, ReadColdkeyArgs, TxArgs, block_json, chain_error, changes, print_identity,
+    ColdkeyArgs, Plan, ReadColdkeyArgs, TxArgs, block_json, chain_error, describe_changes,
+    print_identity,
 };
 use taonet_cli_base::context::Context;
 
@@ -71,7 +72,8 @@ pub(super) fn set(args: &SetIdentityArgs, context: &Context) -> anyhow::Result<(
             .map_err(chain_error)?
             .unwrap_or_default();
         let identity = args.merged_with(current.clone());
-        let changed = changes(identity.fields(), current.fields(), LIMITS, "--id-name or --url")?;
+        let changed =
+            describe_changes(identity.fields(), current.fields(), LIMITS, "--id-name or --url")?;
         let details = json!({ "coldkey": coldkey, "identity": identity });
         let summary = format!("Publish the identity of {coldkey} with {changed}");
         args.tx
@@ -112,7 +114,7 @@ mod tests {
     fn identity_fields_have_length_limits() {
         let identity = Identity::default();
         assert_eq!(identity.fields().map(|(name, _)| name), LIMITS.map(|(name, _)| name));
-        let check = |new: &Identity| changes(new.fields(), identity.fields(), LIMITS, "");
+        let check = |new: &Identity| describe_changes(new.fields(), identity.fields(), LIMITS, "");
         assert!(check(&Identity { description: "é".repeat(512), ..identity.clone() }).is_ok());
         let error =
             check(&Identity { name: "é".repeat(129), ..identity.clone() }).unwrap_err().to_string();

@@ -9,7 +9,7 @@ use taonet_cli_base::context::Context;
 use taonet_cli_base::wallet_args::WalletArgs;
 use taonet_wallet::{Backup, PublicKey, SecretState, StoredKey, Wallet};
 
-use super::list::mismatch;
+use super::list::mismatch_text;
 
 /// Show one wallet's keys
 #[derive(Debug, Args)]
@@ -19,7 +19,7 @@ pub struct InspectArgs {
 }
 
 /// A key of the wallet and its file.
-struct Key {
+struct InspectedKey {
     role: &'static str,
     name: Option<String>,
     public: Option<PublicKey>,
@@ -34,19 +34,19 @@ struct Key {
 
 pub(crate) fn run(args: &InspectArgs, context: &Context) -> anyhow::Result<()> {
     let wallet = args.wallet_args.wallet()?;
-    let keys = keys(&wallet)?;
+    let keys = wallet_keys(&wallet)?;
     if context.json {
-        let keys: Vec<_> = keys.iter().map(document).collect();
+        let keys: Vec<_> = keys.iter().map(key_document).collect();
         let (name, directory) = (wallet.name().as_str(), wallet.directory());
         return context.print_json(
             &json!({ "wallet": name, "directory": directory.display().to_string(), "keys": keys }),
         );
     }
-    let texts: Vec<_> = keys.iter().map(text).collect();
+    let texts: Vec<_> = keys.iter().map(format_key).collect();
     context.print(&texts.join("\n"))
 }
 
-fn keys(wallet: &Wallet) -> anyhow::Result<Vec<Key>> {
+fn wallet_keys(wallet: &Wallet) -> anyhow::Result<Vec<InspectedKey>> {
     let Some(listed) = wallet.list() else {
         bail!(
             "no wallet in {}\nhint: list the wallets with `tao wallet list`",
@@ -54,10 +54,11 @@ fn keys(wallet: &Wallet) -> anyhow::Result<Vec<Key>> {
         );
     };
     let coldkey = (listed.coldkey, listed.mismatch);
-    let mut keys = vec![Key::new("coldkey", None, coldkey, listed.secret, wallet.coldkey_path())];
+    let mut keys =
+        vec![InspectedKey::new("coldkey", None, coldkey, listed.secret, wallet.coldkey_path())];
     keys.extend(listed.hotkeys.into_iter().map(|hotkey| {
         let path = wallet.hotkey_path(&hotkey.name);
-        Key::new(
+        InspectedKey::new(
             "hotkey",
             Some(hotkey.name.to_string()),
             (hotkey.hotkey, hotkey.mismatch),
@@ -68,7 +69,7 @@ fn keys(wallet: &Wallet) -> anyhow::Result<Vec<Key>> {
     Ok(keys)
 }
 
-impl Key {
+impl InspectedKey {
     fn new(
         role: &'static str,
         name: Option<String>,
@@ -83,7 +84,7 @@ impl Key {
     }
 }
 
-fn document(key: &Key) -> Value {
+fn key_document(key: &InspectedKey) -> Value {
     let encryption = match key.secret {
         SecretState::Encrypted(method) => Some(method.to_string()),
         _ => None,
@@ -107,12 +108,12 @@ fn backup_document(backup: &Backup) -> Value {
     json!({ "path": backup.path.display().to_string(), "secret": backup.secret.name() })
 }
 
-fn text(key: &Key) -> String {
+fn format_key(key: &InspectedKey) -> String {
     let name = key.name.as_ref().map(|name| format!(" {name}")).unwrap_or_default();
     let public = key.public.map(|public| format!("{public} ({})", public.crypto_type()));
     let mismatch = key
         .mismatch
-        .map(|keyfile| console::style(format!("  {}", mismatch(keyfile))).red().to_string());
+        .map(|keyfile| console::style(format!("  {}", mismatch_text(keyfile))).red().to_string());
     let backups = key
         .backups
         .iter()
@@ -128,16 +129,16 @@ fn text(key: &Key) -> String {
     )
 }
 
-fn storage_text(key: &Key) -> String {
+fn storage_text(key: &InspectedKey) -> String {
     let protection = match key.secret {
         SecretState::Encrypted(method) => format!("encrypted ({method})"),
         other => other.name().to_owned(),
     };
-    let open = key
+    let exposure_text = key
         .exposed_mode
         .map(|mode| format!(", readable by others (mode {mode:o})"))
         .unwrap_or_default();
-    let text = protection + &open;
+    let text = protection + &exposure_text;
     let has_warning = key.exposed_mode.is_some()
         || key.secret == SecretState::Unreadable
         || (key.role == "coldkey" && key.secret == SecretState::Plain);

@@ -9,9 +9,9 @@ use taonet_cli_base::wallet_args::RootArgs;
 use taonet_wallet::{ListedWallet, Name, PublicKey, SecretState, Wallets};
 
 /// Label of a keyfile that cannot be read.
-const UNREADABLE: &str = "keyfile unreadable";
+const UNREADABLE_LABEL: &str = "keyfile unreadable";
 /// Label of an encrypted hotkey.
-const ENCRYPTED: &str = "encrypted";
+const ENCRYPTED_LABEL: &str = "encrypted";
 
 /// List wallets and their hotkeys
 #[derive(Debug, Args)]
@@ -24,7 +24,7 @@ pub(crate) fn run(args: &ListArgs, context: &Context) -> anyhow::Result<()> {
     let wallets = args.root.wallets()?;
     let list = wallets.list()?;
     if context.json {
-        let list: Vec<_> = list.iter().map(document).collect();
+        let list: Vec<_> = list.iter().map(wallet_document).collect();
         return context
             .print_json(&json!({ "path": wallets.root().display().to_string(), "wallets": list }));
     }
@@ -35,20 +35,20 @@ pub(crate) fn run(args: &ListArgs, context: &Context) -> anyhow::Result<()> {
         ));
         return Ok(());
     }
-    context.print(&tree(&wallets, &list))
+    context.print(&format_tree(&wallets, &list))
 }
 
-fn document(wallet: &ListedWallet) -> Value {
+fn wallet_document(wallet: &ListedWallet) -> Value {
     let hotkeys = wallet
         .hotkeys
         .iter()
-        .map(|hotkey| key(&hotkey.name, hotkey.hotkey, hotkey.mismatch, hotkey.secret));
-    let mut document = key(&wallet.name, wallet.coldkey, wallet.mismatch, wallet.secret);
+        .map(|hotkey| key_document(&hotkey.name, hotkey.hotkey, hotkey.mismatch, hotkey.secret));
+    let mut document = key_document(&wallet.name, wallet.coldkey, wallet.mismatch, wallet.secret);
     document.insert("hotkeys".to_owned(), hotkeys.map(Value::Object).collect());
     document.into()
 }
 
-fn key(
+fn key_document(
     name: &Name,
     public: Option<PublicKey>,
     mismatch: Option<PublicKey>,
@@ -65,7 +65,7 @@ fn key(
 }
 
 /// Formats the wallets as a tree: directory, wallets, hotkeys.
-fn tree(wallets: &Wallets, list: &[ListedWallet]) -> String {
+fn format_tree(wallets: &Wallets, list: &[ListedWallet]) -> String {
     let mut rows = headerless_table(&WALLETS);
     for (position, wallet) in list.iter().enumerate() {
         let is_last = position + 1 == list.len();
@@ -74,8 +74,8 @@ fn tree(wallets: &Wallets, list: &[ListedWallet]) -> String {
         let name = format!("{connector} {}", wallet.name).into();
         rows.add_row([
             name,
-            address(wallet.coldkey).into(),
-            state(wallet.mismatch, coldkey_note(wallet.secret)),
+            format_address(wallet.coldkey).into(),
+            state_cell(wallet.mismatch, coldkey_note(wallet.secret)),
         ]);
         for (position, key) in wallet.hotkeys.iter().enumerate() {
             let connector =
@@ -83,8 +83,8 @@ fn tree(wallets: &Wallets, list: &[ListedWallet]) -> String {
             let name = format!("{indent}{connector} {}", key.name).into();
             rows.add_row([
                 name,
-                address(key.hotkey).into(),
-                state(key.mismatch, hotkey_note(key.secret)),
+                format_address(key.hotkey).into(),
+                state_cell(key.mismatch, hotkey_note(key.secret)),
             ]);
         }
     }
@@ -92,9 +92,9 @@ fn tree(wallets: &Wallets, list: &[ListedWallet]) -> String {
 }
 
 /// Creates the cell of a key's state, with a warning if the public file contradicts the keyfile.
-fn state(keyfile: Option<PublicKey>, note: &str) -> Cell {
-    match keyfile.map(mismatch) {
-        None if note == ENCRYPTED => note.into(),
+fn state_cell(keyfile: Option<PublicKey>, note: &str) -> Cell {
+    match keyfile.map(mismatch_text) {
+        None if note == ENCRYPTED_LABEL => note.into(),
         None => warning_cell(note),
         Some(mismatch) if note.is_empty() => status_cell(mismatch, false),
         Some(mismatch) => status_cell(format!("{mismatch}, {note}"), false),
@@ -105,24 +105,24 @@ const fn coldkey_note(secret: SecretState) -> &'static str {
     match secret {
         SecretState::Plain => "not encrypted",
         SecretState::Encrypted(_) => "",
-        SecretState::Unreadable => UNREADABLE,
+        SecretState::Unreadable => UNREADABLE_LABEL,
         _ => "public file only",
     }
 }
 
 const fn hotkey_note(secret: SecretState) -> &'static str {
     match secret {
-        SecretState::Encrypted(_) => ENCRYPTED,
-        SecretState::Unreadable => UNREADABLE,
+        SecretState::Encrypted(_) => ENCRYPTED_LABEL,
+        SecretState::Unreadable => UNREADABLE_LABEL,
         _ => "",
     }
 }
 
 /// Formats the warning for a public file that contradicts the keyfile.
-pub(super) fn mismatch(keyfile: PublicKey) -> String {
+pub(super) fn mismatch_text(keyfile: PublicKey) -> String {
     format!("does not match: the keyfile belongs to {keyfile}")
 }
 
-fn address(key: Option<PublicKey>) -> String {
+fn format_address(key: Option<PublicKey>) -> String {
     key.map_or_else(|| "no public file".to_owned(), |key| key.to_string())
 }

@@ -10,19 +10,19 @@ use taonet_wallet::{Mnemonic, WordCount};
 use zeroize::Zeroizing;
 
 /// Parses the number of words of a new mnemonic.
-pub(super) fn word_count(text: &str) -> Result<WordCount, String> {
+pub(super) fn parse_word_count(text: &str) -> Result<WordCount, String> {
     let count = text.parse::<usize>().ok().and_then(|number| WordCount::try_from(number).ok());
     count.ok_or_else(|| "expected 12, 15, 18, 21 or 24 words".to_owned())
 }
 
 /// Destination of a new mnemonic. Chosen before the key is created, so that no key exists without a
 /// known mnemonic.
-pub(super) enum Destination<'a> {
+pub(super) enum MnemonicDestination<'a> {
     Terminal,
     File(&'a PathBuf),
 }
 
-impl<'a> Destination<'a> {
+impl<'a> MnemonicDestination<'a> {
     /// Selects the file from `option`, else the terminal; an error without either.
     pub(super) fn choose(
         file: Option<&'a PathBuf>,
@@ -30,29 +30,27 @@ impl<'a> Destination<'a> {
         context: &Context,
     ) -> anyhow::Result<Self> {
         if let Some(file) = file {
-            secret_file::refuse_existing(file)?;
+            secret_file::ensure_absent(file)?;
             return Ok(Self::File(file));
         }
-        let refusal = if context.json {
+        let reason = if context.json {
             "mnemonics are not printed as JSON"
         } else if !io::stdout().is_terminal() {
             "mnemonics are printed to a terminal only"
         } else {
             return Ok(Self::Terminal);
         };
-        Err(ClassifiedError::usage(format!(
-            "{refusal}\nhint: write it to a new file with {option}"
-        )))
+        Err(ClassifiedError::usage(format!("{reason}\nhint: write it to a new file with {option}")))
     }
 
-    /// Writes the mnemonic file, before the key is written; `undo` removes it.
+    /// Writes the mnemonic file, before the key is written; `remove_file` removes it.
     pub(super) fn write(&self, mnemonic: &Mnemonic) -> anyhow::Result<()> {
         let Self::File(file) = self else { return Ok(()) };
         secret_file::write(file, &[mnemonic.phrase().as_bytes(), b"\n"])
     }
 
     /// Removes the file of a mnemonic whose key was not written.
-    pub(super) fn undo(&self) {
+    pub(super) fn remove_file(&self) {
         if let Self::File(file) = self
             && let Err(error) = std::fs::remove_file(file)
         {

@@ -11,7 +11,7 @@ use taonet_cli_base::tables::OVERVIEW;
 use taonet_cli_base::wallet_args::WalletArgs;
 use taonet_primitives::{Hotkey, MechId, NetUid};
 
-use crate::balance::staked;
+use crate::balance::total_stake_value;
 
 /// Maximum number of metagraphs that are read at the same time.
 const MAX_CONCURRENT_READS: usize = 8;
@@ -54,13 +54,13 @@ pub(crate) fn run(args: &OverviewArgs, context: &Context) -> anyhow::Result<()> 
             async { chain.balance(coldkey.into(), block.into()).await.map_err(chain_error) };
         let (balance, stake_value, metagraphs) = tokio::try_join!(
             balance,
-            staked(&chain, coldkey.into(), block.into()),
-            metagraphs(&chain, &hotkeys, args.netuid, block.into())
+            total_stake_value(&chain, coldkey.into(), block.into()),
+            read_metagraphs(&chain, &hotkeys, args.netuid, block.into())
         )?;
         let neurons: Vec<_> =
             metagraphs.iter().flat_map(|metagraph| wallet_neurons(metagraph, &hotkeys)).collect();
         if context.json {
-            let neurons: Vec<_> = neurons.iter().map(document).collect();
+            let neurons: Vec<_> = neurons.iter().map(neuron_document).collect();
             return context.print_json(&json!({
                 "block": block_json(block),
                 "wallet": wallet.name().as_str(),
@@ -95,14 +95,14 @@ pub(crate) fn run(args: &OverviewArgs, context: &Context) -> anyhow::Result<()> 
 }
 
 /// Returns the metagraphs of the subnets on which a hotkey is registered, ordered by subnet.
-async fn metagraphs(
+async fn read_metagraphs(
     chain: &Client,
     hotkeys: &[NamedHotkey],
-    only: Option<NetUid>,
+    netuid_filter: Option<NetUid>,
     at: At,
 ) -> anyhow::Result<Vec<Metagraph>> {
     let hotkeys: Vec<_> = hotkeys.iter().map(|key| key.hotkey).collect();
-    let netuids = match only {
+    let netuids = match netuid_filter {
         Some(netuid) => vec![netuid],
         None => chain.netuids(at).await.map_err(chain_error)?,
     };
@@ -126,6 +126,6 @@ fn wallet_neurons<'a>(
     })
 }
 
-fn document((metagraph, name, neuron): &(&Metagraph, &str, &Neuron)) -> Value {
+fn neuron_document((metagraph, name, neuron): &(&Metagraph, &str, &Neuron)) -> Value {
     json!({ "netuid": metagraph.netuid, "hotkey_name": name, "neuron": neuron })
 }

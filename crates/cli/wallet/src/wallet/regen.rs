@@ -100,12 +100,13 @@ pub(crate) fn run_coldkey(args: &RegenColdkeyArgs, context: &Context) -> anyhow:
     let wallet = args.wallet_args.wallet()?;
     let overwrite = args.source.write.overwrite();
     check_free(&[wallet.coldkey_path()], overwrite)?;
-    let key = args.source.keyfile()?;
+    let key = args.source.read_keyfile()?;
     let password = args.password.choose(&wallet)?;
-    let written = wallet.write_coldkey(&key, password.as_ref(), overwrite).map_err(not_written)?;
+    let written_files =
+        wallet.write_coldkey(&key, password.as_ref(), overwrite).map_err(not_written)?;
     written_key::report(
         &wallet,
-        &[WrittenKey::new("coldkey", key.public(), password.is_some(), written)],
+        &[WrittenKey::new("coldkey", key.public(), password.is_some(), written_files)],
         context,
     )
 }
@@ -114,12 +115,12 @@ pub(crate) fn run_hotkey(args: &RegenHotkeyArgs, context: &Context) -> anyhow::R
     let (wallet, hotkey) = (args.wallet_args.wallet()?, args.wallet_args.name()?);
     let overwrite = args.source.write.overwrite();
     check_free(&[wallet.hotkey_path(&hotkey)], overwrite)?;
-    let key = args.source.keyfile()?;
+    let key = args.source.read_keyfile()?;
     let password = args.password.choose(&hotkey)?;
-    let written =
+    let written_files =
         wallet.write_hotkey(&hotkey, &key, password.as_ref(), overwrite).map_err(not_written)?;
-    let key =
-        WrittenKey::new("hotkey", key.public(), password.is_some(), written).named(hotkey.as_str());
+    let key = WrittenKey::new("hotkey", key.public(), password.is_some(), written_files)
+        .named(hotkey.as_str());
     written_key::report(&wallet, &[key], context)
 }
 
@@ -127,29 +128,34 @@ pub(crate) fn run_coldkeypub(args: &RegenColdkeypubArgs, context: &Context) -> a
     let wallet = args.wallet_args.wallet()?;
     let key = PublicKey::parse(&args.ss58, args.write.crypto_type)
         .context("--ss58 is not a valid address or public key")?;
-    let written = wallet.write_coldkeypub(key, args.write.overwrite()).map_err(not_written)?;
-    written_key::report(&wallet, &[WrittenKey::new("coldkeypub", key, false, written)], context)
+    let written_files =
+        wallet.write_coldkeypub(key, args.write.overwrite()).map_err(not_written)?;
+    written_key::report(
+        &wallet,
+        &[WrittenKey::new("coldkeypub", key, false, written_files)],
+        context,
+    )
 }
 
 pub(crate) fn run_hotkeypub(args: &RegenHotkeypubArgs, context: &Context) -> anyhow::Result<()> {
     let (wallet, hotkey) = (args.wallet_args.wallet()?, args.wallet_args.name()?);
     let key = PublicKey::parse(&args.ss58, args.write.crypto_type)
         .context("--ss58 is not a valid address or public key")?;
-    let written =
+    let written_files =
         wallet.write_hotkeypub(&hotkey, key, args.write.overwrite()).map_err(not_written)?;
     written_key::report(
         &wallet,
-        &[WrittenKey::new("hotkeypub", key, false, written).named(hotkey.as_str())],
+        &[WrittenKey::new("hotkeypub", key, false, written_files).named(hotkey.as_str())],
         context,
     )
 }
 
 impl SourceArgs {
-    fn keyfile(&self) -> anyhow::Result<Keyfile> {
+    fn read_keyfile(&self) -> anyhow::Result<Keyfile> {
         let scheme = self.write.crypto_type;
         let secret = &self.secret;
         if let Some(file) = &secret.json {
-            return self.import(file);
+            return self.import_json(file);
         }
         if let Some(file) = &secret.mnemonic {
             read_secret(file, scheme, from_mnemonic)
@@ -159,12 +165,12 @@ impl SourceArgs {
             read_secret(file, scheme, from_private_key)
         } else {
             let hint = "pass the secret in a file with --mnemonic-file, --seed-file, --private-key-file or --json-file";
-            let input = prompt::secret("Mnemonic, or seed or private key in hex", hint)?;
+            let input = prompt::read_secret("Mnemonic, or seed or private key in hex", hint)?;
             from_any(input.trim(), scheme)
         }
     }
 
-    fn import(&self, file: &Path) -> anyhow::Result<Keyfile> {
+    fn import_json(&self, file: &Path) -> anyhow::Result<Keyfile> {
         if self.write.crypto_type != CryptoType::Sr25519 {
             return Err(ClassifiedError::usage("Polkadot-JS exports hold sr25519 keys only"));
         }
@@ -173,14 +179,14 @@ impl SourceArgs {
             .with_context(|| format!("{name} is not a Polkadot-JS account export"))?;
         let password = match &self.json_password_file {
             Some(file) => Password::from_file(file)?,
-            None if export.is_encrypted() => Password::new(prompt::secret(
+            None if export.is_encrypted() => Password::new(prompt::read_secret(
                 &format!("Password of {name}"),
                 "pass the export's password with --json-password-file",
             )?),
             None => Password::new(String::new()),
         };
         match export.open(&password) {
-            Ok(pair) => Ok(Keyfile::from_keypair(pair)),
+            Ok(keypair) => Ok(Keyfile::from_keypair(keypair)),
             Err(error @ PolkadotJsError::WrongPassword) => Err(ClassifiedError::error(
                 Failure::Authentication,
                 format!("cannot decrypt {name}: {error}"),

@@ -31,7 +31,7 @@ pub(crate) fn run(command: &Command, context: &Context) -> anyhow::Result<()> {
         .map_err(|error| ClassifiedError::usage(format!("--prefix {}: {error}", args.prefix)))?;
     let converted = args.keys.iter().zip(1..).map(|(text, number)| {
         // The argument is not echoed: it could be a secret passed by mistake.
-        let address = read(text).with_context(|| {
+        let address = parse_address(text).with_context(|| {
             format!("argument {number} is neither an SS58 address nor a public key")
         })?;
         Ok((text, address.with_prefix(prefix)))
@@ -56,7 +56,7 @@ fn public_key(address: &Ss58) -> String {
 }
 
 /// Parses an address of any network, or a public key.
-fn read(text: &str) -> anyhow::Result<Ss58> {
+fn parse_address(text: &str) -> anyhow::Result<Ss58> {
     let Some(digits) = text.strip_prefix("0x") else {
         return Ok(text.parse()?);
     };

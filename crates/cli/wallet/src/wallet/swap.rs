@@ -45,9 +45,9 @@ pub enum Command {
     /// Replace the coldkey by the announced one, after the delay
     Execute(NewColdkeyArgs),
     /// Freeze the coldkey, because somebody else announced a swap
-    Dispute(OwnArgs),
+    Dispute(AnnouncedSwapArgs),
     /// Withdraw the announcement
-    Clear(OwnArgs),
+    Clear(AnnouncedSwapArgs),
     /// Show the announced swap of a coldkey
     Status(ReadColdkeyArgs),
 }
@@ -64,18 +64,18 @@ pub struct NewColdkeyArgs {
 
 /// Dispute or withdraw the announced swap
 #[derive(Debug, Args)]
-pub struct OwnArgs {
+pub struct AnnouncedSwapArgs {
     #[command(flatten)]
     tx: TxArgs<ColdkeyArgs>,
 }
 
-pub(super) fn hotkey(args: &SwapHotkeyArgs, context: &Context) -> anyhow::Result<()> {
-    let (old, new, netuid) = (
+pub(super) fn swap_hotkey(args: &SwapHotkeyArgs, context: &Context) -> anyhow::Result<()> {
+    let (old_hotkey, new_hotkey, netuid) = (
         args.tx.hotkey_address()?,
         parse_hotkey(&args.new, args.tx.key.wallet_hotkey())?,
         args.netuid,
     );
-    if old == new {
+    if old_hotkey == new_hotkey {
         return Err(ClassifiedError::usage("the new hotkey is the old one"));
     }
     context.block_on(async {
@@ -84,8 +84,8 @@ pub(super) fn hotkey(args: &SwapHotkeyArgs, context: &Context) -> anyhow::Result
         let cost = chain.key_swap_cost(netuid.is_some()).await.map_err(chain_error)?;
         let details = json!({
             "coldkey": args.tx.submit.coldkey(&key),
-            "hotkey": old,
-            "new_hotkey": new,
+            "hotkey": old_hotkey,
+            "new_hotkey": new_hotkey,
             "netuid": netuid,
             "keep_stake": args.keep_stake,
             "cost_rao": cost,
@@ -93,11 +93,15 @@ pub(super) fn hotkey(args: &SwapHotkeyArgs, context: &Context) -> anyhow::Result
         let subnets =
             netuid.map_or_else(|| "all subnets".to_owned(), |netuid| format!("subnet {netuid}"));
         let stake_note = if args.keep_stake { ", without its stake" } else { "" };
-        let description =
-            format!("Replace {old} by {new} on {subnets}{stake_note}, for {cost} TAO");
-        let plan =
-            Plan::new(calls::swap_hotkey(old, new, netuid, args.keep_stake), description, details)
-                .spending(Spending::read(&chain, args.tx.submit.coldkey(&key), cost).await?);
+        let description = format!(
+            "Replace {old_hotkey} by {new_hotkey} on {subnets}{stake_note}, for {cost} TAO"
+        );
+        let plan = Plan::new(
+            calls::swap_hotkey(old_hotkey, new_hotkey, netuid, args.keep_stake),
+            description,
+            details,
+        )
+        .spending(Spending::read(&chain, args.tx.submit.coldkey(&key), cost).await?);
         args.tx.submit.confirm_and_submit(&chain, &key, plan, context).await
     })
 }
@@ -125,7 +129,7 @@ pub(super) fn associate(args: &AssociateHotkeyArgs, context: &Context) -> anyhow
     })
 }
 
-pub(super) fn coldkey(command: &Command, context: &Context) -> anyhow::Result<()> {
+pub(super) fn run_swap_coldkey(command: &Command, context: &Context) -> anyhow::Result<()> {
     match command {
         Command::Announce(args) => announce(args, context),
         Command::Execute(args) => execute(args, context),
@@ -139,24 +143,31 @@ fn announce(args: &NewColdkeyArgs, context: &Context) -> anyhow::Result<()> {
     context.block_on(async {
         let chain = args.tx.connect().await?;
         let key = args.tx.unlock()?;
-        let (old, new) = (args.tx.submit.coldkey(&key), args.new.coldkey());
-        if old == new {
+        let (old_coldkey, new_coldkey) = (args.tx.submit.coldkey(&key), args.new.coldkey());
+        if old_coldkey == new_coldkey {
             return Err(ClassifiedError::usage("the new coldkey is the old one"));
         }
         let delay = chain.coldkey_swap_delay(At::Head).await.map_err(chain_error)?;
-        let is_first = chain.coldkey_swap(old, At::Head).await.map_err(chain_error)?.is_none();
+        let is_first =
+            chain.coldkey_swap(old_coldkey, At::Head).await.map_err(chain_error)?.is_none();
         let cost = if is_first {
             chain.key_swap_cost(false).await.map_err(chain_error)?
         } else {
             Rao::ZERO
         };
-        let details = json!({ "coldkey": old, "new_coldkey": new, "delay_blocks": delay, "cost_rao": cost });
+        let details = json!({
+            "coldkey": old_coldkey,
+            "new_coldkey": new_coldkey,
+            "delay_blocks": delay,
+            "cost_rao": cost,
+        });
         let description = format!(
-            "Announce for {cost} TAO that {new} replaces {old} in {}; until then, {old} can make no other calls",
+            "Announce for {cost} TAO that {new_coldkey} replaces {old_coldkey} in {}; until then, \
+             {old_coldkey} can make no other calls",
             counted(delay, "block")
         );
-        let plan = Plan::new(calls::announce_coldkey_swap(new), description, details)
-            .spending(Spending::read(&chain, old, cost).await?);
+        let plan = Plan::new(calls::announce_coldkey_swap(new_coldkey), description, details)
+            .spending(Spending::read(&chain, old_coldkey, cost).await?);
         args.tx.submit.confirm_and_submit(&chain, &key, plan, context).await
     })
 }
@@ -165,23 +176,27 @@ fn execute(args: &NewColdkeyArgs, context: &Context) -> anyhow::Result<()> {
     context.block_on(async {
         let chain = args.tx.connect().await?;
         let key = args.tx.unlock()?;
-        let (old, new) = (args.tx.submit.coldkey(&key), args.new.coldkey());
-        let Some(swap) = chain.coldkey_swap(old, At::Head).await.map_err(chain_error)? else {
-            bail!("no swap of {old} is announced\nhint: announce it with `tao wallet swap-coldkey announce {new}`");
+        let (old_coldkey, new_coldkey) = (args.tx.submit.coldkey(&key), args.new.coldkey());
+        let swap = chain.coldkey_swap(old_coldkey, At::Head).await.map_err(chain_error)?;
+        let Some(swap) = swap else {
+            bail!(
+                "no swap of {old_coldkey} is announced\nhint: announce it with `tao wallet swap-coldkey \
+                 announce {new_coldkey}`"
+            );
         };
         let head = chain.head().await.map_err(chain_error)?;
         // The chain executes the call in the next block at the earliest.
         if head.number.plus(1) < swap.due {
             bail!("the swap can be executed from block {}, and the newest block is {}", swap.due, head.number);
         }
-        let details = json!({ "coldkey": old, "new_coldkey": new });
-        let description = format!("Move everything that {old} owns to {new}");
-        let plan = Plan::new(calls::swap_coldkey_announced(new), description, details);
+        let details = json!({ "coldkey": old_coldkey, "new_coldkey": new_coldkey });
+        let description = format!("Move everything that {old_coldkey} owns to {new_coldkey}");
+        let plan = Plan::new(calls::swap_coldkey_announced(new_coldkey), description, details);
         args.tx.submit.confirm_and_submit(&chain, &key, plan, context).await
     })
 }
 
-fn dispute(args: &OwnArgs, context: &Context) -> anyhow::Result<()> {
+fn dispute(args: &AnnouncedSwapArgs, context: &Context) -> anyhow::Result<()> {
     context.block_on(async {
         let chain = args.tx.connect().await?;
         let key = args.tx.unlock()?;
@@ -195,7 +210,7 @@ fn dispute(args: &OwnArgs, context: &Context) -> anyhow::Result<()> {
     })
 }
 
-fn clear(args: &OwnArgs, context: &Context) -> anyhow::Result<()> {
+fn clear(args: &AnnouncedSwapArgs, context: &Context) -> anyhow::Result<()> {
     context.block_on(async {
         let chain = args.tx.connect().await?;
         let key = args.tx.unlock()?;

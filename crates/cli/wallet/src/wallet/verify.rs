@@ -55,7 +55,7 @@ pub(crate) fn run(args: &VerifyArgs, context: &Context) -> anyhow::Result<()> {
     let signer = match &args.ss58 {
         Some(text) => PublicKey::parse(text, args.crypto_type)
             .context("--ss58 is not a valid address or public key")?,
-        None => args.key.public()?,
+        None => args.key.public_key()?,
     };
     let verified = signer.verify_wrapped(&message, &signature);
     if context.json {
@@ -93,31 +93,31 @@ fn verify_validators(
             list.len()
         );
     }
-    let checked = list.iter().map(|info| {
+    let results = list.iter().map(|info| {
         let signature = signature.or(info.signature);
         let signature = signature.with_context(|| format!("{} has no signature", info.hotkey))?;
         let verified =
             taonet_wallet::verify_wrapped(&info.hotkey, info.message().as_bytes(), &signature);
         Ok((info, verified))
     });
-    let checked = checked.collect::<anyhow::Result<Vec<_>>>()?;
+    let results = results.collect::<anyhow::Result<Vec<_>>>()?;
     if context.json {
-        let entries = checked.iter().map(
+        let entries = results.iter().map(
             |(info, verified)| json!({ "signer_address": info.hotkey, "name": info.name(), "verified": verified }),
         );
         context.print_json(&json!({ "validators": entries.collect::<Vec<_>>() }))?;
     } else {
         let mut rows = table(&VALIDATOR_INFO);
-        for (info, verified) in &checked {
+        for (info, verified) in &results {
             let name = info.name().map_or("–".into(), printable);
             let state = status_cell(if *verified { "valid" } else { "invalid" }, *verified);
             rows.add_row([state, info.hotkey.into(), name.into()]);
         }
         context.print(&rows.to_string())?;
     }
-    match checked.iter().filter(|(_, verified)| !verified).count() {
+    match results.iter().filter(|(_, verified)| !verified).count() {
         0 => Ok(()),
-        1 => bail!("1 of {} is invalid", counted(checked.len(), "signature")),
-        invalid => bail!("{invalid} of {} are invalid", counted(checked.len(), "signature")),
+        1 => bail!("1 of {} is invalid", counted(results.len(), "signature")),
+        invalid => bail!("{invalid} of {} are invalid", counted(results.len(), "signature")),
     }
 }

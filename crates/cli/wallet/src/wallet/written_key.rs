@@ -29,17 +29,17 @@ impl WrittenKey {
     pub(super) fn new(
         role: &'static str,
         key: PublicKey,
-        encrypted: bool,
-        written: WrittenFiles,
+        is_encrypted: bool,
+        written_files: WrittenFiles,
     ) -> Self {
-        let WrittenFiles { files, backups } = written;
+        let WrittenFiles { files, backups } = written_files;
         let (address, crypto_type) = (key.to_string(), key.crypto_type().name());
         Self {
             role,
             name: None,
             address,
             crypto_type,
-            encrypted,
+            encrypted: is_encrypted,
             files,
             backups,
             mnemonic_file: None,
@@ -55,7 +55,7 @@ impl WrittenKey {
         Self { mnemonic_file: file.cloned(), ..self }
     }
 
-    fn text(&self) -> String {
+    fn format_text(&self) -> String {
         let protection = if self.encrypted { ", encrypted" } else { "" };
         let name = self.name.as_ref().map(|name| format!(" {name}")).unwrap_or_default();
         let key =
@@ -65,7 +65,7 @@ impl WrittenKey {
 
     /// Returns the error context for a wallet of which only this key was written.
     pub(super) fn written_files_text(&self) -> String {
-        format!("the wallet is incomplete; it has\n{}", self.text())
+        format!("the wallet is incomplete; it has\n{}", self.format_text())
     }
 }
 
@@ -94,7 +94,7 @@ pub(super) fn report(
         document.extend(keys.iter().map(|key| (key.role.to_owned(), json!(key))));
         return context.print_json(&document);
     }
-    let texts: Vec<_> = keys.iter().map(WrittenKey::text).collect();
+    let texts: Vec<_> = keys.iter().map(WrittenKey::format_text).collect();
     context.print(&texts.join("\n"))
 }
 

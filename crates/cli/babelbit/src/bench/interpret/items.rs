@@ -21,7 +21,7 @@ use crate::challenge;
 /// Code that is announced for recordings in an unknown language: undetermined, by ISO 639-2.
 pub(super) const UNDETERMINED: &str = "und";
 /// Hint for a directory that is not one of recordings.
-const FORMAT: &str = "a directory has recordings NAME.wav, each with its reference NAME.txt";
+const FORMAT_HINT: &str = "a directory has recordings NAME.wav, each with its reference NAME.txt";
 
 /// A recording to interpret.
 #[derive(Debug)]
@@ -74,15 +74,15 @@ impl Item {
         truncation(&format!("recording {}", self.name), audio.missing_bytes)
     }
 
-    /// Returns the same recording at another position; `count` is the number of the repetition.
-    fn repeat(&self, index: usize, count: usize) -> Self {
+    /// Returns copy number `repetition` (2 is the first) of the recording, at position `index`.
+    fn repeat(&self, index: usize, repetition: usize) -> Self {
         let mut challenge = self.challenge.clone();
         challenge.uid = format!("bench-{}", index + 1);
         for utterance in &mut challenge.utterances {
             utterance.id = format!("{}:0", challenge.uid);
         }
         Self {
-            name: format!("{} ({count})", self.name),
+            name: format!("{} ({repetition})", self.name),
             source: self.source.clone(),
             source_sec: self.source_sec,
             challenge,
@@ -123,13 +123,13 @@ impl Recordings {
     ) -> anyhow::Result<Self> {
         if path.is_dir() && Challenges::names().all(|name| path.as_os_str() != &*name) {
             let languages = (language.unwrap_or(UNDETERMINED), target_language);
-            return Ok(Self::Files(files(path, languages, max_source)?));
+            return Ok(Self::Files(read_directory(path, languages, max_source)?));
         }
         let is_wav =
             path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("wav"));
         if is_wav && path.is_file() {
             let path = path.display();
-            let message = format!("{path} is a recording\nhint: name its directory: {FORMAT}");
+            let message = format!("{path} is a recording\nhint: name its directory: {FORMAT_HINT}");
             return Err(ClassifiedError::usage(message));
         }
         if language.is_some() {
@@ -173,17 +173,21 @@ impl Recordings {
 }
 
 /// Reads the recordings of a directory, sorted by name.
-fn files(
+fn read_directory(
     directory: &Path,
     languages: (&str, &str),
     max_source: Duration,
 ) -> anyhow::Result<Vec<Item>> {
-    let paths = wav_paths(directory).map_err(|error| anyhow!("{error:#}\nhint: {FORMAT}"))?;
-    paths.iter().enumerate().map(|(index, path)| file(index, path, languages, max_source)).collect()
+    let paths = wav_paths(directory).map_err(|error| anyhow!("{error:#}\nhint: {FORMAT_HINT}"))?;
+    paths
+        .iter()
+        .enumerate()
+        .map(|(index, path)| read_recording(index, path, languages, max_source))
+        .collect()
 }
 
 /// Reads a recording, its reference and its words.
-fn file(
+fn read_recording(
     index: usize,
     path: &Path,
     languages: (&str, &str),
@@ -193,13 +197,13 @@ fn file(
     let audio = UtteranceAudio::from_wav(&wav).map_err(|problem| recording_error(path, problem))?;
     let reference = path.with_extension("txt");
     let hint = format!("write the translation of {} into it", path.display());
-    let Some(text) = text_of(&reference, &hint)? else {
+    let Some(text) = read_text(&reference, &hint)? else {
         bail!("{} is missing\nhint: {hint}", reference.display());
     };
     let target = Target { text, words: Vec::new(), words_per_second: None };
     let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
     let hint = format!("write the words of {} into it, or delete it", path.display());
-    let words = text_of(&path.with_extension("src.txt"), &hint)?;
+    let words = read_text(&path.with_extension("src.txt"), &hint)?;
     let item = Item::new(index, name, words, audio.clone(), target, languages);
     // The runner would skip a recording beyond its limits.
     let built_challenge =
@@ -223,10 +227,10 @@ fn recording_error(path: &Path, problem: Problem) -> anyhow::Error {
 
 /// Reads a text on any number of lines; `None` if there is no such file. `hint` is for a file
 /// without words.
-fn text_of(path: &Path, hint: &str) -> anyhow::Result<Option<String>> {
+fn read_text(path: &Path, hint: &str) -> anyhow::Result<Option<String>> {
     let text = match std::fs::read_to_string(path) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-        read => read.with_context(|| format!("cannot read {}", path.display()))?,
+        result => result.with_context(|| format!("cannot read {}", path.display()))?,
     };
     let text = without_bom(&text).split_whitespace().collect::<Vec<_>>().join(" ");
     if !text.contains(char::is_alphanumeric) {
@@ -241,7 +245,7 @@ mod tests {
     use taonet_primitives::SampleRate;
     use taonet_speech::{SampleFormat, Wav};
 
-    use super::super::super::sounds::wav;
+    use super::super::super::sounds::encode_wav;
     use super::*;
 
     fn list_recordings(directory: &Path, language: Option<&str>) -> anyhow::Result<Vec<Item>> {
@@ -258,8 +262,12 @@ mod tests {
             std::fs::write(directory.path().join(name), content).unwrap();
         };
         let error = || list_recordings(directory.path(), None).unwrap_err().to_string();
-        assert!(error().ends_with(&format!("contains no WAV file\nhint: {FORMAT}")), "{}", error());
-        write("b.wav", &wav(vec![0.1; 16_000], SampleRate::HZ_16K).unwrap());
+        assert!(
+            error().ends_with(&format!("contains no WAV file\nhint: {FORMAT_HINT}")),
+            "{}",
+            error()
+        );
+        write("b.wav", &encode_wav(vec![0.1; 16_000], SampleRate::HZ_16K).unwrap());
         assert!(
             error().contains("b.txt is missing\nhint: write the translation of "),
             "{}",
@@ -271,7 +279,7 @@ mod tests {
         write("b.txt", b"... !\n");
         assert!(error().contains(&format!("b.txt has no words{hint}")), "{}", error());
         write("b.txt", "\u{feff}Good\n  morning.\n".as_bytes());
-        write("a.WAV", &wav(vec![0.1; 24_000], SampleRate::HZ_16K).unwrap());
+        write("a.WAV", &encode_wav(vec![0.1; 24_000], SampleRate::HZ_16K).unwrap());
         write("a.txt", b"Hello.");
         write("a.src.txt", "Allô.".as_bytes());
         let items = list_recordings(directory.path(), Some("fr")).unwrap();
@@ -305,7 +313,7 @@ mod tests {
     fn recording_in_place_of_its_directory_is_refused() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("a.WAV");
-        std::fs::write(&path, wav(vec![0.1; 16_000], SampleRate::HZ_16K).unwrap()).unwrap();
+        std::fs::write(&path, encode_wav(vec![0.1; 16_000], SampleRate::HZ_16K).unwrap()).unwrap();
         let error = list_recordings(&path, Some("fr")).unwrap_err().to_string();
         assert!(error.contains("a.WAV is a recording\nhint: name its directory: "), "{error}");
     }
@@ -313,7 +321,7 @@ mod tests {
     #[test]
     fn truncated_recording_is_described() {
         let directory = tempfile::tempdir().unwrap();
-        let file = wav(vec![0.1; 16_000], SampleRate::HZ_16K).unwrap();
+        let file = encode_wav(vec![0.1; 16_000], SampleRate::HZ_16K).unwrap();
         for (name, file) in [("a", &file[..file.len() - 2]), ("b", &file[..])] {
             let path = directory.path().join(name);
             std::fs::write(path.with_extension("wav"), file).unwrap();
@@ -329,7 +337,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         for name in ["a", "b"] {
             let path = directory.path().join(name);
-            let file = wav(vec![0.1; 16_000], SampleRate::HZ_16K).unwrap();
+            let file = encode_wav(vec![0.1; 16_000], SampleRate::HZ_16K).unwrap();
             std::fs::write(path.with_extension("wav"), file).unwrap();
             std::fs::write(path.with_extension("txt"), "Hello.").unwrap();
         }

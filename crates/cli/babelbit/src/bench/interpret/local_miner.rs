@@ -23,10 +23,10 @@ use tokio::time::timeout;
 use super::super::measure::{peak_memory_of, processor_seconds_of};
 
 /// Name of a speech miner in its startup message.
-const SPEECH_MINER: &str = "miner ";
+const SPEECH_MINER_PREFIX: &str = "miner ";
 
 /// Hint for wrong options of the miner.
-const OPTIONS: &str = "options after -- are those of `bb miner`, except --listen, --keyfile and --key-uri, which this \
+const OPTIONS_HINT: &str = "options after -- are those of `bb miner`, except --listen, --keyfile and --key-uri, which this \
     command selects; --stt-model before -- selects its recogniser";
 
 /// Timeout for the start of the miner, which loads its models.
@@ -38,8 +38,8 @@ const LOG_TIMEOUT: Duration = Duration::from_secs(1);
 pub(super) struct LocalMiner {
     child: Child,
     log: LogCopy,
-    /// ID of the process.
-    process: String,
+    /// ID of the process, as in `/proc`.
+    process_id: String,
     pub(super) url: String,
     pub(super) hotkey: Hotkey,
     /// Directory of the miner's key.
@@ -97,19 +97,19 @@ impl LocalMiner {
         let log = child.stderr.take().context("the miner has no log")?;
         let mut log = tokio::spawn(copy_log(log, io::stderr()));
         let url = wait_until_started(&mut child, &mut log, START_TIMEOUT).await?;
-        let process = child.id().map(|id| id.to_string()).unwrap_or_default();
-        Ok(Self { child, log, process, url, hotkey, _directory: directory })
+        let process_id = child.id().map(|id| id.to_string()).unwrap_or_default();
+        Ok(Self { child, log, process_id, url, hotkey, _directory: directory })
     }
 
     /// Returns the processor seconds of the miner since its start; `None` on systems other than
     /// Linux.
     pub(super) fn processor_seconds(&self) -> Option<f64> {
-        processor_seconds_of(&self.process)
+        processor_seconds_of(&self.process_id)
     }
 
     /// Returns the peak memory of the miner in MB; `None` on systems other than Linux.
     pub(super) fn peak_memory(&self) -> Option<f64> {
-        peak_memory_of(&self.process)
+        peak_memory_of(&self.process_id)
     }
 
     /// Checks that the miner still runs.
@@ -152,7 +152,7 @@ async fn announced_url(child: &mut Child, log: &mut LogCopy) -> anyhow::Result<S
     }
     let Announcement { service, url } = serde_json::from_str::<Announcement>(&line)
         .with_context(|| format!("unexpected output of the miner: {}", line.trim()))?;
-    if !service.starts_with(SPEECH_MINER) {
+    if !service.starts_with(SPEECH_MINER_PREFIX) {
         let message = format!(
             "the benchmark is for speech miners, not for a {service}\nhint: omit --contest"
         );
@@ -165,24 +165,24 @@ async fn announced_url(child: &mut Child, log: &mut LogCopy) -> anyhow::Result<S
 /// not copied: it is written for programs.
 async fn copy_log(log: impl AsyncRead + Unpin, mut output: impl Write) -> Option<ErrorDocument> {
     let mut lines = BufReader::new(log).split(b'\n');
-    let mut reported = None;
+    let mut miner_error = None;
     while let Ok(Some(mut line)) = lines.next_segment().await {
         if let Ok(error) = serde_json::from_slice(&line) {
-            reported = Some(error);
+            miner_error = Some(error);
             continue;
         }
         line.push(b'\n');
         // Reading continues if nobody reads the output: a full pipe would block the miner.
         let _ = output.write_all(&line);
     }
-    reported
+    miner_error
 }
 
 /// Returns the error of a miner that has ended, with its exit code.
 async fn exit_error(summary: &str, status: ExitStatus, log: &mut LogCopy) -> anyhow::Error {
     // A process that the miner has started can keep the log open.
-    let reported = timeout(LOG_TIMEOUT, log).await.ok().and_then(Result::ok).flatten();
-    let ErrorDocument { error, hint, exit_code } = reported.unwrap_or_else(|| ErrorDocument {
+    let miner_error = timeout(LOG_TIMEOUT, log).await.ok().and_then(Result::ok).flatten();
+    let ErrorDocument { error, hint, exit_code } = miner_error.unwrap_or_else(|| ErrorDocument {
         error: status.to_string(),
         hint: None,
         exit_code: status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1),
@@ -190,7 +190,7 @@ async fn exit_error(summary: &str, status: ExitStatus, log: &mut LogCopy) -> any
     // The usage has options that this command added to those of the user.
     let hints = hint.as_deref().unwrap_or_default().lines();
     let hints: Vec<_> =
-        hints.filter(|hint| !hint.starts_with("usage: ")).chain([OPTIONS]).collect();
+        hints.filter(|hint| !hint.starts_with("usage: ")).chain([OPTIONS_HINT]).collect();
     let message = format!("{summary}: {error}\nhint: {}", hints.join("\n"));
     match Failure::from_code(exit_code) {
         Some(failure) => ClassifiedError::error(failure, message),
@@ -227,9 +227,9 @@ mod tests {
     async fn error_of_the_miner_is_reported_as_text() {
         let usage = "usage: tao babelbit miner --json; `tao babelbit miner --help` describes it";
         for (hint, expected_hints) in [
-            ("null".to_owned(), OPTIONS.to_owned()),
-            (format!(r#""{usage}""#), OPTIONS.to_owned()),
-            (format!(r#""install it\n{usage}""#), format!("install it\n{OPTIONS}")),
+            ("null".to_owned(), OPTIONS_HINT.to_owned()),
+            (format!(r#""{usage}""#), OPTIONS_HINT.to_owned()),
+            (format!(r#""install it\n{usage}""#), format!("install it\n{OPTIONS_HINT}")),
         ] {
             let script = format!(
                 "echo loading >&2; printf '%s\\n' '{{\"error\":\"unknown model\",\"hint\":{hint},\"exit_code\":2}}' >&2; exit 2"
@@ -247,7 +247,7 @@ mod tests {
         let error = wait_until_started(&mut child, &mut log, START_TIMEOUT).await.unwrap_err();
         assert_eq!(
             error.to_string(),
-            format!("the miner did not start: exit status: 3\nhint: {OPTIONS}")
+            format!("the miner did not start: exit status: 3\nhint: {OPTIONS_HINT}")
         );
         assert_eq!(exit_code(&Err(error)), 3);
     }
@@ -263,8 +263,8 @@ mod tests {
     async fn log_of_the_miner_is_copied_without_its_error() {
         let log = "one\n{\"level\":\"info\"}\n{\"error\":\"e\",\"hint\":null,\"exit_code\":1}\n";
         let mut output = Vec::new();
-        let reported = copy_log(log.as_bytes(), &mut output).await.unwrap();
-        assert_eq!((reported.error.as_str(), reported.exit_code), ("e", 1));
+        let miner_error = copy_log(log.as_bytes(), &mut output).await.unwrap();
+        assert_eq!((miner_error.error.as_str(), miner_error.exit_code), ("e", 1));
         assert_eq!(output, b"one\n{\"level\":\"info\"}\n");
     }
 }

@@ -111,8 +111,8 @@ impl ItemFigures {
         let reply = played.and_then(|played| played.miner.utterances.first());
         // Only transcribed replies have metrics; a reply that could not be transcribed has an empty
         // transcript.
-        let lags = played.and_then(|played| played.miner.metrics.as_ref());
-        let transcript = lags.and(reply).and_then(|reply| reply.transcript.clone());
+        let metrics = played.and_then(|played| played.miner.metrics.as_ref());
+        let transcript = metrics.and(reply).and_then(|reply| reply.transcript.clone());
         let reference = item.challenge.utterances.first();
         let reference =
             reference.map(|utterance| utterance.target.text.clone()).unwrap_or_default();
@@ -120,13 +120,13 @@ impl ItemFigures {
             hypothesis: transcript.as_deref().unwrap_or_default(),
             reference: &reference,
         };
-        let metrics = UtteranceMetrics {
+        let utterance_metrics = UtteranceMetrics {
             wer: round6(word_error_rate([pair])),
             bleu: round6(sentence_bleu(pair)),
             chrf: round6(chrf([pair])),
-            al_ms: lags.and_then(|lags| lags.al_ms),
-            laal_ms: lags.and_then(|lags| lags.laal_ms),
-            atd_ms: lags.and_then(|lags| lags.atd_ms),
+            al_ms: metrics.and_then(|metrics| metrics.al_ms),
+            laal_ms: metrics.and_then(|metrics| metrics.laal_ms),
+            atd_ms: metrics.and_then(|metrics| metrics.atd_ms),
         };
         let wall_sec =
             reply.and_then(|reply| reply.wall_after_source_sec.map(|_| reply.wall_total_sec));
@@ -135,7 +135,7 @@ impl ItemFigures {
             None => (vec![Gate::PredictionError], Some("the recording was not played".to_owned())),
         };
         Self {
-            metrics,
+            metrics: utterance_metrics,
             reference,
             transcript,
             score: reply.map_or(0.0, |reply| reply.score),
@@ -158,7 +158,7 @@ impl ItemFigures {
         self.wall_sec.is_none() || self.error.is_some()
     }
 
-    fn texts(&self) -> TextPair<'_> {
+    fn text_pair(&self) -> TextPair<'_> {
         TextPair {
             hypothesis: self.transcript.as_deref().unwrap_or_default(),
             reference: &self.reference,
@@ -168,7 +168,7 @@ impl ItemFigures {
 
 impl Total {
     fn from_items(items: &[ItemFigures]) -> Self {
-        let pairs: Vec<_> = items.iter().map(|item| (item.texts(), item.metrics)).collect();
+        let pairs: Vec<_> = items.iter().map(|item| (item.text_pair(), item.metrics)).collect();
         let replies = items.iter().filter(|item| item.transcript.is_some()).count();
         let accuracies: Vec<f64> = items.iter().filter_map(|item| item.accuracy).collect();
         let complete: Vec<(f64, f64)> =
@@ -251,8 +251,11 @@ impl Report {
             let reasons =
                 item.failed_gates.iter().map(|gate| gate.reason()).collect::<Vec<_>>().join(", ");
             let UtteranceMetrics { wer, bleu, chrf, al_ms, laal_ms, atd_ms } = item.metrics;
-            let figures =
-                Row { score: item.score, texts: [wer, bleu, chrf], lags: [al_ms, laal_ms, atd_ms] };
+            let figures = Row {
+                score: item.score,
+                text_metrics: [wer, bleu, chrf],
+                lags: [al_ms, laal_ms, atd_ms],
+            };
             rows.add_row(figures.cells(&item.name, item.real_time_factor, reasons));
         }
         if let Some(ChallengeMetrics { wer, bleu, chrf, al_ms, laal_ms, atd_ms, .. }) =
@@ -260,7 +263,7 @@ impl Report {
         {
             let figures = Row {
                 score: total.score,
-                texts: [wer, bleu, chrf],
+                text_metrics: [wer, bleu, chrf],
                 lags: [al_ms, laal_ms, atd_ms],
             };
             rows.add_row(figures.cells("all", total.real_time_factor, String::new()));
@@ -314,14 +317,14 @@ impl Report {
 struct Row {
     score: f64,
     /// Word error rate, BLEU and chrF.
-    texts: [f64; 3],
+    text_metrics: [f64; 3],
     /// AL, LAAL and ATD in milliseconds.
     lags: [Option<f64>; 3],
 }
 
 impl Row {
     fn cells(self, name: &str, real_time_factor: Option<f64>, reasons: String) -> [String; 10] {
-        let [wer, bleu, chrf] = self.texts.map(|value| decimals(Some(value), 1));
+        let [wer, bleu, chrf] = self.text_metrics.map(|value| decimals(Some(value), 1));
         let [al, laal, atd] =
             self.lags.map(|lag| decimals(lag.map(|milliseconds| milliseconds / 1000.0), 2));
         let factor = decimals(real_time_factor, 3);
@@ -346,7 +349,7 @@ mod tests {
 
     use taonet_primitives::SampleRate;
 
-    use super::super::super::sounds::wav;
+    use super::super::super::sounds::encode_wav;
     use super::super::items::Recordings;
     use super::*;
 
@@ -391,7 +394,7 @@ mod tests {
     #[test]
     fn unplayed_recording_counts_as_failed() {
         let directory = tempfile::tempdir().unwrap();
-        let file = wav(vec![0.1; 16_000], SampleRate::HZ_16K).unwrap();
+        let file = encode_wav(vec![0.1; 16_000], SampleRate::HZ_16K).unwrap();
         std::fs::write(directory.path().join("a.wav"), file).unwrap();
         std::fs::write(directory.path().join("a.txt"), "Hello.").unwrap();
         let recordings = Recordings::find(directory.path(), None, "en", Duration::from_mins(10));

@@ -28,7 +28,7 @@ fn line<'a>(text: &'a str, title: &str, label: &str) -> Vec<&'a str> {
 #[test]
 fn every_step_is_explained() {
     let input = two_validators();
-    let text = steps(&input, &Epoch::compute(&input).unwrap());
+    let text = format_steps(&input, &Epoch::compute(&input).unwrap());
     assert_eq!(
         line(&text, "1. Stake", "1"),
         ["1", "200", "0.666667", "yes", "yes", "yes", "0.666667"]
@@ -45,7 +45,7 @@ fn every_step_is_explained() {
 
 #[test]
 fn result_table_has_a_row_per_neuron() {
-    let text = result(&Epoch::compute(&two_validators()).unwrap().into_output());
+    let text = format_result(&Epoch::compute(&two_validators()).unwrap().into_output());
     assert_eq!(
         line(&text, "Result", "2"),
         "2 0 yes no 65535 0 65535 0 500 0 500".split(' ').collect::<Vec<_>>()
@@ -54,7 +54,7 @@ fn result_table_has_a_row_per_neuron() {
 
 #[test]
 fn classic_epoch_table_shows_its_quantities() {
-    let text = classic(&ClassicEpoch::of(&two_validators(), Curve::default()).unwrap());
+    let text = format_classic(&ClassicEpoch::of(&two_validators(), Curve::default()).unwrap());
     let line = line(&text, "Classic epoch", "3");
     assert_eq!(line[1..5], ["0.000000", "0.166667", "0.333333", "0.158869"]);
 }
