@@ -43,10 +43,10 @@ pub(crate) trait Element: Copy + Default {
     ///
     /// # Safety
     /// The CPU has AMX, and the process may use it. All counts are above 0. For `lines` =
-    /// [`Self::LINES`], `steps` and the fields of `arguments`: `left` has `pairs · steps · lines` lines,
-    /// `right` has `panels · steps · lines` lines and `initial` has `2 · panels` lines. `out` is
-    /// writable at `32 · panels` values in each row that the configuration covers, in each of
-    /// `pairs` pairs; rows are `stride` bytes apart. A configuration without rows in the second
+    /// [`Self::LINES`], `steps` and the fields of `arguments`: `left` has `pairs · steps · lines`
+    /// lines, `right` has `panels · steps · lines` lines and `initial` has `2 · panels` lines.
+    /// `out` is writable at `32 · panels` values in each row that the configuration covers, in each
+    /// of `pairs` pairs; rows are `stride` bytes apart. A configuration without rows in the second
     /// tile requires `is_pair` to be false.
     unsafe fn run(configuration: &Configuration, arguments: &mut KernelArguments, is_pair: bool);
 }
