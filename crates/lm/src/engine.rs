@@ -189,7 +189,7 @@ impl<'a> Batch<'a> {
             Err(RecvTimeoutError::Disconnected) if is_idle => return false,
             // All handles are dropped; answers in progress are still completed.
             Err(RecvTimeoutError::Disconnected) => {
-                std::thread::sleep(wait_limit.unwrap_or_default())
+                std::thread::sleep(wait_limit.unwrap_or_default());
             }
             Err(RecvTimeoutError::Timeout) => {}
         }

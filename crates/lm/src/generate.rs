@@ -29,7 +29,7 @@ impl Default for Sampling {
     }
 }
 
-/// FinishReason reason of an answer.
+/// Why an answer ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FinishReason {
     /// The model ended the answer.

@@ -233,7 +233,7 @@ impl NibbleMatrix {
         match self.format {
             Format::Four => self.compute_outputs::<LINES_4_BIT>(lines, input, products),
             Format::FourWithMinima => {
-                self.compute_outputs::<LINES_4_BIT_WITH_MINIMA>(lines, input, products)
+                self.compute_outputs::<LINES_4_BIT_WITH_MINIMA>(lines, input, products);
             }
             Format::Eight => self.compute_outputs::<LINES_8_BIT>(lines, input, products),
         }
@@ -248,10 +248,10 @@ impl NibbleMatrix {
         let (width, (tiles, _)) = (self.tiles_per_row, lines.as_chunks::<LINES>());
         match self.instructions {
             Instructions::V3(simd) => {
-                simd.vectorize(ThreadShare { simd, tiles, input, width, products })
+                simd.vectorize(ThreadShare { simd, tiles, input, width, products });
             }
             Instructions::V4(simd) => {
-                simd.vectorize(ThreadShare { simd, tiles, input, width, products })
+                simd.vectorize(ThreadShare { simd, tiles, input, width, products });
             }
         }
     }

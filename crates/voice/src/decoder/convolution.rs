@@ -217,7 +217,7 @@ impl Convolution {
 struct InputPositions {
     /// Position of the first output before interleaving.
     first: usize,
-    /// InputPositions before interleaving, of which each has `stride` outputs.
+    /// Positions before interleaving, of which each has `stride` outputs.
     count: usize,
     /// Outputs of the first position that are before the range.
     skipped: usize,
