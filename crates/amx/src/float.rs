@@ -12,15 +12,15 @@
 //! by one step. So all products keep all bits.
 
 use crate::Amx;
-use crate::tiles::{Element, Line, PAIR, Panels, TILE, multiply};
+use crate::tiles::{Element, Line, PAIR_SIZE, Panels, TILE_SIZE, multiply};
 
 /// Values along the depth (the inner dimension) per step.
-const DEPTH: usize = 32;
+const STEP_DEPTH: usize = 32;
 /// Parts of a value. They are stored from high to low in the right-hand matrix, and from low to
 /// high in the left-hand one.
 const PARTS: usize = 3;
 /// Lines of a part per step.
-const PART: usize = 2 * TILE;
+const PART_LINES: usize = 2 * TILE_SIZE;
 
 /// An f32 matrix, packed for products with [`FloatRows`]. Later calls of the pack functions reuse
 /// the memory.
@@ -74,13 +74,15 @@ impl FloatMatrix {
         for index in 0..columns {
             let values = column(index);
             assert_eq!(values.len(), depth, "values of column {index}");
-            let (panel, tile, position) = (index / PAIR, index % PAIR / TILE, index % TILE);
-            for (step, values) in values.chunks(DEPTH).enumerate() {
+            let (panel, tile, position) =
+                (index / PAIR_SIZE, index % PAIR_SIZE / TILE_SIZE, index % TILE_SIZE);
+            for (step, values) in values.chunks(STEP_DEPTH).enumerate() {
                 let mut parts = [Line::ZERO; PARTS];
                 self.split(values, &mut parts);
-                let first = (panel * steps + step) * f32::LINES + tile * TILE;
+                let first = (panel * steps + step) * f32::LINES + tile * TILE_SIZE;
                 for (index, part) in parts.iter().enumerate() {
-                    let lines = self.panels.lines[first + index * PART..][..TILE].iter_mut();
+                    let lines =
+                        self.panels.lines[first + index * PART_LINES..][..TILE_SIZE].iter_mut();
                     for (line, word) in lines.zip(part.0.as_chunks::<4>().0) {
                         line.0.as_chunks_mut::<4>().0[position] = *word;
                     }
@@ -113,20 +115,22 @@ impl FloatMatrix {
                 2 * pair,
                 2 * pair + 1
             );
-            let (step, line) = (pair / TILE, pair % TILE);
-            for (tile, (even, odd)) in rows[0].chunks(TILE).zip(rows[1].chunks(TILE)).enumerate() {
-                let first = (tile / 2 * steps + step) * f32::LINES + tile % 2 * TILE + line;
+            let (step, line) = (pair / TILE_SIZE, pair % TILE_SIZE);
+            for (tile, (even, odd)) in
+                rows[0].chunks(TILE_SIZE).zip(rows[1].chunks(TILE_SIZE)).enumerate()
+            {
+                let first = (tile / 2 * steps + step) * f32::LINES + tile % 2 * TILE_SIZE + line;
                 let mut parts = [Line::ZERO; PARTS];
                 if let (Some(even), Some(odd)) = (even.as_array(), odd.as_array()) {
                     self.interleave(even, odd, &mut parts);
                 } else {
-                    let mut padded = [[0.0; TILE]; 2];
+                    let mut padded = [[0.0; TILE_SIZE]; 2];
                     padded[0][..even.len()].copy_from_slice(even);
                     padded[1][..odd.len()].copy_from_slice(odd);
                     self.interleave(&padded[0], &padded[1], &mut parts);
                 }
                 for (index, part) in parts.into_iter().enumerate() {
-                    self.panels.lines[first + index * PART] = part;
+                    self.panels.lines[first + index * PART_LINES] = part;
                 }
             }
         }
@@ -139,7 +143,7 @@ impl FloatMatrix {
     /// If there is not one value per column.
     pub fn set_bias(&mut self, bias: &[f32]) {
         assert_eq!(bias.len(), self.panels.columns, "values of the bias");
-        for (line, bias) in self.panels.initial.iter_mut().zip(bias.chunks(TILE)) {
+        for (line, bias) in self.panels.initial.iter_mut().zip(bias.chunks(TILE_SIZE)) {
             for (to, value) in line.0.as_chunks_mut::<4>().0.iter_mut().zip(bias) {
                 *to = value.to_ne_bytes();
             }
@@ -169,7 +173,7 @@ impl FloatMatrix {
     /// Sets the dimensions and resizes the buffers. The padding of panels and steps is zero.
     fn resize(&mut self, depth: usize, columns: usize) {
         assert!(depth > 0, "a matrix without rows");
-        let (panels, steps) = (columns.div_ceil(PAIR), depth.div_ceil(DEPTH));
+        let (panels, steps) = (columns.div_ceil(PAIR_SIZE), depth.div_ceil(STEP_DEPTH));
         if (self.depth, self.panels.columns) != (depth, columns) {
             self.panels.lines.clear();
         }
@@ -185,14 +189,19 @@ impl FloatMatrix {
             // SAFETY: `amx` proves that the CPU has AVX-512.
             unsafe { split(values, 1.0, parts) }
         } else {
-            let mut padded = [0.0; DEPTH];
+            let mut padded = [0.0; STEP_DEPTH];
             padded[..values.len()].copy_from_slice(values);
             // SAFETY: As above.
             unsafe { split(&padded, 1.0, parts) }
         }
     }
 
-    fn interleave(&self, even: &[f32; TILE], odd: &[f32; TILE], parts: &mut [Line; PARTS]) {
+    fn interleave(
+        &self,
+        even: &[f32; TILE_SIZE],
+        odd: &[f32; TILE_SIZE],
+        parts: &mut [Line; PARTS],
+    ) {
         let _proof = self.amx.permission();
         // SAFETY: `amx` proves that the CPU has AVX-512.
         unsafe { interleave(even, odd, parts) }
@@ -217,14 +226,14 @@ impl FloatRows {
         row: impl Fn(usize) -> &'a [f32],
     ) {
         assert!(depth > 0, "rows without values");
-        let steps = depth.div_ceil(DEPTH);
+        let steps = depth.div_ceil(STEP_DEPTH);
         (self.rows, self.depth) = (count, depth);
-        self.lines.resize(count.div_ceil(PAIR) * steps * f32::LINES, Line::ZERO);
+        self.lines.resize(count.div_ceil(PAIR_SIZE) * steps * f32::LINES, Line::ZERO);
         let _proof = self.amx.permission();
         for index in 0..count {
             let values = row(index);
             assert_eq!(values.len(), depth, "values of row {index}");
-            let first = index / PAIR * steps * f32::LINES + index % PAIR;
+            let first = index / PAIR_SIZE * steps * f32::LINES + index % PAIR_SIZE;
             // SAFETY: `amx` proves that the CPU has AVX-512.
             unsafe { split_row(values, scale, &mut self.lines[first..]) }
         }
@@ -234,21 +243,21 @@ impl FloatRows {
 /// Splits a row into the lines of its steps.
 #[cfg_attr(target_arch = "x86_64", target_feature(enable = "avx512f,avx512bw,avx512vl"))]
 fn split_row(values: &[f32], scale: f32, lines: &mut [Line]) {
-    let (complete, remainder) = values.as_chunks::<DEPTH>();
-    let mut padded = [0.0; DEPTH];
+    let (complete, remainder) = values.as_chunks::<STEP_DEPTH>();
+    let mut padded = [0.0; STEP_DEPTH];
     padded[..remainder.len()].copy_from_slice(remainder);
     let remainder = (!remainder.is_empty()).then_some(&padded);
     for (lines, values) in lines.chunks_mut(f32::LINES).zip(complete.iter().chain(remainder)) {
         let mut parts = [Line::ZERO; PARTS];
         split(values, scale, &mut parts);
-        [lines[2 * PART], lines[PART], lines[0]] = parts;
+        [lines[2 * PART_LINES], lines[PART_LINES], lines[0]] = parts;
     }
 }
 
 /// Splits values into a line of high parts, a line of middle parts and a line of low parts.
 #[cfg_attr(target_arch = "x86_64", target_feature(enable = "avx512f,avx512bw,avx512vl"))]
 #[inline]
-fn split(values: &[f32; DEPTH], scale: f32, [high, middle, low]: &mut [Line; PARTS]) {
+fn split(values: &[f32; STEP_DEPTH], scale: f32, [high, middle, low]: &mut [Line; PARTS]) {
     let lower_parts = middle.0.as_chunks_mut::<2>().0.iter_mut().zip(low.0.as_chunks_mut::<2>().0);
     let lines = high.0.as_chunks_mut::<2>().0.iter_mut().zip(lower_parts);
     for ((high, (middle, low)), value) in lines.zip(values) {
@@ -263,7 +272,11 @@ fn split(values: &[f32; DEPTH], scale: f32, [high, middle, low]: &mut [Line; PAR
 /// tile.
 #[cfg_attr(target_arch = "x86_64", target_feature(enable = "avx512f,avx512bw,avx512vl"))]
 #[inline]
-fn interleave(even: &[f32; TILE], odd: &[f32; TILE], [high, middle, low]: &mut [Line; PARTS]) {
+fn interleave(
+    even: &[f32; TILE_SIZE],
+    odd: &[f32; TILE_SIZE],
+    [high, middle, low]: &mut [Line; PARTS],
+) {
     let lower_parts = middle.0.as_chunks_mut::<4>().0.iter_mut().zip(low.0.as_chunks_mut::<4>().0);
     let lines = high.0.as_chunks_mut::<4>().0.iter_mut().zip(lower_parts);
     for ((high, (middle, low)), (even, odd)) in lines.zip(even.iter().zip(odd)) {

@@ -31,11 +31,11 @@ fn signed(values: &[u8]) -> Vec<i8> {
 }
 
 /// Multiplies as the matrix does, one product after another.
-fn expected(rows: &[u8], weights: &[i8], inputs: usize, zero: u8) -> Vec<i32> {
+fn expected(rows: &[u8], weights: &[i8], inputs: usize, zero_point: u8) -> Vec<i32> {
     let dot = |row: &[u8], weights: &[i8]| {
         row.iter()
             .zip(weights)
-            .map(|(x, w)| (i32::from(*x) - i32::from(zero)) * i32::from(*w))
+            .map(|(x, w)| (i32::from(*x) - i32::from(zero_point)) * i32::from(*w))
             .sum()
     };
     rows.chunks(inputs)
@@ -43,8 +43,8 @@ fn expected(rows: &[u8], weights: &[i8], inputs: usize, zero: u8) -> Vec<i32> {
         .collect()
 }
 
-fn product(amx: Amx, rows: &[u8], weights: &[i8], inputs: usize, zero: u8) -> Vec<i32> {
-    let matrix = Int8Matrix::pack(amx, weights, inputs, zero);
+fn product(amx: Amx, rows: &[u8], weights: &[i8], inputs: usize, zero_point: u8) -> Vec<i32> {
+    let matrix = Int8Matrix::pack(amx, weights, inputs, zero_point);
     let mut packed = Int8Rows::default();
     // Values left by an earlier product must not matter.
     packed.pack(&bytes(3 * 1_000, 99), 1_000);
@@ -59,11 +59,11 @@ proptest! {
 
     #[test]
     fn int8_products_equal_a_triple_loop(
-        rows in 0_usize..75, inputs in 1_usize..300, outputs in 0_usize..110, zero in any::<u8>(), seed in any::<u32>(),
+        rows in 0_usize..75, inputs in 1_usize..300, outputs in 0_usize..110, zero_point in any::<u8>(), seed in any::<u32>(),
     ) {
         if let Some(amx) = Amx::detect() {
             let (x, weights) = (bytes(rows * inputs, seed), signed(&bytes(outputs * inputs, !seed)));
-            prop_assert_eq!(product(amx, &x, &weights, inputs, zero), expected(&x, &weights, inputs, zero));
+            prop_assert_eq!(product(amx, &x, &weights, inputs, zero_point), expected(&x, &weights, inputs, zero_point));
         }
     }
 }
@@ -74,13 +74,13 @@ proptest! {
 fn extreme_values_do_not_saturate() {
     let Some(amx) = amx() else { return };
     for (rows, inputs, outputs) in [(1, 64, 32), (5, 768, 70), (33, 5_120, 40)] {
-        for (x, weight, zero) in
+        for (x, weight, zero_point) in
             [(255, -128, 0), (255, 127, 0), (0, -128, 128), (255, -127, 128), (0, 127, 255)]
         {
             let (x, weights) = (vec![x; rows * inputs], vec![weight; outputs * inputs]);
             assert_eq!(
-                product(amx, &x, &weights, inputs, zero),
-                expected(&x, &weights, inputs, zero)
+                product(amx, &x, &weights, inputs, zero_point),
+                expected(&x, &weights, inputs, zero_point)
             );
         }
     }

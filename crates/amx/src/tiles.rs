@@ -11,9 +11,9 @@
 use crate::Amx;
 
 /// Rows of a tile, and its columns of 32 bits.
-pub(crate) const TILE: usize = 16;
+pub(crate) const TILE_SIZE: usize = 16;
 /// Rows of a pair of tiles, and columns of a panel.
-pub(crate) const PAIR: usize = 2 * TILE;
+pub(crate) const PAIR_SIZE: usize = 2 * TILE_SIZE;
 
 /// A row of a tile.
 #[derive(Clone, Copy)]
@@ -43,12 +43,12 @@ pub(crate) trait Element: Copy + Default {
     ///
     /// # Safety
     /// The CPU has AMX, and the process may use it. All counts are above 0. For `lines` =
-    /// [`Self::LINES`], `steps` and the fields of `call`: `left` has `pairs · steps · lines` lines,
-    /// `right` has `panels · steps · lines` lines and `initial` has `2 · panels` lines. `out` is
-    /// writable at `32 · panels` values in each row that the configuration covers, in each of
-    /// `pairs` pairs; rows are `stride` bytes apart. A configuration without rows in the second
+    /// [`Self::LINES`], `steps` and the fields of `arguments`: `left` has `pairs · steps · lines`
+    /// lines, `right` has `panels · steps · lines` lines and `initial` has `2 · panels` lines.
+    /// `out` is writable at `32 · panels` values in each row that the configuration covers, in each
+    /// of `pairs` pairs; rows are `stride` bytes apart. A configuration without rows in the second
     /// tile requires `is_pair` to be false.
-    unsafe fn run(configuration: &Configuration, call: &mut Call, is_pair: bool);
+    unsafe fn run(configuration: &Configuration, arguments: &mut KernelArguments, is_pair: bool);
 }
 
 /// The operand of `ldtilecfg`.
@@ -72,7 +72,7 @@ impl Configuration {
             bytes_per_row: [0; 16],
             rows: [0; 16],
         };
-        let rows = [first, first, second, second, first, second, TILE, TILE];
+        let rows = [first, first, second, second, first, second, TILE_SIZE, TILE_SIZE];
         for (tile, rows) in rows.into_iter().enumerate().filter(|(_, rows)| *rows > 0) {
             configuration.bytes_per_row[tile] = 64;
             configuration.rows[tile] = rows as u8;
@@ -83,7 +83,7 @@ impl Configuration {
 
 /// Arguments of a kernel, in memory because they outnumber the registers.
 #[repr(C)]
-pub(crate) struct Call {
+pub(crate) struct KernelArguments {
     left: *const Line,
     right: *const Line,
     out: *mut u8,
@@ -95,66 +95,69 @@ pub(crate) struct Call {
 }
 
 /// Multiplies `rows` rows of `left`, `[pair][step][line]`, by the panels that begin at column
-/// `first`, which is a multiple of 32. Writes rows of `columns` values to `out`, which are `stride`
-/// values apart. If the stride has room for the columns of an incomplete panel beyond the matrix,
-/// these are written, too.
+/// `first_column`, which is a multiple of 32. Writes rows of `columns` values to `out`, which are
+/// `stride` values apart. If the stride has room for the columns of an incomplete panel beyond the
+/// matrix, these are written, too.
 #[allow(clippy::too_many_arguments)] // Two matrices with their dimensions, and the result with its own.
 pub(crate) fn multiply<T: Element>(
     amx: Amx,
     left: &[Line],
     rows: usize,
     right: &Panels,
-    first: usize,
+    first_column: usize,
     columns: usize,
     out: &mut [T],
     stride: usize,
 ) {
     assert!(
-        first.is_multiple_of(PAIR) && first + columns <= right.columns,
+        first_column.is_multiple_of(PAIR_SIZE) && first_column + columns <= right.columns,
         "columns of the matrix"
     );
     assert!(stride >= columns, "values between rows");
-    let has_room = stride >= columns.next_multiple_of(PAIR);
-    let full = if has_room { columns.div_ceil(PAIR) } else { columns / PAIR };
-    let width = columns.max(full * PAIR);
+    let has_room = stride >= columns.next_multiple_of(PAIR_SIZE);
+    let full_panels = if has_room { columns.div_ceil(PAIR_SIZE) } else { columns / PAIR_SIZE };
+    let width = columns.max(full_panels * PAIR_SIZE);
     assert!(rows == 0 || out.len() >= (rows - 1) * stride + width, "values for the result");
-    let panel = first / PAIR;
-    let whole_pairs = rows / PAIR;
+    let panel = first_column / PAIR_SIZE;
+    let full_pairs = rows / PAIR_SIZE;
     let pair_lines = right.steps * T::LINES;
-    let parts = [(0, whole_pairs, PAIR), (whole_pairs, 1, rows % PAIR)];
-    for (pair, pairs, covered) in
-        parts.into_iter().filter(|(_, pairs, covered)| pairs * covered > 0)
+    let runs = [(0, full_pairs, PAIR_SIZE), (full_pairs, 1, rows % PAIR_SIZE)];
+    for (pair, pairs, used_rows) in
+        runs.into_iter().filter(|(_, pairs, used_rows)| pairs * used_rows > 0)
     {
         let left = &left[pair * pair_lines..(pair + pairs) * pair_lines];
-        let out = &mut out[pair * PAIR * stride..];
-        multiply_pairs(amx, left, covered, right, panel..panel + full, out, stride);
-        if columns > full * PAIR {
+        let out = &mut out[pair * PAIR_SIZE * stride..];
+        multiply_pairs(amx, left, used_rows, right, panel..panel + full_panels, out, stride);
+        if columns > full_panels * PAIR_SIZE {
             // The last panel is incomplete: its columns beyond the matrix must not be written to
             // `out`.
-            let mut last = vec![T::default(); pairs * PAIR * PAIR];
+            let mut last_panel = vec![T::default(); pairs * PAIR_SIZE * PAIR_SIZE];
             multiply_pairs(
                 amx,
                 left,
-                covered,
+                used_rows,
                 right,
-                panel + full..panel + full + 1,
-                &mut last,
-                PAIR,
+                panel + full_panels..panel + full_panels + 1,
+                &mut last_panel,
+                PAIR_SIZE,
             );
-            let count = (pairs - 1) * PAIR + covered;
-            for (out, last) in out.chunks_mut(stride).zip(last.chunks(PAIR)).take(count) {
-                out[full * PAIR..columns].copy_from_slice(&last[..columns - full * PAIR]);
+            let count = (pairs - 1) * PAIR_SIZE + used_rows;
+            for (out, last_row) in
+                out.chunks_mut(stride).zip(last_panel.chunks(PAIR_SIZE)).take(count)
+            {
+                out[full_panels * PAIR_SIZE..columns]
+                    .copy_from_slice(&last_row[..columns - full_panels * PAIR_SIZE]);
             }
         }
     }
 }
 
-/// Multiplies pairs of tiles by a range of panels. The first `covered` rows of each pair are
+/// Multiplies pairs of tiles by a range of panels. The first `used_rows` rows of each pair are
 /// computed; all pairs have 32, unless there is only one. Rows of `out` are `stride` values apart.
 fn multiply_pairs<T: Element>(
     amx: Amx,
     left: &[Line],
-    covered: usize,
+    used_rows: usize,
     right: &Panels,
     range: std::ops::Range<usize>,
     out: &mut [T],
@@ -166,13 +169,13 @@ fn multiply_pairs<T: Element>(
     }
     let pairs = left.len() / (steps * T::LINES);
     assert_eq!(left.len(), pairs * steps * T::LINES);
-    assert!((1..=PAIR).contains(&covered) && (pairs == 1 || covered == PAIR));
+    assert!((1..=PAIR_SIZE).contains(&used_rows) && (pairs == 1 || used_rows == PAIR_SIZE));
     assert_eq!(size_of::<T>(), 4);
-    let last_row = (pairs - 1) * PAIR + covered - 1;
-    assert!(stride >= panels * PAIR && out.len() >= last_row * stride + panels * PAIR);
+    let last_row = (pairs - 1) * PAIR_SIZE + used_rows - 1;
+    assert!(stride >= panels * PAIR_SIZE && out.len() >= last_row * stride + panels * PAIR_SIZE);
     let initial = &right.initial[2 * range.start..2 * range.end];
     let right = &right.lines[range.start * steps * T::LINES..range.end * steps * T::LINES];
-    let mut call = Call {
+    let mut arguments = KernelArguments {
         left: left.as_ptr(),
         right: right.as_ptr(),
         out: out.as_mut_ptr().cast(),
@@ -182,12 +185,12 @@ fn multiply_pairs<T: Element>(
         panels,
         stride: stride * 4,
     };
-    let second = covered.saturating_sub(TILE);
-    let configuration = Configuration::new(covered.min(TILE), second);
+    let second = used_rows.saturating_sub(TILE_SIZE);
+    let configuration = Configuration::new(used_rows.min(TILE_SIZE), second);
     let _proof = amx.permission();
     // SAFETY: `amx` proves that AMX is available. The slices above have the lengths that the kernel
     // requires, and the assertions ensure that `out` contains all rows and columns that it writes.
-    unsafe { T::run(&configuration, &mut call, second > 0) }
+    unsafe { T::run(&configuration, &mut arguments, second > 0) }
 }
 
 /// Assembles a kernel: for each panel and pair of tiles, the accumulators are initialised, the
@@ -196,19 +199,19 @@ fn multiply_pairs<T: Element>(
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 macro_rules! kernel {
     (
-        $configuration:expr, $call:expr, bytes: $bytes:expr,
+        $configuration:expr, $arguments:expr, bytes: $bytes:expr,
         initialize: [$($initialize:literal),*], step: [$($step:literal),*], store: [$($store:literal),*]
     ) => {
         std::arch::asm!(
             "ldtilecfg [{configuration}]",
             "2:",
-            "mov {a}, [{call} + {left}]",
-            "mov {c}, [{call} + {result}]",
-            "mov {pairs}, [{call} + {all_pairs}]",
+            "mov {a}, [{arguments} + {left}]",
+            "mov {c}, [{arguments} + {result}]",
+            "mov {pairs}, [{arguments} + {all_pairs}]",
             "3:",
-            "mov {b}, [{call} + {right}]",
-            "mov {steps}, [{call} + {all_steps}]",
-            "mov {t}, [{call} + {initial}]",
+            "mov {b}, [{arguments} + {right}]",
+            "mov {steps}, [{arguments} + {all_steps}]",
+            "mov {t}, [{arguments} + {initial}]",
             $($initialize,)*
             "4:",
             $($step,)*
@@ -221,15 +224,15 @@ macro_rules! kernel {
             $($store,)*
             "dec {pairs}",
             "jnz 3b",
-            "mov [{call} + {right}], {b}",
-            "add qword ptr [{call} + {result}], 128",
-            "add qword ptr [{call} + {initial}], 128",
-            "dec qword ptr [{call} + {panels}]",
+            "mov [{arguments} + {right}], {b}",
+            "add qword ptr [{arguments} + {result}], 128",
+            "add qword ptr [{arguments} + {initial}], 128",
+            "dec qword ptr [{arguments} + {panels}]",
             "jnz 2b",
             "tilerelease",
             configuration = in(reg) std::ptr::from_ref($configuration),
-            call = in(reg) std::ptr::from_mut($call),
-            stride = in(reg) $call.stride,
+            arguments = in(reg) std::ptr::from_mut($arguments),
+            stride = in(reg) $arguments.stride,
             line = in(reg) size_of::<Line>(),
             zero = in(reg) 0_usize,
             a = out(reg) _,
@@ -239,13 +242,13 @@ macro_rules! kernel {
             steps = out(reg) _,
             pairs = out(reg) _,
             bytes = const $bytes,
-            left = const std::mem::offset_of!(Call, left),
-            right = const std::mem::offset_of!(Call, right),
-            result = const std::mem::offset_of!(Call, out),
-            initial = const std::mem::offset_of!(Call, initial),
-            all_steps = const std::mem::offset_of!(Call, steps),
-            all_pairs = const std::mem::offset_of!(Call, pairs),
-            panels = const std::mem::offset_of!(Call, panels),
+            left = const std::mem::offset_of!(KernelArguments, left),
+            right = const std::mem::offset_of!(KernelArguments, right),
+            result = const std::mem::offset_of!(KernelArguments, out),
+            initial = const std::mem::offset_of!(KernelArguments, initial),
+            all_steps = const std::mem::offset_of!(KernelArguments, steps),
+            all_pairs = const std::mem::offset_of!(KernelArguments, pairs),
+            panels = const std::mem::offset_of!(KernelArguments, panels),
             out("tmm0") _, out("tmm1") _, out("tmm2") _, out("tmm3") _,
             out("tmm4") _, out("tmm5") _, out("tmm6") _, out("tmm7") _,
             options(nostack),
@@ -256,15 +259,15 @@ macro_rules! kernel {
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 impl Element for i32 {
     /// Two tiles of 64 bytes of depth.
-    const LINES: usize = 2 * TILE;
+    const LINES: usize = 2 * TILE_SIZE;
 
-    unsafe fn run(configuration: &Configuration, call: &mut Call, is_pair: bool) {
+    unsafe fn run(configuration: &Configuration, arguments: &mut KernelArguments, is_pair: bool) {
         if is_pair {
             // SAFETY: The caller guarantees the lengths. The block accesses memory only within
             // them, and leaves the tiles in their initial state.
             unsafe {
                 kernel!(
-                    configuration, call, bytes: 2048,
+                    configuration, arguments, bytes: 2048,
                     initialize: [
                         "tileloadd tmm0, [{t} + {zero}*1]",
                         "tileloadd tmm1, [{t} + {zero}*1 + 64]",
@@ -295,7 +298,7 @@ impl Element for i32 {
             // SAFETY: As above.
             unsafe {
                 kernel!(
-                    configuration, call, bytes: 2048,
+                    configuration, arguments, bytes: 2048,
                     initialize: [
                         "tileloadd tmm0, [{t} + {zero}*1]",
                         "tileloadd tmm1, [{t} + {zero}*1 + 64]"
@@ -321,14 +324,14 @@ impl Element for i32 {
 impl Element for f32 {
     /// Two tiles of 32 values of depth, in three parts: from low to high for the left-hand matrix,
     /// and from high to low for the right-hand one.
-    const LINES: usize = 6 * TILE;
+    const LINES: usize = 6 * TILE_SIZE;
 
-    unsafe fn run(configuration: &Configuration, call: &mut Call, is_pair: bool) {
+    unsafe fn run(configuration: &Configuration, arguments: &mut KernelArguments, is_pair: bool) {
         if is_pair {
             // SAFETY: As for `i32`.
             unsafe {
                 kernel!(
-                    configuration, call, bytes: 6144,
+                    configuration, arguments, bytes: 6144,
                     initialize: [
                         "tileloadd tmm0, [{t} + {zero}*1]",
                         "tileloadd tmm1, [{t} + {zero}*1 + 64]",
@@ -395,7 +398,7 @@ impl Element for f32 {
             // SAFETY: As for `i32`.
             unsafe {
                 kernel!(
-                    configuration, call, bytes: 6144,
+                    configuration, arguments, bytes: 6144,
                     initialize: [
                         "tileloadd tmm0, [{t} + {zero}*1]",
                         "tileloadd tmm1, [{t} + {zero}*1 + 64]"
@@ -438,14 +441,14 @@ impl Element for f32 {
 /// No values of [`Amx`] exist on these platforms, so the kernels are never called.
 #[cfg(not(all(target_os = "linux", target_arch = "x86_64")))]
 impl Element for i32 {
-    const LINES: usize = 2 * TILE;
+    const LINES: usize = 2 * TILE_SIZE;
 
-    unsafe fn run(_: &Configuration, _: &mut Call, _: bool) {}
+    unsafe fn run(_: &Configuration, _: &mut KernelArguments, _: bool) {}
 }
 
 #[cfg(not(all(target_os = "linux", target_arch = "x86_64")))]
 impl Element for f32 {
-    const LINES: usize = 6 * TILE;
+    const LINES: usize = 6 * TILE_SIZE;
 
-    unsafe fn run(_: &Configuration, _: &mut Call, _: bool) {}
+    unsafe fn run(_: &Configuration, _: &mut KernelArguments, _: bool) {}
 }

@@ -30,11 +30,11 @@ pub(crate) unsafe fn int16_product<const ROWS: usize>(
     match permission {}
 }
 
-pub(crate) unsafe fn call<R>(permission: VnniToken, _: impl FnOnce() -> R) -> R {
+pub(crate) unsafe fn call_with_vnni<R>(permission: VnniToken, _: impl FnOnce() -> R) -> R {
     match permission {}
 }
 
-pub(crate) unsafe fn scale(
+pub(crate) unsafe fn scale_sums(
     permission: VnniToken,
     _: &[i32; PANEL],
     _: f32,

@@ -8,12 +8,12 @@
 //! 2^-12 in a row of 1 500.
 #![allow(clippy::inline_always)] // Required: the function that enables the instructions must contain the body.
 
-use crate::product::{LANES, PANEL, Panels, Values, Vnni};
+use crate::product::{LANES, PANEL, Panels, Vnni, WordFormat};
 
 /// Maximum norm of a row or column, in steps.
 const MAX_NORM: f32 = 46_000.0;
 /// Maximum absolute value, in steps.
-const MAXIMUM: f32 = 32_767.0;
+const MAX_VALUE: f32 = 32_767.0;
 /// Maximum number of values of a row or column. Rounding adds up to half of its root to the norm.
 const MAX_DEPTH: usize = 1 << 16;
 /// Sums of squares below this may have lost some to underflow.
@@ -48,7 +48,7 @@ pub struct FixedRows {
 impl FixedMatrix {
     /// Creates an empty matrix.
     pub fn new(vnni: Vnni) -> Self {
-        Self { panels: Panels::new(vnni, Values::Int16), steps: Vec::new(), depth: 0 }
+        Self { panels: Panels::new(vnni, WordFormat::Int16), steps: Vec::new(), depth: 0 }
     }
 
     /// Packs a matrix from slices of its columns.
@@ -92,7 +92,7 @@ impl FixedMatrix {
             assert_eq!(values.len(), columns, "values of row {index}");
             vnni.vectorize(
                 #[inline(always)]
-                || add(values, &mut squares, &mut maxima),
+                || add_squares_and_maxima(values, &mut squares, &mut maxima),
             );
         }
         let mut scales = vec![0.0; steps.len()];
@@ -158,10 +158,10 @@ impl FixedMatrix {
             for ((sums, step), out) in sums.iter().zip(&rows.steps[row..]).zip(out) {
                 let out = &mut out[..columns.len()];
                 if let Some(out) = out.as_mut_array() {
-                    vnni.scale(sums, *step, steps, out);
+                    vnni.scale_sums(sums, *step, steps, out);
                 } else {
                     let mut products = [0.0; PANEL];
-                    vnni.scale(sums, *step, steps, &mut products);
+                    vnni.scale_sums(sums, *step, steps, &mut products);
                     out.copy_from_slice(&products[..out.len()]);
                 }
             }
@@ -225,7 +225,7 @@ pub(crate) fn steps_per_unit(squares: f32, maximum: f32, depth: usize) -> f32 {
     } else {
         MAX_NORM / (depth as f32).sqrt() / maximum
     };
-    by_norm.min(MAXIMUM / maximum)
+    by_norm.min(MAX_VALUE / maximum)
 }
 
 /// Quantises a row or column to words of two values. The last word of an odd number of values is
@@ -237,12 +237,12 @@ pub(crate) fn quantize(vnni: Vnni, values: &[f32], words: &mut [u32]) -> f32 {
             let (mut squares, mut maxima) = ([0.0; PANEL], [0.0; PANEL]);
             let (chunks, remainder) = values.as_chunks::<PANEL>();
             for chunk in chunks {
-                add(chunk, &mut squares, &mut maxima);
+                add_squares_and_maxima(chunk, &mut squares, &mut maxima);
             }
             let mut padded = [0.0; PANEL];
             padded[..remainder.len()].copy_from_slice(remainder);
-            add(&padded, &mut squares, &mut maxima);
-            let scale = steps_per_unit(squares.iter().sum(), greatest(maxima), values.len());
+            add_squares_and_maxima(&padded, &mut squares, &mut maxima);
+            let scale = steps_per_unit(squares.iter().sum(), max_lane(maxima), values.len());
             let (complete, remainder) = values.as_chunks::<2>();
             for (word, [first, second]) in words.iter_mut().zip(complete) {
                 *word = rounded(first * scale) | rounded(second * scale) << 16;
@@ -257,7 +257,7 @@ pub(crate) fn quantize(vnni: Vnni, values: &[f32], words: &mut [u32]) -> f32 {
 
 /// Adds values to the sum of squares and the maximum absolute value of their lane.
 #[inline(always)]
-fn add(values: &[f32], squares: &mut [f32], maxima: &mut [f32]) {
+fn add_squares_and_maxima(values: &[f32], squares: &mut [f32], maxima: &mut [f32]) {
     for ((value, square), maximum) in values.iter().zip(squares).zip(maxima) {
         *square = value.mul_add(*value, *square);
         *maximum = if value.abs() > *maximum { value.abs() } else { *maximum };
@@ -266,7 +266,7 @@ fn add(values: &[f32], squares: &mut [f32], maxima: &mut [f32]) {
 
 /// Returns the greatest value, comparing half of the lanes with the other half at a time.
 #[inline(always)]
-fn greatest(mut lanes: [f32; PANEL]) -> f32 {
+fn max_lane(mut lanes: [f32; PANEL]) -> f32 {
     let mut half = PANEL / 2;
     while half > 0 {
         for lane in 0..half {

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use crate::product::{PANEL, Panels, Values, Vnni};
+use crate::product::{PANEL, Panels, Vnni, WordFormat};
 
 /// A matrix of signed bytes, packed for products with rows of unsigned bytes.
 pub struct Int8Matrix {
@@ -21,14 +21,14 @@ pub struct Int8Rows {
 
 impl Int8Matrix {
     /// Packs `values`, `[output][input]` with `inputs` values per output. Products with a row `x`
-    /// are Σ (x\[i\] - `zero`) · values\[output\]\[i\]. They are exact up to 65 536 inputs; sums
-    /// beyond 32 bits wrap around.
+    /// are Σ (x\[i\] - `zero_point`) · values\[output\]\[i\]. They are exact up to 65 536 inputs;
+    /// sums beyond 32 bits wrap around.
     ///
     /// # Panics
     /// If `inputs` is 0, or `values` has an incomplete row.
-    pub fn pack(vnni: Vnni, values: &[i8], inputs: usize, zero: u8) -> Self {
+    pub fn pack(vnni: Vnni, values: &[i8], inputs: usize, zero_point: u8) -> Self {
         assert!(inputs > 0 && values.len().is_multiple_of(inputs), "complete rows");
-        let mut panels = Panels::new(vnni, Values::Int8);
+        let mut panels = Panels::new(vnni, WordFormat::Int8);
         panels.resize(values.len() / inputs, inputs.div_ceil(4));
         for (output, values) in values.chunks_exact(inputs).enumerate() {
             for (word, values) in values.chunks(4).enumerate() {
@@ -39,7 +39,7 @@ impl Int8Matrix {
                 *panels.word(output, word) = u32::from_le_bytes(bytes);
             }
             let sum: i32 = values.iter().map(|value| i32::from(*value)).sum();
-            *panels.initial(output) = sum.wrapping_mul(-i32::from(zero)).cast_unsigned();
+            *panels.initial(output) = sum.wrapping_mul(-i32::from(zero_point)).cast_unsigned();
         }
         Self { panels, inputs }
     }

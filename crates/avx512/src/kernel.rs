@@ -18,22 +18,22 @@ impl VnniToken {
 
 /// Runs a closure, compiled for these instructions if it is `#[inline(always)]`.
 #[target_feature(enable = "avx512f,avx512vnni")]
-pub(crate) fn call<R>(_: VnniToken, work: impl FnOnce() -> R) -> R {
+pub(crate) fn call_with_vnni<R>(_: VnniToken, work: impl FnOnce() -> R) -> R {
     work()
 }
 
-/// Multiplies the sums of a row by its step and those of the columns. Not a closure for [`call`],
-/// because only parameters are known not to overlap.
+/// Multiplies the sums of a row by its step and those of the columns. Not a closure for
+/// [`call_with_vnni`], because only parameters are known not to overlap.
 #[target_feature(enable = "avx512f,avx512vnni")]
-pub(crate) fn scale(
+pub(crate) fn scale_sums(
     _: VnniToken,
     sums: &[i32; PANEL],
-    row: f32,
-    columns: &[f32; PANEL],
+    row_step: f32,
+    column_steps: &[f32; PANEL],
     out: &mut [f32; PANEL],
 ) {
-    for ((out, sum), column) in out.iter_mut().zip(sums).zip(columns) {
-        *out = *sum as f32 * row * column;
+    for ((out, sum), column_step) in out.iter_mut().zip(sums).zip(column_steps) {
+        *out = *sum as f32 * row_step * column_step;
     }
 }
 

@@ -21,7 +21,7 @@ pub(crate) struct Line(pub(crate) [u32; LANES]);
 /// The words of a panel's columns at one position, in two vectors.
 pub(crate) type VectorPair = [Line; 2];
 
-const ZERO: VectorPair = [Line([0; LANES]); 2];
+const ZERO_PAIR: VectorPair = [Line([0; LANES]); 2];
 
 /// Proof that this process may execute the instructions of AVX-512 VNNI.
 #[derive(Debug, Clone, Copy)]
@@ -36,25 +36,25 @@ impl Vnni {
     /// Runs a closure, compiled for these instructions if it is `#[inline(always)]`.
     pub(crate) fn vectorize<R>(self, work: impl FnOnce() -> R) -> R {
         // SAFETY: `self` proves that the CPU has the instructions.
-        unsafe { kernel::call(self.0, work) }
+        unsafe { kernel::call_with_vnni(self.0, work) }
     }
 
     /// Multiplies the sums of a row by its step and those of the columns.
-    pub(crate) fn scale(
+    pub(crate) fn scale_sums(
         self,
         sums: &[i32; PANEL],
-        row: f32,
-        columns: &[f32; PANEL],
+        row_step: f32,
+        column_steps: &[f32; PANEL],
         out: &mut [f32; PANEL],
     ) {
         // SAFETY: As above.
-        unsafe { kernel::scale(self.0, sums, row, columns, out) }
+        unsafe { kernel::scale_sums(self.0, sums, row_step, column_steps, out) }
     }
 }
 
-/// The values of a word.
+/// How a word holds values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Values {
+pub(crate) enum WordFormat {
     /// Four of 8 bits: unsigned in rows, signed in columns.
     Int8,
     /// Two of 16 bits, signed.
@@ -64,7 +64,7 @@ pub(crate) enum Values {
 /// Columns, packed in panels.
 pub(crate) struct Panels {
     pub(crate) vnni: Vnni,
-    pub(crate) values: Values,
+    pub(crate) format: WordFormat,
     /// `[panel][word]`.
     pub(crate) vector_pairs: Vec<VectorPair>,
     /// Values to which the products of a panel are added.
@@ -75,8 +75,8 @@ pub(crate) struct Panels {
 }
 
 impl Panels {
-    pub(crate) fn new(vnni: Vnni, values: Values) -> Self {
-        Self { vnni, values, vector_pairs: Vec::new(), initial: Vec::new(), columns: 0, words: 0 }
+    pub(crate) fn new(vnni: Vnni, format: WordFormat) -> Self {
+        Self { vnni, format, vector_pairs: Vec::new(), initial: Vec::new(), columns: 0, words: 0 }
     }
 
     /// Sets the dimensions and resizes the buffers. The padding of panels is zero.
@@ -86,8 +86,8 @@ impl Panels {
         }
         (self.columns, self.words) = (columns, words);
         let count = columns.div_ceil(PANEL);
-        self.vector_pairs.resize(count * words, ZERO);
-        self.initial.resize(count, ZERO);
+        self.vector_pairs.resize(count * words, ZERO_PAIR);
+        self.initial.resize(count, ZERO_PAIR);
     }
 
     /// Returns a word of a column.
@@ -121,18 +121,18 @@ impl Panels {
         }
         let count = rows.len() / self.words;
         // Groups of nearly equal sizes.
-        let group = count.div_ceil(count.div_ceil(MAX_ROWS).max(1)).max(1);
+        let group_size = count.div_ceil(count.div_ceil(MAX_ROWS).max(1)).max(1);
         // A panel stays in the cache for all rows.
         for first in columns.clone().step_by(PANEL) {
             let panel = first / PANEL;
             let (vector_pairs, initial) =
                 (&self.vector_pairs[panel * self.words..][..self.words], &self.initial[panel]);
             let range = first - columns.start..(first + PANEL).min(columns.end) - columns.start;
-            for (index, rows) in rows.chunks(group * self.words).enumerate() {
+            for (index, rows) in rows.chunks(group_size * self.words).enumerate() {
                 macro_rules! sized {
                     ($($rows:literal)*) => {
                         match rows.len() / self.words {
-                            $($rows => write(index * group, range.clone(), &self.product::<$rows>(rows, vector_pairs, initial)),)*
+                            $($rows => write(index * group_size, range.clone(), &self.product::<$rows>(rows, vector_pairs, initial)),)*
                             _ => {}
                         }
                     };
@@ -149,11 +149,13 @@ impl Panels {
         initial: &VectorPair,
     ) -> [[i32; PANEL]; ROWS] {
         let Vnni(token) = self.vnni;
-        match self.values {
+        match self.format {
             // SAFETY: `vnni` proves that the CPU has the instructions.
-            Values::Int8 => unsafe { kernel::int8_product(token, rows, vector_pairs, initial) },
+            WordFormat::Int8 => unsafe { kernel::int8_product(token, rows, vector_pairs, initial) },
             // SAFETY: As above.
-            Values::Int16 => unsafe { kernel::int16_product(token, rows, vector_pairs, initial) },
+            WordFormat::Int16 => unsafe {
+                kernel::int16_product(token, rows, vector_pairs, initial)
+            },
         }
     }
 }

@@ -20,11 +20,11 @@ fn bytes(count: usize, seed: u32) -> Vec<u8> {
 }
 
 /// Multiplies as an int8 matrix does, one product after another.
-fn expected(rows: &[u8], weights: &[i8], inputs: usize, zero: u8) -> Vec<i32> {
+fn expected(rows: &[u8], weights: &[i8], inputs: usize, zero_point: u8) -> Vec<i32> {
     let dot = |row: &[u8], weights: &[i8]| {
         row.iter()
             .zip(weights)
-            .map(|(x, w)| (i32::from(*x) - i32::from(zero)) * i32::from(*w))
+            .map(|(x, w)| (i32::from(*x) - i32::from(zero_point)) * i32::from(*w))
             .sum()
     };
     rows.chunks(inputs)
@@ -32,8 +32,14 @@ fn expected(rows: &[u8], weights: &[i8], inputs: usize, zero: u8) -> Vec<i32> {
         .collect()
 }
 
-fn int8_product(vnni: Vnni, rows: &[u8], weights: &[i8], inputs: usize, zero: u8) -> Vec<i32> {
-    let matrix = Int8Matrix::pack(vnni, weights, inputs, zero);
+fn int8_product(
+    vnni: Vnni,
+    rows: &[u8],
+    weights: &[i8],
+    inputs: usize,
+    zero_point: u8,
+) -> Vec<i32> {
+    let matrix = Int8Matrix::pack(vnni, weights, inputs, zero_point);
     let mut packed = Int8Rows::default();
     // Values left by an earlier product must not matter.
     packed.pack(&bytes(3 * 1_000, 99), 1_000);
@@ -49,13 +55,13 @@ fn int8_product(vnni: Vnni, rows: &[u8], weights: &[i8], inputs: usize, zero: u8
 fn extreme_values_do_not_saturate() {
     let Some(vnni) = or_print_skipped(Vnni::detect()) else { return };
     for (rows, inputs, outputs) in [(1, 64, 32), (5, 768, 70), (33, 5_120, 40)] {
-        for (x, weight, zero) in
+        for (x, weight, zero_point) in
             [(255, -128, 0), (255, 127, 0), (0, -128, 128), (255, -127, 128), (0, 127, 255)]
         {
             let (x, weights) = (vec![x; rows * inputs], vec![weight; outputs * inputs]);
             assert_eq!(
-                int8_product(vnni, &x, &weights, inputs, zero),
-                expected(&x, &weights, inputs, zero)
+                int8_product(vnni, &x, &weights, inputs, zero_point),
+                expected(&x, &weights, inputs, zero_point)
             );
         }
     }
@@ -167,12 +173,12 @@ proptest! {
 
     #[test]
     fn int8_products_equal_a_triple_loop(
-        rows in 0_usize..40, inputs in 1_usize..300, outputs in 0_usize..110, zero in any::<u8>(), seed in any::<u32>(),
+        rows in 0_usize..40, inputs in 1_usize..300, outputs in 0_usize..110, zero_point in any::<u8>(), seed in any::<u32>(),
     ) {
         if let Some(vnni) = Vnni::detect() {
             let (x, weights) = (bytes(rows * inputs, seed), bytes(outputs * inputs, !seed));
             let weights: Vec<i8> = weights.into_iter().map(u8::cast_signed).collect();
-            prop_assert_eq!(int8_product(vnni, &x, &weights, inputs, zero), expected(&x, &weights, inputs, zero));
+            prop_assert_eq!(int8_product(vnni, &x, &weights, inputs, zero_point), expected(&x, &weights, inputs, zero_point));
         }
     }
 

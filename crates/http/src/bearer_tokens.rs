@@ -15,15 +15,15 @@ use taonet_primitives::Hotkey;
 /// one.
 const MAX_TOKENS: usize = 10_000;
 
-struct Token {
+struct IssuedToken {
     hotkey: Hotkey,
-    issued: SystemTime,
+    issued_at: SystemTime,
 }
 
-impl Token {
+impl IssuedToken {
     /// Whether the token is unexpired. Setting the clock back expires no token.
     fn is_unexpired(&self, lifetime: Duration, now: SystemTime) -> bool {
-        now.duration_since(self.issued).map_or(true, |age| age < lifetime)
+        now.duration_since(self.issued_at).map_or(true, |age| age < lifetime)
     }
 }
 
@@ -32,16 +32,16 @@ pub struct BearerTokens {
     lifetime: Duration,
     /// Maximum number of tokens of one hotkey; at the limit, a new token replaces the hotkey's
     /// oldest one.
-    per_hotkey: usize,
+    max_per_hotkey: usize,
     /// Tokens by their SHA-256, so that neither the table nor the lookup time reveals a token.
-    tokens: Mutex<HashMap<[u8; 32], Token>>,
+    tokens: Mutex<HashMap<[u8; 32], IssuedToken>>,
 }
 
 impl BearerTokens {
     /// Creates an empty table. Each token is valid for `lifetime`; a hotkey may hold at most
-    /// `per_hotkey` tokens.
-    pub fn new(lifetime: Duration, per_hotkey: usize) -> Self {
-        Self { lifetime, per_hotkey, tokens: Mutex::default() }
+    /// `max_per_hotkey` tokens.
+    pub fn new(lifetime: Duration, max_per_hotkey: usize) -> Self {
+        Self { lifetime, max_per_hotkey, tokens: Mutex::default() }
     }
 
     /// Returns the validity period of the tokens.
@@ -56,22 +56,23 @@ impl BearerTokens {
         let mut tokens = self.lock();
         tokens.retain(|_, token| token.is_unexpired(self.lifetime, now));
         if tokens.len() >= MAX_TOKENS {
-            drop_oldest(&mut tokens, |token| token.issued);
+            drop_oldest(&mut tokens, |token| token.issued_at);
         }
         let hotkey_tokens = tokens.iter().filter(|(_, token)| token.hotkey == hotkey);
-        if hotkey_tokens.clone().count() >= self.per_hotkey {
-            let oldest = hotkey_tokens.min_by_key(|(_, token)| token.issued).map(|(hash, _)| *hash);
+        if hotkey_tokens.clone().count() >= self.max_per_hotkey {
+            let oldest =
+                hotkey_tokens.min_by_key(|(_, token)| token.issued_at).map(|(hash, _)| *hash);
             oldest.map(|hash| tokens.remove(&hash));
         }
-        tokens.insert(hash(&text), Token { hotkey, issued: now });
+        tokens.insert(token_hash(&text), IssuedToken { hotkey, issued_at: now });
         text
     }
 
     /// Returns the hotkey that a token was issued to; `None` if the token is unknown or expired.
     pub fn owner(&self, token: &str, now: SystemTime) -> Option<Hotkey> {
         let tokens = self.lock();
-        let entry = tokens.get(&hash(token))?;
-        entry.is_unexpired(self.lifetime, now).then_some(entry.hotkey)
+        let issued_token = tokens.get(&token_hash(token))?;
+        issued_token.is_unexpired(self.lifetime, now).then_some(issued_token.hotkey)
     }
 
     /// Whether the table is empty.
@@ -85,7 +86,7 @@ impl BearerTokens {
         self.lock().len()
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<[u8; 32], Token>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<[u8; 32], IssuedToken>> {
         self.tokens.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -104,18 +105,18 @@ pub fn random_hex() -> String {
     hex::encode(bytes)
 }
 
-/// Removes the entry with the earliest time from a table; `issued` returns the time of an entry.
+/// Removes the entry with the earliest time from a table; `issued_at` returns the time of an entry.
 pub fn drop_oldest<K: Clone + Eq + Hash, V, S: BuildHasher>(
     table: &mut HashMap<K, V, S>,
-    issued: impl Fn(&V) -> SystemTime,
+    issued_at: impl Fn(&V) -> SystemTime,
 ) {
     if let Some(oldest) =
-        table.iter().min_by_key(|(_, value)| issued(value)).map(|(key, _)| key.clone())
+        table.iter().min_by_key(|(_, value)| issued_at(value)).map(|(key, _)| key.clone())
     {
         table.remove(&oldest);
     }
 }
 
-fn hash(token: &str) -> [u8; 32] {
+fn token_hash(token: &str) -> [u8; 32] {
     Sha256::digest(token.as_bytes()).into()
 }

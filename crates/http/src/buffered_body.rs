@@ -11,8 +11,8 @@ use axum::response::{IntoResponse as _, Response};
 use http_body_util::BodyExt as _;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// Largest size, in bytes, of a body that does not count towards [`BodyLimits::large_bytes`].
-const SMALL_BODY: usize = 64 * 1024;
+/// Largest size, in bytes, of a body that does not count towards [`BodyLimits::memory_budget`].
+const SMALL_BODY_BYTES: usize = 64 * 1024;
 
 /// Limits on buffered bodies. Clones share the memory budget.
 #[derive(Debug, Clone)]
@@ -21,8 +21,8 @@ pub struct BodyLimits {
     max_bytes: usize,
     /// Timeout for receiving a body.
     timeout: Duration,
-    /// Shared budget, in bytes, for the parts of bodies beyond [`SMALL_BODY`].
-    large_bytes: Arc<Semaphore>,
+    /// Shared budget, in bytes, for the parts of bodies beyond [`SMALL_BODY_BYTES`].
+    memory_budget: Arc<Semaphore>,
 }
 
 impl BodyLimits {
@@ -32,7 +32,7 @@ impl BodyLimits {
         Self {
             max_bytes,
             timeout,
-            large_bytes: Arc::new(Semaphore::new(large_bytes.min(Semaphore::MAX_PERMITS))),
+            memory_budget: Arc::new(Semaphore::new(large_bytes.min(Semaphore::MAX_PERMITS))),
         }
     }
 
@@ -68,7 +68,12 @@ impl BodyLimits {
     /// Returns an empty buffer for a body whose chunks the caller receives. The caller is
     /// responsible for the timeout.
     pub fn buffer(&self) -> BodyBuffer {
-        BodyBuffer { limits: self.clone(), first: Bytes::new(), body: Vec::new(), share: None }
+        BodyBuffer {
+            limits: self.clone(),
+            first_chunk: Bytes::new(),
+            body: Vec::new(),
+            memory_permit: None,
+        }
     }
 }
 
@@ -77,10 +82,10 @@ impl BodyLimits {
 pub struct BodyBuffer {
     limits: BodyLimits,
     /// The only chunk so far: most bodies are one chunk, which is used without a copy.
-    first: Bytes,
+    first_chunk: Bytes,
     /// All chunks, if there are several.
     body: Vec<u8>,
-    share: Option<OwnedSemaphorePermit>,
+    memory_permit: Option<OwnedSemaphorePermit>,
 }
 
 impl BodyBuffer {
@@ -90,16 +95,18 @@ impl BodyBuffer {
     /// [`BodyRefusal::TooLarge`], or [`BodyRefusal::Busy`] if the shared memory for large bodies is
     /// in use.
     pub fn push(&mut self, chunk: Bytes) -> Result<(), BodyRefusal> {
-        let before = self.first.len() + self.body.len();
+        let before = self.first_chunk.len() + self.body.len();
         let after = before + chunk.len();
         if after > self.limits.max_bytes {
             return Err(BodyRefusal::TooLarge { limit: self.limits.max_bytes });
         }
-        self.enlarge(after.saturating_sub(SMALL_BODY) - before.saturating_sub(SMALL_BODY))?;
+        self.reserve(
+            after.saturating_sub(SMALL_BODY_BYTES) - before.saturating_sub(SMALL_BODY_BYTES),
+        )?;
         if before == 0 {
-            self.first = chunk;
+            self.first_chunk = chunk;
         } else {
-            self.body.extend_from_slice(&std::mem::take(&mut self.first));
+            self.body.extend_from_slice(&std::mem::take(&mut self.first_chunk));
             self.body.extend_from_slice(&chunk);
         }
         Ok(())
@@ -107,22 +114,22 @@ impl BodyBuffer {
 
     /// Returns the complete body.
     pub fn finish(self) -> BufferedBody {
-        let bytes = if self.body.is_empty() { self.first } else { self.body.into() };
-        BufferedBody { bytes, _share: self.share }
+        let bytes = if self.body.is_empty() { self.first_chunk } else { self.body.into() };
+        BufferedBody { bytes, _memory_permit: self.memory_permit }
     }
 
     /// Reserves memory for a body, or refuses: a body that waits while it holds memory could cause
     /// a deadlock.
-    fn enlarge(&mut self, bytes: usize) -> Result<(), BodyRefusal> {
+    fn reserve(&mut self, bytes: usize) -> Result<(), BodyRefusal> {
         if bytes == 0 {
             return Ok(());
         }
         let bytes = u32::try_from(bytes).map_err(|_| BodyRefusal::Busy)?;
-        let budget = Arc::clone(&self.limits.large_bytes);
+        let budget = Arc::clone(&self.limits.memory_budget);
         let permit = budget.try_acquire_many_owned(bytes).map_err(|_| BodyRefusal::Busy)?;
-        match &mut self.share {
-            Some(share) => share.merge(permit),
-            share @ None => *share = Some(permit),
+        match &mut self.memory_permit {
+            Some(memory_permit) => memory_permit.merge(permit),
+            memory_permit @ None => *memory_permit = Some(permit),
         }
         Ok(())
     }
@@ -133,7 +140,7 @@ impl BodyBuffer {
 pub struct BufferedBody {
     /// Bytes of the body.
     pub bytes: Bytes,
-    _share: Option<OwnedSemaphorePermit>,
+    _memory_permit: Option<OwnedSemaphorePermit>,
 }
 
 /// Why a body was not read.
@@ -184,7 +191,7 @@ pub async fn buffer_body(
 ) -> Response {
     let (head, body) = request.into_parts();
     match bodies.read(body).await {
-        Ok(BufferedBody { bytes, _share }) => {
+        Ok(BufferedBody { bytes, _memory_permit }) => {
             next.run(Request::from_parts(head, Body::from(bytes))).await
         }
         Err(refusal) => refusal.status().into_response(),
@@ -249,11 +256,11 @@ mod tests {
             let bodies = bodies.clone();
             async move { send(&bodies, &[100_000], false).await }
         });
-        while bodies.large_bytes.available_permits() == 40_000 {
+        while bodies.memory_budget.available_permits() == 40_000 {
             tokio::task::yield_now().await;
         }
         assert_eq!(send(&bodies, &[90_000], true).await.0, 503);
-        assert_eq!(send(&bodies, &[SMALL_BODY], true).await.0, 200);
+        assert_eq!(send(&bodies, &[SMALL_BODY_BYTES], true).await.0, 200);
         incomplete.abort();
         assert!(incomplete.await.unwrap_err().is_cancelled());
         assert_eq!(send(&bodies, &[90_000], true).await.0, 200);

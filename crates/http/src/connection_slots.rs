@@ -28,8 +28,8 @@ pub struct ConnectionSlots(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
-    connections: usize,
-    per_address: usize,
+    max_connections: usize,
+    max_per_address: usize,
     state: Mutex<State>,
     /// Notified when a slot becomes free or a connection becomes evictable.
     changed: Notify,
@@ -38,13 +38,13 @@ struct Shared {
 #[derive(Debug, Default)]
 struct State {
     open: HashMap<u64, OpenConnection>,
-    addresses: HashMap<IpAddr, Address>,
+    addresses: HashMap<IpAddr, AddressState>,
     /// The addresses with evictable connections, sorted so that the next one to lose a connection
     /// is last.
     ranks: BTreeSet<Rank>,
     /// The last sequence number assigned. Connections, and the moments at which they became
     /// evictable, are numbered in one sequence.
-    next: u64,
+    last_sequence_number: u64,
 }
 
 /// State of an open connection.
@@ -57,14 +57,14 @@ struct OpenConnection {
     /// Sequence number of the moment at which the client stopped reading; `None` while it reads.
     stalled_since: Option<u64>,
     /// Whether the connection was upgraded, for example to a WebSocket.
-    upgraded: bool,
-    evicted: CancellationToken,
+    is_upgraded: bool,
+    eviction_token: CancellationToken,
 }
 
 impl OpenConnection {
     fn eviction_order(&self) -> Option<EvictionOrder> {
         let since = self.waiting_since.into_iter().chain(self.stalled_since).min()?;
-        Some(EvictionOrder { upgraded: self.upgraded, since })
+        Some(EvictionOrder { is_upgraded: self.is_upgraded, since })
     }
 }
 
@@ -72,7 +72,7 @@ impl OpenConnection {
 /// evicted last, because their clients rely on them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct EvictionOrder {
-    upgraded: bool,
+    is_upgraded: bool,
     since: u64,
 }
 
@@ -82,13 +82,13 @@ type Rank = (usize, Reverse<EvictionOrder>, IpAddr);
 
 /// Connections of one address.
 #[derive(Debug, Default)]
-struct Address {
+struct AddressState {
     open: usize,
     /// Evictable connections, the next one to be evicted first.
     evictable: BTreeMap<EvictionOrder, u64>,
 }
 
-impl Address {
+impl AddressState {
     fn rank(&self, address: IpAddr) -> Option<Rank> {
         let (first, _) = self.evictable.first_key_value()?;
         Some((self.evictable.len(), Reverse(*first), address))
@@ -98,23 +98,23 @@ impl Address {
 /// Why no slot is available.
 enum SlotRefusal {
     /// The address has reached its limit of connections.
-    Address,
+    AddressLimit,
     /// All slots are in use.
-    All,
+    AllInUse,
 }
 
 impl ConnectionSlots {
-    /// Creates a set of `connections` slots, of which at most `per_address` are for one address
-    /// (for IPv6, one /64). The set is reduced to half of the process's open-file limit if that is
-    /// lower: a server without a free file descriptor cannot accept the connection that would evict
-    /// another.
-    pub fn new(connections: usize, per_address: usize) -> Self {
+    /// Creates a set of `max_connections` slots, of which at most `max_per_address` are for one
+    /// address (for IPv6, one /64). The set is reduced to half of the process's open-file limit if
+    /// that is lower: a server without a free file descriptor cannot accept the connection that
+    /// would evict another.
+    pub fn new(max_connections: usize, max_per_address: usize) -> Self {
         let files =
             getrlimit(Resource::Nofile).current.and_then(|files| usize::try_from(files / 2).ok());
-        let connections = connections.min(files.unwrap_or(usize::MAX)).max(1);
+        let max_connections = max_connections.min(files.unwrap_or(usize::MAX)).max(1);
         Self(Arc::new(Shared {
-            connections,
-            per_address,
+            max_connections,
+            max_per_address,
             state: Mutex::default(),
             changed: Notify::new(),
         }))
@@ -132,8 +132,8 @@ impl ConnectionSlots {
             let changed = self.0.changed.notified();
             match self.acquire_free(address, None) {
                 Ok(slot) => return Some(slot),
-                Err(SlotRefusal::Address) => return None,
-                Err(SlotRefusal::All) => changed.await,
+                Err(SlotRefusal::AddressLimit) => return None,
+                Err(SlotRefusal::AllInUse) => changed.await,
             }
         }
     }
@@ -165,17 +165,17 @@ impl ConnectionSlots {
         let previous = previous.and_then(|id| Some((id, state.open.get(&id)?.address)));
         let open_connections = state.addresses.get(&address).map_or(0, |address| address.open);
         let freed_slots = usize::from(previous.is_some_and(|(_, previous)| previous == address));
-        if open_connections - freed_slots >= self.0.per_address && !state.evict(Some(address)) {
-            return Err(SlotRefusal::Address);
+        if open_connections - freed_slots >= self.0.max_per_address && !state.evict(Some(address)) {
+            return Err(SlotRefusal::AddressLimit);
         }
         if let Some((id, _)) = previous {
             state.close(id);
         }
-        if state.open.len() >= self.0.connections && !state.evict(None) {
-            return Err(SlotRefusal::All);
+        if state.open.len() >= self.0.max_connections && !state.evict(None) {
+            return Err(SlotRefusal::AllInUse);
         }
-        let (id, evicted) = state.open(address);
-        Ok(ConnectionSlot(Progress { shared: Arc::clone(&self.0), id, evicted }))
+        let (id, eviction_token) = state.open(address);
+        Ok(ConnectionSlot(Progress { shared: Arc::clone(&self.0), id, eviction_token }))
     }
 
     /// Evicts the connection that [`Self::acquire`] would evict if all slots were in use. Returns
@@ -192,33 +192,33 @@ impl Shared {
 }
 
 impl State {
-    fn tick(&mut self) -> u64 {
-        self.next += 1;
-        self.next
+    fn next_sequence_number(&mut self) -> u64 {
+        self.last_sequence_number += 1;
+        self.last_sequence_number
     }
 
     fn open(&mut self, address: IpAddr) -> (u64, CancellationToken) {
-        let (id, evicted) = (self.tick(), CancellationToken::new());
+        let (id, eviction_token) = (self.next_sequence_number(), CancellationToken::new());
         let (waiting_since, stalled_since) = (Some(id), None);
         let opened = OpenConnection {
             address,
             waiting_since,
             stalled_since,
-            upgraded: false,
-            evicted: evicted.clone(),
+            is_upgraded: false,
+            eviction_token: eviction_token.clone(),
         };
         let order = opened.eviction_order();
         self.open.insert(id, opened);
-        self.change_address(address, |address_state| {
+        self.update_address(address, |address_state| {
             address_state.open += 1;
             address_state.evictable.extend(order.map(|order| (order, id)));
         });
-        (id, evicted)
+        (id, eviction_token)
     }
 
     fn close(&mut self, id: u64) -> bool {
         let Some(closed) = self.open.remove(&id) else { return false };
-        self.change_address(closed.address, |address_state| {
+        self.update_address(closed.address, |address_state| {
             address_state.open -= 1;
             if let Some(order) = closed.eviction_order() {
                 address_state.evictable.remove(&order);
@@ -229,14 +229,18 @@ impl State {
 
     /// Applies `change` to a connection, with the next sequence number. Returns whether the
     /// connection became evictable; `None` if it no longer has a slot.
-    fn change(&mut self, id: u64, change: impl FnOnce(&mut OpenConnection, u64)) -> Option<bool> {
-        let now = self.tick();
+    fn update_connection(
+        &mut self,
+        id: u64,
+        change: impl FnOnce(&mut OpenConnection, u64),
+    ) -> Option<bool> {
+        let now = self.next_sequence_number();
         let open = self.open.get_mut(&id)?;
         let before = open.eviction_order();
         change(open, now);
         let (after, address) = (open.eviction_order(), open.address);
         if after != before {
-            self.change_address(address, |address_state| {
+            self.update_address(address, |address_state| {
                 if let Some(order) = before {
                     address_state.evictable.remove(&order);
                 }
@@ -246,7 +250,7 @@ impl State {
         Some(after.is_some() && before.is_none())
     }
 
-    fn change_address(&mut self, address: IpAddr, change: impl FnOnce(&mut Address)) {
+    fn update_address(&mut self, address: IpAddr, change: impl FnOnce(&mut AddressState)) {
         let address_state = self.addresses.entry(address).or_default();
         let before = address_state.rank(address);
         change(address_state);
@@ -272,7 +276,7 @@ impl State {
         };
         if let Some(open) = self.open.get(&id) {
             tracing::debug!(address = %open.address, "connection evicted to make room for another");
-            open.evicted.cancel();
+            open.eviction_token.cancel();
         }
         self.close(id)
     }
@@ -304,7 +308,7 @@ impl Drop for ConnectionSlot {
 pub struct Progress {
     shared: Arc<Shared>,
     id: u64,
-    evicted: CancellationToken,
+    eviction_token: CancellationToken,
 }
 
 impl Progress {
@@ -324,7 +328,7 @@ impl Progress {
     /// again.
     pub fn mark_upgraded_idle(&self) {
         self.change(|open, now| {
-            open.upgraded = true;
+            open.is_upgraded = true;
             open.waiting_since = open.waiting_since.or(Some(now));
         });
     }
@@ -341,12 +345,12 @@ impl Progress {
 
     /// Completes when the connection is evicted; the server then drops it.
     pub async fn evicted(&self) {
-        self.evicted.cancelled().await;
+        self.eviction_token.cancelled().await;
     }
 
     /// Applies `change` to the connection. Returns whether the connection still has its slot.
     fn change(&self, change: impl FnOnce(&mut OpenConnection, u64)) -> bool {
-        let changed = self.shared.lock().change(self.id, change);
+        let changed = self.shared.lock().update_connection(self.id, change);
         if changed == Some(true) {
             self.shared.changed.notify_one();
         }

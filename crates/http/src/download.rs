@@ -25,7 +25,7 @@ use crate::Fault;
 use crate::client::fault;
 
 /// Number of bytes that are hashed at a time.
-const BLOCK: usize = 1 << 16;
+const BLOCK_BYTES: usize = 1 << 16;
 
 /// The rest of a file, from an offset.
 pub struct RemainingFile<E> {
@@ -141,19 +141,19 @@ impl Download<'_> {
         from: u64,
         progress: &mut impl FnMut(u64, Option<u64>),
     ) -> Result<(), DownloadError<O::Error>> {
-        let mut part = origin.open(from).await.map_err(DownloadError::Origin)?;
-        if part.total.is_some_and(|total| total > self.limit) {
+        let mut remaining_file = origin.open(from).await.map_err(DownloadError::Origin)?;
+        if remaining_file.total.is_some_and(|total| total > self.limit) {
             return Err(DownloadError::TooLarge);
         }
         let file =
             OpenOptions::new().create(true).write(true).truncate(false).open(self.file).await;
         let mut file = file.map_err(DownloadError::File)?;
-        file.set_len(part.from).await.map_err(DownloadError::File)?;
+        file.set_len(remaining_file.from).await.map_err(DownloadError::File)?;
         file.seek(SeekFrom::End(0)).await.map_err(DownloadError::File)?;
-        let mut received = part.from;
+        let mut received = remaining_file.from;
         let result = loop {
-            progress(received, part.total);
-            match part.chunks.next().await {
+            progress(received, remaining_file.total);
+            match remaining_file.chunks.next().await {
                 Some(Ok(bytes)) => {
                     received += bytes.len() as u64;
                     if received > self.limit {
@@ -252,7 +252,7 @@ pub async fn sha256(path: &Path) -> io::Result<Option<[u8; 32]>> {
 
 fn hash(path: &Path) -> io::Result<[u8; 32]> {
     let mut file = File::open(path)?;
-    let (mut hash, mut block) = (Sha256::new(), vec![0; BLOCK]);
+    let (mut hash, mut block) = (Sha256::new(), vec![0; BLOCK_BYTES]);
     loop {
         match file.read(&mut block)? {
             0 => return Ok(hash.finalize().into()),

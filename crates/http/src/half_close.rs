@@ -23,15 +23,15 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep};
 
 /// Interim response, which every client of HTTP/1.1 skips.
-const INTERIM: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
+const INTERIM_RESPONSE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 /// Leading zero of a chunk's size.
-const ZERO: &[u8] = b"0";
+const LEADING_ZERO: &[u8] = b"0";
 /// Maximum number of leading zeros of a chunk's size: some parsers accept at most 16 digits.
 const MAX_ZEROS: u32 = 7;
 /// Time after the half-close until the first probe. It doubles with each probe.
-const FIRST_PAUSE: Duration = Duration::from_millis(20);
+const FIRST_PROBE_INTERVAL: Duration = Duration::from_millis(20);
 /// Maximum time between two probes.
-const MAX_PAUSE: Duration = Duration::from_secs(5);
+const MAX_PROBE_INTERVAL: Duration = Duration::from_secs(5);
 /// Time in which a handler must begin to read a body that arrived before the half-close. A body
 /// that is still incomplete afterwards is truncated.
 const BODY_GRACE: Duration = Duration::from_millis(500);
@@ -44,7 +44,7 @@ pub async fn tolerate_half_close(request: Request, next: Next) -> Response {
     if request.version() == Version::HTTP_11
         && let Some(exchange) = request.extensions().get::<Exchange>()
     {
-        exchange.begin(request.body().is_end_stream());
+        exchange.begin_request(request.body().is_end_stream());
     }
     next.run(request).await
 }
@@ -58,7 +58,7 @@ enum Phase {
     /// The handler has not read the complete body.
     Reading,
     /// The response has not begun.
-    Waiting,
+    AwaitingResponse,
     /// The response has begun and not ended.
     Responding,
 }
@@ -79,27 +79,27 @@ struct State {
 
 impl Exchange {
     /// Records the head of a request, with or without a body.
-    fn begin(&self, is_complete: bool) {
+    fn begin_request(&self, is_complete: bool) {
         self.set_chunked(false);
         self.0.has_response.store(false, Ordering::Release);
-        self.set(if is_complete { Phase::Waiting } else { Phase::Reading });
+        self.set_phase(if is_complete { Phase::AwaitingResponse } else { Phase::Reading });
     }
 
     /// Records that the body of the request was read to its end.
-    pub(crate) fn complete(&self) {
-        self.advance(Phase::Reading, Phase::Waiting);
+    pub(crate) fn record_body_end(&self) {
+        self.advance_phase(Phase::Reading, Phase::AwaitingResponse);
     }
 
     /// Records that bytes were written: those of the response, if there is one.
     fn record_response_bytes(&self) {
         if self.0.has_response.load(Ordering::Acquire) {
-            self.advance(Phase::Waiting, Phase::Responding);
+            self.advance_phase(Phase::AwaitingResponse, Phase::Responding);
         }
     }
 
     /// Records the end of the response.
     pub(crate) fn record_end(&self) {
-        self.set(Phase::Idle);
+        self.set_phase(Phase::Idle);
     }
 
     /// Records the response, and whether hyper sends it in chunks: it has a body of unknown length.
@@ -117,11 +117,11 @@ impl Exchange {
         self.0.is_chunked.load(Ordering::Acquire)
     }
 
-    fn set(&self, phase: Phase) {
+    fn set_phase(&self, phase: Phase) {
         self.0.phase.store(phase as u8, Ordering::Release);
     }
 
-    fn advance(&self, from: Phase, to: Phase) {
+    fn advance_phase(&self, from: Phase, to: Phase) {
         let _ = self.0.phase.compare_exchange(
             from as u8,
             to as u8,
@@ -132,13 +132,13 @@ impl Exchange {
 
     fn phase(&self) -> Phase {
         let phase = self.0.phase.load(Ordering::Acquire);
-        let phases = [Phase::Reading, Phase::Waiting, Phase::Responding];
+        let phases = [Phase::Reading, Phase::AwaitingResponse, Phase::Responding];
         phases.into_iter().find(|candidate| *candidate as u8 == phase).unwrap_or(Phase::Idle)
     }
 }
 
 /// A connection that hides a half-close from hyper, which would end the connection, as long as a
-/// response is due.
+/// response is pending.
 pub(crate) struct HalfClose<S> {
     stream: S,
     exchange: Exchange,
@@ -146,13 +146,13 @@ pub(crate) struct HalfClose<S> {
     /// written complete chunks.
     is_blocked: bool,
     /// Set once the client has closed its sending side.
-    closed: Option<Closed>,
+    closed: Option<HalfClosedState>,
 }
 
-struct Closed {
-    since: Instant,
+struct HalfClosedState {
+    closed_at: Instant,
     /// Time until the next probe.
-    pause: Duration,
+    probe_interval: Duration,
     timer: Pin<Box<Sleep>>,
     /// Number of zeros sent since the last chunk.
     zeros: u32,
@@ -160,27 +160,33 @@ struct Closed {
     has_written: bool,
 }
 
-impl Closed {
+impl HalfClosedState {
     fn new() -> Self {
-        let timer = Box::pin(tokio::time::sleep(FIRST_PAUSE));
-        Self { since: Instant::now(), pause: FIRST_PAUSE, timer, zeros: 0, has_written: false }
+        let timer = Box::pin(tokio::time::sleep(FIRST_PROBE_INTERVAL));
+        Self {
+            closed_at: Instant::now(),
+            probe_interval: FIRST_PROBE_INTERVAL,
+            timer,
+            zeros: 0,
+            has_written: false,
+        }
     }
 
     /// Returns the bytes of the next probe.
     fn probe(&mut self, phase: Phase, is_chunked: bool) -> &'static [u8] {
         match phase {
-            Phase::Waiting => INTERIM,
+            Phase::AwaitingResponse => INTERIM_RESPONSE,
             Phase::Responding if is_chunked && self.zeros < MAX_ZEROS => {
                 self.zeros += 1;
-                ZERO
+                LEADING_ZERO
             }
             _ => &[],
         }
     }
 
     fn reset_timer(&mut self) {
-        let next = Instant::now() + self.pause;
-        self.timer.as_mut().reset(next);
+        let next_probe_at = Instant::now() + self.probe_interval;
+        self.timer.as_mut().reset(next_probe_at);
     }
 }
 
@@ -189,27 +195,31 @@ impl<S: AsyncRead + AsyncWrite + Unpin> HalfClose<S> {
         Self { stream, exchange, is_blocked: false, closed: None }
     }
 
-    /// Waits until no response is due, or until a probe fails.
-    fn poll_due(&mut self, closed: &mut Closed, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+    /// Waits until no response is pending, or until a probe fails.
+    fn poll_response_end(
+        &mut self,
+        closed: &mut HalfClosedState,
+        context: &mut Context<'_>,
+    ) -> Poll<io::Result<()>> {
         loop {
             let phase = self.exchange.phase();
-            let is_due = match phase {
+            let is_response_pending = match phase {
                 Phase::Idle => false,
-                Phase::Reading => closed.since.elapsed() < BODY_GRACE,
-                Phase::Waiting | Phase::Responding => true,
+                Phase::Reading => closed.closed_at.elapsed() < BODY_GRACE,
+                Phase::AwaitingResponse | Phase::Responding => true,
             };
-            if !is_due && !self.is_blocked {
+            if !is_response_pending && !self.is_blocked {
                 return Poll::Ready(Ok(()));
             }
             ready!(closed.timer.as_mut().poll(context));
             if std::mem::take(&mut closed.has_written) {
-                (closed.pause, closed.zeros) = (FIRST_PAUSE, 0);
+                (closed.probe_interval, closed.zeros) = (FIRST_PROBE_INTERVAL, 0);
             } else {
                 if !self.is_blocked {
                     let probe = closed.probe(phase, self.exchange.is_chunked());
                     self.send(probe, context)?;
                 }
-                closed.pause = (closed.pause * 2).min(MAX_PAUSE);
+                closed.probe_interval = (closed.probe_interval * 2).min(MAX_PROBE_INTERVAL);
             }
             closed.reset_timer();
         }
@@ -253,7 +263,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for HalfClose<S> {
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         if let Some(mut closed) = this.closed.take() {
-            let poll_result = this.poll_due(&mut closed, context);
+            let poll_result = this.poll_response_end(&mut closed, context);
             this.closed = Some(closed);
             return poll_result;
         }
@@ -262,7 +272,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for HalfClose<S> {
         if buffer.filled().len() > before || buffer.remaining() == 0 {
             return Poll::Ready(Ok(()));
         }
-        this.closed = Some(Closed::new());
+        this.closed = Some(HalfClosedState::new());
         // hyper may have read a request whose handler has not been called yet.
         context.waker().wake_by_ref();
         Poll::Pending

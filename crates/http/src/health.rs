@@ -41,7 +41,7 @@ impl Readiness {
 /// recorded, `/metrics`. Merge them into a daemon's router outside of layers that require
 /// signatures; `/healthz` belongs to the daemon's own protocol.
 pub fn readiness_routes(readiness: Readiness, metrics: Option<Metrics>) -> Router {
-    let ready = get(move || async move { ready(&readiness) });
+    let ready = get(move || async move { readiness_response(&readiness) });
     let router = Router::new().route("/readyz", ready);
     match metrics {
         None => router,
@@ -73,7 +73,7 @@ pub fn name_service(router: Router, name: &str) -> Router {
     }))
 }
 
-fn ready(readiness: &Readiness) -> Response {
+fn readiness_response(readiness: &Readiness) -> Response {
     if readiness.is_ready() {
         Json(json!({"ready": true})).into_response()
     } else {

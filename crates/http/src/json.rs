@@ -110,7 +110,7 @@ impl<'de> Visitor<'de> for Any {
     fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<Value, A::Error> {
         let name = fields.next_key::<String>()?;
         if name.as_deref() != Some(NUMBER) {
-            return object(name, fields).map(Value::Object);
+            return read_object(name, fields).map(Value::Object);
         }
         let digits = fields.next_value::<String>()?;
         digits.parse().map(Value::Number).map_err(A::Error::custom)
@@ -126,22 +126,22 @@ impl<'de> Visitor<'de> for Object {
 
     fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<Self::Value, A::Error> {
         let name = fields.next_key()?;
-        object(name, fields)
+        read_object(name, fields)
     }
 }
 
-/// Reads the fields of an object; `next` is the name of the first field, if there is one.
-fn object<'de, A: MapAccess<'de>>(
-    mut next: Option<String>,
+/// Reads the fields of an object; `next_name` is the name of the first field, if there is one.
+fn read_object<'de, A: MapAccess<'de>>(
+    mut next_name: Option<String>,
     mut fields: A,
 ) -> Result<Map<String, Value>, A::Error> {
     let mut values = Map::new();
-    while let Some(name) = next {
+    while let Some(name) = next_name {
         if name == RAW_VALUE {
             return Err(A::Error::custom(format_args!("unsupported name {RAW_VALUE}")));
         }
         values.insert(name, fields.next_value_seed(Any)?);
-        next = fields.next_key()?;
+        next_name = fields.next_key()?;
     }
     Ok(values)
 }

@@ -14,9 +14,9 @@ use crate::Fault;
 use crate::client::{builder, fault, join_path, read_capped, retry_after};
 
 /// Maximum number of bytes read from an error response.
-const MAX_ERROR_BODY: usize = 64 << 10;
+const MAX_ERROR_BODY_BYTES: usize = 64 << 10;
 /// Maximum number of characters of a response body to include in errors.
-const MAX_CHARS: usize = 300;
+const MAX_QUOTED_CHARS: usize = 300;
 /// Connect timeout, the same as in the reference implementation.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -25,7 +25,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 #[non_exhaustive]
 pub enum JsonCallError {
     /// The response has a status other than 200.
-    #[error("failed status={} body={}", status.as_u16(), quoted(body))]
+    #[error("failed status={} body={}", status.as_u16(), excerpt(body))]
     Status {
         /// HTTP status of the response.
         status: StatusCode,
@@ -41,8 +41,8 @@ pub enum JsonCallError {
 
 /// Returns the beginning of a response body in one line, from which no hint can be split: the body
 /// is the server's text, and hints are this program's.
-fn quoted(body: &str) -> String {
-    printable_excerpt(body, MAX_CHARS).replace("hint: ", "hint ")
+fn excerpt(body: &str) -> String {
+    printable_excerpt(body, MAX_QUOTED_CHARS).replace("hint: ", "hint ")
 }
 
 fn format_fault(fault: &Fault) -> String {
@@ -83,24 +83,24 @@ impl JsonCallError {
 #[derive(Debug, Clone)]
 pub struct JsonClient {
     http: reqwest::Client,
-    base: Url,
+    base_url: Url,
     authorization: Option<HeaderValue>,
-    max_body: usize,
+    max_body_bytes: usize,
 }
 
 impl JsonClient {
-    /// Creates a client of the service at `base`, which may have a path and any number of trailing
-    /// slashes. It uses no proxy, so that a token reaches only this service.
+    /// Creates a client of the service at `base_url`, which may have a path and any number of
+    /// trailing slashes. It uses no proxy, so that a token reaches only this service.
     ///
     /// # Errors
     /// When TLS cannot be initialised.
     pub fn new(
-        base: &Url,
+        base_url: &Url,
         authorization: Option<HeaderValue>,
-        max_body: usize,
+        max_body_bytes: usize,
     ) -> Result<Self, reqwest::Error> {
         let http = builder().connect_timeout(CONNECT_TIMEOUT).build()?;
-        Ok(Self { http, base: base.clone(), authorization, max_body })
+        Ok(Self { http, base_url: base_url.clone(), authorization, max_body_bytes })
     }
 
     /// Returns a copy of the client with this `Authorization` header, or without one.
@@ -120,7 +120,7 @@ impl JsonClient {
         body: &impl Serialize,
         timeout: Duration,
     ) -> Result<Value, JsonCallError> {
-        self.send(self.http.post(join_path(&self.base, path)).json(body), timeout).await
+        self.send(self.http.post(join_path(&self.base_url, path)).json(body), timeout).await
     }
 
     /// Fetches the JSON object at a path.
@@ -134,7 +134,7 @@ impl JsonClient {
         query: &[(&str, &str)],
         timeout: Duration,
     ) -> Result<Value, JsonCallError> {
-        let mut url = join_path(&self.base, path);
+        let mut url = join_path(&self.base_url, path);
         url.query_pairs_mut().extend_pairs(query);
         self.send(self.http.get(url), timeout).await
     }
@@ -155,11 +155,12 @@ impl JsonClient {
         let status = response.status();
         if status != StatusCode::OK {
             let retry_after = retry_after(&response);
-            let body = read_capped(response, MAX_ERROR_BODY).await.unwrap_or_default();
+            let body = read_capped(response, MAX_ERROR_BODY_BYTES).await.unwrap_or_default();
             let body = String::from_utf8_lossy(&body).into_owned();
             return Err(JsonCallError::Status { status, body, retry_after });
         }
-        let bytes = read_capped(response, self.max_body).await.map_err(JsonCallError::Fault)?;
+        let bytes =
+            read_capped(response, self.max_body_bytes).await.map_err(JsonCallError::Fault)?;
         match serde_json::from_slice(&bytes) {
             Ok(object @ Value::Object(_)) => Ok(object),
             _ => Err(JsonCallError::Fault(Fault::NotAnObject)),

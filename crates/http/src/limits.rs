@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 /// Maximum number of callers in the table.
-const MAX_KEYS: usize = 10_000;
+const MAX_CALLERS: usize = 10_000;
 
 /// A rate limit: at most `requests` in any period of length `window`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,8 +40,8 @@ impl<K: Hash + Eq + Copy> SlidingWindow<K> {
     /// The delay until the caller's next request would be admitted.
     pub fn admit(&self, key: K, now: SystemTime) -> Result<(), Duration> {
         let mut admitted = self.admitted.lock().unwrap_or_else(PoisonError::into_inner);
-        if admitted.len() >= MAX_KEYS && !admitted.contains_key(&key) {
-            make_room(&mut admitted, now, self.limit.window);
+        if admitted.len() >= MAX_CALLERS && !admitted.contains_key(&key) {
+            evict_idle_callers(&mut admitted, now, self.limit.window);
         }
         let times = admitted.entry(key).or_default();
         while times.front().is_some_and(|time| has_expired(*time, now, self.limit.window)) {
@@ -94,17 +94,17 @@ fn has_expired(time: SystemTime, now: SystemTime, window: Duration) -> bool {
 }
 
 /// Evicts callers that were idle for a window, or else the caller that was idle longest.
-fn make_room<K: Hash + Eq + Copy>(
+fn evict_idle_callers<K: Hash + Eq + Copy>(
     admitted: &mut HashMap<K, VecDeque<SystemTime>>,
     now: SystemTime,
     window: Duration,
 ) {
     admitted.retain(|_, times| times.back().is_some_and(|time| !has_expired(*time, now, window)));
-    if admitted.len() >= MAX_KEYS
-        && let Some(quietest) =
+    if admitted.len() >= MAX_CALLERS
+        && let Some(longest_idle) =
             admitted.iter().min_by_key(|(_, times)| times.back().copied()).map(|(key, _)| *key)
     {
-        admitted.remove(&quietest);
+        admitted.remove(&longest_idle);
     }
 }
 
@@ -157,10 +157,10 @@ mod tests {
     #[test]
     fn number_of_tracked_callers_is_bounded() {
         let window = SlidingWindow::new(RateLimit { requests: 1, window: Duration::from_mins(1) });
-        for key in 0..MAX_KEYS + 10 {
+        for key in 0..MAX_CALLERS + 10 {
             assert_eq!(window.admit(key, at(key as u64 / 1_000)), Ok(()));
         }
-        assert_eq!(window.admitted.lock().unwrap().len(), MAX_KEYS);
+        assert_eq!(window.admitted.lock().unwrap().len(), MAX_CALLERS);
         assert_eq!(window.admit(usize::MAX, at(1_000)), Ok(()));
         assert_eq!(window.admitted.lock().unwrap().len(), 1, "quiet callers are forgotten");
     }

@@ -18,13 +18,13 @@ use crate::client::{bearer, builder, fault, join_path, read_capped};
 use crate::sse::{EventStream, EventTooLong, ServerEvent};
 
 /// Maximum number of bytes read from an error response.
-const MAX_ERROR_BODY: usize = 64 << 10;
+const MAX_ERROR_BODY_BYTES: usize = 64 << 10;
 /// Maximum number of characters of the server's error message in errors.
 const MAX_QUOTED_CHARS: usize = 200;
 /// Maximum size of a JSON response in bytes.
-const MAX_JSON: usize = 4 << 20;
+const MAX_JSON_BYTES: usize = 4 << 20;
 /// Maximum size of all events of a stream in bytes.
-const MAX_STREAM: usize = 4 << 20;
+const MAX_STREAM_BYTES: usize = 4 << 20;
 
 /// Why a call to an inference server failed.
 #[derive(Debug, thiserror::Error)]
@@ -74,7 +74,7 @@ impl ModelServerError {
 #[derive(Clone)]
 pub struct ModelServer {
     http: reqwest::Client,
-    base: Url,
+    base_url: Url,
     authorization: Option<HeaderValue>,
     timeout: Duration,
 }
@@ -86,15 +86,19 @@ impl fmt::Debug for ModelServer {
 }
 
 impl ModelServer {
-    /// Creates a client of the server at `base`, such as `http://127.0.0.1:8000/v1`, with an
+    /// Creates a client of the server at `base_url`, such as `http://127.0.0.1:8000/v1`, with an
     /// optional API key and the timeout of each call.
     ///
     /// # Errors
     /// [`ModelServerError::Key`] and [`ModelServerError::Setup`].
-    pub fn new(base: &Url, key: Option<&str>, timeout: Duration) -> Result<Self, ModelServerError> {
+    pub fn new(
+        base_url: &Url,
+        key: Option<&str>,
+        timeout: Duration,
+    ) -> Result<Self, ModelServerError> {
         Ok(Self {
             http: builder().build().map_err(ModelServerError::Setup)?,
-            base: base.clone(),
+            base_url: base_url.clone(),
             authorization: key.map(|key| bearer(key).ok_or(ModelServerError::Key)).transpose()?,
             timeout,
         })
@@ -117,8 +121,8 @@ impl ModelServer {
     /// # Errors
     /// [`ModelServerError`].
     pub async fn first_model(&self) -> Result<Option<String>, ModelServerError> {
-        let response = self.send(self.http.get(join_path(&self.base, "models"))).await?;
-        let list: Value = parse(&read_capped(response, MAX_JSON).await?)?;
+        let response = self.send(self.http.get(join_path(&self.base_url, "models"))).await?;
+        let list: Value = parse(&read_capped(response, MAX_JSON_BYTES).await?)?;
         Ok(list.pointer("/data/0/id").and_then(Value::as_str).map(str::to_owned))
     }
 
@@ -131,8 +135,9 @@ impl ModelServer {
         path: &str,
         body: &impl Serialize,
     ) -> Result<T, ModelServerError> {
-        let response = self.send(self.http.post(join_path(&self.base, path)).json(body)).await?;
-        parse(&read_capped(response, MAX_JSON).await?)
+        let response =
+            self.send(self.http.post(join_path(&self.base_url, path)).json(body)).await?;
+        parse(&read_capped(response, MAX_JSON_BYTES).await?)
     }
 
     /// Posts a body of any content type to a path below the base URL and deserialises the JSON
@@ -148,10 +153,10 @@ impl ModelServer {
     ) -> Result<T, ModelServerError> {
         let request = self
             .http
-            .post(join_path(&self.base, path))
+            .post(join_path(&self.base_url, path))
             .header(CONTENT_TYPE, content_type)
             .body(body);
-        parse(&read_capped(self.send(request).await?, MAX_JSON).await?)
+        parse(&read_capped(self.send(request).await?, MAX_JSON_BYTES).await?)
     }
 
     /// Posts JSON to a path below the base URL and appends the body of the response, at most
@@ -167,7 +172,7 @@ impl ModelServer {
         received: &mut Vec<u8>,
     ) -> Result<(), ModelServerError> {
         let mut response =
-            self.send(self.http.post(join_path(&self.base, path)).json(body)).await?;
+            self.send(self.http.post(join_path(&self.base_url, path)).json(body)).await?;
         while let Some(chunk) = response.chunk().await.map_err(fault)? {
             if received.len() + chunk.len() > limit {
                 return Err(Fault::TooLarge(limit).into());
@@ -191,16 +196,16 @@ impl ModelServer {
         mut on_event: impl FnMut(Value) -> ControlFlow<()>,
     ) -> Result<(), ModelServerError> {
         let mut response =
-            self.send(self.http.post(join_path(&self.base, path)).json(body)).await?;
+            self.send(self.http.post(join_path(&self.base_url, path)).json(body)).await?;
         let content_type =
             response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
         if content_type.is_some_and(|value| value.starts_with("application/json")) {
-            let _ = on_event(parse(&read_capped(response, MAX_JSON).await?)?);
+            let _ = on_event(parse(&read_capped(response, MAX_JSON_BYTES).await?)?);
             return Ok(());
         }
         let (mut stream, mut read_bytes, mut flow) =
             (EventStream::default(), 0, ControlFlow::Continue(()));
-        let mut event = |event: ServerEvent<'_>| {
+        let mut handle_event = |event: ServerEvent<'_>| {
             if flow.is_continue() {
                 flow = if event.is_done() {
                     ControlFlow::Break(())
@@ -213,18 +218,18 @@ impl ModelServer {
         let mut has_ended = false;
         while let Some(chunk) = response.chunk().await.map_err(fault)? {
             read_bytes += chunk.len();
-            if read_bytes > MAX_STREAM {
-                return Err(Fault::TooLarge(MAX_STREAM).into());
+            if read_bytes > MAX_STREAM_BYTES {
+                return Err(Fault::TooLarge(MAX_STREAM_BYTES).into());
             }
             stream.push(&chunk, |data| {
-                has_ended = event(data)?.is_break();
+                has_ended = handle_event(data)?.is_break();
                 Ok::<_, ModelServerError>(())
             })?;
             if has_ended {
                 return Ok(());
             }
         }
-        stream.finish(|data| event(data).map(drop))
+        stream.finish(|data| handle_event(data).map(drop))
     }
 
     /// Sends a request with key and timeout; returns a successful response once its headers have
@@ -238,7 +243,7 @@ impl ModelServer {
         if status.is_success() {
             return Ok(response);
         }
-        let body = read_capped(response, MAX_ERROR_BODY).await.unwrap_or_default();
+        let body = read_capped(response, MAX_ERROR_BODY_BYTES).await.unwrap_or_default();
         Err(ModelServerError::Status { status, message: self.message(&body) })
     }
 

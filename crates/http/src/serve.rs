@@ -16,7 +16,7 @@ use tower::Layer as _;
 use taonet_service::Shutdown;
 
 use crate::half_close::{Exchange, HalfClose};
-use crate::unread::{Lingering, Unread, track_request};
+use crate::unread::{Lingering, UnreadFlag, track_request};
 use crate::{ConnectionSlots, WriteDeadline};
 
 /// Pause after `accept` failed, for example because file descriptors ran out.
@@ -106,17 +106,17 @@ pub async fn serve_over<S, F>(
     let mut connections = JoinSet::new();
     loop {
         while connections.try_join_next().is_some() {}
-        let next = async {
+        let next_connection = async {
             let (stream, peer) = listener.accept().await?;
             Ok((stream, peer, slots.acquire(peer.ip()).await))
         };
         tokio::select! {
             () = shutdown.requested() => break,
-            accepted = next => match accepted {
+            accepted = next_connection => match accepted {
                 Ok((stream, peer, Some(slot))) => {
                     // Responses are small and immediate: Nagle's algorithm would only add latency.
                     let _ = stream.set_nodelay(true);
-                    let (unread, progress) = (Unread::default(), slot.progress());
+                    let (unread, progress) = (UnreadFlag::default(), slot.progress());
                     let exchange = Exchange::default();
                     let connection_context = (
                         Extension(ConnectInfo(peer)),
@@ -146,7 +146,7 @@ pub async fn serve_over<S, F>(
                     });
                 }
                 Ok((_, peer, None)) => tracing::debug!(%peer, "connection closed: too many from this address"),
-                Err(error) => pause(&error, &slots).await,
+                Err(error) => pause_after_failed_accept(&error, &slots).await,
             },
         }
     }
@@ -162,7 +162,7 @@ pub async fn serve_over<S, F>(
 
 /// Pauses after a failed `accept`, unless the error concerns a single lost connection. When file
 /// descriptors run out, connections need time to close.
-async fn pause(error: &io::Error, slots: &ConnectionSlots) {
+async fn pause_after_failed_accept(error: &io::Error, slots: &ConnectionSlots) {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
 
     if matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset) {

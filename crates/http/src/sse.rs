@@ -51,11 +51,11 @@ pub struct EventStream {
     kind: Vec<u8>,
     /// Whether the last line ended with CR at the end of the received bytes: an LF that follows
     /// belongs to it.
-    after_return: bool,
+    ended_with_cr: bool,
     /// Whether the first line has been parsed, which may begin with a byte order mark.
     has_begun: bool,
     /// Whether each line counts as an event, also if it is not a field.
-    with_text: bool,
+    accepts_text: bool,
 }
 
 impl EventStream {
@@ -63,7 +63,7 @@ impl EventStream {
     /// line after an event: each line of data counts as an event, and so does each line that is not
     /// a field of the standard.
     pub fn with_text() -> Self {
-        Self { with_text: true, ..Self::default() }
+        Self { accepts_text: true, ..Self::default() }
     }
 
     /// Adds the next bytes, and calls `on_event` with each event that they complete.
@@ -77,8 +77,8 @@ impl EventStream {
         mut on_event: impl FnMut(ServerEvent<'_>) -> Result<(), E>,
     ) -> Result<(), E> {
         let mut remaining = bytes;
-        if self.after_return && !bytes.is_empty() {
-            self.after_return = false;
+        if self.ended_with_cr && !bytes.is_empty() {
+            self.ended_with_cr = false;
             remaining = bytes.strip_prefix(b"\n").unwrap_or(bytes);
         }
         while let Some((line, after)) = self.split_line(remaining) {
@@ -117,7 +117,7 @@ impl EventStream {
         if *end == b'\n' {
             return Some((line, after));
         }
-        self.after_return = after.is_empty();
+        self.ended_with_cr = after.is_empty();
         Some((line, after.strip_prefix(b"\n").unwrap_or(after)))
     }
 
@@ -143,19 +143,19 @@ impl EventStream {
         let value = value.strip_prefix(b":").unwrap_or(value);
         let value = value.strip_prefix(b" ").unwrap_or(value);
         match field {
-            b"data" if self.with_text => {
+            b"data" if self.accepts_text => {
                 on_event(ServerEvent { kind: b"", data: value })?;
                 return Ok(remaining);
             }
             b"data" => {}
-            b"error" if !self.with_text => self.kind = b"error".to_vec(),
+            b"error" if !self.accepts_text => self.kind = b"error".to_vec(),
             b"event" => {
                 self.kind = value.to_vec();
                 return Ok(remaining);
             }
             b"" | b"id" | b"retry" => return Ok(remaining),
             _ => {
-                if self.with_text {
+                if self.accepts_text {
                     on_event(ServerEvent { kind: b"", data: line })?;
                 }
                 return Ok(remaining);

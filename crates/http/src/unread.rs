@@ -27,17 +27,17 @@ use crate::Progress;
 use crate::half_close::Exchange;
 
 /// Chunk size for reading the unread rest of a body, in bytes.
-const CHUNK: usize = 16 * 1024;
+const CHUNK_BYTES: usize = 16 * 1024;
 
 /// Flag: a response was sent before the request body was read to its end. Clones share one
 /// connection's flag.
 #[derive(Clone, Default)]
-pub(crate) struct Unread(Arc<AtomicBool>);
+pub(crate) struct UnreadFlag(Arc<AtomicBool>);
 
 /// Tracks the progress of a connection's requests, and adds `connection: close` to responses sent
 /// before the body was read to its end.
 pub(crate) async fn track_request(
-    Extension(unread): Extension<Unread>,
+    Extension(unread): Extension<UnreadFlag>,
     Extension(progress): Extension<Progress>,
     Extension(exchange): Extension<Exchange>,
     request: Request,
@@ -134,7 +134,7 @@ impl HttpBody for TrackedRequestBody {
             if !self.progress.complete() {
                 return Poll::Ready(Some(Err(axum::Error::new(Evicted))));
             }
-            self.exchange.complete();
+            self.exchange.record_body_end();
         }
         Poll::Ready(frame)
     }
@@ -151,15 +151,15 @@ impl HttpBody for TrackedRequestBody {
 /// A connection that, after an unread body, closes only after the peer does, or after a timeout.
 pub(crate) struct Lingering<S> {
     stream: S,
-    unread: Unread,
+    unread: UnreadFlag,
     timeout: Duration,
     /// The linger timeout, set once the write side is closed.
-    until: Option<Pin<Box<Sleep>>>,
+    linger_timer: Option<Pin<Box<Sleep>>>,
 }
 
 impl<S> Lingering<S> {
-    pub(crate) fn new(stream: S, unread: Unread, timeout: Duration) -> Self {
-        Self { stream, unread, timeout, until: None }
+    pub(crate) fn new(stream: S, unread: UnreadFlag, timeout: Duration) -> Self {
+        Self { stream, unread, timeout, linger_timer: None }
     }
 }
 
@@ -199,18 +199,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Lingering<S> {
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let Self { stream, unread, timeout, until } = self.get_mut();
-        let until = if let Some(until) = until {
-            until
+        let Self { stream, unread, timeout, linger_timer } = self.get_mut();
+        let linger_timer = if let Some(linger_timer) = linger_timer {
+            linger_timer
         } else {
             ready!(Pin::new(&mut *stream).poll_shutdown(context))?;
             if !unread.0.load(Ordering::Acquire) {
                 return Poll::Ready(Ok(()));
             }
-            until.insert(Box::pin(tokio::time::sleep(*timeout)))
+            linger_timer.insert(Box::pin(tokio::time::sleep(*timeout)))
         };
-        let mut buffer = [0; CHUNK];
-        while until.as_mut().poll(context).is_pending() {
+        let mut buffer = [0; CHUNK_BYTES];
+        while linger_timer.as_mut().poll(context).is_pending() {
             let mut buffer = ReadBuf::new(&mut buffer);
             let read = ready!(Pin::new(&mut *stream).poll_read(context, &mut buffer));
             if read.is_err() || buffer.filled().is_empty() {

@@ -49,12 +49,12 @@ impl Heads {
         {
             return Ok(output);
         }
-        self.attend_with_products(cached_tokens, query, &keys, &values)
+        self.attend_with_matmul(cached_tokens, query, &keys, &values)
     }
 
     /// Computes the attention of new tokens on any device. `cached_tokens` tokens precede the new
     /// ones; keys and values begin with those of the first token that the first new one attends to.
-    fn attend_with_products(
+    fn attend_with_matmul(
         &self,
         cached_tokens: usize,
         query: &Tensor,
@@ -64,7 +64,7 @@ impl Heads {
         let (tokens, first) = (query.dim(1)?, self.first_attended(cached_tokens));
         // The heads that share keys and values are the rows of one product, so that the cache is
         // not copied.
-        let (rows, total) = (self.shared() * tokens, keys.dim(1)?);
+        let (rows, total) = (self.heads_per_kv_head() * tokens, keys.dim(1)?);
         let query =
             (query.reshape((self.kv, rows, self.size))? * (1.0 / (self.size as f64).sqrt()))?;
         let mut scores =
@@ -115,7 +115,7 @@ impl Heads {
         self.window.map_or(0, |window| (position + 1).saturating_sub(window))
     }
 
-    /// Does the same as [`Self::attend_with_products`] on the CPU, without a copy of the cache;
+    /// Does the same as [`Self::attend_with_matmul`] on the CPU, without a copy of the cache;
     /// `None` if the memory of the tensors is not contiguous.
     ///
     /// Each token's additions have the same order in any batch, as in
@@ -133,7 +133,7 @@ impl Heads {
         for kv in 0..self.kv {
             // A head's rows are contiguous, the heads are not: there is room between them.
             let (keys, values) = (keys.narrow(0, kv, 1)?, values.narrow(0, kv, 1)?);
-            let query = query.narrow(0, kv * self.shared(), self.shared())?;
+            let query = query.narrow(0, kv * self.heads_per_kv_head(), self.heads_per_kv_head())?;
             let result = with_floats(&query, |query| {
                 with_floats(&keys, |keys| {
                     with_floats(&values, |values| {
@@ -150,7 +150,7 @@ impl Heads {
     }
 
     /// Returns the number of heads that share keys and values.
-    const fn shared(&self) -> usize {
+    const fn heads_per_kv_head(&self) -> usize {
         self.query / self.kv
     }
 
@@ -185,9 +185,9 @@ impl Heads {
             (self.first_attended(cached_tokens + token) - first, cached_tokens + token + 1 - first);
         let range = start * self.size..end * self.size;
         let (keys, values) = (keys.get(range.clone())?, values.get(range)?);
-        let tokens = query.len() / self.size / self.shared();
+        let tokens = query.len() / self.size / self.heads_per_kv_head();
         let query = query.chunks_exact(self.size).skip(token).step_by(tokens);
-        let heads = output.chunks_exact_mut(self.size).skip(kv * self.shared());
+        let heads = output.chunks_exact_mut(self.size).skip(kv * self.heads_per_kv_head());
         for (query, output) in query.zip(heads) {
             attend_head(query, keys, values, output);
         }
@@ -221,10 +221,10 @@ fn attend_head(query: &[f32], keys: &[f32], values: &[f32], output: &mut [f32]) 
 
 /// Replaces the scores of all tokens that a token attends to by their softmax.
 pub(crate) fn softmax(scores: &mut [f32]) {
-    let largest = scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let max_score = scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     let mut sum = 0.0;
     for score in scores.iter_mut() {
-        *score = (*score - largest).exp();
+        *score = (*score - max_score).exp();
         sum += *score;
     }
     for score in scores {
@@ -258,8 +258,7 @@ mod tests {
             let [query, keys, values] = shapes.map(|(name, heads, tokens)| {
                 random(heads * tokens, size, name).reshape((heads, tokens, size)).unwrap()
             });
-            let expected =
-                heads.attend_with_products(cached_tokens, &query, &keys, &values).unwrap();
+            let expected = heads.attend_with_matmul(cached_tokens, &query, &keys, &values).unwrap();
             let actual =
                 heads.attend_on_cpu(cached_tokens, &query, &keys, &values).unwrap().unwrap();
             let difference = largest_difference(&actual, &expected);

@@ -84,8 +84,8 @@ impl KvCache {
         keys: &Tensor,
         values: &Tensor,
     ) -> Result<(Tensor, Tensor), ModelError> {
-        let (processed, new) = (self.tokens, keys.dim(1)?);
-        let end = processed + new;
+        let (processed, new_tokens) = (self.tokens, keys.dim(1)?);
+        let end = processed + new_tokens;
         match self.layers.get_mut(layer) {
             Some(layer_cache) if layer_cache.keys.dim(1)? >= end => {}
             Some(layer_cache) => {
@@ -123,13 +123,13 @@ fn tensor_bytes(tensor: &Tensor) -> usize {
 
 /// Reallocates the rows of each head: keeps the first `tokens` rows, with spare capacity beyond
 /// `capacity` tokens.
-fn reallocated(past: &Tensor, tokens: usize, capacity: usize) -> Result<Tensor, ModelError> {
-    let (heads, _, size) = past.dims3()?;
-    let larger = Tensor::zeros((heads, capacity + MIN_GROWTH, size), DType::F32, past.device())?;
+fn reallocated(rows: &Tensor, tokens: usize, capacity: usize) -> Result<Tensor, ModelError> {
+    let (heads, _, size) = rows.dims3()?;
+    let new_rows = Tensor::zeros((heads, capacity + MIN_GROWTH, size), DType::F32, rows.device())?;
     if tokens > 0 {
-        larger.slice_set(&past.narrow(1, 0, tokens)?.contiguous()?, 1, 0)?;
+        new_rows.slice_set(&rows.narrow(1, 0, tokens)?.contiguous()?, 1, 0)?;
     }
-    Ok(larger)
+    Ok(new_rows)
 }
 
 #[cfg(test)]

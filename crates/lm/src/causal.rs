@@ -54,8 +54,8 @@ impl FromStr for Compute {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let all = [Self::Cpu, Self::Cuda, Self::Metal];
-        all.into_iter().find(|device| device.as_str() == text).ok_or("cpu, cuda or mps")
+        let devices = [Self::Cpu, Self::Cuda, Self::Metal];
+        devices.into_iter().find(|device| device.as_str() == text).ok_or("cpu, cuda or mps")
     }
 }
 

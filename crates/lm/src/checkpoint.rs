@@ -116,7 +116,7 @@ pub enum LoadError {
     NotFinite(String),
     /// A tensor is missing.
     #[error("tensor {0} is missing; hint: check that all files of the model are present")]
-    Missing(String),
+    MissingTensor(String),
     /// A tensor's shape differs from the shape that the configuration implies.
     #[error(
         "tensor {name} has the shape {actual:?}, expected {expected:?}; hint: weights and configuration are of different \
@@ -201,8 +201,8 @@ pub(crate) fn load_llama(
     bits: Option<Bits>,
 ) -> Result<Checkpoint<Llama>, LoadError> {
     let path = directory.join("config.json");
-    let model_type = json::<ModelTypeFile>(&path)?.model_type;
-    let Some(kind) = kind_of_directory(&model_type) else {
+    let model_type = read_json::<ModelTypeFile>(&path)?.model_type;
+    let Some(kind) = directory_kind(&model_type) else {
         return Err(LoadError::Unsupported { path, feature: format!("model_type {model_type:?}") });
     };
     load_llama_kind(kind, directory, &path, Device::Cpu, bits)
@@ -215,18 +215,19 @@ pub(crate) fn load(
     bits: Option<Bits>,
 ) -> Result<Checkpoint<Network>, LoadError> {
     let path = directory.join("config.json");
-    let model_type = json::<ModelTypeFile>(&path)?.model_type;
-    if let Some(kind) = kind_of_directory(&model_type) {
+    let model_type = read_json::<ModelTypeFile>(&path)?.model_type;
+    if let Some(kind) = directory_kind(&model_type) {
         let Checkpoint { network, bos_token, end_tokens } =
             load_llama_kind(kind, directory, &path, device, bits)?;
         return Ok(Checkpoint { network: Network::Llama(network), bos_token, end_tokens });
     }
     match model_type.as_str() {
         "gpt2" => {
-            let file: gpt2::ConfigFile = json(&path)?;
+            let file: gpt2::ConfigFile = read_json(&path)?;
             let config = gpt2::config(&file, &path)?;
             config.check()?;
-            let network = gpt2::load(config, &mut Tensors::of_directory(directory, device, bits)?)?;
+            let network =
+                gpt2::load(config, &mut Tensors::from_directory(directory, device, bits)?)?;
             let end_tokens = end_tokens(directory, file.eos_token_id)?;
             Ok(Checkpoint {
                 network: Network::Gpt2(network),
@@ -240,7 +241,7 @@ pub(crate) fn load(
 
 /// Returns the architecture of a directory of the Llama family. Gemma is supported in GGUF files
 /// only, since its norms and configuration have another form in directories.
-fn kind_of_directory(model_type: &str) -> Option<LlamaKind> {
+fn directory_kind(model_type: &str) -> Option<LlamaKind> {
     LlamaKind::from_name(model_type).filter(|kind| *kind != LlamaKind::Gemma3)
 }
 
@@ -251,18 +252,19 @@ fn load_llama_kind(
     device: Device,
     bits: Option<Bits>,
 ) -> Result<Checkpoint<Llama>, LoadError> {
-    let file: llama::ConfigFile = json(path)?;
+    let file: llama::ConfigFile = read_json(path)?;
     let config = llama::config(kind, &file, path)?;
     config.check()?;
-    let network = llama::load(config, &file, &mut Tensors::of_directory(directory, device, bits)?)?;
+    let network =
+        llama::load(config, &file, &mut Tensors::from_directory(directory, device, bits)?)?;
     let bos_token = file.bos_token_id.filter(|_| kind.adds_bos());
     Ok(Checkpoint { network, bos_token, end_tokens: end_tokens(directory, file.eos_token_id)? })
 }
 
-/// Returns the GGUF file of a model: `path` itself, or the only GGUF file in a directory that is not
-/// in Hugging Face's format. Such a directory may have the `config.json` of the converted model.
-/// Returns `None` for a directory in Hugging Face's format: with `config.json`, and safetensors or
-/// their index.
+/// Returns the GGUF file of a model: `path` itself, or the only GGUF file in a directory that is
+/// not in Hugging Face's format. Such a directory may have the `config.json` of the converted
+/// model. Returns `None` for a directory in Hugging Face's format: with `config.json`, and
+/// safetensors or their index.
 ///
 /// # Errors
 /// [`LoadError::SeveralGguf`] when a directory that is not in this format has several GGUF files.
@@ -363,15 +365,15 @@ fn end_tokens(directory: &Path, ids: Ids) -> Result<Vec<u32>, LoadError> {
     let mut end_tokens: BTreeSet<u32> = ids.into_vec().into_iter().collect();
     let path = directory.join("generation_config.json");
     if path.exists() {
-        end_tokens.extend(json::<GenerationFile>(&path)?.eos_token_id.into_vec());
+        end_tokens.extend(read_json::<GenerationFile>(&path)?.eos_token_id.into_vec());
     }
     Ok(end_tokens.into_iter().collect())
 }
 
 /// Reads a JSON file or template, up to its maximum size.
-pub(crate) fn read(path: &Path) -> Result<Vec<u8>, LoadError> {
+pub(crate) fn read_limited(path: &Path) -> Result<Vec<u8>, LoadError> {
     let read_error = |source| LoadError::Read { path: path.to_owned(), source };
-    let check = |length: u64| {
+    let check_length = |length: u64| {
         if length > MAX_TEXT_BYTES {
             Err(LoadError::TooLarge { path: path.to_owned(), limit: MAX_TEXT_BYTES })
         } else {
@@ -379,16 +381,16 @@ pub(crate) fn read(path: &Path) -> Result<Vec<u8>, LoadError> {
         }
     };
     let file = File::open(path).map_err(read_error)?;
-    check(file.metadata().map_err(read_error)?.len())?;
+    check_length(file.metadata().map_err(read_error)?.len())?;
     // A pipe has no length.
     let mut contents = Vec::new();
     file.take(MAX_TEXT_BYTES + 1).read_to_end(&mut contents).map_err(read_error)?;
-    check(contents.len() as u64)?;
+    check_length(contents.len() as u64)?;
     Ok(contents)
 }
 
-pub(crate) fn json<T: DeserializeOwned>(path: &Path) -> Result<T, LoadError> {
-    let bytes = read(path)?;
+pub(crate) fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T, LoadError> {
+    let bytes = read_limited(path)?;
     serde_json::from_slice(bytes_without_bom(&bytes))
         .map_err(|source| LoadError::Json { path: path.to_owned(), source })
 }

@@ -242,16 +242,16 @@ fn projection(linear: &Linear, outputs: usize, inputs: usize) -> Result<Projecti
 }
 
 /// Splits a projection to queries, keys and values.
-fn split_qkv(all: Projection) -> [Projection; 3] {
-    let Projection { weights: Matrix { rows, columns, values }, bias } = all;
+fn split_qkv(fused: Projection) -> [Projection; 3] {
+    let Projection { weights: Matrix { rows, columns, values }, bias } = fused;
     let rows = rows / 3;
-    [0, 1, 2].map(|number| Projection {
-        weights: Matrix { rows, columns, values: nth_part(&values, rows * columns, number) },
-        bias: bias.as_ref().map(|bias| nth_part(bias, rows, number)),
+    [0, 1, 2].map(|index| Projection {
+        weights: Matrix { rows, columns, values: nth_part(&values, rows * columns, index) },
+        bias: bias.as_ref().map(|bias| nth_part(bias, rows, index)),
     })
 }
 
-/// Returns one of the parts of `size` values, by its number from 0.
-fn nth_part(values: &[f32], size: usize, number: usize) -> Vec<f32> {
-    values.iter().skip(number * size).take(size).copied().collect()
+/// Returns the part of `size` values with this index.
+fn nth_part(values: &[f32], size: usize, index: usize) -> Vec<f32> {
+    values.iter().skip(index * size).take(size).copied().collect()
 }

@@ -29,16 +29,16 @@ impl Default for Sampling {
     }
 }
 
-/// Finish reason of an answer.
+/// Why an answer ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Finish {
+pub enum FinishReason {
     /// The model ended the answer.
     Stop,
     /// The answer reached the maximum number of tokens or the end of the context.
     Length,
 }
 
-impl Finish {
+impl FinishReason {
     /// Returns the finish reason in OpenAI's protocol.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -65,26 +65,27 @@ pub(crate) struct Sampler {
     sampling: Sampling,
     generator: SplitMix64,
     tokens: usize,
-    finish: Option<Finish>,
+    finish_reason: Option<FinishReason>,
 }
 
 impl Sampler {
     pub(crate) fn new(sampling: Sampling) -> Self {
-        let finish = (sampling.max_tokens == 0).then_some(Finish::Length);
-        Self { generator: SplitMix64::new(sampling.seed), sampling, tokens: 0, finish }
+        let finish_reason = (sampling.max_tokens == 0).then_some(FinishReason::Length);
+        Self { generator: SplitMix64::new(sampling.seed), sampling, tokens: 0, finish_reason }
     }
 
-    pub(crate) const fn finish(&self) -> Option<Finish> {
-        self.finish
+    pub(crate) const fn finish_reason(&self) -> Option<FinishReason> {
+        self.finish_reason
     }
 
-    /// Draws the next token from these logits, or returns `None` at the end of the answer. `read`
-    /// is the number of tokens that the model has processed: an answer that fills the context ends.
+    /// Draws the next token from these logits, or returns `None` at the end of the answer.
+    /// `processed_tokens` is the number of tokens that the model has processed: an answer that
+    /// fills the context ends.
     pub(crate) fn draw(
         &mut self,
         model: &LanguageModel,
         mut logits: Vec<f32>,
-        read: usize,
+        processed_tokens: usize,
     ) -> Option<Step> {
         let vocabulary = model.vocabulary();
         vocabulary.mask_unused(&mut logits);
@@ -105,12 +106,14 @@ impl Sampler {
         };
         let token = choose(&logits, &self.sampling, &mut self.generator, is_excluded);
         if vocabulary.end_tokens().contains(&token) {
-            self.finish = Some(Finish::Stop);
+            self.finish_reason = Some(FinishReason::Stop);
             return None;
         }
         self.tokens += 1;
-        if self.tokens >= self.sampling.max_tokens || read >= model.llama().config().context {
-            self.finish = Some(Finish::Length);
+        if self.tokens >= self.sampling.max_tokens
+            || processed_tokens >= model.llama().config().context
+        {
+            self.finish_reason = Some(FinishReason::Length);
         }
         let logit = logits.get(token as usize).copied().unwrap_or(f32::NEG_INFINITY);
         Some(Step { token, logprob: softmax.logprob(logit), top })
@@ -132,8 +135,8 @@ impl<'a> Generation<'a> {
     }
 
     /// Returns the finish reason; `None` while the answer is in progress.
-    pub const fn finish(&self) -> Option<Finish> {
-        self.sampler.finish()
+    pub const fn finish_reason(&self) -> Option<FinishReason> {
+        self.sampler.finish_reason()
     }
 
     fn step(&mut self) -> Result<Option<Step>, ModelError> {
@@ -148,12 +151,12 @@ impl Iterator for Generation<'_> {
     type Item = Result<Step, ModelError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        if self.finish().is_some() {
+        if self.finish_reason().is_some() {
             return None;
         }
         let step = self.step();
         if step.is_err() {
-            self.sampler.finish = Some(Finish::Stop);
+            self.sampler.finish_reason = Some(FinishReason::Stop);
         }
         step.transpose()
     }
@@ -161,21 +164,21 @@ impl Iterator for Generation<'_> {
 
 /// Converts logits to log-probabilities one by one.
 struct LogSoftmax {
-    largest: f32,
+    max_logit: f32,
     /// Logarithm of the sum of all tokens' weights, of which the largest is 1.
     log_sum: f64,
 }
 
 impl LogSoftmax {
     fn new(logits: &[f32]) -> Self {
-        let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-        let sum: f64 = logits.iter().map(|logit| f64::from(logit - largest).exp()).sum();
-        Self { largest, log_sum: sum.ln() }
+        let max_logit = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+        let sum: f64 = logits.iter().map(|logit| f64::from(logit - max_logit).exp()).sum();
+        Self { max_logit, log_sum: sum.ln() }
     }
 
     /// Returns the log-probability of a token with this logit.
     fn logprob(&self, logit: f32) -> f64 {
-        f64::from(logit - self.largest) - self.log_sum
+        f64::from(logit - self.max_logit) - self.log_sum
     }
 
     fn logprobs(&self, logits: &[f32]) -> Vec<f64> {
@@ -214,9 +217,9 @@ pub(crate) fn likeliest(logprobs: &[f64], count: usize) -> Vec<(u32, f64)> {
     if count == 0 {
         return Vec::new();
     }
-    let mut order: Vec<(u32, f64)> = (0..).zip(logprobs.iter().copied()).collect();
-    keep_largest(&mut order, count);
-    order
+    let mut entries: Vec<(u32, f64)> = (0..).zip(logprobs.iter().copied()).collect();
+    keep_largest(&mut entries, count);
+    entries
 }
 
 /// Compares entries by descending value, and by token ID if they are equal.
@@ -225,37 +228,37 @@ fn descending(one: &(u32, f64), other: &(u32, f64)) -> Ordering {
 }
 
 /// Keeps the `count` largest entries, sorted in descending order; ties are sorted by token ID.
-fn keep_largest(order: &mut Vec<(u32, f64)>, count: usize) {
-    if let Some(last) = count.checked_sub(1).filter(|last| *last < order.len()) {
-        order.select_nth_unstable_by(last, descending);
-        order.truncate(count);
+fn keep_largest(entries: &mut Vec<(u32, f64)>, count: usize) {
+    if let Some(last) = count.checked_sub(1).filter(|last| *last < entries.len()) {
+        entries.select_nth_unstable_by(last, descending);
+        entries.truncate(count);
     }
-    order.sort_unstable_by(descending);
+    entries.sort_unstable_by(descending);
 }
 
 /// Entries in descending order. Only those that are read are sorted: a draw reads few of the many
 /// tokens of a vocabulary.
-struct Descending {
+struct LazilySorted {
     entries: Vec<(u32, f64)>,
     /// Number of entries that are sorted and before all others.
     sorted: usize,
 }
 
-impl Descending {
+impl LazilySorted {
     /// Number of entries that are sorted first.
-    const FIRST: usize = 64;
+    const FIRST_SORTED: usize = 64;
 
     const fn new(entries: Vec<(u32, f64)>) -> Self {
         Self { entries, sorted: 0 }
     }
 
-    /// Returns the entry at this place of the order.
+    /// Returns the entry of this rank.
     fn get(&mut self, rank: usize) -> Option<(u32, f64)> {
         while rank >= self.sorted {
             let remaining =
                 self.entries.get_mut(self.sorted..).filter(|remaining| !remaining.is_empty())?;
             // Each time, a multiple of the sorted entries, so that a long read does not sort often.
-            let count = (7 * self.sorted).max(Self::FIRST).min(remaining.len());
+            let count = (7 * self.sorted).max(Self::FIRST_SORTED).min(remaining.len());
             if count < remaining.len() {
                 remaining.select_nth_unstable_by(count, descending);
             }
@@ -288,14 +291,14 @@ fn choose(
     if candidates.is_empty() {
         return likeliest_included(logits, is_excluded);
     }
-    let largest = candidates.iter().map(|(_, logit)| *logit).fold(f64::NEG_INFINITY, f64::max);
-    let weight = |logit: f64| ((logit - largest) / sampling.temperature).exp();
+    let max_logit = candidates.iter().map(|(_, logit)| *logit).fold(f64::NEG_INFINITY, f64::max);
+    let weight = |logit: f64| ((logit - max_logit) / sampling.temperature).exp();
     let sum: f64 = candidates.iter().map(|(_, logit)| weight(*logit)).sum();
     let (mut candidate_count, mut candidate_sum) = (candidates.len(), sum);
-    let mut order = Descending::new(candidates);
+    let mut sorted_candidates = LazilySorted::new(candidates);
     if sampling.top_p < 1.0 {
         (candidate_count, candidate_sum) = (0, 0.0);
-        while let Some((_, logit)) = order.get(candidate_count) {
+        while let Some((_, logit)) = sorted_candidates.get(candidate_count) {
             candidate_count += 1;
             candidate_sum += weight(logit);
             if candidate_sum >= sampling.top_p * sum {
@@ -305,13 +308,13 @@ fn choose(
     }
     let mut target = generator.uniform() * candidate_sum;
     for rank in 0..candidate_count {
-        let Some((token, logit)) = order.get(rank) else { break };
+        let Some((token, logit)) = sorted_candidates.get(rank) else { break };
         target -= weight(logit);
         if target < 0.0 {
             return token;
         }
     }
-    order.get(0).map_or(0, |(token, _)| token)
+    sorted_candidates.get(0).map_or(0, |(token, _)| token)
 }
 
 #[cfg(test)]

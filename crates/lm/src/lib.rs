@@ -78,7 +78,7 @@ pub use checkpoint::{LoadError, gguf_file};
 pub use config::{LlamaConfig, LlamaKind, LocalLayers, ModelError, RopeScaling};
 pub use decoder::{Decoder, DecoderLayer, FeedForward, Matrix, Norm, Positions, Projection};
 pub use engine::{Engine, EngineEvent, EngineSettings, SubmitError};
-pub use generate::{Finish, Generation, Sampling, Step, greedy_token};
+pub use generate::{FinishReason, Generation, Sampling, Step, greedy_token};
 pub use linear::Bits;
 pub use llama::Llama;
 pub use model::{LanguageModel, Message, PositionProbabilities};

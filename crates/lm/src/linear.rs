@@ -19,7 +19,7 @@ use candle_core::{CpuStorage, Device, Module as _, Storage, Tensor};
 
 use self::mapped::MappedMatrix;
 #[cfg(target_arch = "x86_64")]
-use self::nibbles::Nibbles;
+use self::nibbles::NibbleMatrix;
 use crate::ModelError;
 
 /// Maximum number of rows for which [`kernel::multiply`] is faster than candle's product.
@@ -54,7 +54,7 @@ pub(crate) enum Weight {
     Mapped(MappedMatrix),
     /// Blocks of 4 or 8 bits, packed for the CPU.
     #[cfg(target_arch = "x86_64")]
-    Nibbles(Nibbles),
+    Nibbles(NibbleMatrix),
     /// Other quantised blocks.
     Quantized(Arc<QTensor>),
 }
@@ -76,7 +76,7 @@ impl Weight {
     /// Whether products with weights in this format are fast on this processor.
     pub(crate) fn is_fast(format: GgmlDType) -> bool {
         #[cfg(target_arch = "x86_64")]
-        if Nibbles::can_pack(format) {
+        if NibbleMatrix::can_pack(format) {
             return true;
         }
         // candle's own products of these formats use the processor's vectors.
@@ -139,7 +139,7 @@ impl TryFrom<QTensor> for Weight {
 
     fn try_from(blocks: QTensor) -> Result<Self, ModelError> {
         #[cfg(target_arch = "x86_64")]
-        if let Some(weights) = Nibbles::pack(&blocks)? {
+        if let Some(weights) = NibbleMatrix::pack(&blocks)? {
             return Ok(Self::Nibbles(weights));
         }
         Ok(Self::Quantized(Arc::new(blocks)))

@@ -200,7 +200,7 @@ impl Llama {
         let local_tables =
             self.config.local.map(|_| self.rotation_tables(positions, true)).transpose()?;
         let (query, kv, size) = (self.config.heads, self.config.kv_heads, self.config.head_size);
-        let hidden = self.run(tokens, |layer, projected| {
+        let hidden = self.run_layers(tokens, |layer, projected| {
             let local = self.config.local_layer(layer);
             let heads = Heads { query, kv, size, window: local.map(|local| local.window) };
             let (cos, sin) =
@@ -216,7 +216,7 @@ impl Llama {
 
     /// Runs all layers over some tokens, and returns the hidden states, one row per token. `attend`
     /// computes the attention of a layer.
-    pub(crate) fn run(
+    pub(crate) fn run_layers(
         &self,
         tokens: &[u32],
         mut attend: impl FnMut(usize, Projected) -> Result<Tensor, ModelError>,

@@ -275,12 +275,12 @@ impl LanguageModel {
         answer: &[u32],
         top: usize,
     ) -> Result<Vec<PositionProbabilities>, ModelError> {
-        let first = prompt.len().checked_sub(1).ok_or(ModelError::Tokens)?;
+        let last_prompt_position = prompt.len().checked_sub(1).ok_or(ModelError::Tokens)?;
         let mut tokens = prompt.to_vec();
         // The logits after the last token are not needed.
         tokens.extend(answer.split_last().map(|(_, earlier)| earlier).unwrap_or_default());
         let logits = self.llama.forward(&tokens, &mut KvCache::default())?;
-        let positions = logits.into_iter().skip(first).zip(answer);
+        let positions = logits.into_iter().skip(last_prompt_position).zip(answer);
         Ok(positions
             .map(|(logits, token)| self.position_probabilities(logits, *token, top))
             .collect())

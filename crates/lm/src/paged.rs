@@ -10,7 +10,7 @@ use crate::llama::Projected;
 use crate::{Llama, LlamaConfig, ModelError};
 
 /// Number of tokens in a block.
-const BLOCK: usize = 16;
+const BLOCK_TOKENS: usize = 16;
 
 /// Keys and values of the tokens of a block, in all layers.
 struct Block {
@@ -21,7 +21,7 @@ struct Block {
 /// A paged cache of keys and values for many sequences.
 pub(crate) struct PagedCache {
     blocks: Vec<Block>,
-    free: Vec<usize>,
+    free_blocks: Vec<usize>,
     max_blocks: usize,
     config: LlamaConfig,
     /// Rotary embeddings of global layers, and those of local layers.
@@ -72,8 +72,8 @@ impl PagedCache {
     pub(crate) const fn new(model: &Llama, max_tokens: usize) -> Self {
         Self {
             blocks: Vec::new(),
-            free: Vec::new(),
-            max_blocks: max_tokens.div_ceil(BLOCK),
+            free_blocks: Vec::new(),
+            max_blocks: max_tokens.div_ceil(BLOCK_TOKENS),
             config: *model.config(),
             rotations: [Rotations::EMPTY; 2],
         }
@@ -81,13 +81,13 @@ impl PagedCache {
 
     /// Reserves blocks for a sequence of this many tokens; `None` while too few are free.
     pub(crate) fn reserve(&mut self, tokens: usize) -> Option<Pages> {
-        let block_count = tokens.div_ceil(BLOCK);
-        if block_count > self.free.len() + (self.max_blocks - self.blocks.len()) {
+        let block_count = tokens.div_ceil(BLOCK_TOKENS);
+        if block_count > self.free_blocks.len() + (self.max_blocks - self.blocks.len()) {
             return None;
         }
-        let width = self.config.layers * BLOCK * self.config.kv_width();
+        let width = self.config.layers * BLOCK_TOKENS * self.config.kv_width();
         let pages = (0..block_count).map(|_| {
-            self.free.pop().unwrap_or_else(|| {
+            self.free_blocks.pop().unwrap_or_else(|| {
                 self.blocks.push(Block { keys: vec![0.0; width], values: vec![0.0; width] });
                 self.blocks.len() - 1
             })
@@ -97,17 +97,17 @@ impl PagedCache {
 
     /// Releases a sequence's blocks.
     pub(crate) fn release(&mut self, pages: Pages) {
-        self.free.extend(pages.0);
+        self.free_blocks.extend(pages.0);
     }
 
     /// Extends the tables of rotations to the greatest position of these rows.
     fn extend_rotations(&mut self, model: &Llama, rows: &[Row]) {
         let [global, _] = &self.rotations;
-        let known_positions = global.cos.len() / (self.config.head_size / 2);
+        let table_positions = global.cos.len() / (self.config.head_size / 2);
         let needed_positions = rows.iter().map(|row| row.position + 1).max().unwrap_or_default();
-        if needed_positions > known_positions {
+        if needed_positions > table_positions {
             for (table, are_local) in self.rotations.iter_mut().zip([false, true]) {
-                let (cos, sin) = model.rotations(known_positions..needed_positions, are_local);
+                let (cos, sin) = model.rotations(table_positions..needed_positions, are_local);
                 table.cos.extend(cos);
                 table.sin.extend(sin);
             }
@@ -121,8 +121,8 @@ impl PagedCache {
         layer: usize,
         position: usize,
     ) -> Option<(usize, std::ops::Range<usize>)> {
-        let block = *pages.0.get(position / BLOCK)?;
-        let start = (layer * BLOCK + position % BLOCK) * self.config.kv_width();
+        let block = *pages.0.get(position / BLOCK_TOKENS)?;
+        let start = (layer * BLOCK_TOKENS + position % BLOCK_TOKENS) * self.config.kv_width();
         Some((block, start..start + self.config.kv_width()))
     }
 
@@ -180,7 +180,7 @@ impl PagedCache {
         output: &mut [f32],
     ) -> Option<()> {
         let size = self.config.head_size;
-        let shared = self.config.heads / self.config.kv_heads;
+        let heads_per_kv_head = self.config.heads / self.config.kv_heads;
         let scale = 1.0 / (size as f32).sqrt();
         let first = self
             .config
@@ -193,7 +193,7 @@ impl PagedCache {
             let (block, range) = self.block_range(pages, layer, past)?;
             let keys = self.blocks.get(block)?.keys.get(range)?;
             for (head, query) in query.chunks_exact(size).enumerate() {
-                let start = head / shared * size;
+                let start = head / heads_per_kv_head * size;
                 *scores.get_mut(head * tokens + past - first)? =
                     dot(query, keys.get(start..start + size)?) * scale;
             }
@@ -204,7 +204,7 @@ impl PagedCache {
             let values = self.blocks.get(block)?.values.get(range)?;
             for (head, output) in output.chunks_exact_mut(size).enumerate() {
                 let (start, weight) =
-                    (head / shared * size, *scores.get(head * tokens + past - first)?);
+                    (head / heads_per_kv_head * size, *scores.get(head * tokens + past - first)?);
                 add_weighted(weight, values.get(start..start + size)?, output);
             }
         }
@@ -225,8 +225,8 @@ impl Llama {
     ) -> Result<Vec<Vec<f32>>, ModelError> {
         let tokens: Vec<u32> = rows.iter().map(|row| row.token).collect();
         cache.extend_rotations(self, rows);
-        let hidden =
-            self.run(&tokens, |layer, projected| cache.attend(layer, rows, pages, &projected))?;
+        let hidden = self
+            .run_layers(&tokens, |layer, projected| cache.attend(layer, rows, pages, &projected))?;
         if output_rows.is_empty() {
             return Ok(Vec::new());
         }
@@ -340,13 +340,13 @@ mod tests {
     #[test]
     fn dropped_sequence_returns_its_blocks() {
         let model = LanguageModel::random("m", 1, 5).unwrap();
-        let mut cache = PagedCache::new(model.llama(), 5 * BLOCK);
-        let first = cache.reserve(3 * BLOCK).unwrap();
-        assert!(cache.reserve(2 * BLOCK + 1).is_none());
-        let second = cache.reserve(2 * BLOCK).unwrap();
+        let mut cache = PagedCache::new(model.llama(), 5 * BLOCK_TOKENS);
+        let first = cache.reserve(3 * BLOCK_TOKENS).unwrap();
+        assert!(cache.reserve(2 * BLOCK_TOKENS + 1).is_none());
+        let second = cache.reserve(2 * BLOCK_TOKENS).unwrap();
         assert!(cache.reserve(1).is_none());
         cache.release(first);
-        assert!(cache.reserve(3 * BLOCK).is_some());
+        assert!(cache.reserve(3 * BLOCK_TOKENS).is_some());
         cache.release(second);
         assert_eq!(cache.blocks.len(), 5);
     }

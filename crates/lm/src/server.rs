@@ -28,7 +28,7 @@ use crate::{
 use request::{Request, RequestError};
 
 #[derive(Clone)]
-struct Served {
+struct ServerState {
     model: Arc<LanguageModel>,
     engine: Engine,
 }
@@ -45,57 +45,61 @@ pub fn router(model: Arc<LanguageModel>, settings: EngineSettings) -> std::io::R
         .route("/v1/embeddings", post(embeddings::embeddings))
         .route("/v1/models", get(models))
         .route("/healthz", get(|| async { "ok" }))
-        .with_state(Served { model, engine }))
+        .with_state(ServerState { model, engine }))
 }
 
-async fn models(State(served): State<Served>) -> Response {
+async fn models(State(state): State<ServerState>) -> Response {
     let model =
-        json!({"id": served.model.name(), "object": "model", "created": 0, "owned_by": "taonet"});
+        json!({"id": state.model.name(), "object": "model", "created": 0, "owned_by": "taonet"});
     Json(json!({"object": "list", "data": [model]})).into_response()
 }
 
-async fn chat(State(served): State<Served>, body: Bytes) -> Response {
-    respond(served, Request::chat(&body)).await
+async fn chat(State(state): State<ServerState>, body: Bytes) -> Response {
+    respond(state, Request::chat(&body)).await
 }
 
-async fn completions(State(served): State<Served>, body: Bytes) -> Response {
-    respond(served, Request::completion(&body)).await
+async fn completions(State(state): State<ServerState>, body: Bytes) -> Response {
+    respond(state, Request::completion(&body)).await
 }
 
-async fn respond(served: Served, request: Result<Request, RequestError>) -> Response {
+async fn respond(state: ServerState, request: Result<Request, RequestError>) -> Response {
     let request = match request {
         Ok(request) => request,
-        Err(error) => return refuse(StatusCode::BAD_REQUEST, &error.message, error.param),
+        Err(error) => return error_response(StatusCode::BAD_REQUEST, &error.message, error.param),
     };
     let param = if request.is_chat() { "messages" } else { "prompt" };
-    let prompt = match request.prompt(&served.model) {
+    let prompt = match request.prompt(&state.model) {
         Ok(prompt) => prompt,
-        Err(error) => return refuse(StatusCode::BAD_REQUEST, &error.to_string(), Some(param)),
+        Err(error) => {
+            return error_response(StatusCode::BAD_REQUEST, &error.to_string(), Some(param));
+        }
     };
     let prompt_tokens = prompt.len();
-    let context = served.model.llama().config().context;
+    let context = state.model.llama().config().context;
     if prompt_tokens > context {
         let message = ModelError::TooLong { tokens: prompt_tokens, context }.to_string();
-        return refuse(StatusCode::BAD_REQUEST, &message, Some(param));
+        return error_response(StatusCode::BAD_REQUEST, &message, Some(param));
     }
     let scored_prompt = match request.prompt_logprobs {
         None => None,
-        Some(top) => match prompt_probabilities(&served.model, prompt.clone(), top).await {
+        Some(top) => match prompt_probabilities(&state.model, prompt.clone(), top).await {
             Ok(scored_prompt) => Some(scored_prompt),
-            Err(error) => return model_failure(&error),
+            Err(error) => return model_failure_response(&error),
         },
     };
-    let events = match served.engine.submit(prompt, request.sampling) {
+    let events = match state.engine.submit(prompt, request.sampling) {
         Ok(events) => events,
         Err(SubmitError::Prompt(error)) => {
-            return refuse(StatusCode::BAD_REQUEST, &error.to_string(), Some(param));
+            return error_response(StatusCode::BAD_REQUEST, &error.to_string(), Some(param));
         }
-        Err(error) => return refuse(StatusCode::SERVICE_UNAVAILABLE, &error.to_string(), None),
+        Err(error) => {
+            return error_response(StatusCode::SERVICE_UNAVAILABLE, &error.to_string(), None);
+        }
     };
-    if request.streams {
-        answer::stream(served.model, request, prompt_tokens, events)
+    if request.wants_stream {
+        answer::stream(state.model, request, prompt_tokens, events)
     } else {
-        answer::complete_response(&served.model, &request, prompt_tokens, scored_prompt, events)
+        answer::complete_response(&state.model, &request, prompt_tokens, scored_prompt, events)
             .await
     }
 }
@@ -115,13 +119,13 @@ async fn prompt_probabilities(
     result.await.unwrap_or(Err(ModelError::Tokens))
 }
 
-fn model_failure(error: &ModelError) -> Response {
+fn model_failure_response(error: &ModelError) -> Response {
     tracing::warn!(error = error as &dyn std::error::Error, "the model failed");
-    refuse(StatusCode::INTERNAL_SERVER_ERROR, "the model failed", None)
+    error_response(StatusCode::INTERNAL_SERVER_ERROR, "the model failed", None)
 }
 
 /// Builds an error response in OpenAI's format.
-fn refuse(status: StatusCode, message: &str, param: Option<&str>) -> Response {
+fn error_response(status: StatusCode, message: &str, param: Option<&str>) -> Response {
     let kind = if status.is_client_error() { "invalid_request_error" } else { "server_error" };
     let error = json!({"error": {"message": message, "type": kind, "param": param, "code": null}});
     (status, Json(error)).into_response()

@@ -6,10 +6,10 @@ use minijinja::syntax::SyntaxConfig;
 use minijinja::{Environment, Error, ErrorKind, Value, context};
 use serde::Deserialize;
 
-use crate::checkpoint::json;
+use crate::checkpoint::read_json;
 use crate::{LoadError, Message, ModelError};
 
-const NAME: &str = "chat";
+const TEMPLATE_NAME: &str = "chat";
 
 /// A model's chat template.
 #[derive(Debug)]
@@ -88,10 +88,10 @@ impl ChatTemplate {
         if !path.exists() {
             return Ok(None);
         }
-        let config: TokenizerConfig = json(&path)?;
+        let config: TokenizerConfig = read_json(&path)?;
         let template_path = directory.join("chat_template.jinja");
         let (path, source) = if template_path.exists() {
-            let bytes = crate::checkpoint::read(&template_path)?;
+            let bytes = crate::checkpoint::read_limited(&template_path)?;
             (template_path, Some(String::from_utf8_lossy(&bytes).into_owned()))
         } else {
             let source = match config.chat_template {
@@ -127,16 +127,18 @@ impl ChatTemplate {
         environment
             .set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
         environment.add_function("raise_exception", raise_exception);
-        environment.add_template_owned(NAME, source)?;
+        environment.add_template_owned(TEMPLATE_NAME, source)?;
         Ok(Self { environment, bos_text, eos_text })
     }
 
     /// Renders a conversation.
     pub(crate) fn render(&self, messages: &[Message], turn: Turn) -> Result<String, ModelError> {
         let continues = turn == Turn::Continued;
-        let template =
-            self.environment.get_template(NAME).map_err(|error| rendering_failed(&error))?;
-        let rows: Vec<Value> = messages
+        let template = self
+            .environment
+            .get_template(TEMPLATE_NAME)
+            .map_err(|error| rendering_failed(&error))?;
+        let message_values: Vec<Value> = messages
             .iter()
             .map(|message| context! { role => message.role.as_str(), content => message.content.as_str() })
             .collect();
@@ -145,7 +147,7 @@ impl ChatTemplate {
         let enable_thinking =
             if turn == Turn::Direct { Value::from(false) } else { Value::UNDEFINED };
         let rendered = template.render(context! {
-            messages => rows,
+            messages => message_values,
             bos_token => self.bos_text.as_str(),
             eos_token => self.eos_text.as_str(),
             add_generation_prompt => !continues,

@@ -14,7 +14,7 @@ const SPECIAL_TOKENS: [&str; 6] =
 const BOS: u32 = 0;
 const EOS: u32 = 1;
 /// Replacement for characters outside the vocabulary.
-const REPLACEMENT: char = '?';
+const UNKNOWN_CHARACTER: char = '?';
 
 /// Vocabulary of a model.
 #[derive(Debug)]
@@ -25,14 +25,14 @@ pub struct Vocabulary {
     special: Vec<bool>,
     bos_token: Option<u32>,
     end_tokens: Vec<u32>,
-    coder: Coder,
+    tokenizer_kind: TokenizerKind,
 }
 
 /// Tokenisation algorithm of a vocabulary.
 #[derive(Debug)]
-enum Coder {
+enum TokenizerKind {
     /// Greedy match of the longest piece; the value is the maximum length of a piece in bytes.
-    Longest(usize),
+    LongestMatch(usize),
     /// The model's own tokenizer, without and with special tokens.
     Trained { plain: Box<Tokenizer>, special: Box<Tokenizer> },
 }
@@ -54,7 +54,8 @@ impl Default for Vocabulary {
             }
         }
         let ids = pieces.iter().zip(0..).map(|(piece, id)| (piece.clone(), id)).collect();
-        let longest = pieces.iter().skip(SPECIAL_TOKENS.len()).map(String::len).max().unwrap_or(1);
+        let max_piece_bytes =
+            pieces.iter().skip(SPECIAL_TOKENS.len()).map(String::len).max().unwrap_or(1);
         let special = (0..pieces.len()).map(|index| index < SPECIAL_TOKENS.len()).collect();
         Self {
             pieces,
@@ -62,7 +63,7 @@ impl Default for Vocabulary {
             special,
             bos_token: Some(BOS),
             end_tokens: vec![EOS],
-            coder: Coder::Longest(longest),
+            tokenizer_kind: TokenizerKind::LongestMatch(max_piece_bytes),
         }
     }
 }
@@ -98,10 +99,10 @@ impl Vocabulary {
         self.special.get(token as usize).copied().unwrap_or(true)
     }
 
-    /// Masks the logits of special tokens other than EOS, because a seeded model was not
-    /// trained to avoid them. Those of trained models keep their probabilities, as in other servers.
+    /// Masks the logits of special tokens other than EOS, because a seeded model was not trained to
+    /// avoid them. Those of trained models keep their probabilities, as in other servers.
     pub fn mask_unused(&self, logits: &mut [f32]) {
-        if matches!(self.coder, Coder::Trained { .. }) {
+        if matches!(self.tokenizer_kind, TokenizerKind::Trained { .. }) {
             return;
         }
         for (token, logit) in (0..).zip(logits.iter_mut()).take(SPECIAL_TOKENS.len()) {
@@ -137,9 +138,11 @@ impl Vocabulary {
     /// # Errors
     /// [`ModelError::Tokenizer`] when the tokenizer rejects the text.
     pub fn encode(&self, text: &str) -> Result<Vec<u32>, ModelError> {
-        match &self.coder {
-            Coder::Longest(longest) => Ok(self.longest_pieces(text, *longest)),
-            Coder::Trained { plain, .. } => tokenizer::encode(plain, text),
+        match &self.tokenizer_kind {
+            TokenizerKind::LongestMatch(max_piece_bytes) => {
+                Ok(self.encode_longest_matches(text, *max_piece_bytes))
+            }
+            TokenizerKind::Trained { plain, .. } => tokenizer::encode(plain, text),
         }
     }
 
@@ -156,30 +159,35 @@ impl Vocabulary {
     /// Encodes a text, converting names of special tokens to these tokens, as chat templates
     /// require.
     pub(crate) fn encode_with_special_tokens(&self, text: &str) -> Result<Vec<u32>, ModelError> {
-        match &self.coder {
-            Coder::Longest(longest) => Ok(self.longest_pieces(text, *longest)),
-            Coder::Trained { special, .. } => tokenizer::encode(special, text),
+        match &self.tokenizer_kind {
+            TokenizerKind::LongestMatch(max_piece_bytes) => {
+                Ok(self.encode_longest_matches(text, *max_piece_bytes))
+            }
+            TokenizerKind::Trained { special, .. } => tokenizer::encode(special, text),
         }
     }
 
     /// Decodes tokens to text. Invalid UTF-8 is replaced with U+FFFD.
     pub fn decode(&self, tokens: &[u32]) -> String {
-        match &self.coder {
-            Coder::Longest(_) => tokens.iter().map(|token| self.text(*token)).collect(),
-            Coder::Trained { plain, .. } => plain.decode(tokens, true).unwrap_or_default(),
+        match &self.tokenizer_kind {
+            TokenizerKind::LongestMatch(_) => {
+                tokens.iter().map(|token| self.text(*token)).collect()
+            }
+            TokenizerKind::Trained { plain, .. } => plain.decode(tokens, true).unwrap_or_default(),
         }
     }
 
-    fn longest_pieces(&self, text: &str, longest: usize) -> Vec<u32> {
+    fn encode_longest_matches(&self, text: &str, max_piece_bytes: usize) -> Vec<u32> {
         let mut tokens = Vec::new();
         let mut remaining = text;
         while let Some(first) = remaining.chars().next() {
-            let longest_match = (1..=longest.min(remaining.len())).rev().find_map(|length| {
-                let piece = remaining.get(..length)?;
-                self.token(piece).map(|token| (token, length))
-            });
+            let longest_match =
+                (1..=max_piece_bytes.min(remaining.len())).rev().find_map(|length| {
+                    let piece = remaining.get(..length)?;
+                    self.token(piece).map(|token| (token, length))
+                });
             let (token, length) = longest_match.unwrap_or_else(|| {
-                (self.token(&REPLACEMENT.to_string()).unwrap_or(EOS), first.len_utf8())
+                (self.token(&UNKNOWN_CHARACTER.to_string()).unwrap_or(EOS), first.len_utf8())
             });
             tokens.push(token);
             remaining = remaining.get(length..).unwrap_or_default();
@@ -194,7 +202,7 @@ impl Vocabulary {
 pub struct TextStream {
     tokens: Vec<u32>,
     /// Number of tokens whose text was returned.
-    read: usize,
+    returned_tokens: usize,
 }
 
 impl TextStream {
@@ -203,26 +211,27 @@ impl TextStream {
         self.tokens.push(token);
         let text = vocabulary.decode(&self.tokens);
         if text.ends_with(char::REPLACEMENT_CHARACTER)
-            && self.tokens.len() - self.read < MAX_CHARACTER_TOKENS
+            && self.tokens.len() - self.returned_tokens < MAX_CHARACTER_TOKENS
         {
             return String::new();
         }
-        let decoded = vocabulary.decode(self.tokens.get(..self.read).unwrap_or_default());
+        let returned_text =
+            vocabulary.decode(self.tokens.get(..self.returned_tokens).unwrap_or_default());
         // Keep these tokens as context of the next tokens: a tokenizer may treat the beginning of a
         // text differently.
-        self.tokens.drain(..self.read);
-        self.read = self.tokens.len();
-        text.get(decoded.len()..).unwrap_or_default().to_owned()
+        self.tokens.drain(..self.returned_tokens);
+        self.returned_tokens = self.tokens.len();
+        text.get(returned_text.len()..).unwrap_or_default().to_owned()
     }
 
     /// Returns the remaining text at the end of the stream.
     pub fn finish(&mut self, vocabulary: &Vocabulary) -> String {
-        let (text, complete) = (
+        let (text, returned_text) = (
             vocabulary.decode(&self.tokens),
-            vocabulary.decode(self.tokens.get(..self.read).unwrap_or_default()),
+            vocabulary.decode(self.tokens.get(..self.returned_tokens).unwrap_or_default()),
         );
-        self.read = self.tokens.len();
-        text.get(complete.len()..).unwrap_or_default().to_owned()
+        self.returned_tokens = self.tokens.len();
+        text.get(returned_text.len()..).unwrap_or_default().to_owned()
     }
 }
 

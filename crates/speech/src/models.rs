@@ -189,27 +189,27 @@ impl ModelSpec {
         let file =
             file.ok_or_else(|| ModelError::Unknown { name: format!("{}/{name}", self.name) })?;
         let content = std::fs::read(&path).map_err(ModelError::io(&path))?;
-        self.check(file, &path, &hex::encode(Sha256::digest(&content)))?;
+        self.check_digest(file, &path, &hex::encode(Sha256::digest(&content)))?;
         Ok(content)
     }
 
-    /// Compares the computed hash of the file at `path` with the published one.
-    fn check(&self, file: &ModelFile, path: &Path, found: &str) -> Result<(), ModelError> {
-        if found == file.sha256 {
+    /// Compares the computed SHA-256 of the file at `path` with the published one.
+    fn check_digest(&self, file: &ModelFile, path: &Path, digest: &str) -> Result<(), ModelError> {
+        if digest == file.sha256 {
             return Ok(());
         }
         Err(ModelError::Corrupt {
             model: self.name,
             path: path.to_owned(),
             expected: file.sha256,
-            found: found.to_owned(),
+            found: digest.to_owned(),
         })
     }
 
     /// Hashes the file at `path` and compares it with the published hash.
     fn verify_file(&self, file: &ModelFile, path: &Path) -> Result<(), ModelError> {
         let digest = sha256_of(path).map_err(ModelError::io(path))?;
-        self.check(file, path, &digest)
+        self.check_digest(file, path, &digest)
     }
 }
 

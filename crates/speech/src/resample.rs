@@ -20,13 +20,17 @@ pub fn resample_endpoints(pcm: &Pcm, rate: SampleRate) -> Pcm {
     let frames = pcm.frames();
     let mut samples = Vec::new();
     if frames > 0 {
-        let target = output_frames(frames as f64 * f64::from(rate.hz()) / f64::from(pcm.rate.hz()));
+        let target_frames =
+            output_frames(frames as f64 * f64::from(rate.hz()) / f64::from(pcm.rate.hz()));
         let last = frames - 1;
-        let step = if target > 1 { last as f64 / (target - 1) as f64 } else { 0.0 };
-        samples.reserve_exact(target * channels);
-        for j in 0..target {
-            let position =
-                if j + 1 == target && target > 1 { last as f64 } else { j as f64 * step };
+        let step = if target_frames > 1 { last as f64 / (target_frames - 1) as f64 } else { 0.0 };
+        samples.reserve_exact(target_frames * channels);
+        for j in 0..target_frames {
+            let position = if j + 1 == target_frames && target_frames > 1 {
+                last as f64
+            } else {
+                j as f64 * step
+            };
             let left = (position as usize).min(last);
             let weight = position - left as f64;
             let (left, right) = (left * channels, (left + 1).min(last) * channels);
@@ -51,16 +55,16 @@ fn value_at(pcm: &Pcm, index: usize) -> f32 {
 pub fn resample_for_recognition(pcm: &Pcm) -> Vec<f32> {
     let mono = average_channels(pcm);
     let frames = mono.len();
-    let target = output_frames(
+    let target_frames = output_frames(
         frames as f64 / f64::from(pcm.rate.hz()) * f64::from(SampleRate::HZ_16K.hz()),
     );
-    if frames == 0 || frames == target {
+    if frames == 0 || frames == target_frames {
         return mono;
     }
-    let (input_step, step) = (1.0 / frames as f64, 1.0 / target as f64);
+    let (input_step, step) = (1.0 / frames as f64, 1.0 / target_frames as f64);
     let last = frames - 1;
     let mut left = 0;
-    (0..target)
+    (0..target_frames)
         .map(|j| {
             let position = j as f64 * step;
             while left < last && (left + 1) as f64 * input_step <= position {

@@ -101,7 +101,7 @@ impl Wav {
     }
 
     fn decode_parsed(
-        header::Parsed { header, data }: header::Parsed<'_>,
+        header::ParsedWav { header, data }: header::ParsedWav<'_>,
     ) -> Result<Self, WavError> {
         let pcm = decode_pcm(data, header.format, header.channels, header.rate)?;
         Ok(Self { pcm, format: header.format })
@@ -113,11 +113,11 @@ impl Wav {
     /// [`WavError`] when the channel count is 0, the last frame is incomplete or the audio exceeds
     /// the 4 GiB of a WAV file.
     pub fn encode(pcm: &Pcm, format: SampleFormat) -> Result<Vec<u8>, WavError> {
-        let block = usize::from(pcm.channels);
-        if block == 0 {
+        let channels = usize::from(pcm.channels);
+        if channels == 0 {
             return Err(WavError::Field { field: "channels", found: 0, expected: "at least 1" });
         }
-        if !pcm.samples.len().is_multiple_of(block) {
+        if !pcm.samples.len().is_multiple_of(channels) {
             let found = pcm.samples.len() as u64;
             return Err(WavError::Field {
                 field: "samples",
@@ -126,7 +126,7 @@ impl Wav {
             });
         }
         header::write(pcm.samples.len(), pcm.channels, pcm.rate, format, |file| {
-            samples::append(file, &pcm.samples, format);
+            samples::append_samples(file, &pcm.samples, format);
         })
     }
 
@@ -141,11 +141,11 @@ impl Wav {
         channels: u16,
         rate: SampleRate,
     ) -> Result<Vec<u8>, WavError> {
-        let block = usize::from(channels) * usize::from(format.width());
-        if block == 0 {
+        let frame_bytes = usize::from(channels) * usize::from(format.width());
+        if frame_bytes == 0 {
             return Err(WavError::Field { field: "channels", found: 0, expected: "at least 1" });
         }
-        if !bytes.len().is_multiple_of(block) {
+        if !bytes.len().is_multiple_of(frame_bytes) {
             let found = bytes.len() as u64;
             return Err(WavError::Field {
                 field: "data length",

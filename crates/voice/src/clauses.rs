@@ -26,9 +26,9 @@ pub(crate) fn sentences(text: &str) -> Vec<Vec<Clause>> {
     for paragraph in paragraphs(text) {
         let mut sentence = Vec::new();
         for clause in clauses(&paragraph) {
-            let ends = clause.ends_sentence;
+            let ends_sentence = clause.ends_sentence;
             sentence.push(clause);
-            if ends {
+            if ends_sentence {
                 sentences.push(std::mem::take(&mut sentence));
             }
         }
@@ -57,11 +57,11 @@ fn paragraphs(text: &str) -> Vec<String> {
 }
 
 /// A punctuation mark that can end a clause.
-struct Mark {
+struct PunctuationMark {
     /// Positions of its characters: some marks are repeated.
     characters: Range<usize>,
-    /// The mark of the network that stands for it.
-    kind: char,
+    /// The equivalent mark that the network knows.
+    symbol: char,
     /// Whether it ends a clause even if no space follows, as in Chinese.
     needs_no_space: bool,
 }
@@ -81,18 +81,18 @@ fn clauses(paragraph: &str) -> Vec<Clause> {
         };
         at = mark.characters.end;
         if is_spoken && ends_clause(&characters, &mark) {
-            push(&mut clauses, &text(start..at), Some(mark.kind));
+            push_clause(&mut clauses, &text(start..at), Some(mark.symbol));
             (start, is_spoken) = (at, false);
         }
     }
     if is_spoken {
-        push(&mut clauses, &text(start..at), None);
+        push_clause(&mut clauses, &text(start..at), None);
     }
     clauses
 }
 
 /// Adds a clause, or the parts of one that is too long, cut between two words if possible.
-fn push(clauses: &mut Vec<Clause>, text: &str, mark: Option<char>) {
+fn push_clause(clauses: &mut Vec<Clause>, text: &str, mark: Option<char>) {
     let parts = split_at_length(text.trim(), MAX_CHARACTERS);
     let last = parts.len() - 1;
     for (index, part) in parts.into_iter().enumerate() {
@@ -108,28 +108,28 @@ fn push(clauses: &mut Vec<Clause>, text: &str, mark: Option<char>) {
 /// least one.
 pub(crate) fn split_at_length(text: &str, max: usize) -> Vec<&str> {
     let mut parts = Vec::new();
-    let mut uncut = text;
-    while let Some((end, _)) = uncut.char_indices().nth(max) {
-        let (head, _) = uncut.split_at(end);
+    let mut remaining = text;
+    while let Some((end, _)) = remaining.char_indices().nth(max) {
+        let (head, _) = remaining.split_at(end);
         let space_index =
             head.rfind(char::is_whitespace).filter(|at| !head.split_at(*at).0.trim().is_empty());
-        let (part, following) = uncut.split_at(space_index.unwrap_or(end));
+        let (part, following) = remaining.split_at(space_index.unwrap_or(end));
         parts.push(part.trim());
-        uncut = following.trim_start();
+        remaining = following.trim_start();
     }
-    parts.push(uncut);
+    parts.push(remaining);
     parts
 }
 
 /// Returns the mark that begins at a position.
-fn mark_at(characters: &[char], at: usize) -> Option<Mark> {
+fn mark_at(characters: &[char], at: usize) -> Option<PunctuationMark> {
     let character = *characters.get(at)?;
-    let (kind, needs_no_space) = match character {
+    let (symbol, needs_no_space) = match character {
         // An ellipsis does not end a sentence.
-        '.' if run_of(characters, at, &['.']).len() > 2 => {
-            return Some(Mark {
-                characters: run_of(characters, at, &['.']),
-                kind: ';',
+        '.' if run_of_marks(characters, at, &['.']).len() > 2 => {
+            return Some(PunctuationMark {
+                characters: run_of_marks(characters, at, &['.']),
+                symbol: ';',
                 needs_no_space: true,
             });
         }
@@ -137,8 +137,8 @@ fn mark_at(characters: &[char], at: usize) -> Option<Mark> {
         '。' => ('.', true),
         // Of a sequence such as `?!`, the first mark counts.
         '?' | '!' => {
-            let characters = run_of(characters, at, &['?', '!', '？', '！']);
-            return Some(Mark { characters, kind: character, needs_no_space: false });
+            let characters = run_of_marks(characters, at, &['?', '!', '？', '！']);
+            return Some(PunctuationMark { characters, symbol: character, needs_no_space: false });
         }
         '？' => ('?', true),
         '！' => ('!', true),
@@ -150,27 +150,28 @@ fn mark_at(characters: &[char], at: usize) -> Option<Mark> {
         '；' | '…' => (';', true),
         _ => return None,
     };
-    Some(Mark { characters: at..at + 1, kind, needs_no_space })
+    Some(PunctuationMark { characters: at..at + 1, symbol, needs_no_space })
 }
 
 /// Returns the range of consecutive marks from a position on.
-fn run_of(characters: &[char], at: usize, marks: &[char]) -> Range<usize> {
+fn run_of_marks(characters: &[char], at: usize, marks: &[char]) -> Range<usize> {
     let run = characters.iter().skip(at).take_while(|character| marks.contains(character));
     at..at + run.count()
 }
 
 /// Returns whether a clause ends after a mark: not in `3.50` or `10:30`, nor after an abbreviation,
 /// which a small letter follows.
-fn ends_clause(characters: &[char], mark: &Mark) -> bool {
+fn ends_clause(characters: &[char], mark: &PunctuationMark) -> bool {
     let following = characters.get(mark.characters.end..).unwrap_or_default();
-    let is_closed = following.first().is_none_or(|next| next.is_whitespace() || is_bracket(*next))
-        || mark.needs_no_space;
+    let is_at_boundary =
+        following.first().is_none_or(|next| next.is_whitespace() || is_bracket(*next))
+            || mark.needs_no_space;
     let mut words = following.iter().skip_while(|character| character.is_whitespace());
     let continues = match words.next() {
         Some('\'') => words.next() == Some(&'s'),
         next => next.is_some_and(|next| next.is_lowercase()),
     };
-    is_closed && !(mark.kind == '.' && continues)
+    is_at_boundary && !(mark.symbol == '.' && continues)
 }
 
 /// Returns whether a character is a bracket or a quotation mark.

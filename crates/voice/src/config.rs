@@ -20,7 +20,7 @@ const MAX_BYTES: u64 = 1 << 20;
 /// Maximum number of IDs of a phoneme. In published voices, each has one.
 const MAX_PHONEME_IDS: usize = 8;
 /// The largest factor of the durations that is plausible, in either direction.
-const MAX_STRETCH: f32 = 10.0;
+const MAX_LENGTH_SCALE: f32 = 10.0;
 
 /// The IDs of each phoneme, which is usually a single character.
 pub(crate) type PhonemeIds = BTreeMap<String, Vec<i32>>;
@@ -36,13 +36,13 @@ struct File {
     num_symbols: u32,
     #[serde(default)]
     vowel_clusters: Vec<Vec<String>>,
-    #[serde(default = "one")]
+    #[serde(default = "default_num_speakers")]
     num_speakers: u32,
     #[serde(default)]
     default_speaker_id: i32,
 }
 
-const fn one() -> u32 {
+const fn default_num_speakers() -> u32 {
     1
 }
 
@@ -86,10 +86,10 @@ impl Config {
         let bytes = read(path, MAX_BYTES)?;
         let file = serde_json::from_slice(taonet_primitives::bytes_without_bom(&bytes))
             .map_err(|source| VoiceError::Json { path: path.to_owned(), source })?;
-        Self::check(file).map_err(|reason| VoiceError::Config { path: path.to_owned(), reason })
+        Self::from_file(file).map_err(|reason| VoiceError::Config { path: path.to_owned(), reason })
     }
 
-    fn check(file: File) -> Result<Self, String> {
+    fn from_file(file: File) -> Result<Self, String> {
         let kind = file.phoneme_type.as_deref().unwrap_or("espeak");
         if kind != "espeak" {
             return Err(format!(
@@ -101,7 +101,7 @@ impl Config {
             SampleRate::new(file.audio.sample_rate).map_err(|error| format!("`audio`: {error}"))?;
         let length_scale = file.inference.length_scale.unwrap_or(1.0);
         // Written so that NaN is out of range.
-        if !(MAX_STRETCH.recip()..=MAX_STRETCH).contains(&length_scale) {
+        if !(MAX_LENGTH_SCALE.recip()..=MAX_LENGTH_SCALE).contains(&length_scale) {
             return Err(format!("`inference.length_scale` is {length_scale}, expected 0.1 to 10"));
         }
         check_ids(&file.phoneme_id_map, file.num_symbols)?;

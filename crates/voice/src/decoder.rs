@@ -40,7 +40,7 @@ impl Decoder {
         let mut builder = Builder::new(&graph, input, channels);
         for node in &graph.nodes {
             if builder.depends_on_input(node) {
-                builder.add(node)?;
+                builder.add_node(node)?;
             }
         }
         let output = builder.output?.to_owned();

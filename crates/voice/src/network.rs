@@ -22,7 +22,7 @@ const INPUTS: [(&str, DataType, usize); 3] = [
     ("scales", DataType::Float, 1),
 ];
 /// Input of models with several speakers.
-const SPEAKER: (&str, DataType, usize) = ("sid", DataType::Int32, 1);
+const SPEAKER_INPUT: (&str, DataType, usize) = ("sid", DataType::Int32, 1);
 
 /// Maximum size of the file in bytes. Published voices have at most 115 MB.
 const MAX_BYTES: u64 = 512 << 20;
@@ -50,8 +50,8 @@ impl Network {
     pub(crate) fn open(path: &Path, config: &Config) -> Result<Self, VoiceError> {
         let file = read(path, MAX_BYTES)?;
         let model = onnx::check(&file).and_then(|()| {
-            let decoder = without_panic(|| Ok(Decoder::find(&file)))?;
-            let model = without_panic(|| {
+            let decoder = catch_panic(|| Ok(Decoder::find(&file)))?;
+            let model = catch_panic(|| {
                 let mut options = ModelOptions::with_ops(operators());
                 let model = options.prepack_weights(true).load(file);
                 model.map_err(|error| with_causes(&error))
@@ -72,13 +72,14 @@ impl Network {
             let name = info.name().unwrap_or_default();
             let expected =
                 INPUTS.iter().zip(&mut inputs).find(|((expected, ..), _)| *expected == name);
-            let ((_, kind, rank), slot) = match expected {
+            let ((_, data_type, rank), slot) = match expected {
                 Some((input, slot)) => (*input, slot),
-                None if name == SPEAKER.0 => (SPEAKER, &mut speaker),
+                None if name == SPEAKER_INPUT.0 => (SPEAKER_INPUT, &mut speaker),
                 None => return Err(format!("it has an input {name:?}")),
             };
-            let has_kind = info.dtype().is_none_or(|dtype| dtype == ValueType::Tensor(kind));
-            if !has_kind || info.shape().is_some_and(|shape| shape.len() != rank) {
+            let has_expected_type =
+                info.dtype().is_none_or(|dtype| dtype == ValueType::Tensor(data_type));
+            if !has_expected_type || info.shape().is_some_and(|shape| shape.len() != rank) {
                 return Err(format!("its input {name:?} has another type"));
             }
             *slot = Some(*id);
@@ -101,9 +102,9 @@ impl Network {
             }
         };
         let output = *model.output_ids().first().ok_or("it has no output")?;
-        let name = model.node_info(output).and_then(|info| info.name().map(str::to_owned));
+        let output_name = model.node_info(output).and_then(|info| info.name().map(str::to_owned));
         // rten's optimiser may have removed the value that enters the decoder.
-        let decoder = decoder.filter(|decoder| name.as_deref() == Some(&decoder.output));
+        let decoder = decoder.filter(|decoder| output_name.as_deref() == Some(&decoder.output));
         let decoder = decoder.and_then(|decoder| Some((model.find_node(&decoder.input)?, decoder)));
         let (output, decoder) =
             decoder.map_or((output, None), |(input, decoder)| (input, Some(decoder)));
@@ -135,7 +136,7 @@ impl Network {
         if let Some((input, speaker)) = self.speaker {
             inputs.push((input, NdTensor::from([speaker]).into()));
         }
-        let [output] = without_panic(|| {
+        let [output] = catch_panic(|| {
             self.model.run_n(inputs, [self.output], None).map_err(|error| with_causes(&error))
         })?;
         let output: rten_tensor::Tensor<f32> =
@@ -143,7 +144,7 @@ impl Network {
         let width = output.shape().last().copied().unwrap_or_default();
         let samples = if let Some(decoder) = &self.decoder {
             let signal = Signal { values: output.into_data(), width, start: 0 };
-            without_panic(|| {
+            catch_panic(|| {
                 decoder
                     .run(signal)
                     .ok_or_else(|| "its decoder does not fit the rest of it".to_owned())
@@ -175,7 +176,7 @@ fn operators() -> OpRegistry {
 }
 
 /// Runs a part of a network. rten panics at some malformed networks; a panic becomes an error.
-fn without_panic<T>(call: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
+fn catch_panic<T>(call: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
     // Nothing that outlives the call is changed: model and decoder are immutable.
     catch_unwind(AssertUnwindSafe(call)).unwrap_or_else(|panic| {
         Err(panic_message(&*panic).unwrap_or("the inference library panicked").to_owned())
@@ -286,9 +287,9 @@ mod tests {
 
     #[test]
     fn panic_becomes_an_error() {
-        assert_eq!(without_panic(|| Ok(1)), Ok(1));
-        assert_eq!(without_panic::<()>(|| panic!("shape {}", 3)), Err("shape 3".to_owned()));
-        assert_eq!(without_panic::<()>(|| panic!("no shape")), Err("no shape".to_owned()));
+        assert_eq!(catch_panic(|| Ok(1)), Ok(1));
+        assert_eq!(catch_panic::<()>(|| panic!("shape {}", 3)), Err("shape 3".to_owned()));
+        assert_eq!(catch_panic::<()>(|| panic!("no shape")), Err("no shape".to_owned()));
     }
 
     proptest::proptest! {

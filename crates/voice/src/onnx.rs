@@ -105,14 +105,14 @@ pub(crate) fn take_field<'a>(unread: &mut &'a [u8]) -> Result<(u64, Value<'a>), 
     let tag = take_integer(unread)?;
     let value = match tag & 7 {
         0 => Value::Integer(take_integer(unread)?),
-        1 => take(unread, 8).map(|_| Value::Long)?,
+        1 => take_bytes(unread, 8).map(|_| Value::Long)?,
         2 => {
             let length = take_integer(unread)?;
-            Value::Bytes(take(unread, length)?)
+            Value::Bytes(take_bytes(unread, length)?)
         }
-        5 => Value::Fixed(take(unread, 4)?.try_into().unwrap_or_default()),
+        5 => Value::Fixed(take_bytes(unread, 4)?.try_into().unwrap_or_default()),
         // Groups, 3 and 4, are deprecated, and not in ONNX.
-        kind => return Err(format!("it has a field of the unknown kind {kind}")),
+        wire_type => return Err(format!("it has a field of the unknown kind {wire_type}")),
     };
     Ok((tag >> 3, value))
 }
@@ -136,7 +136,7 @@ fn check_content(mut bytes: &[u8], content: &Content, depth: usize) -> Result<()
 }
 
 /// Takes the first `length` bytes.
-fn take<'a>(unread: &mut &'a [u8], length: u64) -> Result<&'a [u8], String> {
+fn take_bytes<'a>(unread: &mut &'a [u8], length: u64) -> Result<&'a [u8], String> {
     let bytes = *unread;
     let parts = usize::try_from(length).ok().and_then(|length| bytes.split_at_checked(length));
     let (part, following) = parts.ok_or_else(|| {

@@ -18,9 +18,9 @@ pub(crate) fn max_phonemes(length_scale: f32) -> usize {
     ((MAX_PHONEMES as f32 / length_scale.max(1.0)) as usize).max(MIN_PHONEMES)
 }
 
-/// Returns the phrases of a sentence, each of at most `max` phonemes with their punctuation: a
-/// single one if it fits. A longer sentence ends its phrases between clauses; a longer clause is
-/// cut between two words.
+/// Returns the phrases of a sentence, each of at most `max_phonemes` phonemes with their
+/// punctuation: a single one if it fits. A longer sentence ends its phrases between clauses; a
+/// longer clause is cut between two words.
 ///
 /// # Errors
 /// As [`Espeak::phonemes`].
@@ -28,7 +28,7 @@ pub(crate) fn phrases(
     espeak: &Espeak,
     voice: &str,
     sentence: &[Clause],
-    max: usize,
+    max_phonemes: usize,
 ) -> Result<Vec<String>, SynthesisError> {
     let text: Vec<&str> = sentence.iter().map(|clause| &*clause.text).collect();
     let mut lines = espeak.phonemes(&text.join(" "), voice)?;
@@ -40,20 +40,24 @@ pub(crate) fn phrases(
             lines.push(espeak.phonemes(clause, voice)?.join(" "));
         }
     }
-    Ok(join(sentence.iter().map(|clause| clause.mark).zip(lines), max))
+    Ok(join_into_phrases(sentence.iter().map(|clause| clause.mark).zip(lines), max_phonemes))
 }
 
-/// Joins the phonemes of clauses to phrases of at most `max` phonemes.
-fn join(clauses: impl Iterator<Item = (Option<char>, String)>, max: usize) -> Vec<String> {
+/// Joins the phonemes of clauses to phrases of at most `max_phonemes` phonemes.
+fn join_into_phrases(
+    clauses: impl Iterator<Item = (Option<char>, String)>,
+    max_phonemes: usize,
+) -> Vec<String> {
     let mut phrases: Vec<String> = Vec::new();
     for (mark, line) in clauses {
         let clause: String = without_languages(&line).nfd().chain(mark).collect();
         match phrases.last_mut() {
-            Some(phrase) if phrase.chars().count() + 1 + clause.chars().count() <= max => {
+            Some(phrase) if phrase.chars().count() + 1 + clause.chars().count() <= max_phonemes => {
                 phrase.push(' ');
                 phrase.push_str(&clause);
             }
-            _ => phrases.extend(split_at_length(&clause, max).into_iter().map(str::to_owned)),
+            _ => phrases
+                .extend(split_at_length(&clause, max_phonemes).into_iter().map(str::to_owned)),
         }
     }
     phrases.retain(|phrase| phrase.chars().any(char::is_alphabetic));
@@ -91,8 +95,8 @@ pub(crate) fn phoneme_ids(phrase: &str, config: &Config) -> (Vec<i32>, Vec<char>
             .clusters
             .iter()
             .filter(|cluster| !cluster.is_empty() && unread.starts_with(&***cluster));
-        let single = character.len_utf8();
-        let length = clusters.map(String::len).max().unwrap_or(single).max(single);
+        let first_length = character.len_utf8();
+        let length = clusters.map(String::len).max().unwrap_or(first_length).max(first_length);
         let (phoneme, following) = unread.split_at(length);
         match config.ids.get(phoneme) {
             Some(phoneme_ids) => ids.extend(phoneme_ids.iter().chain(pad)),
@@ -118,7 +122,10 @@ mod tests {
     use crate::testing::parsed_config;
 
     fn join_clauses(clauses: &[(&str, Option<char>)]) -> Vec<String> {
-        join(clauses.iter().map(|(line, mark)| (*mark, (*line).to_owned())), MAX_PHONEMES)
+        join_into_phrases(
+            clauses.iter().map(|(line, mark)| (*mark, (*line).to_owned())),
+            MAX_PHONEMES,
+        )
     }
 
     #[test]

@@ -11,7 +11,7 @@ use crate::pace;
 use crate::phonemes::{max_phonemes, phoneme_ids, phrases};
 
 /// Amplitude of a sentence below which it counts as silence.
-const SILENCE: f32 = 1e-8;
+const MIN_AMPLITUDE: f32 = 1e-8;
 
 /// A voice of Piper.
 ///
@@ -36,9 +36,9 @@ impl PiperVoice {
     pub fn open(path: &Path) -> Result<Self, VoiceError> {
         // A missing voice is reported before the configuration beside it.
         std::fs::metadata(path).map_err(|source| VoiceError::io(path, source))?;
-        let mut json = path.to_owned().into_os_string();
-        json.push(".json");
-        let config = Config::read(Path::new(&json))?;
+        let mut config_path = path.to_owned().into_os_string();
+        config_path.push(".json");
+        let config = Config::read(Path::new(&config_path))?;
         let espeak = Espeak::find().map_err(|source| VoiceError::phonemes(path, source))?;
         espeak
             .phonemes("a", &config.espeak)
@@ -48,14 +48,14 @@ impl PiperVoice {
         let mut voice = Self { name, espeak, config, network, pace: 1.0 };
         // Also shows whether the network runs at all.
         let speech =
-            voice.synthesize(pace::TEXT, voice.config.length_scale).map_err(
-                |error| match error {
+            voice.synthesize(pace::REFERENCE_TEXT, voice.config.length_scale).map_err(|error| {
+                match error {
                     SynthesisError::NeuralVoice { reason, .. } => {
                         VoiceError::Architecture { path: path.to_owned(), reason }
                     }
                     other => VoiceError::phonemes(path, other),
-                },
-            )?;
+                }
+            })?;
         let speech = Pcm::mono(speech, voice.sample_rate());
         let pace = pace::relative_to_espeak(&voice.espeak, &voice.config.espeak, &speech)
             .map_err(|source| VoiceError::phonemes(path, source))?;
@@ -83,15 +83,19 @@ impl PiperVoice {
                 phrases(&self.espeak, &self.config.espeak, &sentence, max_phonemes(length_scale))?;
             let phrase_samples = phrases
                 .iter()
-                .map(|phrase| self.phrase(phrase, length_scale))
+                .map(|phrase| self.synthesize_phrase(phrase, length_scale))
                 .collect::<Result<Vec<_>, _>>()?;
-            samples.extend(full_range(phrase_samples.concat()));
+            samples.extend(scale_to_full_range(phrase_samples.concat()));
         }
         Ok(samples)
     }
 
     /// Synthesises the phonemes of a phrase, at the network's own amplitude.
-    fn phrase(&self, phonemes: &str, length_scale: f32) -> Result<Vec<f32>, SynthesisError> {
+    fn synthesize_phrase(
+        &self,
+        phonemes: &str,
+        length_scale: f32,
+    ) -> Result<Vec<f32>, SynthesisError> {
         let (ids, unknown) = phoneme_ids(phonemes, &self.config);
         if !unknown.is_empty() {
             tracing::debug!(voice = self.name, ?unknown, "the voice does not know all phonemes");
@@ -102,9 +106,9 @@ impl PiperVoice {
 }
 
 /// Scales the samples of a sentence so that the largest is 1, as Piper does.
-fn full_range(mut samples: Vec<f32>) -> Vec<f32> {
-    let largest = samples.iter().fold(0.0_f32, |largest, sample| largest.max(sample.abs()));
-    let factor = if largest < SILENCE { 0.0 } else { largest.recip() };
+fn scale_to_full_range(mut samples: Vec<f32>) -> Vec<f32> {
+    let peak = samples.iter().fold(0.0_f32, |peak, sample| peak.max(sample.abs()));
+    let factor = if peak < MIN_AMPLITUDE { 0.0 } else { peak.recip() };
     for sample in &mut samples {
         *sample = (*sample * factor).clamp(-1.0, 1.0);
     }
@@ -114,7 +118,8 @@ fn full_range(mut samples: Vec<f32>) -> Vec<f32> {
 impl Synthesizer for PiperVoice {
     fn speak(&self, text: &str, voice: &Voice) -> Result<Pcm, SynthesisError> {
         voice.validate_ranges()?;
-        let length_scale = self.pace * f32::from(pace::NORMAL) / f32::from(voice.words_per_minute);
+        let length_scale = self.pace * f32::from(pace::NORMAL_WORDS_PER_MINUTE)
+            / f32::from(voice.words_per_minute);
         Ok(Pcm::mono(self.synthesize(text, length_scale)?, self.sample_rate()))
     }
 
@@ -189,9 +194,9 @@ mod tests {
 
     #[test]
     fn samples_are_scaled_to_the_full_range() {
-        assert_eq!(full_range(vec![0.25, -0.5]), [0.5, -1.0]);
-        assert_eq!(full_range(vec![0.0, 1e-9]), [0.0, 0.0]);
-        assert_eq!(full_range(Vec::new()), [0.0; 0]);
+        assert_eq!(scale_to_full_range(vec![0.25, -0.5]), [0.5, -1.0]);
+        assert_eq!(scale_to_full_range(vec![0.0, 1e-9]), [0.0, 0.0]);
+        assert_eq!(scale_to_full_range(Vec::new()), [0.0; 0]);
     }
 
     #[test]

@@ -40,7 +40,7 @@ impl<'a> SecretUri<'a> {
         Ok(Self { phrase, junctions, password })
     }
 
-    fn root(&self) -> Result<Zeroizing<[u8; 32]>, KeyError> {
+    fn root_seed(&self) -> Result<Zeroizing<[u8; 32]>, KeyError> {
         if self.phrase.starts_with("0x") {
             secret_from_hex(self.phrase).ok_or(KeyError::Seed)
         } else {
@@ -50,7 +50,7 @@ impl<'a> SecretUri<'a> {
 
     pub(crate) fn derive_sr25519(&self) -> Result<schnorrkel::Keypair, KeyError> {
         let root =
-            MiniSecretKey::from_bytes(self.root()?.as_slice()).map_err(|_| KeyError::Seed)?;
+            MiniSecretKey::from_bytes(self.root_seed()?.as_slice()).map_err(|_| KeyError::Seed)?;
         let mut secret: SecretKey = root.expand(ExpansionMode::Ed25519);
         for Junction { is_hard, code } in &self.junctions {
             let code = ChainCode(*code);
@@ -66,7 +66,7 @@ impl<'a> SecretUri<'a> {
     /// Derives the seed of an ed25519 key: each hard junction hashes a tag, the previous seed and
     /// the junction's chain code.
     pub(crate) fn derive_ed25519(&self) -> Result<Zeroizing<[u8; 32]>, KeyError> {
-        let mut seed = self.root()?;
+        let mut seed = self.root_seed()?;
         for Junction { is_hard, code } in &self.junctions {
             if !is_hard {
                 return Err(KeyError::SoftJunction);
@@ -99,12 +99,12 @@ fn chain_code(name: &str) -> [u8; 32] {
 
 /// Returns the SCALE encoding of a text: compact length and UTF-8.
 fn scale_text(text: &str) -> Vec<u8> {
-    [compact(text.len()).as_slice(), text.as_bytes()].concat()
+    [compact_length(text.len()).as_slice(), text.as_bytes()].concat()
 }
 
 /// Returns the SCALE compact encoding of a length below 2^30, the limit of the four-byte form.
 /// Derivation URIs are far shorter.
-fn compact(length: usize) -> Vec<u8> {
+fn compact_length(length: usize) -> Vec<u8> {
     let shifted = (length as u32) << 2;
     match length {
         0..64 => vec![shifted as u8],
@@ -159,9 +159,9 @@ mod tests {
 
     #[test]
     fn junction_lengths_are_compact_encoded() {
-        assert_eq!(compact(63), [0xfc]);
-        assert_eq!(compact(64), [0x01, 0x01]);
-        assert_eq!(compact(16_384), [0x02, 0x00, 0x01, 0x00]);
+        assert_eq!(compact_length(63), [0xfc]);
+        assert_eq!(compact_length(64), [0x01, 0x01]);
+        assert_eq!(compact_length(16_384), [0x02, 0x00, 0x01, 0x00]);
     }
 
     #[test]

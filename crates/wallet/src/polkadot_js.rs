@@ -155,20 +155,20 @@ impl PolkadotJs {
         let (cipher, content) = match kind.as_slice() {
             ["none"] => (Cipher::None, bytes.as_slice()),
             ["xsalsa20-poly1305"] => {
-                let (nonce, content) = split(&bytes)?;
+                let (nonce, content) = split_array(&bytes)?;
                 (Cipher::Password { nonce }, content)
             }
             ["scrypt", "xsalsa20-poly1305"] => {
-                let (salt, remaining) = split(&bytes)?;
-                let (n, remaining) = split(remaining)?;
-                let (p, remaining) = split(remaining)?;
-                let (r, remaining) = split(remaining)?;
+                let (salt, remaining) = split_array(&bytes)?;
+                let (n, remaining) = split_array(remaining)?;
+                let (p, remaining) = split_array(remaining)?;
+                let (r, remaining) = split_array(remaining)?;
                 let params = scrypt_params(
                     u32::from_le_bytes(n),
                     u32::from_le_bytes(r),
                     u32::from_le_bytes(p),
                 )?;
-                let (nonce, content) = split(remaining)?;
+                let (nonce, content) = split_array(remaining)?;
                 (Cipher::Scrypt { salt, params, nonce }, content)
             }
             _ => return Err(PolkadotJsError::Encryption),
@@ -193,14 +193,14 @@ impl PolkadotJs {
     /// [`PolkadotJsError::WrongPassword`] for a wrong password or a damaged file;
     /// [`PolkadotJsError::Mismatch`] when the key does not match the address.
     pub fn open(&self, password: &Password) -> Result<Keypair, PolkadotJsError> {
-        let text = match &self.cipher {
+        let plaintext = match &self.cipher {
             Cipher::None => self.content.clone(),
             Cipher::Password { nonce } => self.decrypt(&padded_key(password), nonce)?,
             Cipher::Scrypt { salt, params, nonce } => {
                 self.decrypt(&*derive_key(password, salt, params)?, nonce)?
             }
         };
-        let pair = read_pkcs8(&text).ok_or(PolkadotJsError::WrongPassword)?;
+        let pair = read_pkcs8(&plaintext).ok_or(PolkadotJsError::WrongPassword)?;
         let derived = pair.public().address_on(self.address.prefix());
         if derived == self.address {
             Ok(pair)
@@ -214,17 +214,17 @@ impl PolkadotJs {
         key: &[u8; 32],
         nonce: &[u8; 24],
     ) -> Result<Zeroizing<Vec<u8>>, PolkadotJsError> {
-        let (tag, ciphertext) = split::<16>(&self.content)?;
-        let mut text = Zeroizing::new(ciphertext.to_vec());
+        let (tag, ciphertext) = split_array::<16>(&self.content)?;
+        let mut plaintext = Zeroizing::new(ciphertext.to_vec());
         XSalsa20Poly1305::new(key.into())
             .decrypt_in_place_detached(
                 Nonce::from_slice(nonce),
                 b"",
-                &mut text,
+                &mut plaintext,
                 Tag::from_slice(&tag),
             )
             .map_err(|_| PolkadotJsError::WrongPassword)?;
-        Ok(text)
+        Ok(plaintext)
     }
 
     /// Exports a pair as encrypted JSON for Polkadot-JS, with scrypt (N = 32 768, r = 8, p = 1).
@@ -245,12 +245,12 @@ impl PolkadotJs {
             .and_then(|()| getrandom::fill(&mut nonce))
             .map_err(|_| KeyError::Randomness)?;
         let params = Params::new(LOG_N, R, P, 32).map_err(|_| PolkadotJsError::Encryption)?;
-        let mut text = write_pkcs8(&secret.secret, pair.public().as_bytes());
+        let mut plaintext = write_pkcs8(&secret.secret, pair.public().as_bytes());
         let tag = XSalsa20Poly1305::new((&*derive_key(password, &salt, &params)?).into())
-            .encrypt_in_place_detached(Nonce::from_slice(&nonce), b"", &mut text)
+            .encrypt_in_place_detached(Nonce::from_slice(&nonce), b"", &mut plaintext)
             .map_err(|_| PolkadotJsError::Encryption)?;
         let (n, p, r) = ((1_u32 << LOG_N).to_le_bytes(), P.to_le_bytes(), R.to_le_bytes());
-        let encoded = [&salt[..], &n, &p, &r, &nonce, &tag, &text].concat();
+        let encoded = [&salt[..], &n, &p, &r, &nonce, &tag, &plaintext].concat();
         Ok(json!({
             "encoded": STANDARD.encode(encoded),
             "encoding": {"content": ["pkcs8", "sr25519"], "type": ["scrypt", "xsalsa20-poly1305"], "version": "3"},
@@ -267,7 +267,7 @@ impl fmt::Debug for PolkadotJs {
     }
 }
 
-fn split<const N: usize>(bytes: &[u8]) -> Result<([u8; N], &[u8]), PolkadotJsError> {
+fn split_array<const N: usize>(bytes: &[u8]) -> Result<([u8; N], &[u8]), PolkadotJsError> {
     bytes
         .split_first_chunk()
         .map(|(head, tail)| (*head, tail))
@@ -275,15 +275,15 @@ fn split<const N: usize>(bytes: &[u8]) -> Result<([u8; N], &[u8]), PolkadotJsErr
 }
 
 fn scrypt_params(n: u32, r: u32, p: u32) -> Result<Params, PolkadotJsError> {
-    let refusal = PolkadotJsError::Cost { n, r, p };
+    let error = PolkadotJsError::Cost { n, r, p };
     if !n.is_power_of_two()
         || n.checked_mul(r).is_none_or(|n_r| n_r > MAX_N_R)
         || r > MAX_R
         || p > MAX_P
     {
-        return Err(refusal);
+        return Err(error);
     }
-    Params::new(n.ilog2() as u8, r, p, 32).map_err(|_| refusal)
+    Params::new(n.ilog2() as u8, r, p, 32).map_err(|_| error)
 }
 
 fn padded_key(password: &Password) -> Zeroizing<[u8; 32]> {
@@ -306,20 +306,20 @@ fn derive_key(
 }
 
 /// Reads a key pair from PKCS#8, where the scalar is in ed25519's expanded form: multiplied by 8.
-fn read_pkcs8(text: &[u8]) -> Option<Keypair> {
-    let (secret, remaining) = text.strip_prefix(&HEADER)?.split_first_chunk::<64>()?;
+fn read_pkcs8(plaintext: &[u8]) -> Option<Keypair> {
+    let (secret, remaining) = plaintext.strip_prefix(&HEADER)?.split_first_chunk::<64>()?;
     let public = remaining.strip_prefix(&DIVIDER)?;
     let pair = SecretKey::from_ed25519_bytes(secret).ok()?.to_keypair();
     (pair.public.to_bytes() == *public).then(|| pair.into())
 }
 
 fn write_pkcs8(secret: &SecretKey, public: &[u8; 32]) -> Zeroizing<Vec<u8>> {
-    let mut text = Zeroizing::new(Vec::with_capacity(PLAIN_BYTES));
-    text.extend_from_slice(&HEADER);
-    text.extend_from_slice(Zeroizing::new(secret.to_ed25519_bytes()).as_slice());
-    text.extend_from_slice(&DIVIDER);
-    text.extend_from_slice(public);
-    text
+    let mut plaintext = Zeroizing::new(Vec::with_capacity(PLAIN_BYTES));
+    plaintext.extend_from_slice(&HEADER);
+    plaintext.extend_from_slice(Zeroizing::new(secret.to_ed25519_bytes()).as_slice());
+    plaintext.extend_from_slice(&DIVIDER);
+    plaintext.extend_from_slice(public);
+    plaintext
 }
 
 #[cfg(test)]

@@ -104,7 +104,7 @@ impl StoredKey {
     /// # Errors
     /// [`WalletError::Keyfile`] if the content is malformed or cannot be decrypted.
     pub fn open(&self, password: Option<&Password>) -> Result<Keyfile, WalletError> {
-        let key = self.content(password)?;
+        let key = self.decrypt(password)?;
         let mut public_file = self.path.clone().into_os_string();
         public_file.push("pub.txt");
         let stored_public =
@@ -122,13 +122,13 @@ impl StoredKey {
         Ok(key)
     }
 
-    fn content(&self, password: Option<&Password>) -> Result<Keyfile, WalletError> {
-        Keyfile::from_bytes(self.bytes(), password).map_err(|source| self.error(source))
+    fn decrypt(&self, password: Option<&Password>) -> Result<Keyfile, WalletError> {
+        Keyfile::from_bytes(self.bytes(), password).map_err(|source| self.keyfile_error(source))
     }
 
     /// Returns the public key of a public file, or of a plain keyfile.
     pub(crate) fn public(&self) -> Result<PublicKey, WalletError> {
-        self.content(None).map(|key| key.public())
+        self.decrypt(None).map(|key| key.public())
     }
 
     /// Decrypts the content, and checks that it contains a key.
@@ -136,9 +136,9 @@ impl StoredKey {
         &self,
         password: Option<&Password>,
     ) -> Result<Zeroizing<Vec<u8>>, WalletError> {
-        let plaintext =
-            Keyfile::plaintext(self.bytes(), password).map_err(|source| self.error(source))?;
-        Keyfile::from_json(&plaintext).map_err(|source| self.error(source))?;
+        let plaintext = Keyfile::plaintext(self.bytes(), password)
+            .map_err(|source| self.keyfile_error(source))?;
+        Keyfile::from_json(&plaintext).map_err(|source| self.keyfile_error(source))?;
         Ok(plaintext)
     }
 
@@ -148,7 +148,7 @@ impl StoredKey {
     }
 
     /// Adds the path to an error about the content.
-    fn error(&self, source: KeyfileError) -> WalletError {
+    fn keyfile_error(&self, source: KeyfileError) -> WalletError {
         WalletError::Keyfile { path: self.path.clone(), source }
     }
 }

@@ -82,7 +82,7 @@ impl Wallets {
         for entry in entries {
             let entry =
                 entry.map_err(|source| WalletError::Read { path: self.root.clone(), source })?;
-            let Some(name) = name::of(&entry) else { continue };
+            let Some(name) = name::from_entry(&entry) else { continue };
             wallets.extend(self.wallet(name).list());
         }
         wallets.sort_by(|a, b| a.name.cmp(&b.name));

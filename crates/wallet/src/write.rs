@@ -34,7 +34,7 @@ pub struct WrittenFiles {
 }
 
 /// Checks, as far as possible without writing, that a file may be written at a path.
-pub(crate) fn check(path: &Path, overwrite: Overwrite) -> Result<(), WalletError> {
+pub(crate) fn check_writable(path: &Path, overwrite: Overwrite) -> Result<(), WalletError> {
     match fs::symlink_metadata(path) {
         Ok(metadata) if metadata.is_symlink() => Err(WalletError::Link(path.into())),
         Ok(metadata) if !metadata.is_file() => Err(WalletError::NotAFile(path.into())),
@@ -60,7 +60,7 @@ impl Draft {
     /// Writes a draft. The caller must hold the wallet's [`Lock`]: taking the lock removes the
     /// drafts of other writers.
     pub(crate) fn new(path: &Path, bytes: &[u8]) -> Result<Self, WalletError> {
-        let file = draft(path, bytes)
+        let file = write_draft(path, bytes)
             .map_err(|source| WalletError::Write { path: path.into(), source })?;
         Ok(Self { file, path: path.into() })
     }
@@ -88,7 +88,7 @@ impl Lock {
         overwrite: Overwrite,
     ) -> Result<WrittenFiles, WalletError> {
         for draft in &drafts {
-            check(&draft.path, overwrite)?;
+            check_writable(&draft.path, overwrite)?;
         }
         let directory = drafts.first().map_or(self.wallet(), |draft| directory_of(&draft.path));
         let directory = Directory::open(directory)?;
@@ -104,8 +104,8 @@ impl Lock {
 
 /// Replaces a keyfile after a password change, without a backup: the old password may be
 /// compromised.
-pub(crate) fn replace(_: &Lock, draft: Draft) -> Result<(), WalletError> {
-    check(&draft.path, Overwrite::KeepBackup)?;
+pub(crate) fn replace_keyfile(_: &Lock, draft: Draft) -> Result<(), WalletError> {
+    check_writable(&draft.path, Overwrite::KeepBackup)?;
     let directory = Directory::open(directory_of(&draft.path))?;
     persist_all(vec![draft], Overwrite::KeepBackup, &directory, Vec::new()).map(drop)
 }
@@ -118,21 +118,21 @@ fn persist_all(
     directory: &Directory,
     backups: Vec<PathBuf>,
 ) -> Result<WrittenFiles, WalletError> {
-    let mut report = WrittenFiles { files: Vec::new(), backups };
+    let mut written_files = WrittenFiles { files: Vec::new(), backups };
     for draft in drafts {
         let path = draft.path.clone();
         match draft.persist(overwrite) {
-            Ok(()) => report.files.push(path),
-            Err(error) if report.files.is_empty() => {
-                backup::remove(&report.backups);
+            Ok(()) => written_files.files.push(path),
+            Err(error) if written_files.files.is_empty() => {
+                backup::remove(&written_files.backups);
                 return Err(error);
             }
-            Err(error) => return Err(report.into_partly_written(error)),
+            Err(error) => return Err(written_files.into_partly_written(error)),
         }
     }
     match directory.sync() {
-        Ok(()) => Ok(report),
-        Err(error) => Err(report.into_partly_written(error)),
+        Ok(()) => Ok(written_files),
+        Err(error) => Err(written_files.into_partly_written(error)),
     }
 }
 
@@ -178,7 +178,7 @@ impl Directory {
 /// The suffix of a draft's file name.
 const DRAFT_SUFFIX: &str = ".partial";
 
-fn draft(path: &Path, bytes: &[u8]) -> io::Result<NamedTempFile> {
+fn write_draft(path: &Path, bytes: &[u8]) -> io::Result<NamedTempFile> {
     let mut prefix = OsString::from(".");
     prefix.push(path.file_name().unwrap_or_default());
     prefix.push(".");

@@ -36,7 +36,7 @@ pub(crate) struct Decoder {
     heads: usize,
     /// Quantised embeddings, `[token][width]`, and the quantisation step of each row.
     embeddings: (Vec<i8>, Vec<f32>),
-    positions: Vec<f32>,
+    position_embeddings: Vec<f32>,
     layers: Vec<Layer>,
     norm: Norm,
     projection: Linear,
@@ -93,7 +93,8 @@ impl Decoder {
         let embeddings = loader.quantized("decoder/embeddings/weight", width, tokens)?;
         let context =
             loader.shape("decoder/position_encodings/encodings")?.first().copied().unwrap_or(0);
-        let positions = loader.matrix("decoder/position_encodings/encodings", &[context, width])?;
+        let position_embeddings =
+            loader.matrix("decoder/position_encodings/encodings", &[context, width])?;
         let mut layers = Vec::new();
         while loader.has(&format!("decoder/layer_{}/self_attention/linear_0/weight", layers.len()))
         {
@@ -143,7 +144,7 @@ impl Decoder {
         let (values, steps) = &embeddings;
         // Whisper ties the output projection to the embeddings.
         let projection = Linear::new(gemm, values, width, steps.clone(), Vec::new());
-        Ok(Self { width, heads, embeddings, positions, layers, norm, projection })
+        Ok(Self { width, heads, embeddings, position_embeddings, layers, norm, projection })
     }
 
     /// Returns the vocabulary size.
@@ -153,7 +154,7 @@ impl Decoder {
 
     /// Returns the maximum sequence length in tokens.
     pub(crate) fn context(&self) -> usize {
-        self.positions.len() / self.width
+        self.position_embeddings.len() / self.width
     }
 
     /// Returns the number of layers.
@@ -183,7 +184,7 @@ impl Decoder {
         gemm: &Gemm,
         buffers: &mut Buffers,
     ) -> Result<EncoderMemory, TranscribeError> {
-        let (width, head) = (self.width, self.width / self.heads);
+        let (width, head_width) = (self.width, self.width / self.heads);
         let Buffers { scratch, quantized, qkv, encoded, memories, .. } = buffers;
         let mut memory = memories.pop().unwrap_or_default();
         let positions = encoded.len() / width;
@@ -193,12 +194,17 @@ impl Decoder {
         qkv.resize(2 * encoded.len(), 0.0);
         for (layer, panels) in self.layers.iter().zip(&mut memory.layers) {
             layer.cross_memory.forward(gemm, scratch, quantized, qkv, Epilogue::Store)?;
-            let part =
-                |position: usize, column: usize| &qkv[position * 2 * width + column..][..head];
+            let head_slice = |position: usize, column: usize| {
+                &qkv[position * 2 * width + column..][..head_width]
+            };
             panels.resize_with(self.heads, Default::default);
             for (h, (keys, values)) in panels.iter_mut().enumerate() {
-                keys.pack_columns(head, positions, |position| part(position, h * head));
-                values.pack_rows(positions, head, |position| part(position, width + h * head));
+                keys.pack_columns(head_width, positions, |position| {
+                    head_slice(position, h * head_width)
+                });
+                values.pack_rows(positions, head_width, |position| {
+                    head_slice(position, width + h * head_width)
+                });
             }
         }
         Ok(memory)
@@ -261,7 +267,7 @@ impl Decoder {
         let token = row.token as usize;
         let (values, steps) = &self.embeddings;
         let values = &values[token * self.width..][..self.width];
-        let positions = &self.positions[row.position * self.width..][..self.width];
+        let positions = &self.position_embeddings[row.position * self.width..][..self.width];
         for ((x, value), position) in x.iter_mut().zip(values).zip(positions) {
             *x = f32::from(*value) * steps[token] + position;
         }
@@ -308,8 +314,8 @@ impl Decoder {
         context: &mut [f32],
         mut capture: Option<&mut AttentionCapture>,
     ) {
-        let (width, head) = (self.width, self.width / self.heads);
-        let scale = 1.0 / (head as f32).sqrt();
+        let (width, head_width) = (self.width, self.width / self.heads);
+        let scale = 1.0 / (head_width as f32).sqrt();
         for query in queries.iter_mut() {
             *query *= scale;
         }
@@ -322,21 +328,21 @@ impl Decoder {
             let stride = memory.positions.next_multiple_of(PANEL);
             scores.resize(count * stride, 0.0);
             for (h, (keys, values)) in memory.layers[index].iter().enumerate() {
-                let column = h * head;
-                let queries = &queries[first * width + column..last + column + head];
+                let column = h * head_width;
+                let queries = &queries[first * width + column..last + column + head_width];
                 panel_product(queries, width, keys, &mut scores, stride);
                 if let Some(capture) = capture.as_deref_mut()
-                    && let Some(at) =
+                    && let Some(index_in_capture) =
                         capture.heads.iter().position(|&(l, head)| (l, head) == (index, h))
                 {
-                    capture.scores[at].extend(
+                    capture.scores[index_in_capture].extend(
                         scores.chunks_exact(stride).flat_map(|row| &row[..memory.positions]),
                     );
                 }
                 for row in scores.chunks_exact_mut(stride) {
                     softmax(&mut row[..memory.positions]);
                 }
-                let context = &mut context[first * width + column..last + column + head];
+                let context = &mut context[first * width + column..last + column + head_width];
                 panel_product(&scores, stride, values, context, width);
             }
             first += count;

@@ -15,7 +15,7 @@ use crate::{ModelError, TranscribeError};
 
 /// Rows per block of a convolution.
 const BLOCK_ROWS: usize = 250;
-const KERNEL: usize = 3;
+const KERNEL_WIDTH: usize = 3;
 
 /// Gain and offset of a layer normalisation.
 pub(crate) struct Norm {
@@ -49,7 +49,7 @@ impl FeedForward {
         let width = self.norm.gamma.len();
         let Buffers { scratch, quantized, normed, hidden, .. } = buffers;
         // In blocks of rows, so that the wide hidden layer stays in cache.
-        for x in x.chunks_mut(FEED_FORWARD_BLOCK * width) {
+        for x in x.chunks_mut(FEED_FORWARD_BLOCK_ROWS * width) {
             self.norm.apply(x, normed);
             quantized.quantize(normed, width);
             hidden.resize(quantized.rows() * self.expand.outputs(), 0.0);
@@ -61,7 +61,7 @@ impl FeedForward {
     }
 }
 
-const FEED_FORWARD_BLOCK: usize = 96;
+const FEED_FORWARD_BLOCK_ROWS: usize = 96;
 
 struct Convolution {
     product: FloatLinear,
@@ -78,13 +78,14 @@ impl Convolution {
         [width, inputs]: [usize; 2],
         stride: usize,
     ) -> Result<Self, ModelError> {
-        let weight = loader.matrix(&format!("encoder/{name}/weight"), &[width, inputs, KERNEL])?;
+        let weight =
+            loader.matrix(&format!("encoder/{name}/weight"), &[width, inputs, KERNEL_WIDTH])?;
         // From channel-major to tap-major: a row of the product is then a plain slice of the
         // frames.
-        let weight = NdTensorView::from_data([width, inputs, KERNEL], weight.as_slice());
+        let weight = NdTensorView::from_data([width, inputs, KERNEL_WIDTH], weight.as_slice());
         let weight: Vec<f32> = weight.permuted([0, 2, 1]).iter().copied().collect();
         let bias = loader.vector(&format!("encoder/{name}/bias"), width)?;
-        let product = FloatLinear::new(gemm, &weight, KERNEL * inputs, bias);
+        let product = FloatLinear::new(gemm, &weight, KERNEL_WIDTH * inputs, bias);
         Ok(Self { product, row_stride: stride * inputs })
     }
 }
@@ -102,7 +103,7 @@ pub(crate) struct Encoder {
     width: usize,
     heads: usize,
     convolutions: [Convolution; 2],
-    positions: Vec<f32>,
+    position_embeddings: Vec<f32>,
     layers: Vec<Layer>,
     norm: Norm,
 }
@@ -141,7 +142,7 @@ impl Encoder {
         heads: Option<usize>,
     ) -> Result<Self, ModelError> {
         let shape = loader.shape("encoder/conv1/weight")?;
-        let &[width, mels @ 1..=usize::MAX, KERNEL] = shape.as_slice() else {
+        let &[width, mels @ 1..=usize::MAX, KERNEL_WIDTH] = shape.as_slice() else {
             return Err(ModelError::Shape {
                 name: "encoder/conv1/weight".into(),
                 actual: shape,
@@ -153,7 +154,7 @@ impl Encoder {
             Convolution::load(loader, gemm, "conv1", [width, mels], 1)?,
             Convolution::load(loader, gemm, "conv2", [width, width], 2)?,
         ];
-        let positions =
+        let position_embeddings =
             loader.matrix("encoder/position_encodings/encodings", &[WINDOW_FRAMES / 2, width])?;
         let mut layers = Vec::new();
         while loader.has(&format!("encoder/layer_{}/self_attention/linear_0/weight", layers.len()))
@@ -182,7 +183,7 @@ impl Encoder {
             ));
         }
         let norm = loader.norm("encoder/layer_norm", width)?;
-        Ok(Self { mels, width, heads, convolutions, positions, layers, norm })
+        Ok(Self { mels, width, heads, convolutions, position_embeddings, layers, norm })
     }
 
     /// Returns the number of mel bands of the input.
@@ -203,7 +204,7 @@ impl Encoder {
         buffers: &mut Buffers,
         features: &[f32],
     ) -> Result<(), TranscribeError> {
-        let [first, second] = &self.convolutions;
+        let [first_convolution, second_convolution] = &self.convolutions;
         let count = features.len() / self.mels;
         let mut x = std::mem::take(&mut buffers.encoded);
         // The layers, which come later, use these buffers for other values.
@@ -218,13 +219,13 @@ impl Encoder {
         }
         hidden.clear();
         hidden.resize((count + 2) * self.width, 0.0);
-        let inner = self.width..(count + 1) * self.width;
-        first.forward(gemm, frames, &mut hidden[inner])?;
+        let unpadded_rows = self.width..(count + 1) * self.width;
+        first_convolution.forward(gemm, frames, &mut hidden[unpadded_rows])?;
         x.resize(count / 2 * self.width, 0.0);
-        second.forward(gemm, hidden, &mut x)?;
-        crate::kernel::add(&mut x, &self.positions[..count / 2 * self.width]);
+        second_convolution.forward(gemm, hidden, &mut x)?;
+        crate::kernel::add(&mut x, &self.position_embeddings[..count / 2 * self.width]);
         for layer in &self.layers {
-            self.layer(layer, gemm, buffers, &mut x)?;
+            self.apply_layer(layer, gemm, buffers, &mut x)?;
         }
         self.norm.apply(&x, &mut buffers.normed);
         std::mem::swap(&mut x, &mut buffers.normed);
@@ -232,7 +233,7 @@ impl Encoder {
         Ok(())
     }
 
-    fn layer(
+    fn apply_layer(
         &self,
         layer: &Layer,
         gemm: &Gemm,

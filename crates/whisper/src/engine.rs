@@ -231,9 +231,8 @@ impl Shared {
     }
 
     /// Takes the next job from the queue: of any kind, or with `only_passes`, a pass over
-    /// unfinished speech. Waits for it at most for the given time, or without a limit; `None` then
-    /// means shutdown.
-    fn next(&self, only_passes: bool, limit: Option<Duration>) -> Option<Arc<Job>> {
+    /// unfinished speech. Waits for at most `timeout`; without a timeout, `None` means shutdown.
+    fn next_job(&self, only_passes: bool, timeout: Option<Duration>) -> Option<Arc<Job>> {
         let start = Instant::now();
         let mut queue = self.lock();
         loop {
@@ -246,10 +245,10 @@ impl Shared {
             if queue.is_closed {
                 return None;
             }
-            queue = match limit {
+            queue = match timeout {
                 None => self.changed.wait(queue).unwrap_or_else(PoisonError::into_inner),
-                Some(limit) => {
-                    let remaining = limit.saturating_sub(start.elapsed());
+                Some(timeout) => {
+                    let remaining = timeout.saturating_sub(start.elapsed());
                     if remaining.is_zero() {
                         return None;
                     }
@@ -264,7 +263,7 @@ impl Shared {
 }
 
 /// A recording whose window is being decoded.
-struct Active {
+struct ActiveRecording {
     job: Arc<Job>,
     result_sender: SyncSender<TranscribeResult>,
     recording: Recording,
@@ -289,27 +288,27 @@ struct Worker {
     cache: Cache,
     /// Recordings without a result.
     jobs: Vec<Arc<Job>>,
-    active: Vec<Active>,
+    active: Vec<ActiveRecording>,
     /// Whether the last job was a pass over unfinished speech.
-    is_after_pass: bool,
+    last_job_is_pass: bool,
 }
 
 impl Worker {
     fn new(model: Arc<Model>, registration: WorkerRegistration, windows: usize) -> Self {
         let (buffers, cache) = (model.buffers(), model.decoder.cache());
         let (jobs, active) = (Vec::new(), Vec::new());
-        Self { model, registration, windows, buffers, cache, jobs, active, is_after_pass: false }
+        Self { model, registration, windows, buffers, cache, jobs, active, last_job_is_pass: false }
     }
 
     fn run(mut self) {
         loop {
-            while let Some(job) = self.next() {
+            while let Some(job) = self.next_job() {
                 self.jobs.push(job.clone());
-                self.attempt(|worker| {
+                self.run_with_retry(|worker| {
                     worker.admit(&job);
                     Ok(())
                 });
-                if self.is_after_pass && !self.active.is_empty() {
+                if self.last_job_is_pass && !self.active.is_empty() {
                     // One step of the windows between two passes.
                     break;
                 }
@@ -317,36 +316,36 @@ impl Worker {
             if self.active.is_empty() {
                 return;
             }
-            self.attempt(Self::step);
+            self.run_with_retry(Self::step);
         }
     }
 
     /// Takes the next job from the queue. Without an active recording, waits for one and releases
     /// memory meanwhile; `None` then means shutdown.
-    fn next(&mut self) -> Option<Arc<Job>> {
+    fn next_job(&mut self) -> Option<Arc<Job>> {
         let shared = &self.registration.0;
-        let next = shared.next(self.active.len() >= self.windows, Some(Duration::ZERO));
+        let next = shared.next_job(self.active.len() >= self.windows, Some(Duration::ZERO));
         if next.is_some() || !self.active.is_empty() {
             return next;
         }
-        if self.is_after_pass
-            && let Some(job) = shared.next(false, Some(IDLE_TIMEOUT))
+        if self.last_job_is_pass
+            && let Some(job) = shared.next_job(false, Some(IDLE_TIMEOUT))
         {
             return Some(job);
         }
-        self.release();
-        self.registration.0.next(false, None)
+        self.release_memory();
+        self.registration.0.next_job(false, None)
     }
 
     /// Runs a part of the work on all recordings of this worker. If it fails, decodes each of them
     /// again, alone.
-    fn attempt(&mut self, work: impl FnOnce(&mut Self) -> Result<(), TranscribeError>) {
-        let Err(error) = self.guard(work) else { return };
+    fn run_with_retry(&mut self, work: impl FnOnce(&mut Self) -> Result<(), TranscribeError>) {
+        let Err(error) = self.catch_failure(work) else { return };
         let jobs = std::mem::take(&mut self.jobs);
         tracing::error!(%error, recordings = jobs.len(), "decoding failed, decoding each affected recording alone");
         for job in jobs {
             self.jobs.push(job.clone());
-            let result = self.guard(|worker| {
+            let result = self.catch_failure(|worker| {
                 worker.admit(&job);
                 while !worker.active.is_empty() {
                     worker.step()?;
@@ -355,7 +354,7 @@ impl Worker {
             });
             if let Err(error) = result {
                 tracing::error!(%error, samples = job.samples.len(), "decoding failed again, aborting the recording");
-                self.remove(&job);
+                self.remove_job(&job);
                 job.request.fail(error);
             }
         }
@@ -363,7 +362,7 @@ impl Worker {
 
     /// Runs a part of the work and converts a panic to an error. A failure leaves no active
     /// recording, and new buffers and cache.
-    fn guard(
+    fn catch_failure(
         &mut self,
         work: impl FnOnce(&mut Self) -> Result<(), TranscribeError>,
     ) -> Result<(), TranscribeError> {
@@ -374,20 +373,20 @@ impl Worker {
         });
         if result.is_err() {
             self.active.clear();
-            self.release();
+            self.release_memory();
         }
         result
     }
 
     /// Releases the memory of buffers and cache.
-    fn release(&mut self) {
+    fn release_memory(&mut self) {
         (self.buffers, self.cache) = (self.model.buffers(), self.model.decoder.cache());
     }
 
     /// Encodes a recording's first window, or runs a pass over unfinished speech, which takes few
     /// tokens.
     fn admit(&mut self, job: &Arc<Job>) {
-        self.is_after_pass = job.request.is_pass();
+        self.last_job_is_pass = job.request.is_pass();
         let mut recording = Recording::new(self.model.clone(), job.options.clone(), &job.samples);
         match &job.request {
             JobRequest::Transcribe(sender) => {
@@ -402,7 +401,7 @@ impl Worker {
                     Some(fault) => fault(&[job.samples.len()]).and(continuation),
                     None => continuation,
                 };
-                self.remove(job);
+                self.remove_job(job);
                 // Sending fails only if the caller has stopped waiting.
                 let _ = sender.send(continuation);
             }
@@ -419,18 +418,18 @@ impl Worker {
     ) {
         let result = match search {
             Ok(Some(search)) => {
-                return self.active.push(Active { job, result_sender, recording, search });
+                return self.active.push(ActiveRecording { job, result_sender, recording, search });
             }
             Ok(None) => Ok(recording.into_transcription()),
             Err(error) => Err(error),
         };
-        self.remove(&job);
+        self.remove_job(&job);
         // Sending fails only if the caller has stopped waiting.
         let _ = result_sender.send(result);
     }
 
     /// Removes a recording that has its result.
-    fn remove(&mut self, job: &Arc<Job>) {
+    fn remove_job(&mut self, job: &Arc<Job>) {
         self.jobs.retain(|other| !Arc::ptr_eq(other, job));
     }
 
@@ -442,11 +441,11 @@ impl Worker {
             fault(&active.iter().map(|active| active.job.samples.len()).collect::<Vec<_>>())?;
         }
         let (mut rows, mut logit_rows): (Vec<Row>, Vec<usize>) = (Vec::new(), Vec::new());
-        let mut counts = Vec::with_capacity(active.len());
+        let mut row_counts = Vec::with_capacity(active.len());
         for (index, active) in active.iter_mut().enumerate() {
             let before = logit_rows.len();
             active.search.rows(cache, index, &mut rows, &mut logit_rows);
-            counts.push(logit_rows.len() - before);
+            row_counts.push(logit_rows.len() - before);
         }
         let memories: Vec<_> =
             active.iter().map(|active| active.search.memory().as_ref()).collect();
@@ -462,17 +461,20 @@ impl Worker {
         let tokens = model.decoder.tokens();
         let mut remaining_logits = buffers.logits.as_mut_slice();
         let mut ended = Vec::new();
-        for (index, (active, count)) in active.iter_mut().zip(counts).enumerate() {
-            let Some((own, others)) = remaining_logits.split_at_mut_checked(count * tokens) else {
+        for (index, (active, count)) in active.iter_mut().zip(row_counts).enumerate() {
+            let Some((window_logits, other_logits)) =
+                remaining_logits.split_at_mut_checked(count * tokens)
+            else {
                 break;
             };
-            remaining_logits = others;
-            if let Some(result) = active.search.advance(cache, own, tokens) {
+            remaining_logits = other_logits;
+            if let Some(result) = active.search.advance(cache, window_logits, tokens) {
                 ended.push((index, result));
             }
         }
         for (index, (hypothesis, no_speech)) in ended.into_iter().rev() {
-            let Active { job, result_sender, mut recording, .. } = self.active.swap_remove(index);
+            let ActiveRecording { job, result_sender, mut recording, .. } =
+                self.active.swap_remove(index);
             let search =
                 recording.accept(&mut self.buffers, &mut self.cache, hypothesis, no_speech);
             self.advance(job, result_sender, recording, search);

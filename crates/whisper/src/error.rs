@@ -31,7 +31,7 @@ pub enum ModelError {
     },
     /// The weights file is malformed or truncated.
     #[error("{} is corrupt: {reason}; hint: download the model again", path.display())]
-    Damaged {
+    Corrupt {
         /// Path of the file.
         path: PathBuf,
         /// The first inconsistency found.

@@ -52,7 +52,7 @@ pub(crate) enum ElementType {
 }
 
 fn u16_values(bytes: &[u8]) -> impl Iterator<Item = u16> {
-    bytes.as_chunks::<2>().0.iter().map(|half_word| u16::from_le_bytes(*half_word))
+    bytes.as_chunks::<2>().0.iter().map(|bytes| u16::from_le_bytes(*bytes))
 }
 
 fn four_byte_values(bytes: &[u8]) -> impl Iterator<Item = &[u8; 4]> {
@@ -93,19 +93,19 @@ impl ElementType {
 
 /// Location of a tensor in a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Entry {
+pub(crate) struct TensorEntry {
     pub(crate) shape: Vec<usize>,
-    pub(crate) element: ElementType,
+    pub(crate) element_type: ElementType,
     pub(crate) offset: u64,
-    pub(crate) bytes: usize,
+    pub(crate) byte_length: usize,
 }
 
-impl Entry {
+impl TensorEntry {
     /// Returns the tensor's size in memory in bytes: matrices are quantised to int8, other tensors
     /// are f32.
     fn quantized_bytes(&self) -> u64 {
-        let element = if self.shape.len() == 2 { size_of::<i8>() } else { size_of::<f32>() };
-        (self.bytes / self.element.size() * element) as u64
+        let element_size = if self.shape.len() == 2 { size_of::<i8>() } else { size_of::<f32>() };
+        (self.byte_length / self.element_type.size() * element_size) as u64
     }
 }
 
@@ -126,21 +126,21 @@ enum Index {
 impl Weights {
     /// Opens the weights of a model directory and reads their index.
     pub(crate) fn open(directory: &Path) -> Result<Self, ModelError> {
-        let binary = directory.join("model.bin");
-        let tensors = directory.join("model.safetensors");
-        let path = if binary.is_file() {
-            binary
-        } else if tensors.is_file() {
-            tensors
+        let ctranslate2_path = directory.join("model.bin");
+        let safetensors_path = directory.join("model.safetensors");
+        let path = if ctranslate2_path.is_file() {
+            ctranslate2_path
+        } else if safetensors_path.is_file() {
+            safetensors_path
         } else {
             return Err(ModelError::NoWeights(directory.to_owned()));
         };
-        let is_binary = path.extension().is_some_and(|extension| extension == "bin");
+        let is_ctranslate2 = path.extension().is_some_and(|extension| extension == "bin");
         let (file, length) = File::open(&path)
             .and_then(|file| file.metadata().map(|metadata| (file, metadata.len())))
             .map_err(|source| ModelError::Io { path: path.clone(), source })?;
         let mut file = BufReader::with_capacity(1 << 16, file);
-        let index = if is_binary {
+        let index = if is_ctranslate2 {
             ctranslate2::Index::read(&mut file, length).map(Index::Ctranslate2)
         } else {
             safetensors::Index::read(&mut file, length).map(Index::Safetensors)
@@ -218,7 +218,7 @@ impl Weights {
     /// Reads a tensor by CTranslate2's name. Parts that CTranslate2 fuses are concatenated along
     /// the first axis; a missing bias of a part counts as zero.
     pub(crate) fn tensor(&mut self, name: &str) -> Result<Tensor, ModelError> {
-        let entries: Vec<Option<Entry>> = match &self.index {
+        let entries: Vec<Option<TensorEntry>> = match &self.index {
             Index::Ctranslate2(index) => {
                 let entry =
                     index.get(name).ok_or_else(|| ModelError::MissingTensor(name.to_owned()))?;
@@ -238,9 +238,10 @@ impl Weights {
             return self.read(entry);
         }
         let first = entries.iter().flatten().next();
-        let width = first.ok_or_else(|| ModelError::MissingTensor(name.to_owned()))?.shape.clone();
-        let size: usize = width.iter().product();
-        let mut values = Vec::with_capacity(size * entries.len());
+        let part_shape =
+            first.ok_or_else(|| ModelError::MissingTensor(name.to_owned()))?.shape.clone();
+        let part_length: usize = part_shape.iter().product();
+        let mut values = Vec::with_capacity(part_length * entries.len());
         for entry in &entries {
             match entry {
                 Some(entry) => {
@@ -248,23 +249,23 @@ impl Weights {
                     values
                         .extend(floats.ok_or_else(|| ModelError::MissingTensor(name.to_owned()))?);
                 }
-                None => values.resize(values.len() + size, 0.0),
+                None => values.resize(values.len() + part_length, 0.0),
             }
         }
-        let mut shape = width;
+        let mut shape = part_shape;
         if let Some(rows) = shape.first_mut() {
             *rows *= entries.len();
         }
         Ok(Tensor { shape, values: Values::Float(values) })
     }
 
-    fn read(&mut self, entry: &Entry) -> Result<Tensor, ModelError> {
-        let mut bytes = vec![0; entry.bytes];
+    fn read(&mut self, entry: &TensorEntry) -> Result<Tensor, ModelError> {
+        let mut bytes = vec![0; entry.byte_length];
         self.file
             .seek(SeekFrom::Start(entry.offset))
             .and_then(|_| self.file.read_exact(&mut bytes))
             .map_err(|source| ModelError::Io { path: self.path.clone(), source })?;
-        Ok(Tensor { shape: entry.shape.clone(), values: entry.element.decode(&bytes) })
+        Ok(Tensor { shape: entry.shape.clone(), values: entry.element_type.decode(&bytes) })
     }
 }
 
@@ -272,14 +273,14 @@ impl Weights {
 #[derive(Debug)]
 pub(crate) enum IndexError {
     Io(std::io::Error),
-    Damaged(String),
+    Corrupt(String),
     Unsupported(String),
 }
 
 impl From<std::io::Error> for IndexError {
     fn from(error: std::io::Error) -> Self {
         if error.kind() == std::io::ErrorKind::UnexpectedEof {
-            Self::Damaged("the index is truncated".to_owned())
+            Self::Corrupt("the index is truncated".to_owned())
         } else {
             Self::Io(error)
         }
@@ -291,7 +292,7 @@ impl IndexError {
         let path = path.to_owned();
         match self {
             Self::Io(source) => ModelError::Io { path, source },
-            Self::Damaged(reason) => ModelError::Damaged { path, reason },
+            Self::Corrupt(reason) => ModelError::Corrupt { path, reason },
             Self::Unsupported(reason) => ModelError::Unsupported { path, reason },
         }
     }

@@ -8,11 +8,11 @@ use realfft::{RealFftPlanner, RealToComplex};
 /// Sample rate of all recordings, in Hz.
 pub const SAMPLE_RATE: usize = 16_000;
 /// Samples per Fourier transform: 25 ms.
-const TRANSFORM: usize = 400;
+const FFT_SIZE: usize = 400;
 /// Samples between frames: 10 ms.
 const HOP: usize = 160;
 /// Frequency bins per transform.
-const BINS: usize = TRANSFORM / 2 + 1;
+const BINS: usize = FFT_SIZE / 2 + 1;
 /// Frames per second.
 pub(crate) const FRAMES_PER_SECOND: usize = SAMPLE_RATE / HOP;
 /// Frames per window of 30 s.
@@ -39,15 +39,21 @@ impl Features {
 
     /// Returns at most `length` frames from `start` on, padded with zeros to 3 000 frames.
     pub(crate) fn window(&self, start: usize, length: usize) -> Vec<f32> {
-        self.padded(start, length, WINDOW_FRAMES)
+        self.padded_window(start, length, WINDOW_FRAMES)
     }
 
-    /// Returns at most `length` frames from `start` on, padded with zeros to `total` frames.
-    pub(crate) fn padded(&self, start: usize, length: usize, total: usize) -> Vec<f32> {
-        let length = length.min(total).min(self.frames.saturating_sub(start));
+    /// Returns at most `length` frames from `start` on, padded with zeros to `total_frames` frames.
+    pub(crate) fn padded_window(
+        &self,
+        start: usize,
+        length: usize,
+        total_frames: usize,
+    ) -> Vec<f32> {
+        let length = length.min(total_frames).min(self.frames.saturating_sub(start));
         let bands = self.values.len() / self.frames.max(1);
-        let mut window = vec![0.0; bands * total];
-        for (to, from) in window.chunks_exact_mut(total).zip(self.values.chunks_exact(self.frames))
+        let mut window = vec![0.0; bands * total_frames];
+        for (to, from) in
+            window.chunks_exact_mut(total_frames).zip(self.values.chunks_exact(self.frames))
         {
             to[..length].copy_from_slice(&from[start..start + length]);
         }
@@ -67,12 +73,12 @@ pub(crate) struct LogMel {
 impl LogMel {
     /// Creates the filters for 80 or 128 mel bands.
     pub(crate) fn new(bands: usize) -> Self {
-        let hann = (0..TRANSFORM).map(|i| {
-            let angle = std::f64::consts::TAU * i as f64 / TRANSFORM as f64;
+        let hann = (0..FFT_SIZE).map(|i| {
+            let angle = std::f64::consts::TAU * i as f64 / FFT_SIZE as f64;
             (0.5 - 0.5 * angle.cos()) as f32
         });
         Self {
-            transform: RealFftPlanner::new().plan_fft_forward(TRANSFORM),
+            transform: RealFftPlanner::new().plan_fft_forward(FFT_SIZE),
             window: hann.collect(),
             bands: mel_filters(bands),
         }
@@ -122,20 +128,20 @@ impl LogMel {
 /// not repeat the ends.
 fn reflected_index(position: usize, length: usize) -> usize {
     let period = 2 * (length - 1);
-    let index = (position + period * TRANSFORM.div_ceil(period) - TRANSFORM / 2) % period;
+    let index = (position + period * FFT_SIZE.div_ceil(period) - FFT_SIZE / 2) % period;
     index.min(period - index)
 }
 
 /// Converts a frequency on Slaney's mel scale to Hz.
 fn mel_to_hertz(mel: f64) -> f64 {
-    const LINEAR: f64 = 200.0 / 3.0;
+    const HERTZ_PER_MEL: f64 = 200.0 / 3.0;
     let step = 6.4f64.ln() / 27.0;
-    if mel >= 15.0 { 1000.0 * (step * (mel - 15.0)).exp() } else { LINEAR * mel }
+    if mel >= 15.0 { 1000.0 * (step * (mel - 15.0)).exp() } else { HERTZ_PER_MEL * mel }
 }
 
 /// Returns the weight of a frequency bin in the triangular filter with these three edges.
 fn filter_weight(edges: &[f64], bin: usize) -> f32 {
-    let frequency = (bin * SAMPLE_RATE) as f64 / TRANSFORM as f64;
+    let frequency = (bin * SAMPLE_RATE) as f64 / FFT_SIZE as f64;
     let rise = (frequency - edges[0]) / (edges[1] - edges[0]);
     let fall = (edges[2] - frequency) / (edges[2] - edges[1]);
     (rise.min(fall).max(0.0) * 2.0 / (edges[2] - edges[0])) as f32
@@ -143,9 +149,9 @@ fn filter_weight(edges: &[f64], bin: usize) -> f32 {
 
 /// Creates Slaney's triangular mel filters between 0 and 8 kHz, all of equal area.
 fn mel_filters(bands: usize) -> Vec<(usize, Vec<f32>)> {
-    const HIGHEST: f64 = 45.245_640_471_924_965; // 8 kHz in mel
+    const MAX_MEL: f64 = 45.245_640_471_924_965; // 8 kHz in mel
     let edges: Vec<f64> =
-        (0..bands + 2).map(|i| mel_to_hertz(HIGHEST * i as f64 / (bands + 1) as f64)).collect();
+        (0..bands + 2).map(|i| mel_to_hertz(MAX_MEL * i as f64 / (bands + 1) as f64)).collect();
     edges
         .windows(3)
         .map(|edges| {

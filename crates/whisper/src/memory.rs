@@ -53,16 +53,17 @@ pub(crate) fn available() -> Option<u64> {
     available_in(Path::new("/"))
 }
 
-fn read(root: &Path, path: &str) -> Option<String> {
+fn read_file(root: &Path, path: &str) -> Option<String> {
     std::fs::read_to_string(root.join(path)).ok()
 }
 
 fn available_in(root: &Path) -> Option<u64> {
-    let free = read(root, "proc/meminfo").and_then(|text| parse_field(&text, "MemAvailable:"));
-    let used =
-        read(root, "proc/self/status").and_then(|text| parse_field(&text, "VmRSS:")).unwrap_or(0);
+    let free = read_file(root, "proc/meminfo").and_then(|text| parse_field(&text, "MemAvailable:"));
+    let used = read_file(root, "proc/self/status")
+        .and_then(|text| parse_field(&text, "VmRSS:"))
+        .unwrap_or(0);
     let limit =
-        read(root, "proc/self/cgroup").and_then(|groups| control_group_limit(root, &groups));
+        read_file(root, "proc/self/cgroup").and_then(|groups| control_group_limit(root, &groups));
     free.into_iter().chain(limit.map(|limit| limit.saturating_sub(used))).min()
 }
 

@@ -155,7 +155,7 @@ fn inspect(directory: &Path) -> Result<InspectedModel, ModelError> {
 }
 
 /// Files besides the weights that determine a transcription.
-const FILES: [&str; 5] = [
+const HASHED_FILES: [&str; 5] = [
     "config.json",
     "generation_config.json",
     "tokenizer.json",
@@ -166,7 +166,7 @@ const FILES: [&str; 5] = [
 /// Hashes the weights and the names and contents of the other files.
 fn digest(directory: &Path, weights: &mut Weights) -> Result<String, ModelError> {
     let mut hash = Sha256::new().chain_update(weights.digest()?);
-    for name in FILES {
+    for name in HASHED_FILES {
         let path = directory.join(name);
         if path.is_file() {
             let content = std::fs::read(&path).map_err(|source| ModelError::Io { path, source })?;

@@ -36,14 +36,14 @@ pub(crate) struct SearchTask {
     pub(crate) memory: Arc<EncoderMemory>,
     pub(crate) prompt: Vec<u32>,
     /// Position of the start-of-transcript token in the prompt.
-    pub(crate) start: usize,
+    pub(crate) transcript_start: usize,
     pub(crate) rules: Arc<Rules>,
     pub(crate) strategy: Strategy,
     pub(crate) length_penalty: f32,
     /// Maximum number of generated tokens, including the end of text.
-    pub(crate) longest: usize,
+    pub(crate) max_tokens: usize,
     /// Token whose probability at the start-of-transcript token is the no-speech probability.
-    pub(crate) no_speech: u32,
+    pub(crate) no_speech_token: u32,
 }
 
 struct Beam {
@@ -59,7 +59,7 @@ pub(crate) struct Search {
     ended: Vec<Hypothesis>,
     step: usize,
     /// Whether the best candidate of some step so far was complete.
-    first_has_ended: bool,
+    top_beam_finished: bool,
     no_speech_probability: f32,
     random: Random,
 }
@@ -72,7 +72,7 @@ impl Search {
             beams: vec![Beam { tokens: Vec::new(), slots: Vec::new(), score: 0.0 }],
             ended: Vec::new(),
             step: 0,
-            first_has_ended: false,
+            top_beam_finished: false,
             no_speech_probability: 0.0,
             random: Random::new(seed),
         }
@@ -102,7 +102,9 @@ impl Search {
             for (position, &token) in self.task.prompt.iter().enumerate() {
                 for beam in &mut self.beams {
                     beam.slots.push(cache.allocate());
-                    if position == self.task.start || position + 1 == self.task.prompt.len() {
+                    if position == self.task.transcript_start
+                        || position + 1 == self.task.prompt.len()
+                    {
                         logit_rows.push(rows.len());
                     }
                     rows.push(Row { token, position, memory, slots: beam.slots.clone() });
@@ -129,21 +131,21 @@ impl Search {
         tokens: usize,
     ) -> Option<(Hypothesis, f32)> {
         if self.step == 0 {
-            let no_speech = self.task.no_speech as usize;
+            let no_speech_token = self.task.no_speech_token as usize;
             if let Some((start, _)) = logits.split_at_mut_checked(tokens) {
                 let (total, _) = log_sum_exp(start);
                 self.no_speech_probability =
-                    start.get(no_speech).map_or(0.0, |logit| (logit - total).exp());
+                    start.get(no_speech_token).map_or(0.0, |logit| (logit - total).exp());
             }
-            if self.task.start + 1 < self.task.prompt.len() {
+            if self.task.transcript_start + 1 < self.task.prompt.len() {
                 logits = logits.split_at_mut_checked(tokens).map(|(_, next_rows)| next_rows)?;
             }
         }
         for (beam, logits) in self.beams.iter().zip(logits.chunks_exact_mut(tokens)) {
             self.task.rules.apply(logits, &beam.tokens);
         }
-        let is_last = self.step + 1 >= self.task.longest;
-        let done = match self.task.strategy {
+        let is_last = self.step + 1 >= self.task.max_tokens;
+        let is_done = match self.task.strategy {
             Strategy::Beam { beams, patience } => {
                 self.advance_beams(cache, logits, tokens, beams, patience, is_last)
             }
@@ -152,7 +154,7 @@ impl Search {
             }
         };
         self.step += 1;
-        if !done {
+        if !is_done {
             return None;
         }
         self.release(cache);
@@ -201,7 +203,7 @@ impl Search {
         for (k, candidate) in candidates.iter().take(beams).enumerate() {
             let mut next = k;
             if candidate.token == end_of_text || is_last {
-                self.first_has_ended |= k == 0;
+                self.top_beam_finished |= k == 0;
                 ended.push(*candidate);
                 let replacement = candidates
                     .iter()
@@ -228,11 +230,11 @@ impl Search {
         // Without a length penalty nothing can overtake the first beam.
         let is_decided = self.task.length_penalty == 0.0 && beams > 1;
         let is_done =
-            if is_decided { self.first_has_ended } else { self.ended.len() >= needed_count };
+            if is_decided { self.top_beam_finished } else { self.ended.len() >= needed_count };
         if is_last || is_done {
             return true;
         }
-        self.replace(cache, &survivors);
+        self.replace_beams(cache, &survivors);
         false
     }
 
@@ -269,7 +271,7 @@ impl Search {
             }
             self.finish(tokens, candidate.score);
         }
-        self.replace(cache, &survivors);
+        self.replace_beams(cache, &survivors);
         self.beams.is_empty()
     }
 
@@ -281,7 +283,7 @@ impl Search {
     }
 
     /// Replaces the beams with the surviving candidates.
-    fn replace(&mut self, cache: &mut Cache, survivors: &[Candidate]) {
+    fn replace_beams(&mut self, cache: &mut Cache, survivors: &[Candidate]) {
         let beams = survivors
             .iter()
             .map(|candidate| {

@@ -19,39 +19,39 @@ use crate::words::{TimedWord, merge_punctuation};
 use crate::{Options, SAMPLE_RATE, SpeechTask, TranscribeError, Transcriber};
 
 /// Amount of new audio between two passes, in samples: 0.8 s.
-const STEP: usize = 4 * SAMPLE_RATE / 5;
+const STEP_SAMPLES: usize = 4 * SAMPLE_RATE / 5;
 /// Length of the audio in a pass above which its beginning is dropped, in samples: 16 s.
 const MAX_PASS_SAMPLES: usize = 16 * SAMPLE_RATE;
 /// Length of the audio that remains after dropping its beginning, in samples: 8 s.
 const RETAINED_SAMPLES: usize = MAX_PASS_SAMPLES / 2;
 /// Silence after the end of the speech, in samples: 0.4 s. Whisper tends to omit a word that the
 /// end of the audio cuts.
-const TRAILING_SILENCE: usize = 2 * SAMPLE_RATE / 5;
+const TRAILING_SILENCE_SAMPLES: usize = 2 * SAMPLE_RATE / 5;
 /// Maximum length of the audio between two passes, in samples: the next pass adds a step and the
 /// silence at the end, and the encoder's window has 30 s.
-const MAX_BUFFERED_SAMPLES: usize = 30 * SAMPLE_RATE - STEP - TRAILING_SILENCE;
+const MAX_BUFFERED_SAMPLES: usize = 30 * SAMPLE_RATE - STEP_SAMPLES - TRAILING_SILENCE_SAMPLES;
 /// Maximum number of tokens of the text before the audio that serve as prompt.
-const MAX_CONTEXT: usize = CONTEXT_TOKENS / 4;
+const MAX_CONTEXT_TOKENS: usize = CONTEXT_TOKENS / 4;
 /// Maximum number of forced tokens, above which the beginning of the audio is dropped.
-const MAX_FORCED: usize = CONTEXT_TOKENS / 3;
+const MAX_FORCED_TOKENS: usize = CONTEXT_TOKENS / 3;
 /// Length of the audio from which an unknown language is detected, in samples: 2 s.
-const DETECTION: usize = 2 * SAMPLE_RATE;
+const MIN_DETECTION_SAMPLES: usize = 2 * SAMPLE_RATE;
 /// Length of the audio from which a phrase is translated, in samples: 3.2 s. From less, Whisper
 /// guesses an English sentence.
-const TRANSLATION: usize = 4 * STEP;
+const MIN_TRANSLATION_SAMPLES: usize = 4 * STEP_SAMPLES;
 /// Difference between the probabilities of the two best languages from which a detected language
 /// counts as clear.
 const CLEAR_MARGIN: f32 = 0.5;
 /// Length of the speech after which its detected language is kept, in samples: 5 s.
-const LANGUAGE_SAMPLES: usize = 5 * SAMPLE_RATE;
+const MIN_LANGUAGE_SAMPLES: usize = 5 * SAMPLE_RATE;
 /// Maximum frame threshold: 4 s.
-const MAX_THRESHOLD: usize = 200;
+const MAX_FRAME_THRESHOLD: usize = 200;
 /// Silence encoded after the audio by default, in seconds. In an experiment with 246 words, Whisper
 /// base made 7 errors with it, and 6 in windows of 30 s, which take more than twice the time
 /// (docs/benchmarks.md).
-const PADDING: f64 = 4.0;
+const DEFAULT_PADDING: f64 = 4.0;
 /// Amplitude at or below which a step is silent.
-const SILENCE: f32 = 0.002;
+const MAX_SILENT_AMPLITUDE: f32 = 0.002;
 
 /// Options of [`AlignAtt`].
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -68,7 +68,7 @@ pub struct AlignAttOptions {
 impl Default for AlignAttOptions {
     /// Returns the frame threshold of SimulStreaming, 0.5 s, and a padding of 4 s.
     fn default() -> Self {
-        Self { frame_threshold: 25, padding: Some(PADDING) }
+        Self { frame_threshold: 25, padding: Some(DEFAULT_PADDING) }
     }
 }
 
@@ -92,7 +92,7 @@ impl AlignAtt {
         transcriber: Arc<Transcriber>,
         options: AlignAttOptions,
     ) -> Result<Self, TranscribeError> {
-        if options.frame_threshold > MAX_THRESHOLD {
+        if options.frame_threshold > MAX_FRAME_THRESHOLD {
             return Err(TranscribeError::Option {
                 option: "frame_threshold",
                 reason: "must be at most 200",
@@ -151,7 +151,7 @@ impl DetectedLanguage {
             (self.code, self.speech_samples) = (code, 0);
         }
         self.is_kept =
-            margin >= CLEAR_MARGIN || self.speech_samples + speech_samples >= LANGUAGE_SAMPLES;
+            margin >= CLEAR_MARGIN || self.speech_samples + speech_samples >= MIN_LANGUAGE_SAMPLES;
     }
 
     /// Ends a phrase of this length in samples. A language that only short phrases suggest is
@@ -159,7 +159,7 @@ impl DetectedLanguage {
     fn end_phrase(&mut self, speech_samples: usize) {
         if self.is_kept {
             self.speech_samples += speech_samples;
-            self.is_kept = self.speech_samples >= LANGUAGE_SAMPLES;
+            self.is_kept = self.speech_samples >= MIN_LANGUAGE_SAMPLES;
         }
     }
 }
@@ -170,9 +170,9 @@ struct State {
     /// The last part of the speech.
     samples: Vec<f32>,
     /// Number of samples dropped before it.
-    dropped: usize,
+    dropped_samples: usize,
     /// Number of new samples since the last pass.
-    new: usize,
+    samples_since_pass: usize,
     /// Final words of the buffered audio: those that are committed, or whose audio is partly
     /// dropped. Further passes force them.
     forced: Vec<TimedWord>,
@@ -188,7 +188,7 @@ struct State {
     /// final word, or of a pause.
     last_end: f64,
     /// Time before which no word after the tentative ones starts, in seconds.
-    until: f64,
+    earliest_next_word: f64,
 }
 
 impl SimultaneousRecognition for Speech {
@@ -197,8 +197,9 @@ impl SimultaneousRecognition for Speech {
         loop {
             // A pass after each step, however much audio arrives at once: a window has at most 30
             // s.
-            let missing = STEP.saturating_sub(self.state.new).min(remaining.len());
-            let (step_samples, later_samples) = remaining.split_at(missing);
+            let missing_samples =
+                STEP_SAMPLES.saturating_sub(self.state.samples_since_pass).min(remaining.len());
+            let (step_samples, later_samples) = remaining.split_at(missing_samples);
             self.append(step_samples, is_end && later_samples.is_empty())?;
             if later_samples.is_empty() {
                 return Ok(self.state.words());
@@ -212,7 +213,7 @@ impl SimultaneousRecognition for Speech {
     }
 
     fn ready_until(&self) -> f64 {
-        self.state.until
+        self.state.earliest_next_word
     }
 }
 
@@ -222,29 +223,31 @@ impl Speech {
     fn append(&mut self, samples: &[f32], is_end: bool) -> Result<(), RecognizeError> {
         let state = &mut self.state;
         state.samples.extend_from_slice(samples);
-        state.new += samples.len();
-        if state.new < STEP && !is_end {
+        state.samples_since_pass += samples.len();
+        if state.samples_since_pass < STEP_SAMPLES && !is_end {
             return Ok(());
         }
-        let new_samples =
-            state.samples.get(state.samples.len().saturating_sub(state.new)..).unwrap_or_default();
-        let is_silent = new_samples.iter().all(|sample| sample.abs() <= SILENCE);
+        let new_samples = state
+            .samples
+            .get(state.samples.len().saturating_sub(state.samples_since_pass)..)
+            .unwrap_or_default();
+        let is_silent = new_samples.iter().all(|sample| sample.abs() <= MAX_SILENT_AMPLITUDE);
         if !is_silent {
-            state.speech_samples += state.new;
+            state.speech_samples += state.samples_since_pass;
         }
-        state.new = 0;
+        state.samples_since_pass = 0;
         let has_speech = state.speech_samples > 0;
         // A silent step is a pause: all words before it are complete.
         let is_pause = is_end || is_silent;
         let options = self.options();
         let min_samples = match options.task {
-            SpeechTask::Translate => TRANSLATION,
-            SpeechTask::Transcribe if options.language.is_none() => DETECTION,
+            SpeechTask::Translate => MIN_TRANSLATION_SAMPLES,
+            SpeechTask::Transcribe if options.language.is_none() => MIN_DETECTION_SAMPLES,
             // Early guesses are revised, and to wait after each pause would make replies late.
             SpeechTask::Transcribe => 0,
         };
-        let is_enough = is_pause || self.state.samples.len() >= min_samples;
-        if has_speech && is_enough {
+        let has_enough_audio = is_pause || self.state.samples.len() >= min_samples;
+        if has_speech && has_enough_audio {
             self.decode(&options, is_pause, is_end)?;
         }
         if is_pause {
@@ -286,18 +289,23 @@ impl Speech {
         };
         let mut samples = state.samples.clone();
         if is_end {
-            samples.resize(samples.len() + TRAILING_SILENCE, 0.0);
+            samples.resize(samples.len() + TRAILING_SILENCE_SAMPLES, 0.0);
         }
         let is_detecting = options.language.is_none();
         let continuation = self.transcriber.continue_text(samples, options.clone(), prefix);
-        let Continuation { mut words, language, language_margin, until, kept } =
-            continuation.map_err(recognize_error)?;
-        self.state.retain_forced(kept);
+        let Continuation {
+            mut words,
+            language,
+            language_margin,
+            earliest_next_word,
+            retained_tokens,
+        } = continuation.map_err(recognize_error)?;
+        self.state.retain_forced(retained_tokens);
         if is_detecting && !words.is_empty() {
             self.language.update(language, language_margin, self.state.speech_samples);
         }
         merge_punctuation(&mut words, options.punctuation());
-        self.state.revise(words, until);
+        self.state.revise(words, earliest_next_word);
         Ok(())
     }
 }
@@ -345,8 +353,8 @@ impl State {
 
     /// Replaces the tentative words by those of another pass. All times of the arguments are from
     /// the start of the audio.
-    fn revise(&mut self, words: Vec<TimedWord>, until: f64) {
-        let shift = seconds(self.dropped);
+    fn revise(&mut self, words: Vec<TimedWord>, earliest_next_word: f64) {
+        let shift = seconds(self.dropped_samples);
         let mut last_end = self.last_end;
         self.tentative = words;
         self.tentative.retain(|word| !word.tokens.is_empty());
@@ -355,20 +363,21 @@ impl State {
             word.end = (word.end + shift).max(word.start);
             last_end = word.end;
         }
-        self.until = (until + shift).max(last_end);
+        self.earliest_next_word = (earliest_next_word + shift).max(last_end);
     }
 
     /// Drops audio and words before a pause, except for a short silence before the next word. The
     /// text before a pause is not a prompt: Whisper tends to repeat it.
     fn reset(&mut self) {
         self.finalize_all();
-        let excess_samples = self.samples.len().saturating_sub(STEP);
+        let excess_samples = self.samples.len().saturating_sub(STEP_SAMPLES);
         self.drop_first(excess_samples);
         self.forced.clear();
         self.context.clear();
         self.speech_samples = 0;
-        self.until = self.until.max(seconds(self.dropped + self.samples.len()));
-        self.last_end = self.until;
+        self.earliest_next_word =
+            self.earliest_next_word.max(seconds(self.dropped_samples + self.samples.len()));
+        self.last_end = self.earliest_next_word;
     }
 
     /// Drops the beginning of the audio if it is too long; its words become the prompt. Audio after
@@ -376,7 +385,7 @@ impl State {
     fn drop_old_audio(&mut self) {
         let length =
             |words: &[TimedWord]| words.iter().map(|word| word.tokens.len()).sum::<usize>();
-        if self.samples.len() <= MAX_PASS_SAMPLES && length(&self.forced) <= MAX_FORCED {
+        if self.samples.len() <= MAX_PASS_SAMPLES && length(&self.forced) <= MAX_FORCED_TOKENS {
             return;
         }
         // The next pass would lack the audio of tentative words.
@@ -384,10 +393,10 @@ impl State {
             self.finalize_all();
         }
         let retained_from =
-            seconds(self.dropped + self.samples.len().saturating_sub(RETAINED_SAMPLES));
+            seconds(self.dropped_samples + self.samples.len().saturating_sub(RETAINED_SAMPLES));
         let mut count = self.forced.iter().take_while(|word| word.start < retained_from).count();
         // The text can be too long for audio that is not.
-        while length(self.forced.get(count..).unwrap_or_default()) > MAX_FORCED {
+        while length(self.forced.get(count..).unwrap_or_default()) > MAX_FORCED_TOKENS {
             count += (self.forced.len() - count).div_ceil(2);
         }
         // The cut is before a word, or after the last one, so that the forced words are those of
@@ -395,9 +404,9 @@ impl State {
         let cut_time = self.forced.get(count).map_or(self.last_end, |word| word.start);
         let tokens = self.forced.drain(..count).flat_map(|word| word.tokens);
         self.context.extend(tokens);
-        self.context.drain(..self.context.len().saturating_sub(MAX_CONTEXT));
+        self.context.drain(..self.context.len().saturating_sub(MAX_CONTEXT_TOKENS));
         let excess_samples =
-            ((cut_time * SAMPLE_RATE as f64) as usize).saturating_sub(self.dropped);
+            ((cut_time * SAMPLE_RATE as f64) as usize).saturating_sub(self.dropped_samples);
         let excess_samples =
             excess_samples.max(self.samples.len().saturating_sub(MAX_BUFFERED_SAMPLES));
         self.drop_first(excess_samples.min(self.samples.len()));
@@ -405,7 +414,7 @@ impl State {
 
     fn drop_first(&mut self, count: usize) {
         self.samples.drain(..count);
-        self.dropped += count;
+        self.dropped_samples += count;
     }
 }
 

@@ -80,7 +80,7 @@ pub struct Transcription {
 /// A window that is being decoded.
 struct Window {
     memory: Arc<EncoderMemory>,
-    size: usize,
+    frames: usize,
     prompt: Vec<u32>,
     attempts: Vec<Attempt>,
 }
@@ -94,9 +94,9 @@ pub(crate) struct Recording {
     language: String,
     language_probability: f32,
     /// Initial tokens: start-of-transcript token, language and task.
-    start: Vec<u32>,
+    start_tokens: Vec<u32>,
     seek: usize,
-    tokens: Vec<u32>,
+    previous_tokens: Vec<u32>,
     prompt_reset_at: usize,
     last_speech: f64,
     window: Option<Window>,
@@ -125,9 +125,9 @@ impl Recording {
             features,
             language: String::new(),
             language_probability: 0.0,
-            start: Vec::new(),
+            start_tokens: Vec::new(),
             seek: 0,
-            tokens: Vec::new(),
+            previous_tokens: Vec::new(),
             prompt_reset_at: 0,
             last_speech: 0.0,
             window: None,
@@ -154,14 +154,15 @@ impl Recording {
         if self.seek >= self.content_frames() {
             return Ok(None);
         }
-        let size = WINDOW_FRAMES.min(self.content_frames() - self.seek);
-        let memory = self.model.encode_audio(buffers, &self.features.window(self.seek, size))?;
-        if self.start.is_empty() {
+        let frames = WINDOW_FRAMES.min(self.content_frames() - self.seek);
+        let memory = self.model.encode_audio(buffers, &self.features.window(self.seek, frames))?;
+        if self.start_tokens.is_empty() {
             self.set_language(buffers, cache, &memory)?;
         }
         let prompt = self.prompt();
         self.windows += 1;
-        self.window = Some(Window { memory: Arc::new(memory), size, prompt, attempts: Vec::new() });
+        self.window =
+            Some(Window { memory: Arc::new(memory), frames, prompt, attempts: Vec::new() });
         Ok(self.search())
     }
 
@@ -172,7 +173,7 @@ impl Recording {
         buffers: &mut Buffers,
         cache: &mut Cache,
         hypothesis: Hypothesis,
-        no_speech: f32,
+        no_speech_probability: f32,
     ) -> Result<Option<Search>, TranscribeError> {
         let Some(window) = &mut self.window else { return Ok(None) };
         let temperature =
@@ -180,7 +181,7 @@ impl Recording {
         let text = self.model.vocabulary.decode(&hypothesis.tokens);
         let attempt = Attempt::new(
             hypothesis,
-            no_speech,
+            no_speech_probability,
             temperature,
             compression_ratio(crate::vocabulary::trim(&text)),
             f64::from(self.options.length_penalty),
@@ -208,7 +209,7 @@ impl Recording {
 
     /// Builds the prompt of a window: the preceding text, start of transcript, language and task.
     fn prompt(&self) -> Vec<u32> {
-        self.prompt_after(self.tokens.get(self.prompt_reset_at..).unwrap_or_default())
+        self.prompt_after(self.previous_tokens.get(self.prompt_reset_at..).unwrap_or_default())
     }
 
     /// Builds the prompt after a text, of which at most half a context is used.
@@ -220,7 +221,7 @@ impl Recording {
                 previous.iter().skip(previous.len().saturating_sub(CONTEXT_TOKENS / 2 - 1)),
             );
         }
-        prompt.extend(&self.start);
+        prompt.extend(&self.start_tokens);
         prompt
     }
 
@@ -240,16 +241,16 @@ impl Recording {
             .max_new_tokens
             .map_or(CONTEXT_TOKENS, |tokens| prompt.len() + tokens)
             .min(CONTEXT_TOKENS);
-        let longest = (total / 2).min(total - (prompt.len() - 1));
+        let max_tokens = (total / 2).min(total - (prompt.len() - 1));
         Some(Search::new(SearchTask {
             memory: window.memory.clone(),
-            start: prompt.len() - self.start.len(),
+            transcript_start: prompt.len() - self.start_tokens.len(),
             prompt,
             rules: self.rules.clone(),
             strategy,
             length_penalty: options.length_penalty,
-            longest,
-            no_speech: self.model.vocabulary.special().no_speech,
+            max_tokens,
+            no_speech_token: self.model.vocabulary.special().no_speech,
         }))
     }
 
@@ -261,13 +262,13 @@ impl Recording {
         cache: &mut Cache,
     ) -> Result<(), TranscribeError> {
         let Some(mut window) = self.window.take() else { return Ok(()) };
-        self.append(buffers, cache, &mut window)?;
+        self.append_segments(buffers, cache, &mut window)?;
         buffers.memories.extend(Arc::into_inner(window.memory));
         Ok(())
     }
 
     /// Appends the segments of a decoded window and advances to the next window.
-    fn append(
+    fn append_segments(
         &mut self,
         buffers: &mut Buffers,
         cache: &mut Cache,
@@ -278,14 +279,14 @@ impl Recording {
             return Ok(());
         };
         if is_silent(&self.options, &attempt, 1.0) {
-            self.seek += window.size;
+            self.seek += window.frames;
             return Ok(());
         }
         let special = self.model.vocabulary.special();
         let (begin, end_of_text) = (special.timestamp_begin(), special.end_of_text);
-        let from = self.seek;
+        let window_start = self.seek;
         let SplitWindow { mut drafts, mut seek, ends_in_timestamp } =
-            split(&attempt.tokens, begin, from, window.size);
+            split(&attempt.tokens, begin, window_start, window.frames);
         if self.options.word_timestamps {
             let text: Vec<u32> = drafts
                 .iter()
@@ -303,28 +304,28 @@ impl Recording {
             attach_words(
                 &mut drafts,
                 words,
-                from,
+                window_start,
                 end_of_text,
                 self.options.punctuation(),
                 self.last_speech,
             );
             let end = last_end(&drafts);
             if let Some(end) = end {
-                if !ends_in_timestamp && end > seconds(from) {
+                if !ends_in_timestamp && end > seconds(window_start) {
                     seek = (end * crate::mel::FRAMES_PER_SECOND as f64).round_ties_even() as usize;
                 }
                 self.last_speech = end;
             }
         }
         // A window that does not advance would be decoded forever.
-        self.seek = if seek > from { seek } else { from + window.size };
+        self.seek = if seek > window_start { seek } else { window_start + window.frames };
         for draft in drafts {
-            self.push(draft, from, &attempt);
+            self.push_segment(draft, window_start, &attempt);
         }
         if !self.options.condition_on_previous_text
             || attempt.temperature > self.options.prompt_reset_on_temperature
         {
-            self.prompt_reset_at = self.tokens.len();
+            self.prompt_reset_at = self.previous_tokens.len();
         }
         Ok(())
     }
@@ -338,18 +339,18 @@ impl Recording {
     ) -> Result<Alignment, TranscribeError> {
         #[cfg(test)]
         if let Some(alignment) = self.alignment {
-            return Ok(alignment(text, window.size));
+            return Ok(alignment(text, window.frames));
         }
-        self.model.align(buffers, cache, &window.memory, &self.start, text, window.size)
+        self.model.align(buffers, cache, &window.memory, &self.start_tokens, text, window.frames)
     }
 
     #[allow(clippy::float_cmp)] // Same comparison as in the reference.
-    fn push(&mut self, draft: SegmentDraft, seek: usize, attempt: &Attempt) {
+    fn push_segment(&mut self, draft: SegmentDraft, seek: usize, attempt: &Attempt) {
         let text = self.model.vocabulary.decode(&draft.tokens);
         if draft.start == draft.end || crate::vocabulary::trim(&text).is_empty() {
             return;
         }
-        self.tokens.extend(&draft.tokens);
+        self.previous_tokens.extend(&draft.tokens);
         let words = draft.words.into_iter().map(|word| Word {
             text: word.text,
             start: word.start,

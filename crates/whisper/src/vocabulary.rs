@@ -47,7 +47,7 @@ impl SpecialTokens {
 }
 
 /// The last timestamp token, 30.00 s, relative to that of 0.00 s.
-const LAST_TIMESTAMP: u32 = 1_500;
+const LAST_TIMESTAMP_STEP: u32 = 1_500;
 
 /// The tokenizer of a model.
 pub(crate) struct Vocabulary {
@@ -59,9 +59,9 @@ pub(crate) struct Vocabulary {
 }
 
 /// Languages written without spaces: words are split at every character.
-const WITHOUT_SPACES: [&str; 6] = ["zh", "ja", "th", "lo", "my", "yue"];
+const LANGUAGES_WITHOUT_SPACES: [&str; 6] = ["zh", "ja", "th", "lo", "my", "yue"];
 const PUNCTUATION: &str = "!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~";
-pub(crate) const REPLACEMENT: char = '\u{fffd}';
+pub(crate) const REPLACEMENT_CHARACTER: char = '\u{fffd}';
 
 impl Vocabulary {
     /// Loads `tokenizer.json`, and checks that every token of Whisper's rules has an embedding, and
@@ -93,7 +93,7 @@ impl Vocabulary {
                 .map_or_else(|| required_token(&tokenizer, "<|nocaptions|>"), Ok)?,
             no_timestamps: required_token(&tokenizer, "<|notimestamps|>")?,
         };
-        let last_timestamp = special.no_timestamps.saturating_add(1 + LAST_TIMESTAMP);
+        let last_timestamp = special.no_timestamps.saturating_add(1 + LAST_TIMESTAMP_STEP);
         let tokens = special.named_tokens().map(|(name, token)| (name.to_owned(), token));
         let tokens = tokens.chain([("<|nospeech|>".to_owned(), special.no_speech)]);
         let tokens =
@@ -204,9 +204,10 @@ impl Vocabulary {
         for &token in tokens {
             current.push(token);
             let text = self.decode_with_timestamps(&current);
-            let replacement_index = text.chars().position(|character| character == REPLACEMENT);
+            let replacement_index =
+                text.chars().position(|character| character == REPLACEMENT_CHARACTER);
             if replacement_index
-                .is_none_or(|index| full_text.get(offset + index) == Some(&REPLACEMENT))
+                .is_none_or(|index| full_text.get(offset + index) == Some(&REPLACEMENT_CHARACTER))
             {
                 offset += text.chars().count();
                 characters.push((text, std::mem::take(&mut current)));
@@ -254,7 +255,7 @@ impl Vocabulary {
 /// Returns whether a language is written without spaces, so that its words are split at every
 /// character.
 pub(crate) fn is_written_without_spaces(language: &str) -> bool {
-    WITHOUT_SPACES.contains(&language)
+    LANGUAGES_WITHOUT_SPACES.contains(&language)
 }
 
 /// Removes the white space that Python's `strip` removes.

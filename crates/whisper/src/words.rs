@@ -70,8 +70,8 @@ pub(crate) fn attach_words(
     punctuation: Punctuation,
     mut last_speech: f64,
 ) {
-    let (median, longest) = median_and_max_duration(&words);
-    shorten_at_sentence_ends(&mut words, longest);
+    let (median, max_duration) = median_and_max_duration(&words);
+    shorten_at_sentence_ends(&mut words, max_duration);
     merge_punctuation(&mut words, punctuation);
     // Divides as the reference does: multiplying by 0.01 rounds differently.
     let offset = seek as f64 / 100.0;
@@ -90,7 +90,7 @@ pub(crate) fn attach_words(
             }
         }
         if !segment_words.is_empty() {
-            correct_start(&mut segment_words, median, longest, last_speech);
+            correct_start(&mut segment_words, median, max_duration, last_speech);
             fit_segment(draft, &mut segment_words, median);
             last_speech = draft.end;
         }
@@ -128,7 +128,7 @@ fn median_and_max_duration(words: &[TimedWord]) -> (f64, f64) {
 }
 
 #[allow(clippy::float_cmp)] // Same comparison as in the reference.
-fn shorten_at_sentence_ends(words: &mut [TimedWord], longest: f64) {
+fn shorten_at_sentence_ends(words: &mut [TimedWord], max_duration: f64) {
     if words.iter().all(|word| word.end == word.start) {
         return;
     }
@@ -137,12 +137,12 @@ fn shorten_at_sentence_ends(words: &mut [TimedWord], longest: f64) {
         // Like Python's `in`: any substring of the marks, including the empty text.
         let ends_sentence = SENTENCE_ENDS.contains(&word.text);
         if let Some(previous_ends) = previous_ends_sentence
-            && word.end - word.start > longest
+            && word.end - word.start > max_duration
         {
             if ends_sentence {
-                word.end = word.start + longest;
+                word.end = word.start + max_duration;
             } else if previous_ends {
-                word.start = word.end - longest;
+                word.start = word.end - max_duration;
             }
         }
         previous_ends_sentence = Some(ends_sentence);
@@ -180,23 +180,23 @@ pub(crate) fn merge_punctuation(words: &mut [TimedWord], punctuation: Punctuatio
 }
 
 /// Shortens each of the first two words after a pause to at most twice the median duration.
-fn correct_start(words: &mut [TimedWord], median: f64, longest: f64, last_speech: f64) {
+fn correct_start(words: &mut [TimedWord], median: f64, max_duration: f64, last_speech: f64) {
     let Some((first, others)) = words.split_first_mut() else { return };
     let second = others.first_mut();
     let is_after_pause = first.end - last_speech > median * 4.0;
     let both_too_long =
-        second.as_ref().is_some_and(|second| second.end - first.start > longest * 2.0);
-    if !is_after_pause || !(first.end - first.start > longest || both_too_long) {
+        second.as_ref().is_some_and(|second| second.end - first.start > max_duration * 2.0);
+    if !is_after_pause || !(first.end - first.start > max_duration || both_too_long) {
         return;
     }
     if let Some(second) = second
-        && second.end - second.start > longest
+        && second.end - second.start > max_duration
     {
-        let boundary = (second.end / 2.0).max(second.end - longest);
+        let boundary = (second.end / 2.0).max(second.end - max_duration);
         first.end = boundary;
         second.start = boundary;
     }
-    first.start = (first.end - longest).max(0.0);
+    first.start = (first.end - max_duration).max(0.0);
 }
 
 /// Fits segment and word times at both ends of a segment. If the outer word extends more than 0.5 s

@@ -40,7 +40,7 @@ pub use transport::permitted_addresses;
 const MAX_QUOTED_CHARS: usize = 300;
 /// Maximum number of bytes read of an error response, which is only quoted in errors.
 const MAX_ERROR_BYTES: usize = 16 * 1024;
-/// The longest deadline; longer ones are capped so that sums stay within the clock's range.
+/// The longest timeout; longer ones are capped so that sums stay within the clock's range.
 const MAX_TIMEOUT: Duration = Duration::from_hours(24 * 365);
 
 /// Limits of a [`SignedClient`].
@@ -138,7 +138,9 @@ impl SignedClient {
     /// Any [`CallError`] except [`CallError::Status`].
     pub async fn call(&self, peer: &Peer, call: &Call) -> Result<CallResponse, CallError> {
         let deadline_at = instant_after(call.deadline);
-        let exchange = async { self.read(self.attempts(peer, call, deadline_at).await?).await };
+        let exchange = async {
+            self.read_response(self.call_with_retries(peer, call, deadline_at).await?).await
+        };
         with_deadline(deadline_at, call.deadline, exchange).await
     }
 
@@ -149,7 +151,8 @@ impl SignedClient {
     /// arrives; later failures are items of the stream.
     pub async fn stream(&self, peer: &Peer, call: &Call) -> Result<CallResponseStream, CallError> {
         let deadline_at = instant_after(call.deadline);
-        with_deadline(deadline_at, call.deadline, self.attempts(peer, call, deadline_at)).await
+        with_deadline(deadline_at, call.deadline, self.call_with_retries(peer, call, deadline_at))
+            .await
     }
 
     /// Calls a peer with a streamed body in place of the call's own, and returns the response as a
@@ -172,9 +175,9 @@ impl SignedClient {
         let deadline_at = instant_after(call.deadline);
         let exchange = async {
             if self.signer.signs_body() {
-                let body = self.buffer(body).await?;
+                let body = self.buffer_body(body).await?;
                 return self
-                    .attempt(
+                    .send_once(
                         peer,
                         call,
                         &body.clone(),
@@ -186,13 +189,13 @@ impl SignedClient {
             }
             let frames = body.map_ok(Frame::data).map_err(Into::into);
             let body = Body::Streamed(StreamBody::new(frames).boxed_unsync());
-            self.attempt(peer, call, &[], body, call.deadline, deadline_at).await
+            self.send_once(peer, call, &[], body, call.deadline, deadline_at).await
         };
         with_deadline(deadline_at, call.deadline, exchange).await
     }
 
     /// Posts a body with headers that are already signed and returns the response body, at most
-    /// `limit` bytes. The deadline starts at sending and covers the complete response. There is no
+    /// `limit` bytes. The timeout starts at sending and covers the complete response. There is no
     /// retry.
     ///
     /// # Errors
@@ -202,17 +205,17 @@ impl SignedClient {
         url: &str,
         headers: HeaderMap,
         body: Bytes,
-        deadline: Duration,
+        timeout: Duration,
         limit: usize,
     ) -> Result<Bytes, CallError> {
-        let deadline_at = instant_after(deadline);
+        let deadline_at = instant_after(timeout);
         let limit = limit.min(self.config.max_response_bytes);
         let exchange = async {
             let response =
                 self.transport.send(Method::POST, url, headers, Body::Full(body)).await?;
-            self.read(CallResponseStream::new(response, deadline_at, deadline, limit)).await
+            self.read_response(CallResponseStream::new(response, deadline_at, timeout, limit)).await
         };
-        let response = with_deadline(deadline_at, deadline, exchange).await?;
+        let response = with_deadline(deadline_at, timeout, exchange).await?;
         if response.status != StatusCode::OK {
             let text =
                 String::from_utf8_lossy(&response.body).chars().take(MAX_QUOTED_CHARS).collect();
@@ -222,7 +225,7 @@ impl SignedClient {
     }
 
     /// Makes the attempts that the call's [`Retry`] allows and returns the last result.
-    async fn attempts(
+    async fn call_with_retries(
         &self,
         peer: &Peer,
         call: &Call,
@@ -232,7 +235,7 @@ impl SignedClient {
         let mut remaining = call.deadline;
         for retry in 0..self.config.attempts.saturating_sub(1) {
             let result = self
-                .attempt(
+                .send_once(
                     peer,
                     call,
                     &call.body,
@@ -252,11 +255,18 @@ impl SignedClient {
             tokio::time::sleep(delay).await;
             remaining = deadline_at.saturating_duration_since(Instant::now());
         }
-        self.attempt(peer, call, &call.body, Body::Full(call.body.clone()), remaining, deadline_at)
-            .await
+        self.send_once(
+            peer,
+            call,
+            &call.body,
+            Body::Full(call.body.clone()),
+            remaining,
+            deadline_at,
+        )
+        .await
     }
 
-    async fn attempt(
+    async fn send_once(
         &self,
         peer: &Peer,
         call: &Call,
@@ -281,7 +291,7 @@ impl SignedClient {
     }
 
     /// Buffers a body that must be signed.
-    async fn buffer<S, E>(&self, body: S) -> Result<Bytes, CallError>
+    async fn buffer_body<S, E>(&self, body: S) -> Result<Bytes, CallError>
     where
         S: Stream<Item = Result<Bytes, E>>,
         E: Into<Box<dyn Error + Send + Sync>>,
@@ -300,7 +310,10 @@ impl SignedClient {
     }
 
     /// Reads a response to its end, or an error response up to its limit.
-    async fn read(&self, mut response: CallResponseStream) -> Result<CallResponse, CallError> {
+    async fn read_response(
+        &self,
+        mut response: CallResponseStream,
+    ) -> Result<CallResponse, CallError> {
         let mut body = BytesMut::new();
         let mut reservation = self.memory.reservation();
         // Computed now: the announced length shrinks with every byte that arrives.
@@ -318,18 +331,18 @@ impl SignedClient {
     }
 }
 
-fn instant_after(deadline: Duration) -> Instant {
-    Instant::now() + deadline.min(MAX_TIMEOUT)
+fn instant_after(timeout: Duration) -> Instant {
+    Instant::now() + timeout.min(MAX_TIMEOUT)
 }
 
 async fn with_deadline<T>(
     deadline_at: Instant,
-    after: Duration,
+    timeout: Duration,
     exchange: impl Future<Output = Result<T, CallError>>,
 ) -> Result<T, CallError> {
     tokio::time::timeout_at(deadline_at, exchange)
         .await
-        .map_err(|_| CallError::Timeout { after })?
+        .map_err(|_| CallError::Timeout { after: timeout })?
 }
 
 #[cfg(test)]

@@ -57,14 +57,14 @@ fn compact(body: &[u8]) -> Result<Vec<u8>, CompactError> {
 
 /// Returns the length in bytes of the JSON string at the start of `text`, with both quotes.
 pub(crate) fn string_length(text: &[u8]) -> usize {
-    let mut escaped = false;
+    let mut is_escaped = false;
     let end = text.iter().skip(1).position(|byte| match byte {
-        _ if escaped => {
-            escaped = false;
+        _ if is_escaped => {
+            is_escaped = false;
             false
         }
         b'\\' => {
-            escaped = true;
+            is_escaped = true;
             false
         }
         byte => *byte == b'"',

@@ -143,19 +143,19 @@ fn write_repr(out: &mut String, text: &str) {
 /// Whether Python's `str.isprintable` accepts a character. Which characters are assigned depends on
 /// each side's Unicode version.
 fn is_printable(character: char) -> bool {
-    use GeneralCategory as Is;
+    use GeneralCategory as Category;
     character.is_ascii_graphic()
         || character == ' '
         || !matches!(
             character.general_category(),
-            Is::Control
-                | Is::Format
-                | Is::Surrogate
-                | Is::PrivateUse
-                | Is::Unassigned
-                | Is::LineSeparator
-                | Is::ParagraphSeparator
-                | Is::SpaceSeparator
+            Category::Control
+                | Category::Format
+                | Category::Surrogate
+                | Category::PrivateUse
+                | Category::Unassigned
+                | Category::LineSeparator
+                | Category::ParagraphSeparator
+                | Category::SpaceSeparator
         )
 }
 

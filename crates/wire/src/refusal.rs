@@ -175,7 +175,7 @@ impl Refusal {
 impl Refusal {
     /// Adds the headers that do not depend on the body's form: whether to reuse the connection, and
     /// when to retry.
-    pub(crate) fn finish(&self, response: &mut Response) {
+    pub(crate) fn add_headers(&self, response: &mut Response) {
         match self {
             // The rest of the body may still be in flight: the connection cannot be reused.
             Self::BodyTooLarge { .. } | Self::BodyTimeout { .. } | Self::BodyUnreadable => {
@@ -198,7 +198,7 @@ impl IntoResponse for &Refusal {
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         let mut response = (&self).into_response();
-        self.finish(&mut response);
+        self.add_headers(&mut response);
         response
     }
 }

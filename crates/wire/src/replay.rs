@@ -17,7 +17,7 @@ use crate::{Claim, Refusal, ReplayRule, Window};
 
 pub use log::ReplayLogError;
 
-use log::{Entry, ReplayLog};
+use log::{ReplayEntry, ReplayLog};
 
 /// The interval at which idle senders are evicted.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
@@ -59,8 +59,8 @@ pub struct ReplayGuard {
     bounds: ReplayBounds,
     retention: Duration,
     /// Maximum lead of nonces over the clock, in nanoseconds.
-    max_lead: u64,
-    seen: Mutex<ReplayState>,
+    max_lead_ns: u64,
+    state: Mutex<ReplayState>,
 }
 
 #[derive(Debug, Default)]
@@ -69,10 +69,10 @@ struct ReplayState {
     count: usize,
     /// The lowest accepted nonce.
     floor: u64,
-    next_sweep: u64,
+    next_sweep_at: u64,
     log: Option<ReplayLog>,
     /// Whether the last write to the log failed.
-    log_fails: bool,
+    is_log_failing: bool,
     /// Whether the warning that the floor is ahead of the clock was logged.
     has_warned_ahead: bool,
 }
@@ -92,8 +92,8 @@ impl ReplayGuard {
             rule,
             bounds,
             retention,
-            max_lead: nanoseconds(window.future),
-            seen: Mutex::default(),
+            max_lead_ns: nanoseconds(window.future),
+            state: Mutex::default(),
         }
     }
 
@@ -122,14 +122,14 @@ impl ReplayGuard {
         boot: Option<&str>,
     ) -> Result<Self, ReplayLogError> {
         let mut guard = Self::new(window, rule, bounds);
-        let max_nonce = now_ns.saturating_add(guard.max_lead);
-        let mut recovered = log::read(path, boot)?;
-        let ceiling = recovered.lock.start(now_ns, max_nonce, !recovered.missing)?;
-        let seen = guard.seen.get_mut().unwrap_or_else(PoisonError::into_inner);
-        seen.floor = recovered.floor;
+        let max_nonce = now_ns.saturating_add(guard.max_lead_ns);
+        let mut recovered = log::recover(path, boot)?;
+        let ceiling = recovered.lock.start(now_ns, max_nonce, !recovered.is_missing)?;
+        let state = guard.state.get_mut().unwrap_or_else(PoisonError::into_inner);
+        state.floor = recovered.floor;
         // A floor would refuse nonces that are not timestamps forever, not just for seconds.
-        let first_start = recovered.missing && rule == ReplayRule::IncreasingForEver;
-        if !recovered.complete && !first_start {
+        let is_first_start = recovered.is_missing && rule == ReplayRule::IncreasingForEver;
+        if !recovered.is_complete && !is_first_start {
             let remaining = Duration::from_nanos(ceiling.saturating_sub(now_ns));
             tracing::info!(
                 log = %path.display(),
@@ -137,18 +137,18 @@ impl ReplayGuard {
                 ?remaining,
                 "replay log is new or incomplete: requests signed before `until` are refused, since they may be replays"
             );
-            seen.floor = seen.floor.max(ceiling.saturating_add(1));
+            state.floor = state.floor.max(ceiling.saturating_add(1));
         }
         let lifetime = guard.retention.saturating_add(window.future);
         // The clock may have been set back since: older requests were evicted according to the
         // newest request's time.
         let newest = recovered.entries.iter().map(|entry| entry.nonce).max().unwrap_or_default();
-        seen.raise_minimum_nonce(rule, newest, lifetime);
-        seen.raise_minimum_nonce(rule, now_ns, guard.retention);
-        seen.warn_if_ahead(max_nonce);
+        state.raise_minimum_nonce(rule, newest, lifetime);
+        state.raise_minimum_nonce(rule, now_ns, guard.retention);
+        state.warn_if_ahead(max_nonce);
         for entry in &recovered.entries {
-            if entry.nonce >= seen.floor {
-                seen.insert(rule, entry);
+            if entry.nonce >= state.floor {
+                state.insert(rule, entry);
             }
         }
         let keeps_all_records = rule == ReplayRule::IncreasingForEver;
@@ -156,10 +156,10 @@ impl ReplayGuard {
             now_ns,
             lifetime,
             keeps_all_records,
-            &mut entries(&seen.senders),
-            seen.floor,
+            &mut entries(&state.senders),
+            state.floor,
         )?;
-        seen.log = Some(log);
+        state.log = Some(log);
         Ok(guard)
     }
 
@@ -172,35 +172,35 @@ impl ReplayGuard {
     /// written.
     pub fn accept(&self, claim: &Claim, now_ns: u64) -> Result<(), Refusal> {
         let entry = self.entry(claim);
-        let mut seen = self.lock();
-        seen.raise_minimum_nonce(self.rule, now_ns, self.retention);
-        if entry.nonce < seen.floor {
-            seen.warn_if_ahead(now_ns.saturating_add(self.max_lead));
+        let mut state = self.lock();
+        state.raise_minimum_nonce(self.rule, now_ns, self.retention);
+        if entry.nonce < state.floor {
+            state.warn_if_ahead(now_ns.saturating_add(self.max_lead_ns));
             let age = Duration::from_nanos(now_ns.saturating_sub(entry.nonce));
             return Err(Refusal::Stale { age, limit: self.retention });
         }
-        if now_ns >= seen.next_sweep {
-            seen.next_sweep = now_ns.saturating_add(nanoseconds(SWEEP_INTERVAL));
-            seen.sweep();
+        if now_ns >= state.next_sweep_at {
+            state.next_sweep_at = now_ns.saturating_add(nanoseconds(SWEEP_INTERVAL));
+            state.sweep();
         }
-        seen.check(&entry, self.bounds)?;
-        let ReplayState { senders, log, log_fails, floor, .. } = &mut *seen;
+        state.check(&entry, self.bounds)?;
+        let ReplayState { senders, log, is_log_failing, floor, .. } = &mut *state;
         if let Some(log) = log {
             // A nonce that is not a timestamp may be further ahead than the window allows.
-            let lead = entry.nonce.saturating_sub(now_ns).min(self.max_lead);
+            let lead = entry.nonce.saturating_sub(now_ns).min(self.max_lead_ns);
             let result = log.append(&entry, lead, now_ns, &mut entries(senders), *floor);
             // Logged once: the full disk may be the one with the logs.
-            match (&result, *log_fails) {
+            match (&result, *is_log_failing) {
                 (Err(error), false) => {
                     tracing::error!(%error, "cannot write the replay log, requests are refused");
                 }
                 (Ok(()), true) => tracing::info!("replay log is writable again"),
                 _ => {}
             }
-            *log_fails = result.is_err();
+            *is_log_failing = result.is_err();
             result.map_err(|_| Refusal::ReplayLogFailed)?;
         }
-        seen.insert(self.rule, &entry);
+        state.insert(self.rule, &entry);
         Ok(())
     }
 
@@ -214,20 +214,20 @@ impl ReplayGuard {
         if self.lock().was_seen(&entry) { Err(Refusal::Replayed) } else { Ok(()) }
     }
 
-    fn entry(&self, claim: &Claim) -> Entry {
+    fn entry(&self, claim: &Claim) -> ReplayEntry {
         let process_id = match self.rule {
             ReplayRule::Once => 0,
             ReplayRule::Increasing | ReplayRule::IncreasingForEver => {
                 process_id(claim.uuid.as_deref().unwrap_or_default())
             }
         };
-        Entry { sender: claim.sender, process_id, nonce: claim.nonce }
+        ReplayEntry { sender: claim.sender, process_id, nonce: claim.nonce }
     }
 
     /// Locks the cache, ignoring poisoning: a panic cannot leave the sets inconsistent, since every
     /// change is one call.
     fn lock(&self) -> MutexGuard<'_, ReplayState> {
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Returns the number of remembered requests (or processes, where only the last nonce counts).
@@ -266,7 +266,7 @@ impl ReplayState {
         self.has_warned_ahead = is_ahead;
     }
 
-    fn was_seen(&self, entry: &Entry) -> bool {
+    fn was_seen(&self, entry: &ReplayEntry) -> bool {
         match self.senders.get(&entry.sender) {
             None => false,
             Some(Nonces::Each(nonces)) => nonces.contains(&entry.nonce),
@@ -277,7 +277,7 @@ impl ReplayState {
     }
 
     /// Checks that the request is new and that the limits leave space for it.
-    fn check(&mut self, entry: &Entry, bounds: ReplayBounds) -> Result<(), Refusal> {
+    fn check(&mut self, entry: &ReplayEntry, bounds: ReplayBounds) -> Result<(), Refusal> {
         if self.was_seen(entry) {
             return Err(Refusal::Replayed);
         }
@@ -300,12 +300,12 @@ impl ReplayState {
         }
     }
 
-    fn insert(&mut self, rule: ReplayRule, entry: &Entry) {
+    fn insert(&mut self, rule: ReplayRule, entry: &ReplayEntry) {
         let nonces = self.senders.entry(entry.sender).or_insert_with(|| match rule {
             ReplayRule::Once => Nonces::Each(BTreeSet::new()),
             ReplayRule::Increasing | ReplayRule::IncreasingForEver => Nonces::Last(HashMap::new()),
         });
-        let new = match nonces {
+        let is_new = match nonces {
             Nonces::Each(nonces) => nonces.insert(entry.nonce),
             Nonces::Last(processes) => match processes.get_mut(&entry.process_id) {
                 Some(last) => {
@@ -315,7 +315,7 @@ impl ReplayState {
                 None => processes.insert(entry.process_id, entry.nonce).is_none(),
             },
         };
-        self.count += usize::from(new);
+        self.count += usize::from(is_new);
     }
 
     /// Evicts expired nonces and idle senders. This is not incremental: 2^20 senders with one
@@ -351,7 +351,7 @@ pub(crate) fn shrink<K: Eq + Hash, V>(table: &mut HashMap<K, V>) {
     }
 }
 
-fn entries(senders: &HashMap<Hotkey, Nonces>) -> impl Iterator<Item = Entry> {
+fn entries(senders: &HashMap<Hotkey, Nonces>) -> impl Iterator<Item = ReplayEntry> {
     senders.iter().flat_map(|(sender, nonces)| {
         let (each, last) = match nonces {
             Nonces::Each(nonces) => (Some(nonces.iter().map(|nonce| (0, *nonce))), None),
@@ -360,7 +360,7 @@ fn entries(senders: &HashMap<Hotkey, Nonces>) -> impl Iterator<Item = Entry> {
             }
         };
         let nonces = each.into_iter().flatten().chain(last.into_iter().flatten());
-        nonces.map(|(process_id, nonce)| Entry { sender: *sender, process_id, nonce })
+        nonces.map(|(process_id, nonce)| ReplayEntry { sender: *sender, process_id, nonce })
     })
 }
 

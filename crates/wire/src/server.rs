@@ -200,14 +200,14 @@ where
                 nonce: claim.nonce,
                 uuid: claim.uuid,
             });
-            let limit = verifier.limits.answer_timeout;
-            let deadline = Instant::now() + limit.min(MAX_TIMEOUT);
+            let timeout = verifier.limits.answer_timeout;
+            let deadline = Instant::now() + timeout.min(MAX_TIMEOUT);
             let mut response =
                 match tokio::time::timeout_at(deadline, inner.call(rebuild(head, body))).await {
                     Ok(response) => response?.into_response(),
                     // The head was moved into the request. Its echoed headers are added below.
                     Err(_) => verifier.refuse(
-                        &Refusal::ResponseTimeout { limit },
+                        &Refusal::ResponseTimeout { limit: timeout },
                         &empty_head(),
                         None,
                         start.elapsed(),

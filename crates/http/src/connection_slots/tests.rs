@@ -5,7 +5,7 @@ async fn acquire(slots: &ConnectionSlots, address: &str) -> ConnectionSlot {
 }
 
 fn is_evicted(slot: &ConnectionSlot) -> bool {
-    slot.0.evicted.is_cancelled()
+    slot.0.eviction_token.is_cancelled()
 }
 
 #[tokio::test]

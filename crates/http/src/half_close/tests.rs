@@ -183,10 +183,10 @@ async fn half_close_cancels_request_where_not_tolerated() {
 fn interim_or_previous_response_does_not_begin_responding_phase() {
     let exchange = Exchange::default();
     for _ in 0..2 {
-        exchange.begin(false);
-        exchange.complete();
+        exchange.begin_request(false);
+        exchange.record_body_end();
         exchange.record_response_bytes();
-        assert_eq!(exchange.phase(), Phase::Waiting);
+        assert_eq!(exchange.phase(), Phase::AwaitingResponse);
         exchange.record_response(&Response::new(Body::empty()));
         exchange.record_response_bytes();
         assert_eq!(exchange.phase(), Phase::Responding);

@@ -83,7 +83,10 @@ async fn endless_stream_is_cut_off() {
         collect_events(Router::new().route("/v1/completions", post(endless)), usize::MAX).await;
     let error = result.unwrap_err();
     assert!(
-        matches!(error, ModelServerError::Fault(Fault::TooLarge(MAX_STREAM) | Fault::Timeout)),
+        matches!(
+            error,
+            ModelServerError::Fault(Fault::TooLarge(MAX_STREAM_BYTES) | Fault::Timeout)
+        ),
         "{error}"
     );
 }

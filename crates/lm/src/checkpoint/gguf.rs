@@ -23,7 +23,7 @@ const DEFAULT_ALIGNMENT: u64 = 32;
 /// Maximum number of dimensions of a tensor.
 const MAX_DIMENSIONS: u32 = 4;
 /// Arrays that are kept in memory. All others are skipped, whatever their length.
-const ARRAYS: [&str; 4] = [
+const USED_ARRAYS: [&str; 4] = [
     "tokenizer.ggml.tokens",
     "tokenizer.ggml.merges",
     "tokenizer.ggml.scores",
@@ -47,7 +47,7 @@ enum Value {
 
 /// Position and shape of a tensor.
 #[derive(Debug, Clone)]
-struct Entry {
+struct TensorEntry {
     format: GgmlDType,
     /// Dimensions, the outermost first.
     shape: Vec<usize>,
@@ -62,7 +62,7 @@ pub(super) struct Gguf {
     path: PathBuf,
     file: File,
     metadata: HashMap<String, Value>,
-    tensors: HashMap<String, Entry>,
+    tensors: HashMap<String, TensorEntry>,
 }
 
 impl Gguf {
@@ -86,23 +86,25 @@ impl Gguf {
                 header.field_error(format!("version {version} is not supported, only 2 and 3"))
             );
         }
-        let (tensors, values) = (header.u64()?, header.u64()?);
+        let (tensor_count, value_count) = (header.u64()?, header.u64()?);
         // Each entry takes at least this many bytes; reject impossible counts before looping.
-        if u128::from(tensors) * 24 + u128::from(values) * 13 > u128::from(header.remaining) {
+        if u128::from(tensor_count) * 24 + u128::from(value_count) * 13
+            > u128::from(header.remaining)
+        {
             return Err(header.field_error(format!(
-                "{tensors} tensors and {values} values do not fit into the file"
+                "{tensor_count} tensors and {value_count} values do not fit into the file"
             )));
         }
         let mut metadata = HashMap::new();
-        for _ in 0..values {
+        for _ in 0..value_count {
             let name = header.text()?;
             header.field.clone_from(&name);
-            let kind = header.u32()?;
-            let value = header.value(kind)?;
+            let value_type = header.u32()?;
+            let value = header.value(value_type)?;
             metadata.insert(name, value);
         }
         let mut entries = Vec::new();
-        for _ in 0..tensors {
+        for _ in 0..tensor_count {
             "tensor list".clone_into(&mut header.field);
             let name = header.text()?;
             header.field.clone_from(&name);
@@ -118,21 +120,21 @@ impl Gguf {
                 *value as u64
             }
             Some(value) => {
-                let found = if let Value::Integer(value) = value {
+                let actual_value = if let Value::Integer(value) = value {
                     value.to_string()
                 } else {
                     "no integer".to_owned()
                 };
                 let message =
-                    format!("expected a power of two up to {MAX_ALIGNMENT}, found {found}");
+                    format!("expected a power of two up to {MAX_ALIGNMENT}, found {actual_value}");
                 return Err(gguf.field_error("general.alignment", message));
             }
         };
-        let base = header_bytes.next_multiple_of(alignment);
-        entries.sort_by_key(|(_, entry): &(String, Entry)| entry.start);
-        let mut last: Option<(String, u64)> = None;
+        let data_start = header_bytes.next_multiple_of(alignment);
+        entries.sort_by_key(|(_, entry): &(String, TensorEntry)| entry.start);
+        let mut previous_tensor: Option<(String, u64)> = None;
         for (name, mut entry) in entries {
-            let end = base
+            let end = data_start
                 .checked_add(entry.start)
                 .and_then(|start| start.checked_add(entry.bytes as u64));
             if end.is_none_or(|end| end > size) {
@@ -142,11 +144,11 @@ impl Gguf {
                 );
                 return Err(gguf.field_error(&name, message));
             }
-            if let Some((other, _)) = last.filter(|(_, end)| *end > entry.start) {
+            if let Some((other, _)) = previous_tensor.filter(|(_, end)| *end > entry.start) {
                 return Err(gguf.field_error(&name, format!("overlaps the tensor {other}")));
             }
-            last = Some((name.clone(), entry.start + entry.bytes as u64));
-            entry.start += base;
+            previous_tensor = Some((name.clone(), entry.start + entry.bytes as u64));
+            entry.start += data_start;
             if gguf.tensors.insert(name.clone(), entry).is_some() {
                 return Err(gguf.field_error(&name, "the file has two tensors of this name"));
             }
@@ -261,7 +263,7 @@ impl Gguf {
         device: &Device,
     ) -> Result<QTensor, LoadError> {
         let Some(entry) = self.tensors.get(name).cloned() else {
-            return Err(LoadError::Missing(name.to_owned()));
+            return Err(LoadError::MissingTensor(name.to_owned()));
         };
         let mut bytes = vec![0; entry.bytes];
         let read = self
@@ -273,10 +275,10 @@ impl Gguf {
             return Err(LoadError::NotFinite(name.to_owned()));
         }
         if let Some(order) = order {
-            let row = entry.bytes / order.len().max(1);
+            let row_bytes = entry.bytes / order.len().max(1);
             bytes = order
                 .iter()
-                .filter_map(|index| bytes.get(index * row..(index + 1) * row))
+                .filter_map(|index| bytes.get(index * row_bytes..(index + 1) * row_bytes))
                 .flatten()
                 .copied()
                 .collect();
@@ -305,7 +307,7 @@ impl Header<'_> {
         }
     }
 
-    fn reserve(&mut self, bytes: u64) -> Result<(), LoadError> {
+    fn consume(&mut self, bytes: u64) -> Result<(), LoadError> {
         match self.remaining.checked_sub(bytes) {
             Some(remaining) => self.remaining = remaining,
             None => {
@@ -319,7 +321,7 @@ impl Header<'_> {
     }
 
     fn bytes<const N: usize>(&mut self) -> Result<[u8; N], LoadError> {
-        self.reserve(N as u64)?;
+        self.consume(N as u64)?;
         let mut bytes = [0; N];
         let read = self.reader.read_exact(&mut bytes);
         read.map_err(|source| LoadError::Read { path: self.path.to_owned(), source })?;
@@ -336,15 +338,15 @@ impl Header<'_> {
 
     fn text(&mut self) -> Result<String, LoadError> {
         let length = self.u64()?;
-        self.reserve(length)?;
+        self.consume(length)?;
         let mut bytes = Vec::new();
         let read = self.reader.by_ref().take(length).read_to_end(&mut bytes);
         read.map_err(|source| LoadError::Read { path: self.path.to_owned(), source })?;
         String::from_utf8(bytes).map_err(|_| self.field_error("is not UTF-8"))
     }
 
-    fn value(&mut self, kind: u32) -> Result<Value, LoadError> {
-        Ok(match kind {
+    fn value(&mut self, value_type: u32) -> Result<Value, LoadError> {
+        Ok(match value_type {
             0 => Value::Integer(u8::from_le_bytes(self.bytes()?).into()),
             1 => Value::Integer(i8::from_le_bytes(self.bytes()?).into()),
             2 => Value::Integer(u16::from_le_bytes(self.bytes()?).into()),
@@ -358,13 +360,13 @@ impl Header<'_> {
             10 => Value::Integer(self.u64()?.into()),
             11 => Value::Integer(i64::from_le_bytes(self.bytes()?).into()),
             12 => Value::Float(f64::from_le_bytes(self.bytes()?)),
-            kind => return Err(self.field_error(format!("unknown type {kind}"))),
+            unknown_type => return Err(self.field_error(format!("unknown type {unknown_type}"))),
         })
     }
 
     fn array(&mut self) -> Result<Value, LoadError> {
-        let (kind, length) = (self.u32()?, self.u64()?);
-        if kind == 9 {
+        let (value_type, length) = (self.u32()?, self.u64()?);
+        if value_type == 9 {
             return Err(self.field_error("arrays of arrays are not supported"));
         }
         // Each element has at least one byte.
@@ -374,10 +376,10 @@ impl Header<'_> {
                 self.remaining
             )));
         }
-        let is_used = ARRAYS.contains(&self.field.as_str());
+        let is_used = USED_ARRAYS.contains(&self.field.as_str());
         let (mut texts, mut floats, mut integers) = (Vec::new(), Vec::new(), Vec::new());
         for _ in 0..length {
-            match self.value(kind)? {
+            match self.value(value_type)? {
                 Value::Text(text) if is_used => texts.push(text),
                 Value::Float(value) if is_used => floats.push(value as f32),
                 Value::Integer(value) if is_used => {
@@ -388,7 +390,7 @@ impl Header<'_> {
                 _ => {}
             }
         }
-        Ok(match kind {
+        Ok(match value_type {
             _ if !is_used => Value::Unused,
             8 => Value::Texts(texts),
             6 | 12 => Value::Floats(floats),
@@ -398,7 +400,7 @@ impl Header<'_> {
     }
 
     /// Reads shape, format and offset of a tensor.
-    fn entry(&mut self) -> Result<Entry, LoadError> {
+    fn entry(&mut self) -> Result<TensorEntry, LoadError> {
         let dimensions = self.u32()?;
         if !(1..=MAX_DIMENSIONS).contains(&dimensions) {
             return Err(self
@@ -413,7 +415,7 @@ impl Header<'_> {
             );
         }
         // In the file, the innermost dimension is first.
-        let row = shape.first().copied().unwrap_or_default();
+        let row_length = shape.first().copied().unwrap_or_default();
         shape.reverse();
         let number = self.u32()?;
         let Some(format) = format(number) else {
@@ -424,14 +426,14 @@ impl Header<'_> {
         };
         let values = shape.iter().try_fold(1_usize, |product, size| product.checked_mul(*size));
         let bytes = values
-            .filter(|values| *values > 0 && row.is_multiple_of(format.block_size()))
+            .filter(|values| *values > 0 && row_length.is_multiple_of(format.block_size()))
             .and_then(|values| (values / format.block_size()).checked_mul(format.type_size()));
         let Some(bytes) = bytes else {
             return Err(
                 self.field_error(format!("the shape {shape:?} is impossible for {format:?}"))
             );
         };
-        Ok(Entry { format, shape, start: self.u64()?, bytes })
+        Ok(TensorEntry { format, shape, start: self.u64()?, bytes })
     }
 }
 

@@ -67,7 +67,8 @@ pub(super) fn gguf_config(file: &Gguf) -> Result<Gpt2Config, LoadError> {
     let vocabulary = file.shape("token_embd.weight").and_then(|shape| shape.first().copied());
     let epsilon = "gpt2.attention.layer_norm_epsilon";
     Ok(Gpt2Config {
-        vocabulary: vocabulary.ok_or_else(|| LoadError::Missing("token_embd.weight".to_owned()))?,
+        vocabulary: vocabulary
+            .ok_or_else(|| LoadError::MissingTensor("token_embd.weight".to_owned()))?,
         hidden,
         intermediate: file
             .optional_count("gpt2.feed_forward_length")?
@@ -109,12 +110,12 @@ const GGUF: Names = Names {
 pub(super) fn load(config: Gpt2Config, tensors: &mut Tensors) -> Result<Gpt2, LoadError> {
     // Files of the model with its language head have a prefix.
     let prefix = if tensors.has("transformer.wte.weight") { "transformer." } else { "" };
-    build(config, tensors, &HUGGING_FACE, prefix, Tensors::transposed)
+    build(config, tensors, &HUGGING_FACE, prefix, Tensors::linear_from_transposed)
 }
 
 /// Loads the weights from a GGUF file.
 pub(super) fn load_gguf(config: Gpt2Config, tensors: &mut Tensors) -> Result<Gpt2, LoadError> {
-    let mut model = build(config, tensors, &GGUF, "", Tensors::biased)?;
+    let mut model = build(config, tensors, &GGUF, "", Tensors::linear_with_bias)?;
     if tensors.has("output.weight") {
         model.head = tensors.matrix("output.weight", [config.vocabulary, config.hidden])?.into();
     }

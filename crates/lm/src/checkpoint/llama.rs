@@ -183,7 +183,8 @@ pub(super) fn gguf_config(
     let epsilon = field_name(architecture, "attention.layer_norm_rms_epsilon");
     Ok(LlamaConfig {
         kind,
-        vocabulary: vocabulary.ok_or_else(|| LoadError::Missing("token_embd.weight".to_owned()))?,
+        vocabulary: vocabulary
+            .ok_or_else(|| LoadError::MissingTensor("token_embd.weight".to_owned()))?,
         hidden,
         intermediate: file.count(&field_name(architecture, "feed_forward_length"))?,
         layers: file.count(&field_name(architecture, "block_count"))?,
@@ -382,9 +383,9 @@ fn projection(
     order: Option<&[usize]>,
 ) -> Result<Linear, LoadError> {
     if kind == LlamaKind::Qwen2 {
-        return tensors.biased(name, shape);
+        return tensors.linear_with_bias(name, shape);
     }
-    Ok(tensors.ordered(&format!("{name}.weight"), shape, order)?.into())
+    Ok(tensors.matrix_with_row_order(&format!("{name}.weight"), shape, order)?.into())
 }
 
 fn linear(tensors: &mut Tensors, name: &str, shape: [usize; 2]) -> Result<Linear, LoadError> {

@@ -8,7 +8,7 @@ use candle_core::{DType, Device, Tensor};
 use serde::Deserialize;
 
 use super::gguf::Gguf;
-use super::{Conversion, json};
+use super::{Conversion, read_json};
 use crate::linear::{Bits, Linear, Weight};
 use crate::{LoadError, ModelError};
 
@@ -47,7 +47,7 @@ pub(super) struct Tensors {
 
 impl Tensors {
     /// Reads all safetensors files of a directory.
-    pub(super) fn of_directory(
+    pub(super) fn from_directory(
         directory: &Path,
         device: Device,
         bits: Option<Bits>,
@@ -71,9 +71,9 @@ impl Tensors {
         match &mut self.source {
             Source::Safetensors(tensors) => {
                 let Some(tensor) = tensors.remove(name) else {
-                    return Err(LoadError::Missing(name.to_owned()));
+                    return Err(LoadError::MissingTensor(name.to_owned()));
                 };
-                check(name, tensor.dims(), shape)?;
+                check_shape(name, tensor.dims(), shape)?;
                 let floats = tensor.to_dtype(DType::F32).map_err(ModelError::from)?;
                 // A sum is not finite if one of its terms is not.
                 let sum = floats
@@ -86,9 +86,9 @@ impl Tensors {
                 Ok(floats.to_device(&self.device).map_err(ModelError::from)?)
             }
             Source::Gguf(file) => {
-                check(
+                check_shape(
                     name,
-                    file.shape(name).ok_or_else(|| LoadError::Missing(name.to_owned()))?,
+                    file.shape(name).ok_or_else(|| LoadError::MissingTensor(name.to_owned()))?,
                     shape,
                 )?;
                 let tensor = file.read(name, None, &Device::Cpu)?;
@@ -99,20 +99,20 @@ impl Tensors {
 
     /// Returns a matrix with one row per output.
     pub(super) fn matrix(&mut self, name: &str, shape: [usize; 2]) -> Result<Weight, LoadError> {
-        self.ordered(name, shape, None)
+        self.matrix_with_row_order(name, shape, None)
     }
 
     /// Returns a matrix whose rows are in this order in the file.
-    pub(super) fn ordered(
+    pub(super) fn matrix_with_row_order(
         &mut self,
         name: &str,
         shape: [usize; 2],
         order: Option<&[usize]>,
     ) -> Result<Weight, LoadError> {
         if let Source::Gguf(file) = &mut self.source {
-            check(
+            check_shape(
                 name,
-                file.shape(name).ok_or_else(|| LoadError::Missing(name.to_owned()))?,
+                file.shape(name).ok_or_else(|| LoadError::MissingTensor(name.to_owned()))?,
                 &shape,
             )?;
             let tensor = file.read(name, order, &self.device)?;
@@ -134,7 +134,7 @@ impl Tensors {
     }
 
     /// Returns a linear layer from a matrix `NAME.weight` and a bias `NAME.bias`.
-    pub(super) fn biased(
+    pub(super) fn linear_with_bias(
         &mut self,
         name: &str,
         [outputs, inputs]: [usize; 2],
@@ -143,8 +143,8 @@ impl Tensors {
         Ok(Linear { weight, bias: Some(self.floats(&format!("{name}.bias"), &[outputs])?) })
     }
 
-    /// Like [`biased`](Self::biased), with a matrix that has one row per input.
-    pub(super) fn transposed(
+    /// Like [`linear_with_bias`](Self::linear_with_bias), with a matrix that has one row per input.
+    pub(super) fn linear_from_transposed(
         &mut self,
         name: &str,
         [outputs, inputs]: [usize; 2],
@@ -156,7 +156,7 @@ impl Tensors {
     }
 }
 
-fn check(name: &str, actual: &[usize], expected: &[usize]) -> Result<(), LoadError> {
+fn check_shape(name: &str, actual: &[usize], expected: &[usize]) -> Result<(), LoadError> {
     if actual == expected {
         return Ok(());
     }
@@ -172,10 +172,10 @@ fn safetensors(directory: &Path) -> Result<HashMap<String, Tensor>, LoadError> {
     let index = directory.join("model.safetensors.index.json");
     let files = if index.exists() {
         let file_names: BTreeSet<String> =
-            json::<IndexFile>(&index)?.weight_map.into_values().collect();
-        let is_plain =
+            read_json::<IndexFile>(&index)?.weight_map.into_values().collect();
+        let is_bare_file_name =
             |name: &String| Path::new(name).file_name().is_some_and(|file| file == name.as_str());
-        if let Some(name) = file_names.iter().find(|name| !is_plain(name)) {
+        if let Some(name) = file_names.iter().find(|name| !is_bare_file_name(name)) {
             return Err(LoadError::Unsupported {
                 path: index,
                 feature: format!("the file name {name:?}"),

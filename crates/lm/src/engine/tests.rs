@@ -19,13 +19,13 @@ fn sampling(number: usize) -> Sampling {
     }
 }
 
-fn generate_alone(model: &LanguageModel, number: usize) -> (Vec<u32>, Option<Finish>) {
+fn generate_alone(model: &LanguageModel, number: usize) -> (Vec<u32>, Option<FinishReason>) {
     let mut generation = model.generate(prompt(model, number), sampling(number));
     let tokens = generation.by_ref().map(|step| step.unwrap().token).collect();
-    (tokens, generation.finish())
+    (tokens, generation.finish_reason())
 }
 
-async fn read(mut events: mpsc::Receiver<EngineEvent>) -> (Vec<u32>, Option<Finish>) {
+async fn read(mut events: mpsc::Receiver<EngineEvent>) -> (Vec<u32>, Option<FinishReason>) {
     let mut tokens = Vec::new();
     while let Some(event) = events.recv().await {
         match event {
@@ -59,12 +59,12 @@ async fn batched_completions_equal_separate_ones() {
 #[test]
 fn short_prompt_does_not_wait_for_a_long_one() {
     let model = model();
-    let (_, inbox) = channel();
+    let (_, job_receiver) = channel();
     let cache = PagedCache::new(model.llama(), 4_096);
-    let mut batch = Batch::new(&model, cache, EngineSettings::default(), inbox);
+    let mut batch = Batch::new(&model, cache, EngineSettings::default(), job_receiver);
     let mut received = [9, 0].map(|number| {
         let (events, receiver) = mpsc::channel(EVENT_BUFFER);
-        batch.waiting.push_back(Job {
+        batch.pending_jobs.push_back(Job {
             prompt: prompt(&model, number),
             sampling: sampling(number),
             events,
@@ -96,7 +96,7 @@ async fn slow_client_does_not_block_others() {
     let mut generation = model.generate(prompt(&model, 1), long);
     let expected: Vec<u32> = generation.by_ref().map(|step| step.unwrap().token).collect();
     assert!(expected.len() > EVENT_BUFFER, "{}", expected.len());
-    assert_eq!(read(slow_events).await, (expected, generation.finish()));
+    assert_eq!(read(slow_events).await, (expected, generation.finish_reason()));
 }
 
 #[tokio::test]
@@ -129,5 +129,5 @@ async fn invalid_prompt_is_refused() {
     );
     assert!(matches!(submit(Vec::new(), 1), Err(SubmitError::Prompt(ModelError::Tokens))));
     assert!(matches!(submit(vec![1 << 20], 1), Err(SubmitError::Prompt(ModelError::Tokens))));
-    assert_eq!(read(submit(vec![9], 0).unwrap()).await, (Vec::new(), Some(Finish::Length)));
+    assert_eq!(read(submit(vec![9], 0).unwrap()).await, (Vec::new(), Some(FinishReason::Length)));
 }

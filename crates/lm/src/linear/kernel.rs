@@ -20,7 +20,7 @@ const PARALLEL_READS: usize = 4;
 /// Number of partial sums of [`dot`].
 const LANES: usize = 8;
 /// Minimum number of weights per thread; below it, waking a thread takes longer than the product.
-const MIN_WORK: usize = 1 << 16;
+const MIN_WEIGHTS_PER_THREAD: usize = 1 << 16;
 
 /// Returns whether values are one or more rows of `width` values.
 fn is_rows(values: &[f32], width: usize) -> bool {
@@ -43,29 +43,31 @@ pub(super) fn multiply(
     // The products of one output for all rows of the input stand together: each thread has outputs
     // of its own.
     let mut products = vec![0.0; rows * outputs];
-    let threads = rayon::current_num_threads().min(weights.len() / MIN_WORK).max(1);
-    let share = outputs.div_ceil(threads);
+    let threads = rayon::current_num_threads().min(weights.len() / MIN_WEIGHTS_PER_THREAD).max(1);
+    let outputs_per_thread = outputs.div_ceil(threads);
     let arch = Arch::new();
     if threads == 1 {
-        arch.dispatch(Share { weights, input, width, products: &mut products });
+        arch.dispatch(ThreadShare { weights, input, width, products: &mut products });
     } else {
-        let work = products.par_chunks_mut(share * rows).zip(weights.par_chunks(share * width));
+        let work = products
+            .par_chunks_mut(outputs_per_thread * rows)
+            .zip(weights.par_chunks(outputs_per_thread * width));
         work.for_each(|(products, weights)| {
-            arch.dispatch(Share { weights, input, width, products });
+            arch.dispatch(ThreadShare { weights, input, width, products });
         });
     }
     if rows == 1 {
         return Some(products);
     }
-    let mut by_row = Vec::with_capacity(products.len());
+    let mut row_major_products = Vec::with_capacity(products.len());
     for row in 0..rows {
-        by_row.extend(products.iter().skip(row).step_by(rows));
+        row_major_products.extend(products.iter().skip(row).step_by(rows));
     }
-    Some(by_row)
+    Some(row_major_products)
 }
 
 /// One thread's share of a product.
-struct Share<'a> {
+struct ThreadShare<'a> {
     weights: &'a [f32],
     input: &'a [f32],
     width: usize,
@@ -74,39 +76,42 @@ struct Share<'a> {
 
 // Everything is inlined into `with_simd`, which is compiled for each instruction set. Closures may
 // not be inlined, so none computes with vectors.
-impl WithSimd for Share<'_> {
+impl WithSimd for ThreadShare<'_> {
     type Output = ();
 
     #[inline(always)]
     fn with_simd<S: Simd>(mut self, simd: S) {
         let outputs = self.weights.len() / self.width;
-        let distance = outputs / PARALLEL_READS;
-        for first in 0..distance {
-            self.fill::<S, PARALLEL_READS>(simd, array::from_fn(|index| index * distance + first));
+        let read_stride = outputs / PARALLEL_READS;
+        for first in 0..read_stride {
+            self.compute_outputs::<S, PARALLEL_READS>(
+                simd,
+                array::from_fn(|index| index * read_stride + first),
+            );
         }
-        for last in PARALLEL_READS * distance..outputs {
-            self.fill(simd, [last]);
+        for last in PARALLEL_READS * read_stride..outputs {
+            self.compute_outputs(simd, [last]);
         }
     }
 }
 
-impl Share<'_> {
+impl ThreadShare<'_> {
     /// Computes these outputs for all rows of the input.
     #[inline(always)]
-    fn fill<S: Simd, const N: usize>(&mut self, simd: S, outputs: [usize; N]) {
+    fn compute_outputs<S: Simd, const N: usize>(&mut self, simd: S, outputs: [usize; N]) {
         let width = self.width;
         let rows = self.input.len() / width;
         let weights = outputs.map(|output| &self.weights[output * width..][..width]);
         let pairs = self.input.chunks_exact(2 * width);
-        let last = pairs.remainder();
+        let last_row = pairs.remainder();
         for (pair, row) in pairs.zip((0..).step_by(2)) {
             let (one, other) = pair.split_at(width);
             for (output, dots) in outputs.into_iter().zip(dots(simd, weights, [one, other])) {
                 self.products[output * rows + row..][..2].copy_from_slice(&dots);
             }
         }
-        if !last.is_empty() {
-            for (output, [dot]) in outputs.into_iter().zip(dots(simd, weights, [last])) {
+        if !last_row.is_empty() {
+            for (output, [dot]) in outputs.into_iter().zip(dots(simd, weights, [last_row])) {
                 self.products[output * rows + rows - 1] = dot;
             }
         }

@@ -10,20 +10,20 @@ use axum::response::{IntoResponse, Json, Response};
 use serde_json::{Map, Value, json};
 use tokio::sync::mpsc::Receiver;
 
-use super::refuse;
+use super::error_response;
 use super::request::Request;
 use crate::vocabulary::TextStream;
 use crate::{EngineEvent, LanguageModel, PositionProbabilities, Step};
 
 /// A streamed answer in progress.
-struct Stream {
+struct AnswerStream {
     model: Arc<LanguageModel>,
     request: Request,
     prompt_tokens: usize,
     events: Receiver<EngineEvent>,
     text: TextStream,
     tokens: usize,
-    ended: bool,
+    has_ended: bool,
 }
 
 /// Returns an answer as a stream of server-sent events.
@@ -34,9 +34,10 @@ pub(super) fn stream(
     events: Receiver<EngineEvent>,
 ) -> Response {
     let text = TextStream::default();
-    let stream = Stream { model, request, prompt_tokens, events, text, tokens: 0, ended: false };
+    let stream =
+        AnswerStream { model, request, prompt_tokens, events, text, tokens: 0, has_ended: false };
     let chunks = futures::stream::unfold(stream, |mut stream| async move {
-        if stream.ended {
+        if stream.has_ended {
             return None;
         }
         let text = stream.next().await;
@@ -46,7 +47,7 @@ pub(super) fn stream(
     (headers, Body::from_stream(chunks)).into_response()
 }
 
-impl Stream {
+impl AnswerStream {
     async fn next(&mut self) -> String {
         let Self { model, request, .. } = self;
         match self.events.recv().await {
@@ -56,7 +57,7 @@ impl Stream {
                 event(&step_chunk(model, request, &step, &text))
             }
             Some(EngineEvent::End(finish)) => {
-                self.ended = true;
+                self.has_ended = true;
                 let last_text = self.text.finish(model.vocabulary());
                 let mut text = event(&end_chunk(model, request, &last_text, finish.as_str()));
                 if request.wants_usage {
@@ -69,7 +70,7 @@ impl Stream {
                 text
             }
             Some(EngineEvent::Failed) | None => {
-                self.ended = true;
+                self.has_ended = true;
                 event(&json!({"error": {"message": "the model failed"}}))
             }
         }
@@ -90,7 +91,7 @@ pub(super) async fn complete_response(
             Some(EngineEvent::Step(step)) => steps.push(step),
             Some(EngineEvent::End(finish)) => break finish.as_str(),
             Some(EngineEvent::Failed) | None => {
-                return refuse(StatusCode::INTERNAL_SERVER_ERROR, "the model failed", None);
+                return error_response(StatusCode::INTERNAL_SERVER_ERROR, "the model failed", None);
             }
         }
     };
@@ -225,8 +226,8 @@ fn prompt_logprobs(
     let first = std::iter::once(Value::Null);
     let later = probabilities.iter().zip(tokens.iter().skip(1)).map(|(position, token)| {
         let mut entries = Map::new();
-        let own = prompt_logprob(model, position.rank, position.logprob, *token);
-        entries.insert(token.to_string(), own);
+        let prompt_token_logprob = prompt_logprob(model, position.rank, position.logprob, *token);
+        entries.insert(token.to_string(), prompt_token_logprob);
         for ((other, logprob), rank) in position.top.iter().zip(1..) {
             entries
                 .entry(other.to_string())

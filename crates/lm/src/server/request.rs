@@ -7,9 +7,9 @@ use crate::{LanguageModel, Message, ModelError, Sampling};
 /// Maximum number of likeliest tokens that a request may ask for at each position.
 const MAX_TOP_LOGPROBS: u64 = 20;
 /// Default maximum number of tokens in an answer.
-const DEFAULT_TOKENS: u64 = 256;
+const DEFAULT_MAX_TOKENS: u64 = 256;
 /// Fields that change an answer in a way that the server does not support.
-const UNSUPPORTED: [&str; 16] = [
+const UNSUPPORTED_FIELDS: [&str; 16] = [
     "stop",
     "tools",
     "response_format",
@@ -28,7 +28,7 @@ const UNSUPPORTED: [&str; 16] = [
     "include_stop_str_in_output",
 ];
 /// Flags of which the server supports only `true`, the default.
-const ALWAYS_ON: [&str; 2] = ["skip_special_tokens", "spaces_between_special_tokens"];
+const REQUIRED_FLAGS: [&str; 2] = ["skip_special_tokens", "spaces_between_special_tokens"];
 
 /// Why a request is rejected.
 #[derive(Debug, PartialEq, Eq)]
@@ -48,7 +48,7 @@ pub(super) enum Prompt {
 pub(super) struct Request {
     pub(super) prompt: Prompt,
     pub(super) sampling: Sampling,
-    pub(super) streams: bool,
+    pub(super) wants_stream: bool,
     pub(super) wants_logprobs: bool,
     pub(super) wants_usage: bool,
     /// Number of likeliest tokens to report for each token of the prompt.
@@ -106,7 +106,7 @@ fn message(value: &Value) -> Option<Message> {
     Some(Message { role, content })
 }
 
-fn count(number: u64) -> usize {
+fn saturating_count(number: u64) -> usize {
     usize::try_from(number).unwrap_or(usize::MAX)
 }
 
@@ -119,11 +119,12 @@ impl Fields {
             RequestError { message, param: None }
         })?;
         let fields = Self(fields);
-        let unsupported = UNSUPPORTED
+        let unsupported = UNSUPPORTED_FIELDS
             .into_iter()
-            .find(|name| fields.0.get(*name).is_some_and(|value| !is_off(value)));
-        let disabled =
-            ALWAYS_ON.into_iter().find(|name| fields.0.get(*name) == Some(&Value::Bool(false)));
+            .find(|name| fields.0.get(*name).is_some_and(|value| !has_no_effect(value)));
+        let disabled = REQUIRED_FLAGS
+            .into_iter()
+            .find(|name| fields.0.get(*name) == Some(&Value::Bool(false)));
         if let Some(name) = unsupported.or(disabled) {
             return Err(RequestError {
                 message: format!("{name} is not supported by this model"),
@@ -142,27 +143,29 @@ impl Fields {
         wants_logprobs: bool,
         top: u64,
     ) -> Result<Request, RequestError> {
-        let tokens = match self.number("max_completion_tokens", u64::MAX)? {
+        let max_tokens = match self.number("max_completion_tokens", u64::MAX)? {
             Some(tokens) => tokens,
-            None => self.number("max_tokens", u64::MAX)?.unwrap_or(DEFAULT_TOKENS),
+            None => self.number("max_tokens", u64::MAX)?.unwrap_or(DEFAULT_MAX_TOKENS),
         };
         let sampling = Sampling {
             temperature: self.float("temperature", 0.0, 2.0)?.unwrap_or(1.0),
             top_p: self.float("top_p", 0.0, 1.0)?.unwrap_or(1.0),
-            top_k: count(self.number("top_k", u64::MAX)?.unwrap_or(0)),
+            top_k: saturating_count(self.number("top_k", u64::MAX)?.unwrap_or(0)),
             seed: self.number("seed", u64::MAX)?.unwrap_or(0),
-            max_tokens: count(tokens),
-            top_logprobs: count(top),
+            max_tokens: saturating_count(max_tokens),
+            top_logprobs: saturating_count(top),
         };
         let wants_usage =
             self.0.get("stream_options").and_then(|options| options.get("include_usage"));
         Ok(Request {
             prompt,
             sampling,
-            streams: self.flag("stream")?,
+            wants_stream: self.flag("stream")?,
             wants_logprobs,
             wants_usage: wants_usage.and_then(Value::as_bool).unwrap_or(false),
-            prompt_logprobs: self.number("prompt_logprobs", MAX_TOP_LOGPROBS)?.map(count),
+            prompt_logprobs: self
+                .number("prompt_logprobs", MAX_TOP_LOGPROBS)?
+                .map(saturating_count),
         })
     }
 
@@ -173,38 +176,33 @@ impl Fields {
         }
     }
 
-    fn number(&self, name: &'static str, largest: u64) -> Result<Option<u64>, RequestError> {
+    fn number(&self, name: &'static str, max: u64) -> Result<Option<u64>, RequestError> {
         match self.0.get(name) {
             None | Some(Value::Null) => Ok(None),
             Some(value) => {
-                let number = value.as_u64().filter(|number| *number <= largest);
+                let number = value.as_u64().filter(|number| *number <= max);
                 number
                     .map(Some)
-                    .ok_or_else(|| wrong_type(name, &format!("an integer from 0 to {largest}")))
+                    .ok_or_else(|| wrong_type(name, &format!("an integer from 0 to {max}")))
             }
         }
     }
 
-    fn float(
-        &self,
-        name: &'static str,
-        smallest: f64,
-        largest: f64,
-    ) -> Result<Option<f64>, RequestError> {
+    fn float(&self, name: &'static str, min: f64, max: f64) -> Result<Option<f64>, RequestError> {
         match self.0.get(name) {
             None | Some(Value::Null) => Ok(None),
             Some(value) => {
-                let number = value.as_f64().filter(|number| (smallest..=largest).contains(number));
-                number.map(Some).ok_or_else(|| {
-                    wrong_type(name, &format!("a number from {smallest} to {largest}"))
-                })
+                let number = value.as_f64().filter(|number| (min..=max).contains(number));
+                number
+                    .map(Some)
+                    .ok_or_else(|| wrong_type(name, &format!("a number from {min} to {max}")))
             }
         }
     }
 }
 
 /// Returns whether a field has no effect: null, false, 0, or empty.
-fn is_off(value: &Value) -> bool {
+fn has_no_effect(value: &Value) -> bool {
     match value {
         Value::Null => true,
         Value::Bool(flag) => !flag,

@@ -6,7 +6,7 @@ use std::path::Path;
 use taonet_primitives::bytes_without_bom;
 use tokenizers::Tokenizer;
 
-use super::{Coder, Vocabulary};
+use super::{TokenizerKind, Vocabulary};
 use crate::{LoadError, ModelError};
 
 impl Vocabulary {
@@ -18,7 +18,7 @@ impl Vocabulary {
         end_tokens: Vec<u32>,
     ) -> Result<Self, LoadError> {
         let path = directory.join("tokenizer.json");
-        let bytes = crate::checkpoint::read(&path)?;
+        let bytes = crate::checkpoint::read_limited(&path)?;
         Self::parse(&path, bytes, size, bos_token, end_tokens)
     }
 
@@ -103,23 +103,26 @@ impl Vocabulary {
             special,
             bos_token,
             end_tokens,
-            coder: Coder::Trained { plain: Box::new(plain), special: Box::new(tokenizer) },
+            tokenizer_kind: TokenizerKind::Trained {
+                plain: Box::new(plain),
+                special: Box::new(tokenizer),
+            },
         })
     }
 
     /// Returns the content of the `tokenizer.json`; `None` for the vocabulary of seeded models,
     /// which has none.
     pub fn to_json(&self) -> Option<String> {
-        match &self.coder {
-            Coder::Longest(_) => None,
-            Coder::Trained { special, .. } => special.to_string(false).ok(),
+        match &self.tokenizer_kind {
+            TokenizerKind::LongestMatch(_) => None,
+            TokenizerKind::Trained { special, .. } => special.to_string(false).ok(),
         }
     }
 
     /// Returns whether the vocabulary has role tokens, with which conversations can be encoded
     /// without a chat template.
     pub(crate) const fn has_roles(&self) -> bool {
-        matches!(self.coder, Coder::Longest(_))
+        matches!(self.tokenizer_kind, TokenizerKind::LongestMatch(_))
     }
 }
 

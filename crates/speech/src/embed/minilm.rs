@@ -47,19 +47,19 @@ impl MiniLm {
         let (weights, tokenizer) = rayon::join(
             || {
                 let bytes = ALL_MINILM_L6_V2.read(dir, "model.safetensors")?;
-                Bert::load(&bytes).map_err(engine)
+                Bert::load(&bytes).map_err(engine_error)
             },
             || {
                 let bytes = ALL_MINILM_L6_V2.read(dir, "tokenizer.json")?;
                 load_tokenizer(&bytes)
             },
         );
-        let mut options = Sha256::new();
+        let mut hasher = Sha256::new();
         for file in ALL_MINILM_L6_V2.files {
-            options.update(file.sha256);
+            hasher.update(file.sha256);
         }
-        options.update(format!("max{MAX_TOKENS}"));
-        let fingerprint = hex::encode(options.finalize());
+        hasher.update(format!("max{MAX_TOKENS}"));
+        let fingerprint = hex::encode(hasher.finalize());
         Ok(Self { tokenizer: tokenizer?, bert: weights?, fingerprint })
     }
 
@@ -92,8 +92,10 @@ impl SentenceEmbedder for MiniLm {
         let mut vectors = batches(&tokens)
             .into_par_iter()
             .map(|batch| {
-                let vectors =
-                    self.bert.embed(batch.iter().map(|(_, ids)| ids.as_slice())).map_err(engine)?;
+                let vectors = self
+                    .bert
+                    .embed(batch.iter().map(|(_, ids)| ids.as_slice()))
+                    .map_err(engine_error)?;
                 Ok(batch.iter().map(|(index, _)| *index).zip(vectors).collect::<Vec<_>>())
             })
             .collect::<Result<Vec<_>, EmbedError>>()?
@@ -141,7 +143,7 @@ fn tokenizer_error(error: &tokenizers::Error) -> EmbedError {
     EmbedError::Tokenizer(error.to_string())
 }
 
-fn engine(error: candle_core::Error) -> EmbedError {
+fn engine_error(error: candle_core::Error) -> EmbedError {
     EmbedError::Engine(error.into())
 }
 

@@ -162,8 +162,9 @@ impl ModelStore {
             return Err(ModelError::NotPackaged { model: spec.name });
         }
         let dir = self.directory()?.join(spec.name);
-        let (new, target, model_directory) = (dir.clone(), dir.clone(), dir.clone());
-        let _new_directory = run_blocking(&dir, move || NewDirectory::create(&new)).await?;
+        let (new_directory, target, model_directory) = (dir.clone(), dir.clone(), dir.clone());
+        let _new_directory =
+            run_blocking(&dir, move || NewDirectory::create(&new_directory)).await?;
         // On the target's file system, so that moving a file is atomic.
         let temporary = run_blocking(&dir, move || {
             if spec.files.iter().all(|file| spec.verify_file(file, &target.join(file.name)).is_ok())

@@ -69,7 +69,7 @@ impl ModelStore {
             client.map_err(|source| ModelError::Connection { url: self.hub.clone(), source })?;
         for file in spec.files {
             let (store, target) = (self.clone(), dir.join(file.name));
-            match run_blocking(&dir, move || Ok(store.source(spec, file, &target))).await? {
+            match run_blocking(&dir, move || Ok(store.find_source(spec, file, &target))).await? {
                 FileSource::Present => continue,
                 FileSource::Directory(from) => {
                     observe(PullEvent::Copy { file: file.name, from: &from });
@@ -89,7 +89,7 @@ impl ModelStore {
                 client: &client,
                 url,
                 file,
-                part: dir.join(format!("{}.part", file.name)),
+                part_path: dir.join(format!("{}.part", file.name)),
             };
             download.run(&dir, &|progress| observe(PullEvent::Download(progress))).await?;
         }
@@ -107,7 +107,7 @@ enum FileSource {
 }
 
 impl ModelStore {
-    fn source(&self, spec: &ModelSpec, file: &ModelFile, target: &Path) -> FileSource {
+    fn find_source(&self, spec: &ModelSpec, file: &ModelFile, target: &Path) -> FileSource {
         if spec.verify_file(file, target).is_ok() {
             return FileSource::Present;
         }
@@ -197,7 +197,7 @@ struct Download<'a> {
     client: &'a Client,
     url: String,
     file: &'static ModelFile,
-    part: PathBuf,
+    part_path: PathBuf,
 }
 
 impl Download<'_> {
@@ -207,17 +207,17 @@ impl Download<'_> {
         progress: &(impl Fn(PullProgress) + Send + Sync),
     ) -> Result<(), ModelError> {
         let part = self.open_part()?;
-        let mut done = part.metadata().map_err(ModelError::io(&self.part))?.len();
-        if done > self.file.bytes {
-            part.set_len(0).map_err(ModelError::io(&self.part))?;
-            done = 0;
+        let mut downloaded = part.metadata().map_err(ModelError::io(&self.part_path))?.len();
+        if downloaded > self.file.bytes {
+            part.set_len(0).map_err(ModelError::io(&self.part_path))?;
+            downloaded = 0;
         }
-        if done < self.file.bytes
-            && let Err(error) = self.fetch(&part, done, progress).await
+        if downloaded < self.file.bytes
+            && let Err(error) = self.fetch(&part, downloaded, progress).await
         {
             // Nothing to resume from. Still locked, so that no other process has begun to use it.
             if part.metadata().is_ok_and(|part| part.len() == 0) {
-                std::fs::remove_file(&self.part).map_err(ModelError::io(&self.part))?;
+                std::fs::remove_file(&self.part_path).map_err(ModelError::io(&self.part_path))?;
             }
             return Err(error);
         }
@@ -226,32 +226,32 @@ impl Download<'_> {
 
     /// Opens and locks `<file>.part`.
     fn open_part(&self) -> Result<File, ModelError> {
-        let result = OpenOptions::new().create(true).append(true).open(&self.part);
-        let part = result.map_err(ModelError::io(&self.part))?;
+        let result = OpenOptions::new().create(true).append(true).open(&self.part_path);
+        let part = result.map_err(ModelError::io(&self.part_path))?;
         match part.try_lock() {
             Ok(()) => Ok(part),
-            Err(TryLockError::WouldBlock) => Err(ModelError::Busy { path: self.part.clone() }),
-            Err(TryLockError::Error(source)) => Err(ModelError::io(&self.part)(source)),
+            Err(TryLockError::WouldBlock) => Err(ModelError::Busy { path: self.part_path.clone() }),
+            Err(TryLockError::Error(source)) => Err(ModelError::io(&self.part_path)(source)),
         }
     }
 
-    /// Downloads the bytes after the first `done` and appends them to the partial file.
+    /// Downloads the bytes after the first `downloaded` and appends them to the partial file.
     async fn fetch(
         &self,
         part: &File,
-        mut done: u64,
+        mut downloaded: u64,
         progress: &(impl Fn(PullProgress) + Send + Sync),
     ) -> Result<(), ModelError> {
-        progress(PullProgress { file: self.file.name, done, total: self.file.bytes });
+        progress(PullProgress { file: self.file.name, done: downloaded, total: self.file.bytes });
         let mut request = self.client.get(&self.url);
-        if done > 0 {
-            request = request.header(RANGE, format!("bytes={done}-"));
+        if downloaded > 0 {
+            request = request.header(RANGE, format!("bytes={downloaded}-"));
         }
         let response = request.send().await.map_err(|source| self.connection_error(source))?;
         if response.status() == StatusCode::RANGE_NOT_SATISFIABLE {
             // The partial file does not match this download: the next attempt must not resume from
             // it.
-            part.set_len(0).map_err(ModelError::io(&self.part))?;
+            part.set_len(0).map_err(ModelError::io(&self.part_path))?;
         }
         if !response.status().is_success() {
             return Err(ModelError::Status {
@@ -259,42 +259,47 @@ impl Download<'_> {
                 status: response.status().as_u16(),
             });
         }
-        if !is_continuation(&response, done) {
-            part.set_len(0).map_err(ModelError::io(&self.part))?;
-            done = 0;
+        if !is_continuation(&response, downloaded) {
+            part.set_len(0).map_err(ModelError::io(&self.part_path))?;
+            downloaded = 0;
         }
         let mut writer =
-            tokio::fs::File::from_std(part.try_clone().map_err(ModelError::io(&self.part))?);
+            tokio::fs::File::from_std(part.try_clone().map_err(ModelError::io(&self.part_path))?);
         let mut body = response.bytes_stream();
         while let Some(chunk) = body.next().await {
             let chunk = match chunk {
                 Ok(chunk) => chunk,
                 Err(source) => {
-                    writer.flush().await.map_err(ModelError::io(&self.part))?;
+                    writer.flush().await.map_err(ModelError::io(&self.part_path))?;
                     return Err(self.connection_error(source));
                 }
             };
-            done += chunk.len() as u64;
-            if done > self.file.bytes {
-                part.set_len(0).map_err(ModelError::io(&self.part))?;
-                return Err(self.wrong_size(done));
+            downloaded += chunk.len() as u64;
+            if downloaded > self.file.bytes {
+                part.set_len(0).map_err(ModelError::io(&self.part_path))?;
+                return Err(self.wrong_size(downloaded));
             }
-            writer.write_all(&chunk).await.map_err(ModelError::io(&self.part))?;
-            progress(PullProgress { file: self.file.name, done, total: self.file.bytes });
+            writer.write_all(&chunk).await.map_err(ModelError::io(&self.part_path))?;
+            progress(PullProgress {
+                file: self.file.name,
+                done: downloaded,
+                total: self.file.bytes,
+            });
         }
-        writer.flush().await.map_err(ModelError::io(&self.part))?;
-        if done < self.file.bytes { Err(self.wrong_size(done)) } else { Ok(()) }
+        writer.flush().await.map_err(ModelError::io(&self.part_path))?;
+        if downloaded < self.file.bytes { Err(self.wrong_size(downloaded)) } else { Ok(()) }
     }
 
     /// Verifies the complete download and renames it.
     async fn finish(&self, part: File, dir: &Path) -> Result<(), ModelError> {
-        let (path, target, dir) = (self.part.clone(), dir.join(self.file.name), dir.to_owned());
+        let (path, target, dir) =
+            (self.part_path.clone(), dir.join(self.file.name), dir.to_owned());
         let (url, expected) = (self.url.clone(), self.file.sha256);
-        run_blocking(&self.part, move || {
-            let found = sha256_of(&path).map_err(ModelError::io(&path))?;
-            if found != expected {
+        run_blocking(&self.part_path, move || {
+            let digest = sha256_of(&path).map_err(ModelError::io(&path))?;
+            if digest != expected {
                 std::fs::remove_file(&path).map_err(ModelError::io(&path))?;
-                return Err(ModelError::WrongDownload { url, expected, found });
+                return Err(ModelError::WrongDownload { url, expected, found: digest });
             }
             part.sync_all().map_err(ModelError::io(&path))?;
             std::fs::rename(&path, &target).map_err(ModelError::io(&target))?;
@@ -316,11 +321,11 @@ impl Download<'_> {
     }
 }
 
-/// Returns whether a response resumes after `done` bytes rather than from the first byte.
-fn is_continuation(response: &Response, done: u64) -> bool {
+/// Returns whether a response resumes after `downloaded` bytes rather than from the first byte.
+fn is_continuation(response: &Response, downloaded: u64) -> bool {
     let range = response.headers().get(CONTENT_RANGE).and_then(|value| value.to_str().ok());
     response.status() == StatusCode::PARTIAL_CONTENT
-        && range.is_some_and(|range| range.starts_with(&format!("bytes {done}-")))
+        && range.is_some_and(|range| range.starts_with(&format!("bytes {downloaded}-")))
 }
 
 /// Runs blocking work on the file at `path` on the blocking pool.
@@ -330,7 +335,7 @@ pub(super) async fn run_blocking<T: Send + 'static>(
 ) -> Result<T, ModelError> {
     match tokio::task::spawn_blocking(work).await {
         Ok(result) => result,
-        Err(stopped) => Err(ModelError::io(path)(stopped.into())),
+        Err(join_error) => Err(ModelError::io(path)(join_error.into())),
     }
 }
 

@@ -24,11 +24,11 @@ impl ModelStore {
             .map(|spec| spec.name.into());
         let folders: Vec<PathBuf> =
             installed.into_iter().chain([Path::new(owner).join(name)]).collect();
-        let own_folder = self
+        let store_folders = self
             .directories
             .iter()
             .flat_map(|directory| folders.iter().map(move |name| directory.join(name)));
-        own_folder
+        store_folders
             .map(|folder| folder.join(file))
             .find(|path| path.is_file())
             .or_else(|| find_cached(&hub_cache?.join(format!("models--{owner}--{name}")), file))

@@ -19,7 +19,7 @@ mod network;
 
 /// The delay of labels behind the audio in milliseconds, measured against the synthesiser's word
 /// start times.
-const LATENESS_MS: u64 = 103;
+const LABEL_DELAY_MS: u64 = 103;
 
 const EMBEDDED_CONFIG: &[u8] =
     include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../models/tiny-ctc/config.json"));
@@ -77,7 +77,7 @@ pub struct CtcRecognizer {
     fingerprint: String,
 }
 
-fn read(path: PathBuf) -> Result<Vec<u8>, CtcError> {
+fn read_file(path: PathBuf) -> Result<Vec<u8>, CtcError> {
     std::fs::read(&path).map_err(|source| CtcError::Io { path, source })
 }
 
@@ -95,9 +95,9 @@ impl CtcRecognizer {
     /// # Errors
     /// [`CtcError`] when a file is missing, corrupt, or not of this model type.
     pub fn load(folder: &Path) -> Result<Self, CtcError> {
-        let config = read(folder.join("config.json"))?;
-        let weights = read(folder.join("model.safetensors"))?;
-        Self::from_files(&config, &weights, &read(folder.join("lexicon.txt"))?)
+        let config = read_file(folder.join("config.json"))?;
+        let weights = read_file(folder.join("model.safetensors"))?;
+        Self::from_files(&config, &weights, &read_file(folder.join("lexicon.txt"))?)
     }
 
     fn from_files(config: &[u8], weights: &[u8], lexicon: &[u8]) -> Result<Self, CtcError> {
@@ -135,7 +135,10 @@ impl CtcRecognizer {
             .map(|word| {
                 (
                     *word,
-                    word.to_ascii_lowercase().bytes().filter_map(labels::of).collect::<Vec<u8>>(),
+                    word.to_ascii_lowercase()
+                        .bytes()
+                        .filter_map(labels::from_byte)
+                        .collect::<Vec<u8>>(),
                 )
             })
             .filter(|(_, labels)| !labels.is_empty())
@@ -161,7 +164,7 @@ impl CtcRecognizer {
 
     /// Returns the start time of a label frame in seconds, corrected for the delay of labels.
     fn label_time(&self, label_frame: usize) -> f64 {
-        (self.label_ms * label_frame as u64).saturating_sub(LATENESS_MS) as f64 / 1000.0
+        (self.label_ms * label_frame as u64).saturating_sub(LABEL_DELAY_MS) as f64 / 1000.0
     }
 }
 
@@ -192,8 +195,10 @@ impl Recognizer for CtcRecognizer {
         let rows = self.probabilities(samples)?;
         let words = beam::search(&rows, &self.lexicon, &self.decoder);
         let spellings: Vec<&str> = words.iter().map(|&word| self.lexicon.spelling(word)).collect();
-        let labels: Vec<Vec<u8>> =
-            spellings.iter().map(|word| word.bytes().filter_map(labels::of).collect()).collect();
+        let labels: Vec<Vec<u8>> = spellings
+            .iter()
+            .map(|word| word.bytes().filter_map(labels::from_byte).collect())
+            .collect();
         let alignment = align::align(&rows, &labels);
         let language = if spellings.is_empty() { "" } else { "en" };
         let transcript = Transcript {

@@ -92,7 +92,7 @@ impl Espeak {
 const TIMED_OUT: SynthesisError = SynthesisError::TimedOut { seconds: 0.0 };
 
 /// Waits for the content of a pipe until `deadline`.
-fn receive(
+fn receive_output(
     pipe: Option<mpsc::Receiver<io::Result<Vec<u8>>>>,
     deadline: Instant,
 ) -> Result<Vec<u8>, SynthesisError> {
@@ -116,8 +116,8 @@ fn write_and_read(
     }
     let output = child.stdout.take().map(read_on_thread);
     let error_text = child.stderr.take().map(read_on_thread);
-    let output = receive(output, deadline)?;
-    let error_text = receive(error_text, deadline)?;
+    let output = receive_output(output, deadline)?;
+    let error_text = receive_output(error_text, deadline)?;
     let status = loop {
         match child.try_wait()? {
             Some(status) => break status,

@@ -19,7 +19,7 @@ const SUBFORMAT_TAIL: [u8; 14] = [0, 0, 0, 0, 0x10, 0, 0x80, 0, 0, 0xaa, 0, 0x38
 
 /// A parsed header and the bytes of the data chunk, truncated to complete frames.
 #[derive(Clone, Copy)]
-pub(super) struct Parsed<'a> {
+pub(super) struct ParsedWav<'a> {
     pub(super) header: WavHeader,
     pub(super) data: &'a [u8],
 }
@@ -58,23 +58,23 @@ impl<'a> Reader<'a> {
     }
 }
 
-struct Layout {
+struct FmtChunk {
     format: SampleFormat,
     channels: u16,
     rate: SampleRate,
 }
 
 /// Parses a file, whose data chunk may be incomplete.
-pub(super) fn parse(file: &[u8]) -> Result<Parsed<'_>, WavError> {
+pub(super) fn parse(file: &[u8]) -> Result<ParsedWav<'_>, WavError> {
     let mut reader = Reader(file);
     reader.tag("RIFF id", *b"RIFF")?;
     let riff_length = reader.u32("RIFF length")?;
     reader.tag("WAVE id", *b"WAVE")?;
-    let mut layout = None;
+    let mut fmt = None;
     loop {
         if reader.0.is_empty() {
             return Err(WavError::MissingChunk {
-                chunk: if layout.is_some() { "data" } else { "fmt" },
+                chunk: if fmt.is_some() { "data" } else { "fmt" },
             });
         }
         let id: [u8; 4] = reader.array("chunk id")?;
@@ -90,15 +90,15 @@ pub(super) fn parse(file: &[u8]) -> Result<Parsed<'_>, WavError> {
                         expected: "at least 16",
                     });
                 }
-                layout = Some(parse_format(reader.take("fmt chunk", length)?)?);
+                fmt = Some(parse_format(reader.take("fmt chunk", length)?)?);
                 skip_padding(&mut reader, length);
             }
             b"data" => {
-                let layout = layout.ok_or(WavError::MissingChunk { chunk: "fmt" })?;
+                let fmt = fmt.ok_or(WavError::MissingChunk { chunk: "fmt" })?;
                 let start = file.len() - reader.0.len();
                 let is_streamed = (riff_length as usize).saturating_add(8) <= start;
                 let data = data_bytes(reader.0, length, is_streamed);
-                let mut parsed = truncate_to_frames(data, &layout);
+                let mut parsed = truncate_to_frames(data, &fmt);
                 if length < MIN_PLACEHOLDER {
                     parsed.header.missing_bytes = (length as usize).saturating_sub(data.len());
                 }
@@ -130,15 +130,15 @@ fn data_bytes(remaining: &[u8], declared: u32, is_streamed: bool) -> &[u8] {
     remaining.get(..declared as usize).unwrap_or(remaining)
 }
 
-fn truncate_to_frames<'a>(data: &'a [u8], layout: &Layout) -> Parsed<'a> {
-    let block = usize::from(layout.channels) * usize::from(layout.format.width());
-    let frames = data.len() / block;
-    let data = data.get(..frames * block).unwrap_or_default();
-    Parsed {
+fn truncate_to_frames<'a>(data: &'a [u8], fmt: &FmtChunk) -> ParsedWav<'a> {
+    let frame_bytes = usize::from(fmt.channels) * usize::from(fmt.format.width());
+    let frames = data.len() / frame_bytes;
+    let data = data.get(..frames * frame_bytes).unwrap_or_default();
+    ParsedWav {
         header: WavHeader {
-            format: layout.format,
-            channels: layout.channels,
-            rate: layout.rate,
+            format: fmt.format,
+            channels: fmt.channels,
+            rate: fmt.rate,
             frames,
             missing_bytes: 0,
         },
@@ -146,13 +146,13 @@ fn truncate_to_frames<'a>(data: &'a [u8], layout: &Layout) -> Parsed<'a> {
     }
 }
 
-fn parse_format(chunk: &[u8]) -> Result<Layout, WavError> {
+fn parse_format(chunk: &[u8]) -> Result<FmtChunk, WavError> {
     let mut reader = Reader(chunk);
     let code = reader.u16("audio format")?;
     let channels = reader.u16("channels")?;
     let hz = reader.u32("sample rate")?;
     let _bytes_per_second = reader.u32("byte rate")?;
-    let align = reader.u16("block align")?;
+    let block_align = reader.u16("block align")?;
     let bits = reader.u16("bits per sample")?;
     let code = if code == EXTENSIBLE { parse_subformat(&mut reader)? } else { code };
 
@@ -173,15 +173,15 @@ fn parse_format(chunk: &[u8]) -> Result<Layout, WavError> {
         (FLOAT, found) => return Err(WavError::Bits { found, expected: "32 for floats" }),
         (found, _) => return Err(WavError::Encoding { found }),
     };
-    if u32::from(align) != u32::from(channels) * u32::from(format.width()) {
-        let found = u64::from(align);
+    if u32::from(block_align) != u32::from(channels) * u32::from(format.width()) {
+        let found = u64::from(block_align);
         return Err(WavError::Field {
             field: "block align",
             found,
             expected: "channels times bytes per sample",
         });
     }
-    Ok(Layout { format, channels, rate })
+    Ok(FmtChunk { format, channels, rate })
 }
 
 fn parse_subformat(reader: &mut Reader<'_>) -> Result<u16, WavError> {
@@ -214,21 +214,24 @@ pub(super) fn write(
     let width = u32::from(format.width());
     let frames = u32::try_from(count / usize::from(channels.max(1))).ok();
     let length = u32::try_from(count).ok().and_then(|count| count.checked_mul(width));
-    let align = channels.checked_mul(format.width());
-    let too_long = WavError::Field {
+    let block_align = channels.checked_mul(format.width());
+    let too_long_error = WavError::Field {
         field: "data length",
         found: count as u64 * u64::from(width),
         expected: "less than 4 GiB",
     };
-    let float = format == SampleFormat::F32;
+    let is_float = format == SampleFormat::F32;
     // Formats other than PCM have an (empty) extension and a chunk with the number of frames.
-    let (code, format_length, head) = if float { (FLOAT, 18_u32, 50_u32) } else { (PCM, 16, 36) };
+    let (code, format_length, header_length) =
+        if is_float { (FLOAT, 18_u32, 50_u32) } else { (PCM, 16, 36) };
     let padding = length.map(|length| length % 2);
-    let riff = length.zip(padding).and_then(|(length, padding)| length.checked_add(head + padding));
-    let (Some(frames), Some(length), Some(riff)) = (frames, length, riff) else {
-        return Err(too_long);
+    let riff_length = length
+        .zip(padding)
+        .and_then(|(length, padding)| length.checked_add(header_length + padding));
+    let (Some(frames), Some(length), Some(riff_length)) = (frames, length, riff_length) else {
+        return Err(too_long_error);
     };
-    let Some(align) = align else {
+    let Some(block_align) = block_align else {
         let found = u64::from(channels);
         return Err(WavError::Field {
             field: "channels",
@@ -237,18 +240,18 @@ pub(super) fn write(
         });
     };
 
-    let mut file = Vec::with_capacity(riff as usize + 8);
+    let mut file = Vec::with_capacity(riff_length as usize + 8);
     file.extend_from_slice(b"RIFF");
-    file.extend_from_slice(&riff.to_le_bytes());
+    file.extend_from_slice(&riff_length.to_le_bytes());
     file.extend_from_slice(b"WAVEfmt ");
     file.extend_from_slice(&format_length.to_le_bytes());
     file.extend_from_slice(&code.to_le_bytes());
     file.extend_from_slice(&channels.to_le_bytes());
     file.extend_from_slice(&rate.hz().to_le_bytes());
-    file.extend_from_slice(&rate.hz().saturating_mul(u32::from(align)).to_le_bytes());
-    file.extend_from_slice(&align.to_le_bytes());
+    file.extend_from_slice(&rate.hz().saturating_mul(u32::from(block_align)).to_le_bytes());
+    file.extend_from_slice(&block_align.to_le_bytes());
     file.extend_from_slice(&(format.width() * 8).to_le_bytes());
-    if float {
+    if is_float {
         file.extend_from_slice(&[0, 0]);
         file.extend_from_slice(b"fact");
         file.extend_from_slice(&4_u32.to_le_bytes());

@@ -18,11 +18,11 @@ pub(super) fn decode_pcm(
     channels: u16,
     rate: SampleRate,
 ) -> Result<Pcm, WavError> {
-    let block = usize::from(channels) * usize::from(format.width());
-    if block == 0 {
+    let frame_bytes = usize::from(channels) * usize::from(format.width());
+    if frame_bytes == 0 {
         return Err(WavError::Field { field: "channels", found: 0, expected: "at least 1" });
     }
-    if !bytes.len().is_multiple_of(block) {
+    if !bytes.len().is_multiple_of(frame_bytes) {
         let found = bytes.len() as u64;
         return Err(WavError::Field {
             field: "data length",
@@ -58,11 +58,11 @@ pub(super) fn decode_pcm(
 /// is truncated toward zero: -1, -0.5, 0, 0.5, 1 become -32768, -16384, 0, 16383, 32767 in 16 bits.
 pub fn encode_pcm(samples: &[f32], format: SampleFormat) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(samples.len() * usize::from(format.width()));
-    append(&mut bytes, samples, format);
+    append_samples(&mut bytes, samples, format);
     bytes
 }
 
-pub(super) fn append(bytes: &mut Vec<u8>, samples: &[f32], format: SampleFormat) {
+pub(super) fn append_samples(bytes: &mut Vec<u8>, samples: &[f32], format: SampleFormat) {
     match format {
         SampleFormat::U8 => bytes.extend(samples.iter().map(|&sample| {
             let sample = sanitize(sample);

@@ -8,12 +8,12 @@ use crate::onnx::graph::{Graph, Node};
 
 /// A signal after an activation.
 #[derive(Debug, Clone, Copy)]
-struct Term {
+struct ActivatedSignal {
     signal: usize,
     activation: Activation,
 }
 
-impl Term {
+impl ActivatedSignal {
     fn new(signal: usize) -> Self {
         Self { signal, activation: Activation::NONE }
     }
@@ -43,30 +43,30 @@ pub(super) struct Builder<'a> {
     /// Step `i` reads signals up to `i`, and its output is signal `i + 1`.
     pub(super) steps: Vec<Step>,
     /// Values that depend on the decoder's input, by name.
-    terms: HashMap<&'a str, Term>,
+    values: HashMap<&'a str, ActivatedSignal>,
     /// Number of inputs that read a value.
-    readers: HashMap<&'a str, usize>,
+    reader_counts: HashMap<&'a str, usize>,
     /// Name of the value of the samples.
     pub(super) output: Option<&'a str>,
 }
 
 impl<'a> Builder<'a> {
     pub(super) fn new(graph: &'a Graph<'a>, input: &'a str, channels: usize) -> Self {
-        let mut readers = HashMap::new();
+        let mut reader_counts = HashMap::new();
         for name in graph.nodes.iter().flat_map(|node| &node.inputs) {
-            *readers.entry(*name).or_default() += 1;
+            *reader_counts.entry(*name).or_default() += 1;
         }
-        let terms = HashMap::from([(input, Term::new(0))]);
-        Self { graph, channels, weights: 0, steps: Vec::new(), terms, readers, output: None }
+        let values = HashMap::from([(input, ActivatedSignal::new(0))]);
+        Self { graph, channels, weights: 0, steps: Vec::new(), values, reader_counts, output: None }
     }
 
     /// Returns whether a node depends on the decoder's input.
     pub(super) fn depends_on_input(&self, node: &Node<'_>) -> bool {
-        node.inputs.iter().any(|name| self.terms.contains_key(name) || self.output == Some(*name))
+        node.inputs.iter().any(|name| self.values.contains_key(name) || self.output == Some(*name))
     }
 
     /// Adds a node. Returns `None` if it is unsupported.
-    pub(super) fn add(&mut self, node: &Node<'a>) -> Option<()> {
+    pub(super) fn add_node(&mut self, node: &Node<'a>) -> Option<()> {
         let [output] = *node.outputs else { return None };
         if self.output.is_some() {
             // The dimensions of the samples do not matter: they are in one row.
@@ -76,47 +76,51 @@ impl<'a> Builder<'a> {
             self.output = is_supported.then_some(output);
             return self.output.map(|_| ());
         }
-        let term = match (node.operator, &*node.inputs) {
-            ("LeakyRelu", [input]) => self.linear(input)?.with_slope(node.float("alpha", 0.01)),
-            ("Div", [input, divisor]) => self.linear(input)?.scaled(self.scalar(divisor)?.recip()),
-            ("Mul", [input, factor]) => self.linear(input)?.scaled(self.scalar(factor)?),
-            ("Add", [one, other]) => self.sum(one, other)?,
+        let value = match (node.operator, &*node.inputs) {
+            ("LeakyRelu", [input]) => {
+                self.linear_value(input)?.with_slope(node.float("alpha", 0.01))
+            }
+            ("Div", [input, divisor]) => {
+                self.linear_value(input)?.scaled(self.scalar(divisor)?.recip())
+            }
+            ("Mul", [input, factor]) => self.linear_value(input)?.scaled(self.scalar(factor)?),
+            ("Add", [one, other]) => self.add_sum(one, other)?,
             ("Conv" | "ConvTranspose", [input, weights]) => {
-                self.convolution(node, input, weights, None)?
+                self.add_convolution(node, input, weights, None)?
             }
             ("Conv" | "ConvTranspose", [input, weights, bias]) => {
-                self.convolution(node, input, weights, Some(bias))?
+                self.add_convolution(node, input, weights, Some(bias))?
             }
             ("Tanh", [input]) => {
-                let is_last = self.signal(input)? == self.steps.len();
+                let is_last = self.unactivated_signal(input)? == self.steps.len();
                 let is_mono = self.steps.last()?.convolution.outputs() == 1;
                 self.output = (is_last && is_mono).then_some(output);
                 return self.output.map(|_| ());
             }
             _ => return None,
         };
-        // A second name of a signal: [`Self::sum`] counts the readers of one name only.
+        // A second name of a signal: [`Self::add_sum`] counts the readers of one name only.
         if ["LeakyRelu", "Div", "Mul"].contains(&node.operator)
-            && term.activation == Activation::NONE
+            && value.activation == Activation::NONE
         {
             return None;
         }
-        self.terms.insert(output, term);
+        self.values.insert(output, value);
         Some(())
     }
 
     /// Returns a value that has no leaky ReLU.
     #[allow(clippy::float_cmp, reason = "a leaky ReLU of slope 1 changes nothing")]
-    fn linear(&self, name: &str) -> Option<Term> {
-        self.terms.get(name).copied().filter(|term| term.activation.slope == 1.0)
+    fn linear_value(&self, name: &str) -> Option<ActivatedSignal> {
+        self.values.get(name).copied().filter(|value| value.activation.slope == 1.0)
     }
 
     /// Returns a value without an activation.
-    fn signal(&self, name: &str) -> Option<usize> {
-        self.terms
+    fn unactivated_signal(&self, name: &str) -> Option<usize> {
+        self.values
             .get(name)
-            .filter(|term| term.activation == Activation::NONE)
-            .map(|term| term.signal)
+            .filter(|value| value.activation == Activation::NONE)
+            .map(|value| value.signal)
     }
 
     /// Returns a constant number.
@@ -137,26 +141,27 @@ impl<'a> Builder<'a> {
 
     /// Adds the earlier one of two signals to the step of the later one, which nothing else may
     /// read.
-    fn sum(&mut self, one: &'a str, other: &'a str) -> Option<Term> {
-        let (one, other) = ((self.signal(one)?, one), (self.signal(other)?, other));
+    fn add_sum(&mut self, one: &'a str, other: &'a str) -> Option<ActivatedSignal> {
+        let (one, other) =
+            ((self.unactivated_signal(one)?, one), (self.unactivated_signal(other)?, other));
         let ((earlier, _), (later, name)) = if one < other { (one, other) } else { (other, one) };
-        let is_private = self.readers.get(name) == Some(&1);
-        if !is_private || self.channels(earlier)? != self.channels(later)? {
+        let has_single_reader = self.reader_counts.get(name) == Some(&1);
+        if !has_single_reader || self.channels(earlier)? != self.channels(later)? {
             return None;
         }
         self.steps.get_mut(later.checked_sub(1)?)?.addends.push(earlier);
-        Some(Term::new(later))
+        Some(ActivatedSignal::new(later))
     }
 
     /// Adds a step.
-    fn convolution(
+    fn add_convolution(
         &mut self,
         node: &Node<'a>,
         input: &str,
         weights: &str,
         bias: Option<&str>,
-    ) -> Option<Term> {
-        let Term { signal, activation } = *self.terms.get(input)?;
+    ) -> Option<ActivatedSignal> {
+        let ActivatedSignal { signal, activation } = *self.values.get(input)?;
         let transposed = node.operator == "ConvTranspose";
         let weights = self.graph.floats(weights)?;
         self.weights += weights.values.len();
@@ -186,6 +191,6 @@ impl<'a> Builder<'a> {
         let shape = Shape { inputs, outputs, kernel, dilation, stride, padding, transposed };
         let convolution = Convolution::new(shape, &weights.values, &bias)?;
         self.steps.push(Step { convolution, input: signal, activation, addends: Vec::new() });
-        Some(Term::new(self.steps.len()))
+        Some(ActivatedSignal::new(self.steps.len()))
     }
 }

@@ -23,9 +23,9 @@ use rten_simd::ops::{BitOps, NumOps};
 use rten_simd::{Isa, SimdOp};
 
 /// Rows (outputs of the convolution before interleaving) whose sums a tile keeps in registers.
-const ROWS: usize = 8;
+const TILE_ROWS: usize = 8;
 /// Vectors per row of a tile, with 32 vector registers. 24 hold sums.
-const VECTORS: usize = 3;
+const TILE_VECTORS: usize = 3;
 /// Minimum lanes of the vectors of instruction sets with 32 registers. Others keep one vector per
 /// row.
 const MIN_WIDE_LANES: usize = 16;
@@ -87,9 +87,9 @@ pub(crate) struct Convolution {
     /// `[group][input][tap][row of the group]`. Row `output * stride + phase` has an output's
     /// samples at positions that are `phase` modulo the stride. The padding of the last group is
     /// zero.
-    weights: Vec<[f32; ROWS]>,
+    weights: Vec<[f32; TILE_ROWS]>,
     /// `[group][row of the group]`.
-    bias: Vec<[f32; ROWS]>,
+    bias: Vec<[f32; TILE_ROWS]>,
 }
 
 impl Convolution {
@@ -117,12 +117,12 @@ impl Convolution {
         }
         let taps = kernel.div_ceil(stride);
         let rows = outputs.checked_mul(stride)?;
-        let groups = rows.div_ceil(ROWS);
-        let mut packed = vec![[0.0; ROWS]; groups.checked_mul(inputs)?.checked_mul(taps)?];
-        let mut packed_bias = vec![[0.0; ROWS]; groups];
+        let groups = rows.div_ceil(TILE_ROWS);
+        let mut packed = vec![[0.0; TILE_ROWS]; groups.checked_mul(inputs)?.checked_mul(taps)?];
+        let mut packed_bias = vec![[0.0; TILE_ROWS]; groups];
         for row in 0..rows {
-            let (output, phase, group) = (row / stride, row % stride, row / ROWS);
-            packed_bias[group][row % ROWS] = bias[output];
+            let (output, phase, group) = (row / stride, row % stride, row / TILE_ROWS);
+            packed_bias[group][row % TILE_ROWS] = bias[output];
             for input in 0..inputs {
                 for tap in 0..taps {
                     // A transposed convolution reads its inputs backwards.
@@ -131,7 +131,7 @@ impl Convolution {
                         if transposed { input * outputs + output } else { output * inputs + input }
                             * kernel;
                     if index < kernel {
-                        packed[(group * inputs + input) * taps + tap][row % ROWS] =
+                        packed[(group * inputs + input) * taps + tap][row % TILE_ROWS] =
                             weights[first + index];
                     }
                 }
@@ -170,23 +170,23 @@ impl Convolution {
     /// Returns the range of the inputs that a range of the outputs depends on, before the clipping
     /// to the signal.
     pub(crate) fn needed_inputs(&self, outputs: &Range<usize>) -> Range<usize> {
-        let Positions { first, count, before, .. } = self.positions(outputs);
+        let InputPositions { first, count, before, .. } = self.positions(outputs);
         let span = (self.taps - 1) * self.shape.dilation;
         first.saturating_sub(before)..(first + count + span).saturating_sub(before)
     }
 
-    fn positions(&self, outputs: &Range<usize>) -> Positions {
+    fn positions(&self, outputs: &Range<usize>) -> InputPositions {
         let Shape { stride, padding: [padding, _], transposed, .. } = self.shape;
         let (removed_padding, before) =
             if transposed { (padding, self.taps - 1) } else { (0, padding) };
         let start = outputs.start + removed_padding;
         let (first, end) = (start / stride, (outputs.end + removed_padding).div_ceil(stride));
-        Positions { first, count: end - first, skipped: start % stride, before }
+        InputPositions { first, count: end - first, skipped: start % stride, before }
     }
 
     /// Returns a range of the outputs: of the convolution of the input after its activation, plus
     /// `addends`, of which each contains the range. The input contains all samples of its signal
-    /// that are [needed](Self::needed).
+    /// that are [needed](Self::needed_inputs).
     pub(crate) fn run(
         &self,
         input: &Signal,
@@ -198,7 +198,7 @@ impl Convolution {
         let mut values = vec![0.0; self.shape.outputs * range.len()];
         if !range.is_empty() {
             let out = &mut *values;
-            Run {
+            ConvolutionRun {
                 convolution: self,
                 input,
                 activation,
@@ -214,7 +214,7 @@ impl Convolution {
 }
 
 /// The positions of the inputs of a range of outputs.
-struct Positions {
+struct InputPositions {
     /// Position of the first output before interleaving.
     first: usize,
     /// Positions before interleaving, of which each has `stride` outputs.
@@ -235,7 +235,7 @@ pub(crate) struct Scratch {
 }
 
 /// The operands of [`Convolution::run`].
-struct Run<'a> {
+struct ConvolutionRun<'a> {
     convolution: &'a Convolution,
     input: &'a Signal,
     activation: Activation,
@@ -246,7 +246,7 @@ struct Run<'a> {
     scratch: &'a mut Scratch,
 }
 
-impl SimdOp for Run<'_> {
+impl SimdOp for ConvolutionRun<'_> {
     type Output = ();
 
     #[inline(always)]
@@ -254,27 +254,28 @@ impl SimdOp for Run<'_> {
         let Self { convolution, input, activation, addends, range, out, scratch } = self;
         let Shape { inputs, dilation, stride, .. } = convolution.shape;
         let taps = convolution.taps;
-        let Positions { first, count, skipped, before } = convolution.positions(&range);
+        let InputPositions { first, count, skipped, before } = convolution.positions(&range);
         let width = count.next_multiple_of(isa.f32().len());
         let pitch = pitch(width + (taps - 1) * dilation);
         scratch.inputs.resize(inputs * pitch, 0.0);
         for (channel, row) in scratch.inputs.chunks_exact_mut(pitch).enumerate() {
-            let zeros = (input.start + before).saturating_sub(first);
+            let leading_zeros = (input.start + before).saturating_sub(first);
             let skipped = first.saturating_sub(input.start + before);
             activate(
                 row,
                 input.channel(channel).get(skipped..).unwrap_or_default(),
-                zeros,
+                leading_zeros,
                 activation,
             );
         }
-        scratch.sums.resize(ROWS * width, 0.0);
+        scratch.sums.resize(TILE_ROWS * width, 0.0);
         let groups = convolution.weights.chunks_exact(inputs * taps).zip(&convolution.bias);
         for (group, (weights, bias)) in groups.enumerate() {
-            let tiles = Tiles { weights, bias, taps, dilation, inputs: &scratch.inputs, pitch };
-            tiles.sums(isa, &mut scratch.sums, width);
+            let row_group =
+                RowGroup { weights, bias, taps, dilation, inputs: &scratch.inputs, pitch };
+            row_group.compute_sums(isa, &mut scratch.sums, width);
             for (row, sums) in scratch.sums.chunks_exact(width).enumerate() {
-                let row = group * ROWS + row;
+                let row = group * TILE_ROWS + row;
                 let Some(out) = out.chunks_exact_mut(range.len()).nth(row / stride) else { break };
                 interleave(out, &sums[..count], skipped, row % stride, stride);
             }
@@ -302,10 +303,10 @@ fn pitch(width: usize) -> usize {
 fn activate(
     row: &mut [f32],
     inputs: &[f32],
-    zeros: usize,
+    leading_zeros: usize,
     Activation { factor, slope }: Activation,
 ) {
-    let (start, row) = row.split_at_mut(zeros.min(row.len()));
+    let (start, row) = row.split_at_mut(leading_zeros.min(row.len()));
     let (row, end) = row.split_at_mut(inputs.len().min(row.len()));
     start.fill(0.0);
     end.fill(0.0);
@@ -323,21 +324,21 @@ fn interleave(outputs: &mut [f32], sums: &[f32], skipped: usize, phase: usize, s
         outputs.copy_from_slice(sums);
         return;
     }
-    let (at, sums) = match phase.checked_sub(skipped) {
-        Some(at) => (at, sums),
+    let (first, sums) = match phase.checked_sub(skipped) {
+        Some(first) => (first, sums),
         None => (phase + stride - skipped, &sums[1..]),
     };
-    for (output, sum) in outputs.iter_mut().skip(at).step_by(stride).zip(sums) {
+    for (output, sum) in outputs.iter_mut().skip(first).step_by(stride).zip(sums) {
         *output = *sum;
     }
 }
 
 /// The operands of a group of rows.
 #[derive(Clone, Copy)]
-struct Tiles<'a> {
+struct RowGroup<'a> {
     /// `[input][tap][row]`.
-    weights: &'a [[f32; ROWS]],
-    bias: &'a [f32; ROWS],
+    weights: &'a [[f32; TILE_ROWS]],
+    bias: &'a [f32; TILE_ROWS],
     taps: usize,
     dilation: usize,
     /// `[input][position]`, in rows of `pitch` values.
@@ -345,20 +346,20 @@ struct Tiles<'a> {
     pitch: usize,
 }
 
-impl Tiles<'_> {
+impl RowGroup<'_> {
     /// Computes `width` sums per row, a multiple of the number of lanes.
     #[inline(always)]
-    fn sums<I: Isa>(self, isa: I, sums: &mut [f32], width: usize) {
+    fn compute_sums<I: Isa>(self, isa: I, sums: &mut [f32], width: usize) {
         let lanes = isa.f32().len();
         let mut position = 0;
         if lanes >= MIN_WIDE_LANES {
-            while position + VECTORS * lanes <= width {
-                self.tile::<I, VECTORS>(isa, sums, width, position);
-                position += VECTORS * lanes;
+            while position + TILE_VECTORS * lanes <= width {
+                self.compute_tile::<I, TILE_VECTORS>(isa, sums, width, position);
+                position += TILE_VECTORS * lanes;
             }
         }
         while position < width {
-            self.tile::<I, 1>(isa, sums, width, position);
+            self.compute_tile::<I, 1>(isa, sums, width, position);
             position += lanes;
         }
     }
@@ -369,14 +370,20 @@ impl Tiles<'_> {
         reason = "with iterators, LLVM writes all sums to the stack each time"
     )]
     #[inline(always)]
-    fn tile<I: Isa, const N: usize>(self, isa: I, sums: &mut [f32], width: usize, position: usize) {
+    fn compute_tile<I: Isa, const N: usize>(
+        self,
+        isa: I,
+        sums: &mut [f32],
+        width: usize,
+        position: usize,
+    ) {
         let ops = isa.f32();
         let mut rows = self.bias.map(|bias| [ops.splat(bias); N]);
         let inputs = self.inputs[position..].chunks(self.pitch);
         for (weights, inputs) in self.weights.chunks_exact(self.taps).zip(inputs) {
             for (tap, weights) in weights.iter().enumerate() {
                 let inputs = ops.load_many::<N>(&inputs[tap * self.dilation..]);
-                for row in 0..ROWS {
+                for row in 0..TILE_ROWS {
                     let weight = ops.splat(weights[row]);
                     for vector in 0..N {
                         rows[row][vector] = ops.mul_add(inputs[vector], weight, rows[row][vector]);

@@ -46,9 +46,9 @@ pub(super) struct Stage {
 /// Returns whether a stage can begin at a step: at a transposed convolution, if neither it nor a
 /// later step reads an earlier signal.
 fn is_start(steps: &[Step], index: usize) -> bool {
-    let (_, later) = steps.split_at(index);
-    later.first().is_some_and(|step| step.convolution.is_transposed())
-        && later.iter().flat_map(Step::reads).all(|signal| *signal >= index)
+    let (_, later_steps) = steps.split_at(index);
+    later_steps.first().is_some_and(|step| step.convolution.is_transposed())
+        && later_steps.iter().flat_map(Step::reads).all(|signal| *signal >= index)
 }
 
 /// Returns a signal: the input of the stage, or the output of the step before `index`.
@@ -68,12 +68,12 @@ impl Stage {
     pub(super) fn split(mut steps: Vec<Step>) -> Vec<Self> {
         let mut stages = Vec::new();
         while let Some(index) = (1..steps.len()).rev().find(|index| is_start(&steps, *index)) {
-            let mut later = steps.split_off(index);
-            for step in &mut later {
+            let mut later_steps = steps.split_off(index);
+            for step in &mut later_steps {
                 step.input -= index;
                 step.addends.iter_mut().for_each(|signal| *signal -= index);
             }
-            stages.push(Self { steps: later });
+            stages.push(Self { steps: later_steps });
         }
         stages.push(Self { steps });
         stages.reverse();
@@ -141,9 +141,10 @@ impl Stage {
                 scratch,
             );
             outputs.push(Some(output));
-            let (_, later) = self.steps.split_at(index + 1);
-            let is_read_later =
-                |signal: &usize| later.iter().flat_map(Step::reads).any(|read| read == signal);
+            let (_, later_steps) = self.steps.split_at(index + 1);
+            let is_read_later = |signal: &usize| {
+                later_steps.iter().flat_map(Step::reads).any(|read| read == signal)
+            };
             for unused_signal in step.reads().filter(|signal| !is_read_later(signal)) {
                 if let Some(step) = unused_signal.checked_sub(1) {
                     *outputs.get_mut(step)? = None;

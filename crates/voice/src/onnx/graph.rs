@@ -31,7 +31,7 @@ mod field {
 const FLOAT: u64 = 1;
 /// Maximum number of nodes and constants: in memory they are larger than the shortest ones are in a
 /// file. Published voices have 5 000.
-const MAX_PARTS: usize = 1 << 17;
+const MAX_NODES_AND_CONSTANTS: usize = 1 << 17;
 /// Maximum number of inputs, outputs and attributes of a node.
 const MAX_FIELDS: usize = 1 << 10;
 /// Maximum number of integers of an attribute.
@@ -66,7 +66,7 @@ struct Attribute<'a> {
 
 /// A tensor of f32.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Floats {
+pub(crate) struct FloatTensor {
     pub(crate) shape: Vec<usize>,
     pub(crate) values: Vec<f32>,
 }
@@ -74,10 +74,10 @@ pub(crate) struct Floats {
 impl<'a> Graph<'a> {
     /// Reads the graph of a file.
     pub(crate) fn parse(file: &'a [u8]) -> Option<Self> {
-        let message = bytes_of(file, field::MODEL_GRAPH)?;
+        let message = first_bytes_field(file, field::MODEL_GRAPH)?;
         let mut graph = Self::default();
         for field in fields(message) {
-            if graph.nodes.len() + graph.constants.len() > MAX_PARTS {
+            if graph.nodes.len() + graph.constants.len() > MAX_NODES_AND_CONSTANTS {
                 return None;
             }
             match field? {
@@ -101,8 +101,8 @@ impl<'a> Graph<'a> {
     }
 
     /// Returns a constant of f32.
-    pub(crate) fn floats(&self, name: &str) -> Option<Floats> {
-        Floats::parse(self.constants.get(name)?)
+    pub(crate) fn floats(&self, name: &str) -> Option<FloatTensor> {
+        FloatTensor::parse(self.constants.get(name)?)
     }
 }
 
@@ -139,7 +139,7 @@ impl<'a> Node<'a> {
 
     /// Returns an attribute of type integer, or `default` without it.
     pub(crate) fn integer(&self, name: &str, default: usize) -> Option<usize> {
-        self.attributes.get(name).map_or(Some(default), |attribute| size(attribute.integer?))
+        self.attributes.get(name).map_or(Some(default), |attribute| to_size(attribute.integer?))
     }
 
     /// Returns an attribute of `N` integers, or `default` without it.
@@ -150,7 +150,7 @@ impl<'a> Node<'a> {
     ) -> Option<[usize; N]> {
         self.attributes
             .get(name)
-            .map_or(Some(default), |attribute| sizes(&attribute.integers)?.try_into().ok())
+            .map_or(Some(default), |attribute| to_sizes(&attribute.integers)?.try_into().ok())
     }
 
     /// Returns an attribute of type text.
@@ -184,14 +184,14 @@ impl<'a> Attribute<'a> {
     }
 }
 
-impl Floats {
+impl FloatTensor {
     /// Reads a tensor. `None` if it has another type, or its values are in another file.
     fn parse(message: &[u8]) -> Option<Self> {
-        let (mut shape, mut values, mut kind) = (Vec::new(), Vec::new(), None);
+        let (mut shape, mut values, mut element_type) = (Vec::new(), Vec::new(), None);
         for field in fields(message) {
             match field? {
                 (field::TENSOR_SHAPE, value) => take_integers(value, &mut shape)?,
-                (field::TENSOR_TYPE, Value::Integer(code)) => kind = Some(code),
+                (field::TENSOR_TYPE, Value::Integer(code)) => element_type = Some(code),
                 (field::TENSOR_FLOATS, Value::Fixed(bytes)) => {
                     values.push(f32::from_le_bytes(bytes));
                 }
@@ -203,18 +203,18 @@ impl Floats {
                 _ => {}
             }
         }
-        let shape = sizes(&shape)?;
+        let shape = to_sizes(&shape)?;
         let count = shape.iter().try_fold(1_usize, |count, size| count.checked_mul(*size))?;
-        (kind == Some(FLOAT) && values.len() == count).then_some(Self { shape, values })
+        (element_type == Some(FLOAT) && values.len() == count).then_some(Self { shape, values })
     }
 }
 
 fn tensor_name(message: &[u8]) -> Option<&str> {
-    text(bytes_of(message, field::TENSOR_NAME)?)
+    text(first_bytes_field(message, field::TENSOR_NAME)?)
 }
 
 /// Returns the bytes of the first field of this number.
-fn bytes_of(message: &[u8], field_number: u64) -> Option<&[u8]> {
+fn first_bytes_field(message: &[u8], field_number: u64) -> Option<&[u8]> {
     for field in fields(message) {
         match field? {
             (number, Value::Bytes(bytes)) if number == field_number => return Some(bytes),
@@ -262,10 +262,10 @@ fn text(bytes: &[u8]) -> Option<&str> {
 }
 
 /// Returns an integer as a size, or `None` if it is negative.
-fn size(integer: u64) -> Option<usize> {
+fn to_size(integer: u64) -> Option<usize> {
     usize::try_from(integer.cast_signed()).ok()
 }
 
-fn sizes(integers: &[u64]) -> Option<Vec<usize>> {
-    integers.iter().map(|integer| size(*integer)).collect()
+fn to_sizes(integers: &[u64]) -> Option<Vec<usize>> {
+    integers.iter().map(|integer| to_size(*integer)).collect()
 }

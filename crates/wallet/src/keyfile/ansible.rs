@@ -57,12 +57,16 @@ impl AnsibleVault {
         let (tag_key, counter) = remaining.split_first_chunk::<32>()?;
         let mac = Hmac::<Sha256>::new_from_slice(tag_key).ok()?.chain_update(&self.ciphertext);
         mac.verify_slice(&self.tag).ok()?;
-        let mut text = Zeroizing::new(self.ciphertext.clone());
-        Ctr128BE::<Aes256>::new_from_slices(cipher_key, counter).ok()?.apply_keystream(&mut text);
-        let padding = usize::from(*text.last()?);
-        let length =
-            text.len().checked_sub(padding).filter(|_| (1..=BLOCK_BYTES).contains(&padding))?;
-        text.truncate(length);
-        Some(text)
+        let mut plaintext = Zeroizing::new(self.ciphertext.clone());
+        Ctr128BE::<Aes256>::new_from_slices(cipher_key, counter)
+            .ok()?
+            .apply_keystream(&mut plaintext);
+        let padding = usize::from(*plaintext.last()?);
+        let length = plaintext
+            .len()
+            .checked_sub(padding)
+            .filter(|_| (1..=BLOCK_BYTES).contains(&padding))?;
+        plaintext.truncate(length);
+        Some(plaintext)
     }
 }

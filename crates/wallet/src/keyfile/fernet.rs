@@ -47,11 +47,11 @@ impl Fernet {
         let mac = Hmac::<Sha256>::new_from_slice(tag_key).ok()?.chain_update(&self.signed_bytes);
         mac.verify_slice(&self.tag).ok()?;
         let (iv, ciphertext) = self.signed_bytes.get(HEADER_BYTES..)?.split_first_chunk::<16>()?;
-        let mut text = Zeroizing::new(ciphertext.to_vec());
+        let mut plaintext = Zeroizing::new(ciphertext.to_vec());
         let cipher = Decryptor::<Aes128>::new_from_slices(cipher_key, iv).ok()?;
-        let length = cipher.decrypt_padded_mut::<Pkcs7>(&mut text).ok()?.len();
-        text.truncate(length);
-        Some(text)
+        let length = cipher.decrypt_padded_mut::<Pkcs7>(&mut plaintext).ok()?.len();
+        plaintext.truncate(length);
+        Some(plaintext)
     }
 }
 

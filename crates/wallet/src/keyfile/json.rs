@@ -9,7 +9,7 @@ use crate::{CryptoType, KeyError, Keypair, Mnemonic, PublicKey};
 
 /// Initial capacity of the output buffer: more than any keyfile needs, so that the buffer never
 /// reallocates.
-const CAPACITY: usize = 2048;
+const OUTPUT_CAPACITY: usize = 2048;
 
 /// The fields of a keyfile; any may be absent or null.
 #[derive(Serialize, Deserialize, Default)]
@@ -27,13 +27,13 @@ struct Fields {
     secret_seed: Option<Zeroizing<String>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     ss58_address: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "number")]
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "crypto_type_number")]
     crypto_type: Option<u8>,
 }
 
 /// Parses `cryptoType` from a number or from the text `"1"` (sr25519). Other texts are refused,
 /// because Bittensor's wallet reads every text as sr25519.
-fn number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u8>, D::Error> {
+fn crypto_type_number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u8>, D::Error> {
     #[derive(Deserialize)]
     #[serde(untagged)]
     enum Number {
@@ -80,7 +80,7 @@ pub(super) fn read(text: &[u8]) -> Result<Keyfile, KeyfileError> {
 #[serde(rename_all = "camelCase")]
 struct PublicFields {
     ss58_address: Hotkey,
-    #[serde(default, deserialize_with = "number")]
+    #[serde(default, deserialize_with = "crypto_type_number")]
     crypto_type: Option<u8>,
 }
 
@@ -164,7 +164,7 @@ pub(super) fn write(keyfile: &Keyfile) -> Zeroizing<Vec<u8>> {
         ss58_address: Some(keyfile.public.to_string()),
         crypto_type: Some(keyfile.public.crypto_type().number()),
     };
-    let mut text = Zeroizing::new(Vec::with_capacity(CAPACITY));
+    let mut text = Zeroizing::new(Vec::with_capacity(OUTPUT_CAPACITY));
     serde_json::to_writer(&mut *text, &fields).expect("a keyfile is JSON");
     text
 }

@@ -36,15 +36,15 @@ impl Nacl {
     }
 
     pub(super) fn open(&self, key: &Key) -> Option<Zeroizing<Vec<u8>>> {
-        let mut text = Zeroizing::new(self.ciphertext.clone());
+        let mut plaintext = Zeroizing::new(self.ciphertext.clone());
         let cipher = XSalsa20Poly1305::new(key.as_slice().into());
         let result = cipher.decrypt_in_place_detached(
             Nonce::from_slice(&self.nonce),
             b"",
-            &mut text,
+            &mut plaintext,
             Tag::from_slice(&self.tag),
         );
-        result.ok().map(|()| text)
+        result.ok().map(|()| plaintext)
     }
 
     pub(super) fn to_bytes(&self) -> Vec<u8> {
@@ -52,15 +52,15 @@ impl Nacl {
     }
 }
 
-pub(super) fn seal(text: &[u8], password: &Password) -> Result<Vec<u8>, KeyfileError> {
+pub(super) fn seal(plaintext: &[u8], password: &Password) -> Result<Vec<u8>, KeyfileError> {
     let mut nonce = [0; 24];
     getrandom::fill(&mut nonce).map_err(|_| KeyError::Randomness)?;
-    let sealed = seal_with(text, &derive(password)?, nonce);
+    let sealed = seal_with(plaintext, &derive(password)?, nonce);
     sealed.map(|sealed| sealed.to_bytes()).ok_or(KeyfileError::Memory)
 }
 
-pub(super) fn seal_with(text: &[u8], key: &Key, nonce: [u8; 24]) -> Option<Nacl> {
-    let mut ciphertext = text.to_vec();
+pub(super) fn seal_with(plaintext: &[u8], key: &Key, nonce: [u8; 24]) -> Option<Nacl> {
+    let mut ciphertext = plaintext.to_vec();
     let cipher = XSalsa20Poly1305::new(key.as_slice().into());
     let tag =
         cipher.encrypt_in_place_detached(Nonce::from_slice(&nonce), b"", &mut ciphertext).ok()?;

@@ -47,10 +47,10 @@ impl fmt::Display for Encryption {
 /// An encrypted keyfile, parsed but not decrypted: parsing is cheap, [`EncryptedKeyfile::open`]
 /// takes seconds.
 #[derive(Debug)]
-pub struct EncryptedKeyfile(Method);
+pub struct EncryptedKeyfile(ParsedKeyfile);
 
 #[derive(Debug)]
-enum Method {
+enum ParsedKeyfile {
     Nacl(Nacl),
     AnsibleVault(AnsibleVault),
     Fernet(Fernet),
@@ -64,20 +64,20 @@ impl EncryptedKeyfile {
     /// malformed.
     pub fn parse(file: &[u8]) -> Result<Option<Self>, KeyfileError> {
         let Some(encryption) = Encryption::of(file) else { return Ok(None) };
-        let method = match encryption {
-            Encryption::Nacl => Nacl::parse(file).map(Method::Nacl),
-            Encryption::AnsibleVault => AnsibleVault::parse(file).map(Method::AnsibleVault),
-            Encryption::Fernet => Fernet::parse(file).map(Method::Fernet),
+        let parsed = match encryption {
+            Encryption::Nacl => Nacl::parse(file).map(ParsedKeyfile::Nacl),
+            Encryption::AnsibleVault => AnsibleVault::parse(file).map(ParsedKeyfile::AnsibleVault),
+            Encryption::Fernet => Fernet::parse(file).map(ParsedKeyfile::Fernet),
         };
-        method.map(|method| Some(Self(method))).ok_or(KeyfileError::WrongPassword)
+        parsed.map(|keyfile| Some(Self(keyfile))).ok_or(KeyfileError::WrongPassword)
     }
 
     /// Returns the encryption format of the file.
     pub const fn encryption(&self) -> Encryption {
         match self.0 {
-            Method::Nacl(_) => Encryption::Nacl,
-            Method::AnsibleVault(_) => Encryption::AnsibleVault,
-            Method::Fernet(_) => Encryption::Fernet,
+            ParsedKeyfile::Nacl(_) => Encryption::Nacl,
+            ParsedKeyfile::AnsibleVault(_) => Encryption::AnsibleVault,
+            ParsedKeyfile::Fernet(_) => Encryption::Fernet,
         }
     }
 
@@ -89,9 +89,9 @@ impl EncryptedKeyfile {
     /// [`KeyfileError::Memory`] if allocation fails.
     pub fn open(&self, password: &Password) -> Result<Zeroizing<Vec<u8>>, KeyfileError> {
         match &self.0 {
-            Method::Nacl(sealed) => sealed.open(&super::nacl::derive(password)?),
-            Method::AnsibleVault(sealed) => sealed.open(&sealed.derive(password)),
-            Method::Fernet(sealed) => sealed.open(&super::fernet::derive(password)),
+            ParsedKeyfile::Nacl(sealed) => sealed.open(&super::nacl::derive(password)?),
+            ParsedKeyfile::AnsibleVault(sealed) => sealed.open(&sealed.derive(password)),
+            ParsedKeyfile::Fernet(sealed) => sealed.open(&super::fernet::derive(password)),
         }
         .ok_or(KeyfileError::WrongPassword)
     }

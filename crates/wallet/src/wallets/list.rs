@@ -94,14 +94,14 @@ impl Wallet {
         let secret = secret_state(&self.coldkey_path());
         let (coldkey, mismatch) =
             public_key_and_mismatch(&self.coldkeypub_path(), &self.coldkey_path(), secret);
-        let hotkeys = self.entries_of_hotkeys();
+        let hotkeys = self.hotkey_entries();
         if secret == SecretState::Absent && coldkey.is_none() && hotkeys.is_none() {
             return None;
         }
         let mut hotkeys: Vec<_> = hotkeys
             .into_iter()
             .flatten()
-            .filter_map(|entry| name::of(&entry.ok()?))
+            .filter_map(|entry| name::from_entry(&entry.ok()?))
             .filter_map(|name| {
                 let path = self.hotkey_path(&name);
                 let secret = secret_state(&path);
@@ -119,7 +119,7 @@ impl Wallet {
         Some(ListedWallet { name: self.name().clone(), coldkey, mismatch, secret, hotkeys })
     }
 
-    fn entries_of_hotkeys(&self) -> Option<ReadDir> {
+    fn hotkey_entries(&self) -> Option<ReadDir> {
         let path = self.hotkeys_directory();
         let entries = fs::read_dir(&path);
         if let Err(error) = &entries

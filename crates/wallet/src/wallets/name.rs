@@ -49,6 +49,6 @@ impl fmt::Display for Name {
 }
 
 /// Returns the name of a directory entry, if it is valid.
-pub(super) fn of(entry: &DirEntry) -> Option<Name> {
+pub(super) fn from_entry(entry: &DirEntry) -> Option<Name> {
     entry.file_name().to_str()?.parse().ok()
 }

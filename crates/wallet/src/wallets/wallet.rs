@@ -4,7 +4,9 @@ use zeroize::Zeroizing;
 
 use super::{HOTKEYS, Name};
 use crate::stored_key::MAX_BYTES;
-use crate::write::{Draft, Lock, check, directory_of, make_directory, refuse_links, replace};
+use crate::write::{
+    Draft, Lock, check_writable, directory_of, make_directory, refuse_links, replace_keyfile,
+};
 use crate::{Keyfile, Overwrite, Password, PublicKey, StoredKey, WalletError, WrittenFiles};
 
 /// A wallet: a coldkey and its hotkeys.
@@ -111,7 +113,7 @@ impl Wallet {
         password: Option<&Password>,
         overwrite: Overwrite,
     ) -> Result<WrittenFiles, WalletError> {
-        self.write(
+        self.write_key(
             &self.directory(),
             &self.coldkey_path(),
             &self.coldkeypub_path(),
@@ -133,7 +135,7 @@ impl Wallet {
         overwrite: Overwrite,
     ) -> Result<WrittenFiles, WalletError> {
         let (secret, public) = (self.hotkey_path(hotkey), self.hotkeypub_path(hotkey));
-        self.write(&self.hotkeys_directory(), &secret, &public, key, password, overwrite)
+        self.write_key(&self.hotkeys_directory(), &secret, &public, key, password, overwrite)
     }
 
     /// Writes the public file of a coldkey whose secret is stored elsewhere.
@@ -161,7 +163,7 @@ impl Wallet {
         self.write_public(&self.hotkeypub_path(hotkey), key, overwrite)
     }
 
-    fn write(
+    fn write_key(
         &self,
         directory: &Path,
         secret: &Path,
@@ -173,13 +175,13 @@ impl Wallet {
         refuse_links([self.directory().as_path(), directory])?;
         make_directory(directory)?;
         // Both checks precede the encryption, which takes seconds.
-        check(secret, overwrite)?;
+        check_writable(secret, overwrite)?;
         if !has_key(public, key.public()) {
-            check(public, overwrite)?;
+            check_writable(public, overwrite)?;
         }
-        let content = content(key.to_json(), password)?;
+        let bytes_to_write = keyfile_bytes(key.to_json(), password)?;
         let lock = Lock::acquire(&self.directory(), directory)?;
-        let mut drafts = vec![Draft::new(secret, &content)?];
+        let mut drafts = vec![Draft::new(secret, &bytes_to_write)?];
         drafts.extend(draft_public(public, key.public())?);
         lock.persist_all(drafts, overwrite)
     }
@@ -216,9 +218,9 @@ impl StoredKey {
     ) -> Result<(), WalletError> {
         let directory = directory_of(self.path());
         refuse_links([self.wallet(), directory])?;
-        check(self.path(), Overwrite::KeepBackup)?;
-        let content = content(self.plaintext(old)?, new)?;
-        let bytes = content.len() as u64;
+        check_writable(self.path(), Overwrite::KeepBackup)?;
+        let bytes_to_write = keyfile_bytes(self.plaintext(old)?, new)?;
+        let bytes = bytes_to_write.len() as u64;
         if bytes > MAX_BYTES {
             // Encryption adds some bytes, and a file above the size limit could not be read again.
             return Err(WalletError::TooLarge { path: self.path().into(), bytes });
@@ -228,7 +230,7 @@ impl StoredKey {
         if Self::read_without_warning(self.path())?.bytes() != self.bytes() {
             return Err(WalletError::Changed(self.path().into()));
         }
-        replace(&lock, Draft::new(self.path(), &content)?)?;
+        replace_keyfile(&lock, Draft::new(self.path(), &bytes_to_write)?)?;
         for backup in self.backups().into_iter().filter(|_| new.is_some()) {
             let (path, secret) = (backup.path.display(), backup.secret.name());
             tracing::warn!(
@@ -240,7 +242,7 @@ impl StoredKey {
     }
 }
 
-fn content(
+fn keyfile_bytes(
     plain: Zeroizing<Vec<u8>>,
     password: Option<&Password>,
 ) -> Result<Zeroizing<Vec<u8>>, WalletError> {

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use super::{Directory, Draft, Overwrite, directory_of, make_directory, refuse_links};
 use crate::{StoredKey, WalletError};
 
-const DIRECTORY: &str = ".backups";
+const BACKUP_DIRECTORY: &str = ".backups";
 
 /// Maximum number of backups of one key.
 const MAX_BACKUPS: u32 = 10_000;
@@ -17,7 +17,7 @@ const MAX_BACKUPS: u32 = 10_000;
 /// Returns the backup directory for the keys in a wallet's directory or below it.
 pub(crate) fn directory_for(wallet: &Path, directory: &Path) -> PathBuf {
     let relative = directory.strip_prefix(wallet).unwrap_or(Path::new(""));
-    wallet.join(DIRECTORY).join(relative)
+    wallet.join(BACKUP_DIRECTORY).join(relative)
 }
 
 /// Copies the existing files to backups. On return, either all backups are synced to disk or none
@@ -28,7 +28,7 @@ pub(super) fn create<'a>(
 ) -> Result<Vec<PathBuf>, WalletError> {
     let mut backups = Vec::new();
     for path in paths {
-        match copy(wallet, path) {
+        match back_up(wallet, path) {
             Ok(backup) => backups.extend(backup),
             Err(error) => {
                 remove(&backups);
@@ -48,17 +48,17 @@ pub(super) fn remove(backups: &[PathBuf]) {
 
 /// Copies a file to its backup. Unlike a hard link, the copy is readable by the owner only,
 /// regardless of the old file's mode.
-fn copy(wallet: &Path, path: &Path) -> Result<Option<PathBuf>, WalletError> {
-    let old = match StoredKey::read_without_warning(path) {
+fn back_up(wallet: &Path, path: &Path) -> Result<Option<PathBuf>, WalletError> {
+    let old_key = match StoredKey::read_without_warning(path) {
         Err(WalletError::Read { source, .. }) if source.kind() == ErrorKind::NotFound => {
             return Ok(None);
         }
-        old => old?,
+        old_key => old_key?,
     };
     let directory = directory_for(wallet, directory_of(path));
-    refuse_links([wallet.join(DIRECTORY).as_path(), &directory])?;
+    refuse_links([wallet.join(BACKUP_DIRECTORY).as_path(), &directory])?;
     make_directory(&directory)?;
-    let mut backups = (1..=MAX_BACKUPS).map(|number| directory.join(numbered(path, number)));
+    let mut backups = (1..=MAX_BACKUPS).map(|number| directory.join(backup_name(path, number)));
     let next_free = backups.find(|backup| {
         backup.symlink_metadata().is_err_and(|error| error.kind() == ErrorKind::NotFound)
     });
@@ -68,7 +68,7 @@ fn copy(wallet: &Path, path: &Path) -> Result<Option<PathBuf>, WalletError> {
             source: ErrorKind::AlreadyExists.into(),
         });
     };
-    Draft::new(&backup, old.bytes())?.persist(Overwrite::Refuse)?;
+    Draft::new(&backup, old_key.bytes())?.persist(Overwrite::Refuse)?;
     // Syncs new directories, too: a backup is durable only if its directory is.
     for directory in directory.ancestors().take_while(|directory| directory.starts_with(wallet)) {
         Directory::open(directory)
@@ -78,7 +78,7 @@ fn copy(wallet: &Path, path: &Path) -> Result<Option<PathBuf>, WalletError> {
     Ok(Some(backup))
 }
 
-fn numbered(path: &Path, number: u32) -> OsString {
+fn backup_name(path: &Path, number: u32) -> OsString {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(format!(".{number}"));
     name

@@ -1,12 +1,12 @@
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::path::{Path, PathBuf};
 
-use super::{DRAFT_SUFFIX, Overwrite, backup, check};
+use super::{DRAFT_SUFFIX, Overwrite, backup, check_writable};
 use crate::WalletError;
 
 /// The lock file of a wallet. It is never removed: otherwise two writers could lock different
 /// files.
-const FILE: &str = ".lock";
+const LOCK_FILE: &str = ".lock";
 
 /// The length of the random part of temporary file names, in characters.
 const RANDOM_CHARACTERS: usize = 6;
@@ -25,9 +25,9 @@ impl Lock {
     pub(crate) fn acquire(wallet: &Path, directory: &Path) -> Result<Self, WalletError> {
         refuse_links([wallet, directory])?;
         make_directory(directory)?;
-        let path = wallet.join(FILE);
-        check(&path, Overwrite::KeepBackup)?;
-        let file = open(&path).and_then(|file| file.lock().map(|()| file));
+        let path = wallet.join(LOCK_FILE);
+        check_writable(&path, Overwrite::KeepBackup)?;
+        let file = open_lock_file(&path).and_then(|file| file.lock().map(|()| file));
         let file = file.map_err(|source| WalletError::Write { path, source })?;
         for directory in [directory, &backup::directory_for(wallet, directory)] {
             remove_drafts(directory);
@@ -40,7 +40,7 @@ impl Lock {
     }
 }
 
-fn open(path: &Path) -> std::io::Result<File> {
+fn open_lock_file(path: &Path) -> std::io::Result<File> {
     let mut options = OpenOptions::new();
     options.write(true).create(true).truncate(false);
     #[cfg(unix)]

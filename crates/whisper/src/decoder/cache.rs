@@ -116,18 +116,25 @@ impl Cache {
         scores: &mut Vec<f32>,
         context: &mut [f32],
     ) {
-        let head = self.width / heads;
-        let scale = 1.0 / (head as f32).sqrt();
+        let head_width = self.width / heads;
+        let scale = 1.0 / (head_width as f32).sqrt();
         scores.resize(heads * slots.len(), 0.0);
         for (t, &slot) in slots.iter().enumerate() {
-            dot_heads(query, self.keys(layer, slot), head, scale, &mut scores[t..], slots.len());
+            dot_heads(
+                query,
+                self.keys(layer, slot),
+                head_width,
+                scale,
+                &mut scores[t..],
+                slots.len(),
+            );
         }
         for scores in scores.chunks_exact_mut(slots.len()) {
             softmax(scores);
         }
         context.fill(0.0);
         for (t, &slot) in slots.iter().enumerate() {
-            accumulate(&scores[t..], slots.len(), self.values(layer, slot), head, context);
+            accumulate(&scores[t..], slots.len(), self.values(layer, slot), head_width, context);
         }
     }
 }

@@ -111,7 +111,7 @@ fn windows_share_buffers_until_the_worker_is_idle() {
     assert!(!worker.buffers.encoded.is_empty() && !worker.buffers.logits.is_empty());
 
     shared.lock().is_closed = true;
-    assert!(worker.next().is_none());
+    assert!(worker.next_job().is_none());
     assert!(worker.buffers.memories.is_empty() && worker.buffers.encoded.is_empty());
 }
 
@@ -167,17 +167,17 @@ fn pass_precedes_queued_transcriptions_when_all_windows_are_active() {
     }
     let pass_kinds = [false, true];
     for is_pass in pass_kinds {
-        let job = worker.next().unwrap();
+        let job = worker.next_job().unwrap();
         assert_eq!(job.request.is_pass(), is_pass);
         worker.admit(&job);
-        assert_eq!(worker.is_after_pass, is_pass);
+        assert_eq!(worker.last_job_is_pass, is_pass);
     }
     // The other transcription waits for the window.
-    assert!(worker.next().is_none());
+    assert!(worker.next_job().is_none());
     while !worker.active.is_empty() {
         worker.step().unwrap();
     }
-    assert!(!worker.next().unwrap().request.is_pass());
+    assert!(!worker.next_job().unwrap().request.is_pass());
 }
 
 #[test]
@@ -235,16 +235,16 @@ fn buffers_are_kept_between_passes() {
         shared.changed.notify_all();
     };
     submit();
-    let job = worker.next().unwrap();
+    let job = worker.next_job().unwrap();
     worker.admit(&job);
     std::thread::scope(|scope| {
         // The worker waits for the next pass.
         scope.spawn(submit);
-        assert!(worker.next().is_some());
+        assert!(worker.next_job().is_some());
     });
     assert!(!worker.buffers.memories.is_empty());
     shared.lock().is_closed = true;
-    assert!(worker.next().is_none());
+    assert!(worker.next_job().is_none());
     assert!(worker.buffers.memories.is_empty());
 }
 

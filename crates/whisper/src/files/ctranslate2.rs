@@ -9,7 +9,7 @@
 use std::collections::HashMap;
 use std::io::{Read, Seek, SeekFrom};
 
-use super::{ElementType, Entry, IndexError};
+use super::{ElementType, IndexError, TensorEntry};
 
 const VERSION: u32 = 6;
 const SPECIFICATION: &str = "WhisperSpec";
@@ -21,7 +21,7 @@ const MAX_DIMENSIONS: u8 = 8;
 /// Locations of all variables, by name and alias.
 #[derive(Debug)]
 pub(crate) struct Index {
-    entries: HashMap<String, Entry>,
+    entries: HashMap<String, TensorEntry>,
     aliases: HashMap<String, String>,
 }
 
@@ -45,9 +45,9 @@ impl Index {
         let mut entries = HashMap::with_capacity(count as usize);
         for _ in 0..count {
             let (name, entry) = read_variable(file)?;
-            let end = entry.offset + entry.bytes as u64;
+            let end = entry.offset + entry.byte_length as u64;
             if end > length {
-                return Err(IndexError::Damaged(format!(
+                return Err(IndexError::Corrupt(format!(
                     "tensor `{name}` ends at byte {end}, the file at {length}"
                 )));
             }
@@ -63,27 +63,27 @@ impl Index {
     }
 
     /// Looks up a variable by name or alias.
-    pub(crate) fn get(&self, name: &str) -> Option<&Entry> {
+    pub(crate) fn get(&self, name: &str) -> Option<&TensorEntry> {
         self.entries.get(name).or_else(|| self.entries.get(self.aliases.get(name)?))
     }
 
     /// Returns the total size of all variables in memory, quantised, in bytes.
     pub(crate) fn quantized_bytes(&self) -> u64 {
-        self.entries.values().map(Entry::quantized_bytes).sum()
+        self.entries.values().map(TensorEntry::quantized_bytes).sum()
     }
 }
 
-fn read_variable(file: &mut (impl Read + Seek)) -> Result<(String, Entry), IndexError> {
+fn read_variable(file: &mut (impl Read + Seek)) -> Result<(String, TensorEntry), IndexError> {
     let name = read_string(file)?;
     let rank = read_byte(file)?;
     if rank > MAX_DIMENSIONS {
-        return Err(IndexError::Damaged(format!(
+        return Err(IndexError::Corrupt(format!(
             "tensor `{name}` has more than {MAX_DIMENSIONS} dimensions"
         )));
     }
     let shape =
         (0..rank).map(|_| Ok(read_u32(file)? as usize)).collect::<Result<Vec<_>, IndexError>>()?;
-    let element = match read_byte(file)? {
+    let element_type = match read_byte(file)? {
         0 => ElementType::Float32,
         1 => ElementType::Int8,
         2 => ElementType::Int16,
@@ -98,26 +98,27 @@ fn read_variable(file: &mut (impl Read + Seek)) -> Result<(String, Entry), Index
     };
     // Attributes are scalars of these types. Arrays of them are weights quantised to 16 bits, which
     // need their scales.
-    if rank > 0 && matches!(element, ElementType::Int16 | ElementType::Int32) {
+    if rank > 0 && matches!(element_type, ElementType::Int16 | ElementType::Int32) {
         return Err(IndexError::Unsupported(format!(
             "tensor `{name}` has {}-bit integers; hint: convert the model with `--quantization int8`",
-            8 * element.size()
+            8 * element_type.size()
         )));
     }
-    let bytes = read_u32(file)? as usize;
-    let expected = shape.iter().try_fold(element.size(), |size, &extent| size.checked_mul(extent));
-    if expected != Some(bytes) {
-        return Err(IndexError::Damaged(format!(
-            "tensor `{name}` of shape {shape:?} has {bytes} bytes"
+    let byte_length = read_u32(file)? as usize;
+    let expected_length =
+        shape.iter().try_fold(element_type.size(), |size, &extent| size.checked_mul(extent));
+    if expected_length != Some(byte_length) {
+        return Err(IndexError::Corrupt(format!(
+            "tensor `{name}` of shape {shape:?} has {byte_length} bytes"
         )));
     }
     let offset = file.stream_position()?;
-    Ok((name, Entry { shape, element, offset, bytes }))
+    Ok((name, TensorEntry { shape, element_type, offset, byte_length }))
 }
 
 fn check_count(count: u32, item: &str) -> Result<u32, IndexError> {
     if count > MAX_VARIABLES {
-        Err(IndexError::Damaged(format!("more than {MAX_VARIABLES} {item}")))
+        Err(IndexError::Corrupt(format!("more than {MAX_VARIABLES} {item}")))
     } else {
         Ok(count)
     }
@@ -141,7 +142,7 @@ fn read_string(file: &mut impl Read) -> Result<String, IndexError> {
     let mut bytes = vec![0; usize::from(u16::from_le_bytes(length))];
     file.read_exact(&mut bytes)?;
     if bytes.pop() != Some(0) {
-        return Err(IndexError::Damaged("a name does not end with a zero".to_owned()));
+        return Err(IndexError::Corrupt("a name does not end with a zero".to_owned()));
     }
-    String::from_utf8(bytes).map_err(|_| IndexError::Damaged("a name is not UTF-8".to_owned()))
+    String::from_utf8(bytes).map_err(|_| IndexError::Corrupt("a name is not UTF-8".to_owned()))
 }

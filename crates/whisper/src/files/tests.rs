@@ -95,7 +95,7 @@ fn truncated_files_are_refused_wherever_they_end() {
     let bytes = example();
     for length in 0..bytes.len() {
         let error = open("model.bin", &bytes[..length]).unwrap_err();
-        assert!(matches!(error, ModelError::Damaged { .. }), "{length}: {error}");
+        assert!(matches!(error, ModelError::Corrupt { .. }), "{length}: {error}");
     }
 }
 

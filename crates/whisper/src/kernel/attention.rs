@@ -82,7 +82,7 @@ trait PackedMatrix {
 }
 
 /// Implements [`PackedMatrix`] by the types' own methods.
-macro_rules! packed {
+macro_rules! impl_packed_matrix {
     ($proof:ty, $matrix:ty, $rows:ty, $block:literal) => {
         impl PackedMatrix for $matrix {
             type Proof = $proof;
@@ -132,8 +132,8 @@ macro_rules! packed {
     };
 }
 
-packed!(Amx, FloatMatrix, FloatRows, 32);
-packed!(Vnni, FixedMatrix, FixedRows, 48);
+impl_packed_matrix!(Amx, FloatMatrix, FloatRows, 32);
+impl_packed_matrix!(Vnni, FixedMatrix, FixedRows, 48);
 
 impl Attention {
     /// Computes full self-attention: `qkv` contains rows of queries, keys and values, each `width`
@@ -183,14 +183,14 @@ impl BlockResults {
         out: &mut [f32],
     ) -> Result<(), TranscribeError> {
         let count = out.len() / width;
-        let head = width / heads;
+        let head_width = width / heads;
         let rows = NdTensorView::from_data([count, 3 * width], qkv);
-        let alpha = 1.0 / (head as f32).sqrt();
+        let alpha = 1.0 / (head_width as f32).sqrt();
         self.mean.clear();
-        self.mean.resize(head, 0.0);
+        self.mean.resize(head_width, 0.0);
         for h in 0..heads {
-            let [queries, keys, values] =
-                [0, width, 2 * width].map(|first| first + h * head..first + (h + 1) * head);
+            let [queries, keys, values] = [0, width, 2 * width]
+                .map(|first| first + h * head_width..first + (h + 1) * head_width);
             let queries = rows.slice((.., queries));
             let keys = gemm.float.prepack_b(rows.slice((.., keys)).transposed());
             let values = gemm.float.prepack_b(rows.slice((.., values)));
@@ -198,7 +198,7 @@ impl BlockResults {
                 let end = count.min(start + BLOCK_QUERIES);
                 let block = end - start;
                 self.scores.resize(block * count, 0.0);
-                self.context.resize(block * head, 0.0);
+                self.context.resize(block * head_width, 0.0);
                 let options = GemmOptions { alpha, ..GemmOptions::default() };
                 gemm.float
                     .gemm(
@@ -222,7 +222,7 @@ impl BlockResults {
                     )
                     .map_err(|error| TranscribeError::Product(error.to_string()))?;
                 let out = &mut out[start * width..end * width];
-                normalize(&self.context, &self.sums, &self.mean, out, width, h * head);
+                normalize(&self.context, &self.sums, &self.mean, out, width, h * head_width);
             }
         }
         Ok(())
@@ -251,40 +251,45 @@ impl<M: PackedMatrix> AttentionHead<M> {
         let Self { queries, keys, weights, values } = self;
         let BlockResults { scores, context, sums, centered, mean } = results;
         let count = out.len() / width;
-        let head = width / heads;
-        let alpha = 1.0 / (head as f32).sqrt();
+        let head_width = width / heads;
+        let alpha = 1.0 / (head_width as f32).sqrt();
         // With room up to a multiple of 32 values, tiles need no copy.
         let stride = count.next_multiple_of(32);
         for h in 0..heads {
-            let part =
-                |row: usize, part: usize| &qkv[row * 3 * width + part * width + h * head..][..head];
+            let head_slice = |row: usize, part: usize| {
+                &qkv[row * 3 * width + part * width + h * head_width..][..head_width]
+            };
             // Fixed point rounds less without the mean. That of the keys adds the same to all
             // scores of a query, which does not change softmax. That of the values is added to the
             // results.
-            center((0..count).map(|row| part(row, 1)), head, centered, mean);
-            keys.pack_columns(head, count, |position| &centered[position * head..][..head]);
-            center((0..count).map(|row| part(row, 2)), head, centered, mean);
-            values.pack_rows(count, head, |position| &centered[position * head..][..head]);
+            center((0..count).map(|row| head_slice(row, 1)), head_width, centered, mean);
+            keys.pack_columns(head_width, count, |position| {
+                &centered[position * head_width..][..head_width]
+            });
+            center((0..count).map(|row| head_slice(row, 2)), head_width, centered, mean);
+            values.pack_rows(count, head_width, |position| {
+                &centered[position * head_width..][..head_width]
+            });
             for start in (0..count).step_by(M::BLOCK_QUERIES) {
                 let end = count.min(start + M::BLOCK_QUERIES);
                 let block = end - start;
                 scores.resize(block * stride, 0.0);
-                context.resize(block * head, 0.0);
-                M::pack(queries, block, head, alpha, |row| part(start + row, 0));
+                context.resize(block * head_width, 0.0);
+                M::pack(queries, block, head_width, alpha, |row| head_slice(start + row, 0));
                 keys.multiply(queries, scores, stride);
                 sums.clear();
                 sums.extend(
                     scores.chunks_exact_mut(stride).map(|row| exp_and_sum(&mut row[..count])),
                 );
                 M::pack(weights, block, count, 1.0, |row| &scores[row * stride..][..count]);
-                values.multiply(weights, context, head);
+                values.multiply(weights, context, head_width);
                 normalize(
                     context,
                     sums,
                     mean,
                     &mut out[start * width..end * width],
                     width,
-                    h * head,
+                    h * head_width,
                 );
             }
         }
@@ -294,12 +299,12 @@ impl<M: PackedMatrix> AttentionHead<M> {
 /// Copies rows of a head to `to`, less their mean.
 fn center<'a>(
     rows: impl Iterator<Item = &'a [f32]> + Clone,
-    head: usize,
+    head_width: usize,
     to: &mut Vec<f32>,
     mean: &mut Vec<f32>,
 ) {
     mean.clear();
-    mean.resize(head, 0.0);
+    mean.resize(head_width, 0.0);
     to.clear();
     vectorized(
         #[inline(always)]

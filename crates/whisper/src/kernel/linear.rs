@@ -20,8 +20,8 @@ use crate::TranscribeError;
 const BLOCK_ROWS: usize = 96;
 /// Columns per block of products of packed weights, so that the products are dequantised while they
 /// are in the cache. The weights are read in order for any number of columns.
-const COLUMNS: usize = 256;
-const ZERO: u8 = 128;
+const BLOCK_COLUMNS: usize = 256;
+const ZERO_POINT: u8 = 128;
 
 /// Matrix kernels selected for this CPU. Not `Send`: each thread creates a separate instance.
 pub(crate) struct Gemm {
@@ -102,7 +102,7 @@ fn quantize_row(row: &[f32], values: &mut [u8]) -> f32 {
             let max = max_of(row, f32::abs);
             let scale = if max > 0.0 { 127.0 / max } else { 1.0 };
             for (value, x) in values.iter_mut().zip(row) {
-                *value = ((x * scale + SHIFT).to_bits() as u8).wrapping_add(ZERO);
+                *value = ((x * scale + SHIFT).to_bits() as u8).wrapping_add(ZERO_POINT);
             }
             1.0 / scale
         },
@@ -154,7 +154,7 @@ pub(crate) fn quantize_weights(weights: &[f32], inputs: usize) -> (Vec<i8>, Vec<
     for (row, values) in weights.chunks_exact(inputs).zip(values.chunks_exact_mut(inputs)) {
         steps.push(quantize_row(row, &mut row_values));
         for (value, unsigned) in values.iter_mut().zip(&row_values) {
-            *value = unsigned.wrapping_sub(ZERO).cast_signed();
+            *value = unsigned.wrapping_sub(ZERO_POINT).cast_signed();
         }
     }
     (values, steps)
@@ -174,10 +174,10 @@ impl Linear {
         let may_saturate = gemm.int8.may_saturate();
         let weight = match gemm.extension {
             Some(Extension::Amx(amx)) if inputs > 0 => {
-                Weight::Amx(taonet_amx::Int8Matrix::pack(amx, values, inputs, ZERO))
+                Weight::Amx(taonet_amx::Int8Matrix::pack(amx, values, inputs, ZERO_POINT))
             }
             Some(Extension::Vnni(vnni)) if inputs > 0 => {
-                Weight::Vnni(taonet_avx512::Int8Matrix::pack(vnni, values, inputs, ZERO))
+                Weight::Vnni(taonet_avx512::Int8Matrix::pack(vnni, values, inputs, ZERO_POINT))
             }
             _ => {
                 let rows = NdTensorView::from_data([outputs, inputs], values);
@@ -201,18 +201,18 @@ impl Linear {
         epilogue: Epilogue,
     ) -> Result<(), TranscribeError> {
         let (width, outputs) = (x.width, self.outputs());
-        scratch.zeros.resize(BLOCK_ROWS, ZERO);
+        scratch.zeros.resize(BLOCK_ROWS, ZERO_POINT);
         let blocks = x.values.chunks(BLOCK_ROWS * width).zip(x.steps.chunks(BLOCK_ROWS));
         for ((values, steps), y) in blocks.zip(y.chunks_mut(BLOCK_ROWS * outputs)) {
             match &self.weight {
                 Weight::Rten(weight) => {
                     scratch.products.resize(steps.len() * outputs, 0);
-                    self.products(gemm, weight, scratch, values, steps.len())?;
+                    self.multiply_rows(gemm, weight, scratch, values, steps.len())?;
                     self.dequantize(&scratch.products, steps, y, 0..outputs, epilogue);
                 }
                 Weight::Amx(weight) => {
                     scratch.amx_rows.pack(values, width);
-                    self.by_columns(
+                    self.multiply_by_columns(
                         &mut scratch.products,
                         steps,
                         y,
@@ -224,7 +224,7 @@ impl Linear {
                 }
                 Weight::Vnni(weight) => {
                     scratch.vnni_rows.pack(values, width);
-                    self.by_columns(
+                    self.multiply_by_columns(
                         &mut scratch.products,
                         steps,
                         y,
@@ -240,7 +240,7 @@ impl Linear {
     }
 
     /// Multiplies and dequantises blocks of columns.
-    fn by_columns(
+    fn multiply_by_columns(
         &self,
         products: &mut Vec<i32>,
         steps: &[f32],
@@ -249,8 +249,8 @@ impl Linear {
         multiply: impl Fn(Range<usize>, &mut [i32]),
     ) {
         let outputs = self.outputs();
-        for start in (0..outputs).step_by(COLUMNS) {
-            let columns = start..outputs.min(start + COLUMNS);
+        for start in (0..outputs).step_by(BLOCK_COLUMNS) {
+            let columns = start..outputs.min(start + BLOCK_COLUMNS);
             products.resize(steps.len() * columns.len(), 0);
             multiply(columns.clone(), products);
             self.dequantize(products, steps, y, columns, epilogue);
@@ -260,7 +260,7 @@ impl Linear {
     /// Computes the integer products of up to a block of rows. Some kernels add two products in 16
     /// bits, where 255 · 127 · 2 overflows. For these kernels, the activations are split into two
     /// halves of at most 128, since 128 · 127 · 2 fits.
-    fn products(
+    fn multiply_rows(
         &self,
         gemm: &Gemm,
         weight: &PackedBMatrix<i8>,
@@ -270,23 +270,23 @@ impl Linear {
     ) -> Result<(), TranscribeError> {
         let products = &mut scratch.products;
         if !self.may_saturate {
-            return product(gemm, weight, products, values, &scratch.zeros[..rows], 0);
+            return multiply_int8(gemm, weight, products, values, &scratch.zeros[..rows], 0);
         }
-        let zeros = vec![ZERO / 2; rows];
+        let zeros = vec![ZERO_POINT / 2; rows];
         scratch.halves.clear();
         scratch.halves.extend(values.iter().map(|value| value / 2));
-        product(gemm, weight, products, &scratch.halves, &zeros, 0)?;
+        multiply_int8(gemm, weight, products, &scratch.halves, &zeros, 0)?;
         for (half, value) in scratch.halves.iter_mut().zip(values) {
             *half = value - value / 2;
         }
-        product(gemm, weight, products, &scratch.halves, &zeros, 1)
+        multiply_int8(gemm, weight, products, &scratch.halves, &zeros, 1)
     }
 
-    /// Writes the outputs `columns` of rows, whose products are in `products`.
+    /// Writes the outputs `columns` of rows with these quantisation steps, given their products.
     fn dequantize(
         &self,
         products: &[i32],
-        rows: &[f32],
+        row_steps: &[f32],
         y: &mut [f32],
         columns: Range<usize>,
         epilogue: Epilogue,
@@ -297,16 +297,16 @@ impl Linear {
             || {
                 let pairs =
                     products.chunks_exact(columns.len()).zip(y.chunks_exact_mut(self.outputs()));
-                for ((products, y), row) in pairs.zip(rows) {
+                for ((products, y), row_step) in pairs.zip(row_steps) {
                     let y = &mut y[columns.clone()];
                     let columns = products.iter().zip(steps).zip(bias);
                     if epilogue == Epilogue::Add {
                         for (((product, step), bias), y) in columns.zip(y.iter_mut()) {
-                            *y += *product as f32 * (row * step) + bias;
+                            *y += *product as f32 * (row_step * step) + bias;
                         }
                     } else {
                         for (((product, step), bias), y) in columns.zip(y.iter_mut()) {
-                            *y = *product as f32 * (row * step) + bias;
+                            *y = *product as f32 * (row_step * step) + bias;
                         }
                         if epilogue == Epilogue::Gelu {
                             gelu_loop(y);
@@ -318,7 +318,7 @@ impl Linear {
     }
 }
 
-fn product(
+fn multiply_int8(
     gemm: &Gemm,
     weight: &PackedBMatrix<i8>,
     products: &mut [i32],

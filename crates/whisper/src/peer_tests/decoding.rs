@@ -190,12 +190,12 @@ fn compare_beams(
         let task = SearchTask {
             memory: memory.clone(),
             prompt: prompt.clone(),
-            start,
+            transcript_start: start,
             rules: rules.clone(),
             strategy: Strategy::Beam { beams, patience },
             length_penalty: 1.0,
-            longest: MAX_TOKENS,
-            no_speech: special.no_speech,
+            max_tokens: MAX_TOKENS,
+            no_speech_token: special.no_speech,
         };
         let (hypothesis, no_speech) = decode(model, task);
         let score = answer["score"].as_f64().unwrap();

@@ -35,7 +35,7 @@ struct TrackedHypothesis {
 impl TrackedHypothesis {
     fn new(tokens: &[u32], different: usize, task: &SearchTask) -> Self {
         let mut tokens = tokens.to_vec();
-        if tokens.len() < task.longest {
+        if tokens.len() < task.max_tokens {
             tokens.push(task.rules.end_of_text);
         }
         Self { tokens, score: 0.0, different, lead: f32::INFINITY, left: None, has_ended: false }
@@ -64,7 +64,7 @@ impl TrackedHypothesis {
 ///   smallest change that removes `ours` from the beams or ends the search before it.
 pub(super) fn margin(model: &Model, task: SearchTask, ours: &[u32], theirs: &[u32]) -> Margin {
     let Strategy::Beam { beams, .. } = task.strategy else { panic!("samples are random") };
-    let (rules, prompt, longest) = (task.rules.clone(), task.prompt.len(), task.longest);
+    let (rules, prompt, longest) = (task.rules.clone(), task.prompt.len(), task.max_tokens);
     let different = ours.iter().zip(theirs).take_while(|(ours, theirs)| ours == theirs).count();
     let [mut ours_followed, mut theirs_followed] =
         [ours, theirs].map(|tokens| TrackedHypothesis::new(tokens, different, &task));

@@ -100,7 +100,7 @@ fn describe_search(search: &Search, begin: u32) -> Value {
     };
     json!({
         "prompt": task.prompt, "beams": beams, "patience": patience, "best_of": best_of, "temperature": temperature,
-        "longest": task.longest, "latest": task.rules.latest_first_timestamp - begin,
+        "longest": task.max_tokens, "latest": task.rules.latest_first_timestamp - begin,
         "suppressed": task.rules.suppressed, "suppressed_at_begin": task.rules.suppressed_at_begin
     })
 }

@@ -332,12 +332,12 @@ fn copy(task: &SearchTask) -> SearchTask {
     SearchTask {
         memory: task.memory.clone(),
         prompt: task.prompt.clone(),
-        start: task.start,
+        transcript_start: task.transcript_start,
         rules: task.rules.clone(),
         strategy: task.strategy.clone(),
         length_penalty: task.length_penalty,
-        longest: task.longest,
-        no_speech: task.no_speech,
+        max_tokens: task.max_tokens,
+        no_speech_token: task.no_speech_token,
     }
 }
 

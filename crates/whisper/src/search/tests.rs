@@ -28,12 +28,12 @@ fn task(strategy: Strategy, longest: usize) -> SearchTask {
     SearchTask {
         memory: Arc::default(),
         prompt: vec![1, START, 3],
-        start: 1,
+        transcript_start: 1,
         rules: rules(),
         strategy,
         length_penalty: 1.0,
-        longest,
-        no_speech: NO_SPEECH,
+        max_tokens: longest,
+        no_speech_token: NO_SPEECH,
     }
 }
 
@@ -41,7 +41,7 @@ fn task(strategy: Strategy, longest: usize) -> SearchTask {
 /// of steps.
 fn run(task: SearchTask, language: &dyn Fn(&[u32]) -> Vec<f32>) -> (Hypothesis, f32, usize) {
     let mut cache = Cache::new(0, 0);
-    let start = task.start;
+    let start = task.transcript_start;
     let prompt = task.prompt.clone();
     let mut search = Search::new(task);
     // Token of each cache slot: the slots of a beam must spell the tokens of that beam.
@@ -183,7 +183,7 @@ fn no_speech_probability_is_read_at_start_of_transcript() {
         assert!((no_speech - expected).abs() < 1e-6);
     }
     // The start of transcript may be the complete prompt: an English-only model.
-    let task = SearchTask { prompt: vec![START], start: 0, ..task(beam(1, 1.0), 20) };
+    let task = SearchTask { prompt: vec![START], transcript_start: 0, ..task(beam(1, 1.0), 20) };
     let mut cache = Cache::new(0, 0);
     let mut search = Search::new(task);
     let (mut rows, mut logit_rows) = (Vec::new(), Vec::new());

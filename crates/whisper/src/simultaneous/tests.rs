@@ -69,7 +69,7 @@ fn times_of_words_are_from_the_start_of_the_speech_and_ascend() {
     assert_eq!(state.words(), [Word { text: "now".to_owned(), start: 11.4, end: 11.8 }]);
     state.commit(1);
     assert_eq!(tokens(&state.forced), [1, 2, 3, 4]);
-    assert!((state.until - 11.8).abs() < 1e-9, "{}", state.until);
+    assert!((state.earliest_next_word - 11.8).abs() < 1e-9, "{}", state.earliest_next_word);
 }
 
 #[test]
@@ -128,11 +128,11 @@ fn words_without_their_audio_are_no_longer_revised() {
     state.revise((0..15).map(|n| word(" a", n, f64::from(n), f64::from(n) + 0.9)).collect(), 15.0);
     state.samples.resize(MAX_BUFFERED_SAMPLES, 0.3);
     state.drop_old_audio();
-    assert_eq!((state.dropped, state.tentative.len()), (0, 15));
+    assert_eq!((state.dropped_samples, state.tentative.len()), (0, 15));
     state.samples.push(0.3);
     state.drop_old_audio();
     // The last word ends before the last 8 s.
-    assert_eq!((state.dropped, state.tentative.len()), (149 * SAMPLE_RATE / 10, 0));
+    assert_eq!((state.dropped_samples, state.tentative.len()), (149 * SAMPLE_RATE / 10, 0));
     assert_eq!((state.words().len(), state.forced.len(), state.context.len()), (15, 0, 15));
     state.revise(words(20, "b"), 9.0);
     state.commit(16);
@@ -145,12 +145,12 @@ fn old_audio_is_dropped_and_its_words_become_context() {
     state.forced = (0..17).map(|n| word(" word", n, f64::from(n), f64::from(n) + 0.9)).collect();
     state.drop_old_audio();
     // The cut is at the first word of the last 8 s.
-    assert_eq!((state.dropped, state.samples.len()), (10 * SAMPLE_RATE, 8 * SAMPLE_RATE));
+    assert_eq!((state.dropped_samples, state.samples.len()), (10 * SAMPLE_RATE, 8 * SAMPLE_RATE));
     assert_eq!(state.context, (0..10).collect::<Vec<_>>());
     assert_eq!(state.forced.first().map(|word| word.tokens.clone()), Some(vec![10]));
     // No longer than it must be.
     state.drop_old_audio();
-    assert_eq!(state.dropped, 10 * SAMPLE_RATE);
+    assert_eq!(state.dropped_samples, 10 * SAMPLE_RATE);
 }
 
 /// Sets the final words: each second, one of one token; the last one ends at `end`.
@@ -169,11 +169,11 @@ fn audio_after_the_last_word_is_not_dropped() {
     set_words(&mut state, 4, 3.75);
     state.drop_old_audio();
     assert_eq!(
-        (state.dropped, state.forced.len(), state.context.len()),
+        (state.dropped_samples, state.forced.len(), state.context.len()),
         (15 * SAMPLE_RATE / 4, 0, 4)
     );
     state.drop_old_audio();
-    assert_eq!(state.dropped, 15 * SAMPLE_RATE / 4);
+    assert_eq!(state.dropped_samples, 15 * SAMPLE_RATE / 4);
 }
 
 #[test]
@@ -182,26 +182,26 @@ fn audio_of_the_last_word_is_dropped() {
     let mut state = state(18, 0);
     set_words(&mut state, 10, 11.5);
     state.drop_old_audio();
-    assert_eq!((state.dropped, state.forced.len()), (23 * SAMPLE_RATE / 2, 0));
+    assert_eq!((state.dropped_samples, state.forced.len()), (23 * SAMPLE_RATE / 2, 0));
 }
 
 #[test]
 fn audio_without_words_is_limited_by_the_window() {
     let mut state = state(20, 0);
     state.drop_old_audio();
-    assert_eq!(state.dropped, 0);
+    assert_eq!(state.dropped_samples, 0);
     state.samples.resize(35 * SAMPLE_RATE, 0.3);
     state.drop_old_audio();
     assert_eq!(state.samples.len(), MAX_BUFFERED_SAMPLES);
-    assert_eq!(MAX_BUFFERED_SAMPLES + STEP + TRAILING_SILENCE, 30 * SAMPLE_RATE);
+    assert_eq!(MAX_BUFFERED_SAMPLES + STEP_SAMPLES + TRAILING_SILENCE_SAMPLES, 30 * SAMPLE_RATE);
 }
 
 #[test]
 fn ten_minutes_without_a_pause_keep_a_short_buffer() {
     let mut state = State::default();
-    let steps = 600 * SAMPLE_RATE / STEP;
+    let steps = 600 * SAMPLE_RATE / STEP_SAMPLES;
     for step in 0..steps {
-        state.samples.extend(std::iter::repeat_n(0.3, STEP));
+        state.samples.extend(std::iter::repeat_n(0.3, STEP_SAMPLES));
         // A word of each step is ready and committed.
         let end = seconds(state.samples.len()) - 0.4;
         state.revise(vec![word(" word", step as u32, end - 0.4, end)], end);
@@ -209,9 +209,12 @@ fn ten_minutes_without_a_pause_keep_a_short_buffer() {
         state.commit(1);
         state.drop_old_audio();
         assert!(state.samples.len() <= MAX_PASS_SAMPLES, "{} samples", state.samples.len());
-        assert!(tokens(&state.forced).len() <= MAX_FORCED && state.context.len() <= MAX_CONTEXT);
+        assert!(
+            tokens(&state.forced).len() <= MAX_FORCED_TOKENS
+                && state.context.len() <= MAX_CONTEXT_TOKENS
+        );
     }
-    assert_eq!(state.dropped + state.samples.len(), 600 * SAMPLE_RATE);
+    assert_eq!(state.dropped_samples + state.samples.len(), 600 * SAMPLE_RATE);
     assert!((state.last_end - 599.6).abs() < 1e-6, "{}", state.last_end);
 }
 
@@ -219,12 +222,12 @@ fn ten_minutes_without_a_pause_keep_a_short_buffer() {
 fn forced_text_and_prompt_leave_room_in_the_context() {
     let mut state = state(12, 0);
     state.forced =
-        vec![TimedWord { tokens: vec![7; MAX_FORCED + 1], ..word(" word", 0, 1.0, 2.0) }];
+        vec![TimedWord { tokens: vec![7; MAX_FORCED_TOKENS + 1], ..word(" word", 0, 1.0, 2.0) }];
     state.last_end = 2.0;
     state.drop_old_audio();
     assert_eq!(
-        (state.dropped, state.context.len(), state.forced.len()),
-        (2 * SAMPLE_RATE, MAX_CONTEXT, 0)
+        (state.dropped_samples, state.context.len(), state.forced.len()),
+        (2 * SAMPLE_RATE, MAX_CONTEXT_TOKENS, 0)
     );
 }
 
@@ -233,24 +236,28 @@ fn forced_words_above_token_limit_are_halved_into_context() {
     let mut state = state(8, 0);
     set_words(&mut state, 8, 7.9);
     for word in &mut state.forced {
-        word.tokens = vec![7; MAX_FORCED / 7];
+        word.tokens = vec![7; MAX_FORCED_TOKENS / 7];
     }
     state.drop_old_audio();
     assert_eq!(
-        (state.dropped, state.forced.len(), state.context.len()),
-        (4 * SAMPLE_RATE, 4, 4 * (MAX_FORCED / 7))
+        (state.dropped_samples, state.forced.len(), state.context.len()),
+        (4 * SAMPLE_RATE, 4, 4 * (MAX_FORCED_TOKENS / 7))
     );
     // Half of the words can still be too many tokens.
-    state.forced[2].tokens = vec![7; 2 * MAX_FORCED];
+    state.forced[2].tokens = vec![7; 2 * MAX_FORCED_TOKENS];
     state.drop_old_audio();
-    assert_eq!((state.dropped, state.forced.len()), (7 * SAMPLE_RATE, 1));
+    assert_eq!((state.dropped_samples, state.forced.len()), (7 * SAMPLE_RATE, 1));
 }
 
 #[test]
 fn ready_until_never_precedes_final_words_or_pauses() {
     let mut state = state(20, 10);
     let check = |state: &State, expected: f64| {
-        assert!((state.until - expected).abs() < 1e-9, "{} instead of {expected}", state.until);
+        assert!(
+            (state.earliest_next_word - expected).abs() < 1e-9,
+            "{} instead of {expected}",
+            state.earliest_next_word
+        );
     };
     state.revise(vec![word(" ferry", 1, 0.5, 1.0)], 6.0);
     check(&state, 16.0);
@@ -285,8 +292,11 @@ fn reset_keeps_only_one_step_of_silence() {
     state.forced = vec![word(" word", 1, 1.0, 2.0)];
     state.context = vec![2];
     state.reset();
-    assert_eq!((state.samples.len(), state.forced.len(), state.context.len()), (STEP, 0, 0));
-    assert_eq!((state.until, state.speech_samples), (6.0, 0));
+    assert_eq!(
+        (state.samples.len(), state.forced.len(), state.context.len()),
+        (STEP_SAMPLES, 0, 0)
+    );
+    assert_eq!((state.earliest_next_word, state.speech_samples), (6.0, 0));
 }
 
 #[test]
@@ -298,7 +308,7 @@ fn audio_in_frames_gives_the_same_words_as_in_one_piece() {
     let samples = noise(40 * SAMPLE_RATE);
     let words = play(&policy, &samples, samples.len());
     assert!(!words.is_empty());
-    for length in [STEP, STEP / 10, 1_001] {
+    for length in [STEP_SAMPLES, STEP_SAMPLES / 10, 1_001] {
         assert_eq!(play(&policy, &samples, length), words, "{length}");
     }
 }
@@ -313,7 +323,7 @@ fn policy_with_fault(options: Options) -> AlignAtt {
 
 #[test]
 fn first_pass_needs_enough_audio() {
-    let speech = noise(10 * STEP);
+    let speech = noise(10 * STEP_SAMPLES);
     // Steps of speech without a pass: the first pass is over 0.8 s in a known language, 2.4 s in an
     // unknown one, and 3.2 s for a translation.
     for (task, language, expected) in [
@@ -324,7 +334,7 @@ fn first_pass_needs_enough_audio() {
         let language = language.map(str::to_owned);
         let policy = policy_with_fault(Options { language, task, ..options_without_thresholds() });
         let mut recognition = policy.open(None);
-        let steps = speech.chunks(STEP);
+        let steps = speech.chunks(STEP_SAMPLES);
         let actual = steps.take_while(|step| recognition.push(step, false).is_ok()).count();
         assert_eq!(actual, expected, "{task:?}");
     }
@@ -334,20 +344,20 @@ fn first_pass_needs_enough_audio() {
 fn short_audio_is_decoded_at_a_pause_and_at_the_end() {
     let policy = policy_with_fault(Options { language: None, ..options_without_thresholds() });
     let mut recognition = policy.open(None);
-    assert!(recognition.push(&noise(STEP), false).is_ok());
-    assert!(recognition.push(&vec![0.0; STEP], false).is_err(), "a pause");
+    assert!(recognition.push(&noise(STEP_SAMPLES), false).is_ok());
+    assert!(recognition.push(&vec![0.0; STEP_SAMPLES], false).is_err(), "a pause");
     let mut recognition = policy.open(None);
-    assert!(recognition.push(&noise(STEP), true).is_err(), "the end");
+    assert!(recognition.push(&noise(STEP_SAMPLES), true).is_err(), "the end");
 }
 
 #[test]
 fn silence_is_not_decoded() {
     let policy = policy_with_fault(options_without_thresholds());
     let mut recognition = policy.open(None);
-    assert!(recognition.push(&noise(3 * STEP), false).is_err(), "a pass has the fault");
+    assert!(recognition.push(&noise(3 * STEP_SAMPLES), false).is_err(), "a pass has the fault");
     let mut recognition = policy.open(None);
     for step in 0..30 {
-        assert!(recognition.push(&vec![0.0; STEP], step == 29).unwrap().is_empty());
+        assert!(recognition.push(&vec![0.0; STEP_SAMPLES], step == 29).unwrap().is_empty());
     }
     assert!((recognition.ready_until() - 24.0).abs() < 1e-9);
 }

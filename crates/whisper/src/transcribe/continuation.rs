@@ -18,7 +18,7 @@ use crate::decoder::{AttentionCapture, EncoderMemory, Slot};
 use crate::kernel::log_sum_exp;
 use crate::mel::FRAMES_PER_SECOND;
 use crate::options::SpeechTask;
-use crate::vocabulary::{REPLACEMENT, is_written_without_spaces, trim};
+use crate::vocabulary::{REPLACEMENT_CHARACTER, is_written_without_spaces, trim};
 use crate::words::{POSITIONS_PER_SECOND, TimedWord, time_words};
 
 /// Distance in encoder positions by which the attention may go back from one token to the next;
@@ -27,9 +27,9 @@ const MAX_REWIND: usize = 200;
 /// Maximum number of tokens for each started second of audio after the final text: twice as many as
 /// Whisper's maximum of 224 tokens in 30 s. More are a repetition within [`MAX_REWIND`].
 const MAX_TOKENS_PER_SECOND: usize = 16;
-/// Number of times that a text must have the same tokens at its end to be a repetition without end.
-const REPETITIONS: usize = 4;
-/// Maximum number of tokens that are repeated.
+/// Minimum number of times that the same tokens stand at the end of an endless repetition.
+const MIN_REPETITIONS: usize = 4;
+/// Maximum length of the repeated sequence, in tokens.
 const MAX_PERIOD: usize = 12;
 /// Number of words per second of audio above which a text is invented: twice the rate of fast
 /// speech. Whisper does so in a language that it does not know.
@@ -40,12 +40,12 @@ const MIN_WORD_LIMIT: usize = 8;
 /// padding, uncertain texts of 5 s of white noise have probabilities of no speech from 0.52; all but
 /// one of 27 recordings in nine languages have at most 0.33 once they have words.
 const SHORT_WINDOW_NO_SPEECH_FACTOR: f64 = 0.75;
-/// Encoder positions per second.
-const POSITIONS: usize = POSITIONS_PER_SECOND as usize;
+/// [`POSITIONS_PER_SECOND`] as an integer.
+const POSITION_RATE: usize = POSITIONS_PER_SECOND as usize;
 /// Distance between the last token and the end of the audio, in encoder positions, above which the
 /// end of the text does not mean that nothing else was said: 1.6 s, the longest pause that need not
 /// contain a silent step of 0.8 s.
-const MAX_UNATTENDED: usize = 8 * POSITIONS / 5;
+const MAX_UNATTENDED: usize = 8 * POSITION_RATE / 5;
 
 /// Final text of unfinished speech, and how to continue it.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -86,10 +86,10 @@ pub(crate) struct Continuation {
     /// Difference between the probabilities of the two best languages; 1 if the language was set.
     pub(crate) language_margin: f32,
     /// Time before which no further word starts, in seconds from the start of the audio.
-    pub(crate) until: f64,
-    /// Number of the prefix's tokens before a repetition without end, which must not be forced
+    pub(crate) earliest_next_word: f64,
+    /// Number of the prefix's tokens before an endless repetition, which must not be forced
     /// again; all tokens if there is none.
-    pub(crate) kept: usize,
+    pub(crate) retained_tokens: usize,
 }
 
 /// Result of greedy decoding.
@@ -99,9 +99,9 @@ struct DecodedPass {
     /// Token after the accepted ones: the end of text, or a token that was not accepted.
     next: u32,
     /// Position to which the last token of the text attends most.
-    latest: usize,
-    /// Whether the decoder considered the text complete after the tokens of the last pass.
-    is_past_end: bool,
+    last_position: usize,
+    /// Whether the decoder ended the text after the tokens of the last pass and was made to continue.
+    forced_past_end: bool,
     /// Attention of all tokens, from the prompt to the accepted ones.
     attention: Attention,
 }
@@ -119,20 +119,20 @@ enum Decision {
 
 /// Decides on the most probable next token.
 ///
-/// `position` and `latest` are the encoder positions to which this token and the one before it
-/// attend most, of `positions` in all. Tokens at most `threshold` from the end of the audio need
-/// more of it; none do without.
+/// `position` and `previous_position` are the encoder positions to which this token and the one
+/// before it attend most, of `positions` in all. A token at most `threshold` positions from the end
+/// of the audio needs more audio; without a threshold, no token does.
 fn decide(
     is_end_of_text: bool,
     position: usize,
-    latest: usize,
+    previous_position: usize,
     positions: usize,
     threshold: Option<usize>,
 ) -> Decision {
     if is_end_of_text {
         return Decision::Stop;
     }
-    if position + MAX_REWIND < latest {
+    if position + MAX_REWIND < previous_position {
         return Decision::Rewind;
     }
     match threshold {
@@ -156,8 +156,8 @@ impl Recording {
                 words,
                 language,
                 language_margin: 0.0,
-                until: 0.0,
-                kept: prefix.tokens.len(),
+                earliest_next_word: 0.0,
+                retained_tokens: prefix.tokens.len(),
             });
         }
         // Less silence changes the detected language more often than the words.
@@ -166,17 +166,24 @@ impl Recording {
         let padding =
             padding.map_or(WINDOW_FRAMES, |seconds| (seconds * FRAMES_PER_SECOND as f64) as usize);
         let total = (size + padding).next_multiple_of(2).min(WINDOW_FRAMES);
-        let memory = self.model.encode_audio(buffers, &self.features.padded(0, size, total))?;
+        let memory =
+            self.model.encode_audio(buffers, &self.features.padded_window(0, size, total))?;
         let language_margin = self.set_language(buffers, cache, &memory)?;
         let mut slots = Vec::new();
         let decoded = self.decode_prefix(buffers, cache, &memory, &mut slots, prefix, size / 2);
         cache.release(&slots);
         buffers.memories.push(memory);
-        let (words, until, kept) = match decoded? {
+        let (words, earliest_next_word, retained_tokens) = match decoded? {
             Some(decoded) => self.complete_words(decoded, prefix),
             None => (Vec::new(), 0.0, prefix.tokens.len()),
         };
-        Ok(Continuation { words, language: self.language.clone(), language_margin, until, kept })
+        Ok(Continuation {
+            words,
+            language: self.language.clone(),
+            language_margin,
+            earliest_next_word,
+            retained_tokens,
+        })
     }
 
     /// Decodes greedily after the prefix until the end of text, or until the attention reaches the
@@ -193,18 +200,18 @@ impl Recording {
         let model = self.model.clone();
         let special = model.vocabulary.special();
         let mut tokens = self.prompt_after(&prefix.context);
-        let start = tokens.len() - self.start.len();
+        let start = tokens.len() - self.start_tokens.len();
         tokens.push(special.no_timestamps);
         tokens.extend_from_slice(&prefix.tokens);
-        let (text, forced) = (tokens.len() - prefix.tokens.len(), tokens.len());
-        if forced > CONTEXT_TOKENS {
+        let (text_start, forced_count) = (tokens.len() - prefix.tokens.len(), tokens.len());
+        if forced_count > CONTEXT_TOKENS {
             return Ok(None);
         }
         // At the end, all words are complete, and the last one attends to the end of the audio.
         let threshold = (!prefix.is_end).then_some(prefix.frame_threshold);
         let heads = &model.config.alignment_heads;
         let mut attention = Attention::new(heads.len(), positions);
-        let (mut latest, mut limit, mut is_past_end) = (0, 0, false);
+        let (mut last_position, mut max_new_tokens, mut forced_past_end) = (0, 0, false);
         let (mut no_speech, mut log_probability) = (0.0, 0.0);
         let width = model.decoder.width();
         let next = loop {
@@ -245,34 +252,35 @@ impl Recording {
             let position = attention.position(attention.rows() - 1);
             if first == 0 {
                 if !prefix.tokens.is_empty() {
-                    latest = attention.position(forced - 2);
+                    last_position = attention.position(forced_count - 2);
                 }
-                limit = max_tokens(positions - latest).min(CONTEXT_TOKENS - forced);
+                max_new_tokens =
+                    max_tokens(positions - last_position).min(CONTEXT_TOKENS - forced_count);
             }
             // Without timestamps, Whisper tends to end the text with a sentence although the speech
             // goes on. As in SimulStreaming, a pass tries one more token; here only if the decoder
             // attends to later audio.
             if next == special.end_of_text
-                && position > latest
-                && prefix.ends_too_early(&tokens[text..])
+                && position > last_position
+                && prefix.ends_too_early(&tokens[text_start..])
             {
                 (next, probability) = self.best_token(&mut buffers.logits, is_first, false);
                 // A token that the last pass also decoded is not invented by this one.
-                is_past_end = tokens.len() - forced == prefix.tentative.len();
+                forced_past_end = tokens.len() - forced_count == prefix.tentative.len();
             }
             log_probability += probability;
             let decision =
-                decide(next == special.end_of_text, position, latest, positions, threshold);
+                decide(next == special.end_of_text, position, last_position, positions, threshold);
             tokens.push(next);
-            let is_last =
-                tokens.len() - forced > limit || self.repetition(&tokens[text..]).is_some();
+            let is_last = tokens.len() - forced_count > max_new_tokens
+                || self.repetition_start(&tokens[text_start..]).is_some();
             if decision != Decision::Accept || is_last {
                 tokens.pop();
                 break next;
             }
-            latest = position;
+            last_position = position;
         };
-        let tokens = tokens.split_off(forced);
+        let tokens = tokens.split_off(forced_count);
         let attempt = Attempt {
             average_log_probability: log_probability / (tokens.len() + 1) as f64,
             tokens,
@@ -285,7 +293,13 @@ impl Recording {
         if is_silent(&self.options, &attempt, factor) {
             return Ok(None);
         }
-        Ok(Some(DecodedPass { tokens: attempt.tokens, next, latest, is_past_end, attention }))
+        Ok(Some(DecodedPass {
+            tokens: attempt.tokens,
+            next,
+            last_position,
+            forced_past_end,
+            attention,
+        }))
     }
 
     /// Returns the probability that there is no speech, given the decoder state at the start of the
@@ -320,31 +334,31 @@ impl Recording {
 
     /// Returns the accepted words that the next token does not continue, with their times, the time
     /// before which no further word starts, and the number of the prefix's tokens before a
-    /// repetition without end.
+    /// endless repetition.
     fn complete_words(
         &self,
         decoded: DecodedPass,
         prefix: &Prefix,
     ) -> (Vec<TimedWord>, f64, usize) {
-        let DecodedPass { mut tokens, next, latest, is_past_end, attention } = decoded;
+        let DecodedPass { mut tokens, next, last_position, forced_past_end, attention } = decoded;
         let end_of_text = self.model.vocabulary.special().end_of_text;
         // Each row predicts a token: those of the text, and the next one.
         let rows = prefix.tokens.len() + tokens.len() + 1;
-        let matrix = attention.filtered_weights(attention.rows() - rows, rows);
-        let path = shortest_path(&matrix, rows, attention.positions());
+        let weights = attention.filtered_weights(attention.rows() - rows, rows);
+        let path = shortest_path(&weights, rows, attention.positions());
         tokens.push(next);
         let text = [prefix.tokens.as_slice(), &tokens].concat();
-        let before_repetition = self.repetition(&text).unwrap_or(text.len());
-        let kept = before_repetition.min(prefix.tokens.len());
+        let before_repetition = self.repetition_start(&text).unwrap_or(text.len());
+        let retained_tokens = before_repetition.min(prefix.tokens.len());
         let new_words = self.model.vocabulary.split_words(&tokens, self.text_language());
         let words = [(String::new(), prefix.tokens.clone())].into_iter().chain(new_words).collect();
         // Without the last word, which contains the next token: it is complete only if that token
         // begins another word.
         let mut timed_words = time_words(words, &Alignment { path, probabilities: Vec::new() });
         let count = timed_words.len();
-        let begin = timed_words.first().map_or(0.0, |word| word.end);
+        let prefix_end = timed_words.first().map_or(0.0, |word| word.end);
         timed_words.drain(..1.min(count));
-        if is_past_end && next == end_of_text {
+        if forced_past_end && next == end_of_text {
             // The decoder ends the text again: the audio has no further word, and the forced one is
             // invented.
             timed_words.pop();
@@ -352,23 +366,28 @@ impl Recording {
         let mut length: usize = timed_words.iter().map(|word| word.tokens.len()).sum();
         // The last character of a text whose next token is not accepted may lack bytes.
         while timed_words.last().is_some_and(|word| {
-            word.text.contains(REPLACEMENT) || length > before_repetition - kept
+            word.text.contains(REPLACEMENT_CHARACTER)
+                || length > before_repetition - retained_tokens
         }) || self.is_repetitive(&timed_words)
         {
             length -= timed_words.pop().map_or(0, |word| word.tokens.len());
         }
-        let audio = attention.positions() as f64 / POSITIONS_PER_SECOND;
-        if self.is_too_dense(&timed_words, audio - begin) {
+        let audio_seconds = attention.positions() as f64 / POSITIONS_PER_SECOND;
+        if self.is_too_dense(&timed_words, audio_seconds - prefix_end) {
             timed_words.clear();
         }
-        let mut until = timed_words.last().map_or(begin, |word| word.end);
+        let mut earliest_next_word = timed_words.last().map_or(prefix_end, |word| word.end);
         let is_complete = next == end_of_text && timed_words.len() + 1 == count;
-        if is_complete && !is_past_end && attention.positions() - latest <= MAX_UNATTENDED {
+        if is_complete
+            && !forced_past_end
+            && attention.positions() - last_position <= MAX_UNATTENDED
+        {
             // All that was said before the audio's last moments is in the text.
             let attended_positions = attention.positions().saturating_sub(prefix.frame_threshold);
-            until = until.max(attended_positions as f64 / POSITIONS_PER_SECOND);
+            earliest_next_word =
+                earliest_next_word.max(attended_positions as f64 / POSITIONS_PER_SECOND);
         }
-        (timed_words, until, kept)
+        (timed_words, earliest_next_word, retained_tokens)
     }
 
     /// Returns the language of the text: that of the speech, or English for a translation.
@@ -379,10 +398,10 @@ impl Recording {
         }
     }
 
-    /// Returns the index at which a repetition without end begins, if the options have a threshold
+    /// Returns the index at which an endless repetition begins, if the options have a threshold
     /// for repetitions.
-    fn repetition(&self, tokens: &[u32]) -> Option<usize> {
-        self.options.compression_ratio_threshold.and_then(|_| repetition(tokens))
+    fn repetition_start(&self, tokens: &[u32]) -> Option<usize> {
+        self.options.compression_ratio_threshold.and_then(|_| find_repetition(tokens))
     }
 
     /// Returns whether the words are too many for their duration in seconds, if the options have a
@@ -407,19 +426,20 @@ impl Recording {
 /// Returns the index at which a repetition begins that lasts until the end of a text: four times
 /// the same tokens, or five times the same one. Whisper repeats a sound that is cut for as long as
 /// it may, and continues repetitions in its prefix.
-fn repetition(tokens: &[u32]) -> Option<usize> {
+fn find_repetition(tokens: &[u32]) -> Option<usize> {
     (1..=MAX_PERIOD)
         .filter_map(|period| {
             let pairs = tokens.iter().rev().zip(tokens.iter().rev().skip(period));
             let length = period + pairs.take_while(|(token, before)| token == before).count();
-            (length >= REPETITIONS * period && length > REPETITIONS).then(|| tokens.len() - length)
+            (length >= MIN_REPETITIONS * period && length > MIN_REPETITIONS)
+                .then(|| tokens.len() - length)
         })
         .min()
 }
 
 /// Returns the maximum number of tokens in audio of this many encoder positions.
 fn max_tokens(positions: usize) -> usize {
-    positions.div_ceil(POSITIONS).max(1) * MAX_TOKENS_PER_SECOND
+    positions.div_ceil(POSITION_RATE).max(1) * MAX_TOKENS_PER_SECOND
 }
 
 #[cfg(test)]

@@ -25,7 +25,7 @@ impl Recording {
     ) -> Result<f32, TranscribeError> {
         let vocabulary = &self.model.vocabulary;
         let special = vocabulary.special();
-        self.start = vec![special.start_of_transcript];
+        self.start_tokens = vec![special.start_of_transcript];
         if !vocabulary.is_multilingual() {
             "en".clone_into(&mut self.language);
             self.language_probability = 1.0;
@@ -35,11 +35,11 @@ impl Recording {
         let token = if let Some(code) = &self.options.language {
             self.language.clone_from(code);
             self.language_probability = 1.0;
-            let unknown = TranscribeError::Option {
+            let error = TranscribeError::Option {
                 option: "language",
                 reason: "not supported by the model",
             };
-            vocabulary.language_token(code).ok_or(unknown)?
+            vocabulary.language_token(code).ok_or(error)?
         } else {
             let mut languages = self.languages(buffers, cache, memory)?;
             if margin_of(&languages) < MIN_LANGUAGE_MARGIN && self.content_frames() < WINDOW_FRAMES
@@ -49,19 +49,19 @@ impl Recording {
                 languages = self.languages(buffers, cache, &memory)?;
                 buffers.memories.push(memory);
             }
-            let unknown = TranscribeError::Option {
+            let error = TranscribeError::Option {
                 option: "language",
                 reason: "the model lists no languages",
             };
-            let (token, probability) = languages.first().copied().ok_or(unknown)?;
+            let (token, probability) = languages.first().copied().ok_or(error)?;
             self.language = self.model.vocabulary.language_code(token).unwrap_or_default();
             self.language_probability = probability;
             margin = margin_of(&languages);
             token
         };
-        self.start.push(token);
+        self.start_tokens.push(token);
         let special = self.model.vocabulary.special();
-        self.start.extend(match self.options.task {
+        self.start_tokens.extend(match self.options.task {
             SpeechTask::Transcribe => special.transcribe,
             SpeechTask::Translate => special.translate,
         });

@@ -12,7 +12,7 @@ use super::CallError;
 use super::transport::ResponseBody;
 
 /// The default timeout of a call: that of Bittensor's dendrite.
-const DEFAULT_DEADLINE: Duration = Duration::from_secs(12);
+const DEFAULT_TIMEOUT: Duration = Duration::from_secs(12);
 
 /// Number of chunks after which the deadline of a stream is checked although none was awaited.
 const CHUNKS_PER_CHECK: u32 = 16;
@@ -41,7 +41,7 @@ pub struct Call {
 }
 
 impl Call {
-    /// Creates a call without additional headers, with a deadline of 12 s and [`Retry::Unsent`].
+    /// Creates a call without additional headers, with a timeout of 12 s and [`Retry::Unsent`].
     pub fn new(method: Method, path: impl Into<String>, body: impl Into<Bytes>) -> Self {
         Self {
             method,
@@ -49,7 +49,7 @@ impl Call {
             name: String::new(),
             headers: HeaderMap::new(),
             body: body.into(),
-            deadline: DEFAULT_DEADLINE,
+            deadline: DEFAULT_TIMEOUT,
             max_response_bytes: usize::MAX,
             retry: Retry::default(),
         }
@@ -105,10 +105,10 @@ pub struct CallResponseStream {
     /// Headers of the response.
     pub headers: HeaderMap,
     body: Option<ResponseBody>,
-    deadline: Pin<Box<Sleep>>,
+    deadline_timer: Pin<Box<Sleep>>,
     /// Number of chunks since the last check of the deadline.
     chunks_since_check: u32,
-    total_deadline: Duration,
+    total_timeout: Duration,
     limit: usize,
     remaining: usize,
 }
@@ -117,7 +117,7 @@ impl CallResponseStream {
     pub(super) fn new(
         response: http::Response<ResponseBody>,
         deadline_at: Instant,
-        total_deadline: Duration,
+        total_timeout: Duration,
         limit: usize,
     ) -> Self {
         let (head, body) = response.into_parts();
@@ -125,9 +125,9 @@ impl CallResponseStream {
             status: head.status,
             headers: head.headers,
             body: Some(body),
-            deadline: Box::pin(tokio::time::sleep_until(deadline_at)),
+            deadline_timer: Box::pin(tokio::time::sleep_until(deadline_at)),
             chunks_since_check: 0,
-            total_deadline,
+            total_timeout,
             limit,
             remaining: limit,
         }
@@ -178,8 +178,8 @@ impl CallResponseStream {
         if chunk.is_pending() || self.chunks_since_check >= CHUNKS_PER_CHECK {
             self.chunks_since_check = 0;
             // Also if the chunks have used up the task's budget.
-            if pin!(coop::unconstrained(self.deadline.as_mut())).poll(context).is_ready() {
-                return Poll::Ready(Some(Err(CallError::Timeout { after: self.total_deadline })));
+            if pin!(coop::unconstrained(self.deadline_timer.as_mut())).poll(context).is_ready() {
+                return Poll::Ready(Some(Err(CallError::Timeout { after: self.total_timeout })));
             }
         }
         let chunk = ready!(chunk);

@@ -1,9 +1,9 @@
 use std::io;
 
 /// Maximum size of the extensions and trailers of a body together, in bytes.
-const MAX_SKIPPED: usize = 16 * 1024;
+const MAX_SKIPPED_BYTES: usize = 16 * 1024;
 /// Maximum number of chunks that are joined.
-const MAX_JOINED: u32 = 64;
+const MAX_JOINED_CHUNKS: u32 = 64;
 
 /// Incremental decoder of a body in chunks (RFC 9112, section 7.1). Joins the chunks that have
 /// arrived; skips extensions and trailers.
@@ -50,7 +50,7 @@ enum State {
 
 /// What [`ChunkDecoder::decode`] has decoded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Decoded {
+pub(super) struct DecodeProgress {
     /// Number of used bytes.
     pub(super) consumed: usize,
     /// Number of chunks that are complete.
@@ -64,13 +64,17 @@ impl ChunkDecoder {
     }
 
     /// Decodes the next bytes and appends the data to `body`. Stops at the end of the body, after
-    /// [`MAX_JOINED`] chunks, and, if there is data, before an invalid byte.
+    /// [`MAX_JOINED_CHUNKS`] chunks, and, if there is data, before an invalid byte.
     ///
     /// # Errors
     /// [`io::ErrorKind::InvalidData`] at an invalid byte.
-    pub(super) fn decode(&mut self, bytes: &[u8], body: &mut Vec<u8>) -> io::Result<Decoded> {
+    pub(super) fn decode(
+        &mut self,
+        bytes: &[u8],
+        body: &mut Vec<u8>,
+    ) -> io::Result<DecodeProgress> {
         let (mut remaining, mut chunks) = (bytes, 0);
-        while chunks < MAX_JOINED && !self.has_ended() {
+        while chunks < MAX_JOINED_CHUNKS && !self.has_ended() {
             if self.state == State::Data {
                 let length = self.size.min(remaining.len());
                 let Some((data, after)) = remaining.split_at_checked(length) else { break };
@@ -82,20 +86,20 @@ impl ChunkDecoder {
                 self.state = State::DataReturn;
             }
             let Some((byte, after)) = remaining.split_first() else { break };
-            let Some(next) = self.next(*byte) else {
+            let Some(next_state) = self.next_state(*byte) else {
                 if body.is_empty() {
                     return Err(io::ErrorKind::InvalidData.into());
                 }
                 break;
             };
             chunks += u32::from(self.state == State::DataLineFeed);
-            (self.state, remaining) = (next, after);
+            (self.state, remaining) = (next_state, after);
         }
-        Ok(Decoded { consumed: bytes.len() - remaining.len(), chunks })
+        Ok(DecodeProgress { consumed: bytes.len() - remaining.len(), chunks })
     }
 
     /// Returns the state after a byte outside the data; `None` if the byte is invalid.
-    fn next(&mut self, byte: u8) -> Option<State> {
+    fn next_state(&mut self, byte: u8) -> Option<State> {
         if matches!(self.state, State::SizeSpace | State::Extension | State::Trailer) {
             self.skipped += 1;
         }
@@ -108,8 +112,10 @@ impl ChunkDecoder {
             (State::Size | State::SizeSpace | State::Extension, b'\r') => State::SizeLineFeed,
             (State::Size | State::SizeSpace, b';') => State::Extension,
             (State::Size, b' ' | b'\t') => State::SizeSpace,
-            (State::SizeSpace, b' ' | b'\t') if self.skipped <= MAX_SKIPPED => State::SizeSpace,
-            (State::Extension, byte) if byte != b'\n' && self.skipped <= MAX_SKIPPED => {
+            (State::SizeSpace, b' ' | b'\t') if self.skipped <= MAX_SKIPPED_BYTES => {
+                State::SizeSpace
+            }
+            (State::Extension, byte) if byte != b'\n' && self.skipped <= MAX_SKIPPED_BYTES => {
                 State::Extension
             }
             (State::SizeLineFeed, b'\n') if self.size > 0 => State::Data,
@@ -118,7 +124,9 @@ impl ChunkDecoder {
             (State::DataLineFeed, b'\n') => State::SizeStart,
             (State::LineStart, b'\r') => State::EndLineFeed,
             (State::Trailer, b'\r') => State::TrailerLineFeed,
-            (State::LineStart | State::Trailer, _) if self.skipped <= MAX_SKIPPED => State::Trailer,
+            (State::LineStart | State::Trailer, _) if self.skipped <= MAX_SKIPPED_BYTES => {
+                State::Trailer
+            }
             (State::EndLineFeed, b'\n') => State::End,
             _ => return None,
         })
@@ -172,7 +180,7 @@ mod tests {
             assert!(decode(&[body.as_bytes()]).is_err(), "{body:?}");
         }
         for (start, byte) in [("1;", "x"), ("1", " "), ("0\r\n", "x")] {
-            let endless = format!("{start}{}", byte.repeat(MAX_SKIPPED + 3));
+            let endless = format!("{start}{}", byte.repeat(MAX_SKIPPED_BYTES + 3));
             assert!(decode(&[endless.as_bytes()]).is_err());
         }
     }
@@ -182,9 +190,9 @@ mod tests {
         let (mut decoder, mut body) = (ChunkDecoder::default(), Vec::new());
         let chunks = "1\r\na\r\n".repeat(100);
         let decoded = decoder.decode(chunks.as_bytes(), &mut body).unwrap();
-        assert_eq!(decoded, Decoded { consumed: 64 * 6, chunks: 64 });
+        assert_eq!(decoded, DecodeProgress { consumed: 64 * 6, chunks: 64 });
         let decoded = decoder.decode(b"2\r\nab", &mut body).unwrap();
-        assert_eq!((decoded, body.len()), (Decoded { consumed: 5, chunks: 0 }, 66));
+        assert_eq!((decoded, body.len()), (DecodeProgress { consumed: 5, chunks: 0 }, 66));
     }
 
     proptest! {

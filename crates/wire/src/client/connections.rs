@@ -66,7 +66,7 @@ impl Connections {
         mut request: Request<Full<Bytes>>,
     ) -> Result<Response<DrivenBody>, ConnectionError> {
         loop {
-            let (mut connection, is_reused) = match self.idle.take(&host) {
+            let (mut connection, is_reused) = match self.idle.take_newest(&host) {
                 Some(connection) => (connection, true),
                 // Boxed: a future that opens a connection is large, and few requests need one.
                 None => (Box::new(Box::pin(self.open(target)).await?), false),
@@ -126,7 +126,7 @@ impl DrivenConnection {
 
     /// Whether another request can be sent.
     fn is_idle(&self) -> bool {
-        self.driver.is_some() && self.sender.is_ready() && self.stream.is_read()
+        self.driver.is_some() && self.sender.is_ready() && self.stream.is_fully_read()
     }
 }
 
@@ -222,7 +222,7 @@ struct State {
 #[derive(Debug)]
 struct IdleConnection {
     connection: Box<DrivenConnection>,
-    since: Instant,
+    idle_since: Instant,
 }
 
 impl IdleConnections {
@@ -231,10 +231,10 @@ impl IdleConnections {
     }
 
     /// Takes the newest connection to a host.
-    fn take(&self, host: &Host) -> Option<Box<DrivenConnection>> {
+    fn take_newest(&self, host: &Host) -> Option<Box<DrivenConnection>> {
         let mut state = self.state();
         let newest = state.hosts.get_mut(host)?.pop_back()?;
-        (newest.since.elapsed() < IDLE_TIMEOUT).then_some(newest.connection)
+        (newest.idle_since.elapsed() < IDLE_TIMEOUT).then_some(newest.connection)
     }
 
     /// Keeps a connection, unless there are enough to its host.
@@ -244,7 +244,7 @@ impl IdleConnections {
         if connections.len() >= self.max_per_host {
             return;
         }
-        connections.push_back(IdleConnection { connection, since: Instant::now() });
+        connections.push_back(IdleConnection { connection, idle_since: Instant::now() });
         if !state.has_sweep_task
             && let Ok(runtime) = tokio::runtime::Handle::try_current()
         {
@@ -257,7 +257,7 @@ impl IdleConnections {
     fn close_older(&self, time: Duration) -> bool {
         let mut state = self.state();
         for connections in state.hosts.values_mut() {
-            connections.retain(|idle| idle.since.elapsed() < time);
+            connections.retain(|idle| idle.idle_since.elapsed() < time);
         }
         state.hosts.retain(|_, connections| !connections.is_empty());
         state.has_sweep_task = !state.hosts.is_empty();

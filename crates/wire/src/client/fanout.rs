@@ -42,14 +42,16 @@ impl SignedClient {
         convert: impl Fn(Reply) -> T,
     ) -> Vec<T> {
         let convert = &convert;
-        let running = calls.into_iter().enumerate().map(|(index, (peer, call))| async move {
+        let pending_calls = calls.into_iter().enumerate().map(|(index, (peer, call))| async move {
             let start = Instant::now();
             let result = self.call(&peer, &call).await;
             let (code, elapsed) = (ReturnCode::of(&result), start.elapsed());
             (index, convert(Reply { peer, code, result, elapsed }))
         });
-        let mut replies: Vec<_> =
-            futures::stream::iter(running).buffer_unordered(concurrency.get()).collect().await;
+        let mut replies: Vec<_> = futures::stream::iter(pending_calls)
+            .buffer_unordered(concurrency.get())
+            .collect()
+            .await;
         replies.sort_unstable_by_key(|(index, _)| *index);
         replies.into_iter().map(|(_, reply)| reply).collect()
     }

@@ -9,7 +9,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 pub(super) const UNRESERVED_BYTES: usize = 768 * 1024;
 /// The step in bytes by which a reservation grows: a peer reserves at most this much more than it
 /// has sent.
-const STEP: usize = 1024 * 1024;
+const RESERVATION_STEP_BYTES: usize = 1024 * 1024;
 
 /// Memory budget of the responses that are read at the same time. The first 768 KiB of a response
 /// need no reservation. Beyond that, a response reserves memory in steps of 1 MiB as it arrives,
@@ -53,7 +53,7 @@ impl MemoryReservation<'_> {
             return;
         }
         let remaining = self.memory.bytes.saturating_sub(self.reserved_bytes);
-        let step = STEP
+        let step = RESERVATION_STEP_BYTES
             .min(remaining)
             .min(max.saturating_sub(UNRESERVED_BYTES + self.reserved_bytes))
             .max(missing_bytes);

@@ -26,7 +26,7 @@ use super::chunk_decoder::ChunkDecoder;
 /// Maximum number of bytes that are read at once.
 const MAX_READ_BYTES: usize = 16 * 1024;
 /// Start of the head of a successful response.
-const SUCCESS: &[u8] = b"HTTP/1.1 200";
+const SUCCESS_HEAD_START: &[u8] = b"HTTP/1.1 200";
 /// End of the head of a response.
 const HEAD_END: &[u8] = b"\r\n\r\n";
 /// Body in chunks that is empty.
@@ -41,14 +41,14 @@ struct State {
     stream: MaybeHttpsStream<TokioIo<TcpStream>>,
     /// Bytes that were read, but not used.
     unread: BytesMut,
-    access: Access,
+    access: ReadAccess,
     /// Whether hyper has more to write than the peer accepts now.
     is_write_blocked: bool,
 }
 
 /// What hyper may read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Access {
+enum ReadAccess {
     /// The head of the next response.
     Head,
     /// Nothing until it is known whether the body that follows is in chunks, or until these are
@@ -60,7 +60,7 @@ enum Access {
 
 impl ResponseStream {
     pub(super) fn new(stream: MaybeHttpsStream<TokioIo<TcpStream>>) -> Self {
-        let (unread, access) = (BytesMut::new(), Access::All);
+        let (unread, access) = (BytesMut::new(), ReadAccess::All);
         Self(Arc::new(Mutex::new(State { stream, unread, access, is_write_blocked: false })))
     }
 
@@ -69,16 +69,16 @@ impl ResponseStream {
     }
 
     /// Returns whether all bytes of the latest response are read.
-    pub(super) fn is_read(&self) -> bool {
+    pub(super) fn is_fully_read(&self) -> bool {
         let state = self.state();
-        state.access == Access::All && state.unread.is_empty()
+        state.access == ReadAccess::All && state.unread.is_empty()
     }
 
     /// Prepares for the next response.
     pub(super) fn begin_response(&self) {
         let mut state = self.state();
         if state.unread.is_empty() {
-            state.access = Access::Head;
+            state.access = ReadAccess::Head;
         }
     }
 
@@ -86,10 +86,10 @@ impl ResponseStream {
     /// which hyper has read. Otherwise, hyper reads the body.
     pub(super) fn chunked_body(&self, response: &Response<Incoming>) -> Option<ChunkedBody> {
         let mut state = self.state();
-        if state.access == Access::Nothing && is_chunked(response) {
+        if state.access == ReadAccess::Nothing && is_chunked(response) {
             return Some(ChunkedBody { stream: self.clone(), decoder: ChunkDecoder::default() });
         }
-        state.access = Access::All;
+        state.access = ReadAccess::All;
         None
     }
 }
@@ -109,7 +109,8 @@ fn is_chunked(response: &Response<Incoming>) -> bool {
 /// could find an earlier end of the head: such heads are left to hyper.
 fn head_length(bytes: &[u8]) -> Option<usize> {
     let mut ends = bytes.windows(HEAD_END.len());
-    let start = ends.position(|end| end == HEAD_END).filter(|_| bytes.starts_with(SUCCESS))?;
+    let start =
+        ends.position(|end| end == HEAD_END).filter(|_| bytes.starts_with(SUCCESS_HEAD_START))?;
     let (head, _) = bytes.split_at_checked(start + HEAD_END.len())?;
     head.split_inclusive(|byte| *byte == b'\n')
         .all(|line| line.ends_with(b"\r\n"))
@@ -134,24 +135,24 @@ impl State {
         mut buffer: ReadBufCursor<'_>,
     ) -> Poll<io::Result<()>> {
         match self.access {
-            Access::Nothing => Poll::Pending,
-            Access::All if self.unread.is_empty() => {
+            ReadAccess::Nothing => Poll::Pending,
+            ReadAccess::All if self.unread.is_empty() => {
                 Pin::new(&mut self.stream).poll_read(context, buffer)
             }
-            Access::All => {
+            ReadAccess::All => {
                 let length = self.unread.len().min(buffer.remaining());
                 buffer.put_slice(self.unread.get(..length).unwrap_or_default());
                 advance(&mut self.unread, length);
                 Poll::Ready(Ok(()))
             }
-            Access::Head => {
+            ReadAccess::Head => {
                 let mut storage = [const { MaybeUninit::<u8>::uninit() }; MAX_READ_BYTES];
                 let length = buffer.remaining().min(MAX_READ_BYTES);
                 let mut read = ReadBuf::uninit(storage.get_mut(..length).unwrap_or_default());
                 ready!(Pin::new(&mut self.stream).poll_read(context, read.unfilled()))?;
                 let bytes = read.filled();
                 let head = head_length(bytes);
-                self.access = if head.is_some() { Access::Nothing } else { Access::All };
+                self.access = if head.is_some() { ReadAccess::Nothing } else { ReadAccess::All };
                 let (head, after_head) =
                     bytes.split_at_checked(head.unwrap_or(bytes.len())).unwrap_or((bytes, &[]));
                 buffer.put_slice(head);
@@ -245,11 +246,11 @@ impl ChunkedBody {
             };
             spend_budget(chunks, context);
         }
-        if self.decoder.has_ended() && *access == Access::Nothing {
+        if self.decoder.has_ended() && *access == ReadAccess::Nothing {
             let after_body = unread.split();
             unread.extend_from_slice(EMPTY_BODY);
             unread.extend_from_slice(&after_body);
-            *access = Access::All;
+            *access = ReadAccess::All;
         }
         Poll::Ready((!body.is_empty()).then(|| Ok(body.into())))
     }

@@ -121,8 +121,8 @@ impl Signer {
         // Read under the lock, so that a thread that waits for it does not take the clock for one
         // that was set back.
         let now = self.clock.now_ns();
-        let max_lead = nanoseconds(self.scheme.window().future);
-        if nonces.last > now.saturating_add(max_lead) {
+        let max_lead_ns = nanoseconds(self.scheme.window().future);
+        if nonces.last > now.saturating_add(max_lead_ns) {
             *nonces = Nonces { last: now, restarts: nonces.restarts.saturating_add(1) };
         } else {
             nonces.last = now.max(nonces.last.saturating_add(1));

@@ -106,25 +106,25 @@ impl Transport {
         headers: HeaderMap,
         body: Body,
     ) -> Result<Response<ResponseBody>, CallError> {
-        let malformed = || CallError::InvalidUrl { url: url.to_owned() };
-        let uri = Uri::try_from(url).map_err(|_| malformed())?;
+        let invalid_url = || CallError::InvalidUrl { url: url.to_owned() };
+        let uri = Uri::try_from(url).map_err(|_| invalid_url())?;
         let (Some(scheme), Some(authority)) = (uri.scheme(), uri.authority()) else {
-            return Err(malformed());
+            return Err(invalid_url());
         };
-        let unreachable = |source| CallError::Connect { peer: authority.to_string(), source };
+        let connect_error = |source| CallError::Connect { peer: authority.to_string(), source };
         match body {
             Body::Full(body) => {
                 let mut request = Request::new(Full::new(body));
                 *request.method_mut() = method;
                 *request.headers_mut() = headers;
                 *request.uri_mut() = origin_form(&uri);
-                let host = host_header(&uri).ok_or_else(malformed)?;
+                let host = host_header(&uri).ok_or_else(invalid_url)?;
                 request.headers_mut().entry(HOST).or_insert(host);
                 let result =
                     self.connections.send(&uri, (scheme.clone(), authority.clone()), request).await;
                 match result {
                     Ok(response) => Ok(response.map(ResponseBody::Driven)),
-                    Err(ConnectionError::Open(source)) => Err(unreachable(source)),
+                    Err(ConnectionError::Open(source)) => Err(connect_error(source)),
                     Err(ConnectionError::Lost(error)) => {
                         Err(CallError::ConnectionLost(error.into()))
                     }
@@ -137,7 +137,7 @@ impl Transport {
                 *request.uri_mut() = uri.clone();
                 match self.uploads.request(request).await {
                     Ok(response) => Ok(response.map(ResponseBody::Relayed)),
-                    Err(error) if error.is_connect() => Err(unreachable(error.into())),
+                    Err(error) if error.is_connect() => Err(connect_error(error.into())),
                     Err(error) => Err(CallError::ConnectionLost(error.into())),
                 }
             }

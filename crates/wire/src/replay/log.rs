@@ -1,6 +1,6 @@
 //! The log file of the replay cache.
 //!
-//! A header line, then records of [`RECORD`] bytes: sender, process, nonce, CRC-32. The files
+//! A header line, then records of [`RECORD_BYTES`] bytes: sender, process, nonce, CRC-32. The files
 //! rotate: after the lifetime of a record the file becomes `<path>.old` and a new one begins, whose
 //! header marks it as the continuation of the old one, so that the two files together hold every
 //! request that can still be replayed.
@@ -25,12 +25,12 @@ use taonet_primitives::Hotkey;
 use super::lock::Lock;
 use crate::clock::nanoseconds;
 
-const RECORD: usize = 32 + 16 + 8 + 4;
+const RECORD_BYTES: usize = 32 + 16 + 8 + 4;
 const TITLE: &str = "taonet replay log 2";
 /// Header word of a file that contains the complete cache.
-const WHOLE: &str = "whole";
+const KIND_COMPLETE: &str = "whole";
 /// Header word of a file that continues `<path>.old`.
-const FOLLOWS: &str = "follows";
+const KIND_CONTINUATION: &str = "follows";
 
 /// Why a replay log is unusable.
 #[derive(Debug, thiserror::Error)]
@@ -60,16 +60,16 @@ impl ReplayLogError {
 
 /// An accepted request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Entry {
+pub(super) struct ReplayEntry {
     pub(super) sender: Hotkey,
     pub(super) process_id: u128,
     pub(super) nonce: u64,
 }
 
-impl Entry {
-    fn to_bytes(self) -> [u8; RECORD] {
-        let mut bytes = [0; RECORD];
-        let (content, crc) = bytes.split_at_mut(RECORD - 4);
+impl ReplayEntry {
+    fn to_bytes(self) -> [u8; RECORD_BYTES] {
+        let mut bytes = [0; RECORD_BYTES];
+        let (content, crc) = bytes.split_at_mut(RECORD_BYTES - 4);
         let parts = self.sender.as_bytes().iter().copied();
         let parts = parts.chain(self.process_id.to_be_bytes()).chain(self.nonce.to_be_bytes());
         content.iter_mut().zip(parts).for_each(|(byte, part)| *byte = part);
@@ -77,7 +77,7 @@ impl Entry {
         bytes
     }
 
-    fn from_bytes(bytes: &[u8; RECORD]) -> Option<Self> {
+    fn from_bytes(bytes: &[u8; RECORD_BYTES]) -> Option<Self> {
         let (content, crc) = bytes.split_last_chunk::<4>()?;
         let (sender, remaining) = content.split_first_chunk::<32>()?;
         let (process_id, nonce) = remaining.split_first_chunk::<16>()?;
@@ -94,12 +94,12 @@ pub(super) struct RecoveredLog {
     path: PathBuf,
     boot: String,
     pub(super) lock: Lock,
-    pub(super) entries: Vec<Entry>,
+    pub(super) entries: Vec<ReplayEntry>,
     pub(super) floor: u64,
     /// Whether the log is known to be complete.
-    pub(super) complete: bool,
+    pub(super) is_complete: bool,
     /// Whether there is no log file.
-    pub(super) missing: bool,
+    pub(super) is_missing: bool,
 }
 
 /// Returns the ID of the machine's current boot.
@@ -109,7 +109,7 @@ pub(super) fn boot_id() -> Option<String> {
 
 /// Locks the log and reads its records. A missing file may have been deleted: it counts as
 /// incomplete.
-pub(super) fn read(path: &Path, boot: Option<&str>) -> Result<RecoveredLog, ReplayLogError> {
+pub(super) fn recover(path: &Path, boot: Option<&str>) -> Result<RecoveredLog, ReplayLogError> {
     let lock = Lock::open(path)?;
     let boot_text = boot.unwrap_or("unknown").to_owned();
     let mut recovered = RecoveredLog {
@@ -118,14 +118,15 @@ pub(super) fn read(path: &Path, boot: Option<&str>) -> Result<RecoveredLog, Repl
         lock,
         entries: Vec::new(),
         floor: 0,
-        complete: true,
-        missing: false,
+        is_complete: true,
+        is_missing: false,
     };
-    let follows = read_optional(path)?.map(|bytes| recovered.add_file(&bytes, boot));
+    let continues_old = read_optional(path)?.map(|bytes| recovered.add_file(&bytes, boot));
     let old =
         read_optional(&sibling_path(path, ".old"))?.map(|bytes| recovered.add_file(&bytes, boot));
-    recovered.missing = follows.is_none() && old.is_none();
-    recovered.complete &= follows.is_some_and(|follows| !follows || old.is_some());
+    recovered.is_missing = continues_old.is_none() && old.is_none();
+    recovered.is_complete &=
+        continues_old.is_some_and(|continues_old| !continues_old || old.is_some());
     Ok(recovered)
 }
 
@@ -143,27 +144,27 @@ impl RecoveredLog {
         let end = bytes.iter().position(|byte| *byte == b'\n');
         let Some((head, [_, records @ ..])) = end.and_then(|end| bytes.split_at_checked(end))
         else {
-            self.complete = false;
+            self.is_complete = false;
             return false;
         };
-        let mut follows = false;
+        let mut continues_old = false;
         match std::str::from_utf8(head).ok().and_then(parse_header) {
             Some(header) => {
                 self.floor = self.floor.max(header.floor);
-                self.complete &= Some(header.boot) == boot;
-                follows = header.kind == FOLLOWS;
+                self.is_complete &= Some(header.boot) == boot;
+                continues_old = header.kind == KIND_CONTINUATION;
             }
-            None => self.complete = false,
+            None => self.is_complete = false,
         }
         let (records, incomplete) = records.as_chunks();
-        self.complete &= incomplete.is_empty();
+        self.is_complete &= incomplete.is_empty();
         for record in records {
-            match Entry::from_bytes(record) {
+            match ReplayEntry::from_bytes(record) {
                 Some(entry) => self.entries.push(entry),
-                None => self.complete = false,
+                None => self.is_complete = false,
             }
         }
-        follows
+        continues_old
     }
 
     /// Begins a new file with the live records.
@@ -172,11 +173,11 @@ impl RecoveredLog {
         now_ns: u64,
         lifetime: Duration,
         keeps_all_records: bool,
-        live: &mut dyn Iterator<Item = Entry>,
+        live_entries: &mut dyn Iterator<Item = ReplayEntry>,
         floor: u64,
     ) -> Result<ReplayLog, ReplayLogError> {
         let Self { path, boot, lock, .. } = self;
-        let file = write_new(&path, &header(&boot, floor, WHOLE), live)
+        let file = write_new(&path, &header(&boot, floor, KIND_COMPLETE), live_entries)
             .map_err(|source| ReplayLogError::io(&path, source))?;
         match std::fs::remove_file(sibling_path(&path, ".old")) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
@@ -219,14 +220,14 @@ impl ReplayLog {
     /// nanoseconds.
     pub(super) fn append(
         &mut self,
-        entry: &Entry,
+        entry: &ReplayEntry,
         lead: u64,
         now_ns: u64,
-        live: &mut dyn Iterator<Item = Entry>,
+        live_entries: &mut dyn Iterator<Item = ReplayEntry>,
         floor: u64,
     ) -> io::Result<()> {
         if self.has_partial_record || now_ns >= self.rotate_at {
-            self.rotate(now_ns, live, floor)?;
+            self.rotate(now_ns, live_entries, floor)?;
         }
         self.lock.raise_lead(lead)?;
         let result = self.file.write_all(&entry.to_bytes());
@@ -237,20 +238,24 @@ impl ReplayLog {
     fn rotate(
         &mut self,
         now_ns: u64,
-        live: &mut dyn Iterator<Item = Entry>,
+        live_entries: &mut dyn Iterator<Item = ReplayEntry>,
         floor: u64,
     ) -> io::Result<()> {
         self.file = if self.keeps_all_records || self.has_partial_record {
             // Writes the whole cache to one file. A torn file must not become the old one: the
             // current old file may hold live records.
-            write_new(&self.path, &header(&self.boot, floor, WHOLE), live)?
+            write_new(&self.path, &header(&self.boot, floor, KIND_COMPLETE), live_entries)?
         } else {
             match std::fs::rename(&self.path, sibling_path(&self.path, ".old")) {
                 // `NotFound`: an earlier attempt has already renamed the file.
                 Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
                 _ => {}
             }
-            write_new(&self.path, &header(&self.boot, floor, FOLLOWS), &mut std::iter::empty())?
+            write_new(
+                &self.path,
+                &header(&self.boot, floor, KIND_CONTINUATION),
+                &mut std::iter::empty(),
+            )?
         };
         self.has_partial_record = false;
         self.rotate_at = now_ns.saturating_add(nanoseconds(self.lifetime));
@@ -262,7 +267,7 @@ impl ReplayLog {
 fn write_new(
     path: &Path,
     header: &str,
-    entries: &mut dyn Iterator<Item = Entry>,
+    entries: &mut dyn Iterator<Item = ReplayEntry>,
 ) -> io::Result<File> {
     let draft = sibling_path(path, ".new");
     let mut file = BufWriter::new(File::create(&draft)?);
@@ -284,7 +289,7 @@ struct Header<'a> {
     /// The boot ID under which the file was written.
     boot: &'a str,
     floor: u64,
-    /// The header word: [`WHOLE`] or [`FOLLOWS`].
+    /// The header word: [`KIND_COMPLETE`] or [`KIND_CONTINUATION`].
     kind: &'a str,
 }
 

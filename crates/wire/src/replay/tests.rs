@@ -419,7 +419,7 @@ fn failed_write_keeps_accepted_requests() {
         // Another rotation, with the first request in the old file, or carried over.
         assert_eq!(guard.accept(&claim(2, second), second), Ok(()));
         let full_device = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
-        guard.seen.lock().unwrap().log.as_mut().unwrap().file = full_device;
+        guard.state.lock().unwrap().log.as_mut().unwrap().file = full_device;
         let now = second + SECOND;
         assert_eq!(guard.accept(&claim(3, now), now), Err(Refusal::ReplayLogFailed));
         for (sender, nonce) in [(3, now), (4, now)] {

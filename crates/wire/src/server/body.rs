@@ -14,33 +14,38 @@ use tokio::time::{Instant, Sleep};
 
 use super::Permit;
 
-/// Number of frames after which the deadline is compared with the clock, although all were ready.
-const FRAMES_PER_CHECK: u32 = 16;
+/// Number of polls for a frame after which the deadline is compared with the clock, although a
+/// frame was ready each time.
+const POLLS_PER_CHECK: u32 = 16;
 
-/// Keeps the permit until a streamed response has ended, and ends the stream at `until`. Any other
-/// response is complete already.
-pub(super) fn keep_permit(permit: Option<Permit>, until: Instant, response: Response) -> Response {
+/// Keeps the permit until a streamed response has ended, and ends the stream at `deadline`. Any
+/// other response is complete already.
+pub(super) fn keep_permit(
+    permit: Option<Permit>,
+    deadline: Instant,
+    response: Response,
+) -> Response {
     if response.body().size_hint().exact().is_some() {
         return response;
     }
     response.map(|body| {
-        let deadline = Box::pin(tokio::time::sleep_until(until));
-        Body::new(StreamedResponseBody { body: Some(body), deadline, frames: 0, permit })
+        let deadline_timer = Box::pin(tokio::time::sleep_until(deadline));
+        Body::new(StreamedResponseBody { body: Some(body), deadline_timer, polls: 0, permit })
     })
 }
 
 struct StreamedResponseBody {
     body: Option<Body>,
-    deadline: Pin<Box<Sleep>>,
+    deadline_timer: Pin<Box<Sleep>>,
     /// Number of polls for a frame, wrapping.
-    frames: u32,
+    polls: u32,
     permit: Option<Permit>,
 }
 
 /// The response exceeded its timeout.
 #[derive(Debug, thiserror::Error)]
 #[error("the response stream timed out")]
-struct TooLong;
+struct StreamTimeout;
 
 impl HttpBody for StreamedResponseBody {
     type Data = Bytes;
@@ -52,12 +57,12 @@ impl HttpBody for StreamedResponseBody {
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
         let Some(body) = self.body.as_mut() else { return Poll::Ready(None) };
         let frame = Pin::new(body).poll_frame(cx);
-        self.frames = self.frames.wrapping_add(1);
-        let frame = if frame.is_pending() && self.deadline.as_mut().poll(cx).is_ready()
-            || self.frames.is_multiple_of(FRAMES_PER_CHECK)
-                && Instant::now() >= self.deadline.deadline()
+        self.polls = self.polls.wrapping_add(1);
+        let frame = if frame.is_pending() && self.deadline_timer.as_mut().poll(cx).is_ready()
+            || self.polls.is_multiple_of(POLLS_PER_CHECK)
+                && Instant::now() >= self.deadline_timer.deadline()
         {
-            Some(Err(axum::Error::new(TooLong)))
+            Some(Err(axum::Error::new(StreamTimeout)))
         } else {
             ready!(frame)
         };

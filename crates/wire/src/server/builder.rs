@@ -98,7 +98,7 @@ impl SignedLayerBuilder {
             policy: self.policy,
             replay,
             senders: Mutex::default(),
-            rate: self.load.rate.map(RateLimiter::new),
+            rate_limiter: self.load.rate.map(RateLimiter::new),
             gate: self.load.concurrency.map(Gate::new),
         }))
     }

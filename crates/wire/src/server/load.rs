@@ -32,7 +32,8 @@ pub struct Rate {
 /// Limits on concurrent requests of all callers together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Concurrency {
-    /// Maximum number of requests in handlers, or with a response that is still streaming; at least 1.
+    /// Maximum number of requests in handlers, or with a response that is still streaming; at least
+    /// 1.
     pub running: usize,
     /// Maximum number of queued requests. Callers with more stake are served first; when the queue
     /// is full, the request of the caller with the least stake is refused.
@@ -45,8 +46,8 @@ pub struct Concurrency {
 /// Rate limits by hotkey.
 #[derive(Debug)]
 pub(super) struct RateLimiter {
-    interval: u64,
-    burst: u64,
+    interval_ns: u64,
+    burst_ns: u64,
     state: Mutex<Buckets>,
 }
 
@@ -55,32 +56,36 @@ struct Buckets {
     /// The time at which each hotkey's allowance is full again, in nanoseconds since the Unix
     /// epoch.
     full_at: HashMap<Hotkey, u64>,
-    next_sweep: u64,
+    next_sweep_at: u64,
 }
 
 impl RateLimiter {
     pub(super) fn new(rate: Rate) -> Self {
-        let interval = 1_000_000_000 / u64::from(rate.per_second.max(1));
-        Self { interval, burst: interval * u64::from(rate.burst.max(1)), state: Mutex::default() }
+        let interval_ns = 1_000_000_000 / u64::from(rate.per_second.max(1));
+        Self {
+            interval_ns,
+            burst_ns: interval_ns * u64::from(rate.burst.max(1)),
+            state: Mutex::default(),
+        }
     }
 
     pub(super) fn check(&self, hotkey: &Hotkey, now_ns: u64) -> Result<(), Refusal> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        if now_ns >= state.next_sweep {
+        if now_ns >= state.next_sweep_at {
             // A caller with a full allowance is like an unknown one, so only recent callers are
             // stored.
-            state.next_sweep = now_ns.saturating_add(self.burst.max(1_000_000_000));
+            state.next_sweep_at = now_ns.saturating_add(self.burst_ns.max(1_000_000_000));
             state.full_at.retain(|_, full_at| *full_at > now_ns);
             shrink(&mut state.full_at);
         }
         let full_at = state.full_at.entry(*hotkey).or_insert(now_ns);
         // After the clock was set back, no caller waits longer than a full refill.
-        *full_at = (*full_at).clamp(now_ns, now_ns.saturating_add(self.burst));
-        let next = full_at.saturating_add(self.interval);
-        if next > now_ns.saturating_add(self.burst) {
+        *full_at = (*full_at).clamp(now_ns, now_ns.saturating_add(self.burst_ns));
+        let next_full_at = full_at.saturating_add(self.interval_ns);
+        if next_full_at > now_ns.saturating_add(self.burst_ns) {
             return Err(Refusal::RateLimited(*hotkey));
         }
-        *full_at = next;
+        *full_at = next_full_at;
         Ok(())
     }
 }
@@ -88,7 +93,7 @@ impl RateLimiter {
 /// A gate that admits a limited number of running requests, by descending stake.
 #[derive(Debug)]
 pub(super) struct Gate {
-    bounds: Concurrency,
+    limits: Concurrency,
     state: Mutex<Queue>,
 }
 
@@ -97,7 +102,7 @@ struct Queue {
     running: usize,
     arrivals: u64,
     /// The queue, in the order of admission. Dropping an entry refuses its request.
-    waiting: BTreeMap<QueueKey, oneshot::Sender<Permit>>,
+    pending: BTreeMap<QueueKey, oneshot::Sender<Permit>>,
 }
 
 type QueueKey = (Reverse<u64>, u64);
@@ -107,9 +112,9 @@ type QueueKey = (Reverse<u64>, u64);
 pub struct Permit(Option<Arc<Gate>>);
 
 impl Gate {
-    pub(super) fn new(bounds: Concurrency) -> Arc<Self> {
-        let bounds = Concurrency { running: bounds.running.max(1), ..bounds };
-        Arc::new(Self { bounds, state: Mutex::default() })
+    pub(super) fn new(limits: Concurrency) -> Arc<Self> {
+        let limits = Concurrency { running: limits.running.max(1), ..limits };
+        Arc::new(Self { limits, state: Mutex::default() })
     }
 
     /// Waits for a permit, no longer than the caller's timeout (zero if not stated).
@@ -119,13 +124,13 @@ impl Gate {
         timeout: Duration,
     ) -> Result<Permit, Refusal> {
         let max_wait = if timeout.is_zero() {
-            self.bounds.max_wait
+            self.limits.max_wait
         } else {
-            timeout.min(self.bounds.max_wait)
+            timeout.min(self.limits.max_wait)
         };
-        let (key, permit_receiver) = match self.queue(stake)? {
+        let (key, permit_receiver) = match self.try_enter(stake)? {
             Ok(permit) => return Ok(permit),
-            Err(waiting) => waiting,
+            Err(entry) => entry,
         };
         // Leaves the queue when this future is dropped because the caller disconnects.
         let _guard = QueueGuard { gate: self, key };
@@ -140,25 +145,25 @@ impl Gate {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn queue(
+    fn try_enter(
         self: &Arc<Self>,
         stake: u64,
     ) -> Result<Result<Permit, (QueueKey, oneshot::Receiver<Permit>)>, Refusal> {
         let mut queue = self.lock();
-        if queue.running < self.bounds.running {
+        if queue.running < self.limits.running {
             queue.running += 1;
             return Ok(Ok(Permit(Some(Arc::clone(self)))));
         }
         queue.arrivals += 1;
         let key = (Reverse(stake), queue.arrivals);
-        if queue.waiting.len() >= self.bounds.waiting {
-            match queue.waiting.last_entry() {
+        if queue.pending.len() >= self.limits.waiting {
+            match queue.pending.last_entry() {
                 Some(last) if *last.key() > key => drop(last.remove()),
                 _ => return Err(Refusal::Busy),
             }
         }
         let (sender, receiver) = oneshot::channel();
-        queue.waiting.insert(key, sender);
+        queue.pending.insert(key, sender);
         Ok(Err((key, receiver)))
     }
 }
@@ -170,7 +175,7 @@ struct QueueGuard<'a> {
 
 impl Drop for QueueGuard<'_> {
     fn drop(&mut self) {
-        self.gate.lock().waiting.remove(&self.key);
+        self.gate.lock().pending.remove(&self.key);
     }
 }
 
@@ -181,7 +186,7 @@ impl Drop for Permit {
         loop {
             let next = {
                 let mut queue = gate.lock();
-                let next = queue.waiting.pop_first();
+                let next = queue.pending.pop_first();
                 if next.is_none() {
                     queue.running -= 1;
                 }

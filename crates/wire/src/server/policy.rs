@@ -80,9 +80,9 @@ pub struct Policy {
     allowed: Option<Arc<HashSet<Hotkey>>>,
     blocked: Arc<HashSet<Hotkey>>,
     registrations: Option<Arc<RegistrationTable>>,
-    registered: bool,
+    requires_registration: bool,
     min_stake: u64,
-    permit: bool,
+    requires_permit: bool,
 }
 
 impl Policy {
@@ -109,11 +109,11 @@ impl Policy {
         Self { registrations: Some(registrations), ..self }
     }
 
-    /// Admits registered hotkeys only, of any stake. Without [`Self::with_registrations`], no hotkey
-    /// is admitted.
+    /// Admits registered hotkeys only, of any stake. Without [`Self::with_registrations`], no
+    /// hotkey is admitted.
     #[must_use]
     pub fn registered_only(self) -> Self {
-        Self { registered: true, ..self }
+        Self { requires_registration: true, ..self }
     }
 
     /// Requires a stake of at least `rao`. Without [`Self::with_registrations`], every stake is
@@ -126,7 +126,7 @@ impl Policy {
     /// Requires a validator permit. Without [`Self::with_registrations`] no hotkey has one.
     #[must_use]
     pub fn validators_only(self) -> Self {
-        Self { permit: true, ..self }
+        Self { requires_permit: true, ..self }
     }
 
     /// Whether a caller with a valid signature is allowed.
@@ -142,14 +142,14 @@ impl Policy {
             return Err(Refusal::NotAllowed(*hotkey));
         }
         let registration = self.registrations.as_ref().and_then(|table| table.registration(hotkey));
-        if self.registered && registration.is_none() {
+        if self.requires_registration && registration.is_none() {
             return Err(Refusal::NotAllowed(*hotkey));
         }
         let registration = registration.unwrap_or_default();
         if registration.stake < self.min_stake {
             return Err(Refusal::StakeTooLow { hotkey: *hotkey, needed: self.min_stake });
         }
-        if self.permit && !registration.validator_permit {
+        if self.requires_permit && !registration.validator_permit {
             return Err(Refusal::NoPermit(*hotkey));
         }
         Ok(registration)
@@ -162,9 +162,9 @@ impl fmt::Debug for Policy {
         f.debug_struct("Policy")
             .field("allowed", &allowed)
             .field("blocked", &self.blocked.len())
-            .field("registered", &self.registered)
+            .field("registered", &self.requires_registration)
             .field("min_stake", &self.min_stake)
-            .field("permit", &self.permit)
+            .field("permit", &self.requires_permit)
             .finish_non_exhaustive()
     }
 }

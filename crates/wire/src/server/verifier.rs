@@ -36,7 +36,7 @@ pub struct Verifier {
     pub(super) replay: ReplayGuard,
     /// Decoded keys of admitted senders.
     pub(super) senders: Mutex<HashMap<PublicKey, DecodedPublicKey>>,
-    pub(super) rate: Option<RateLimiter>,
+    pub(super) rate_limiter: Option<RateLimiter>,
     pub(super) gate: Option<Arc<Gate>>,
 }
 
@@ -96,8 +96,8 @@ impl Verifier {
         self.scheme.check_body(head, claim, body)?;
         let now = self.clock.now_ns();
         self.replay.accept(claim, now)?;
-        if let Some(rate) = &self.rate {
-            rate.check(&claim.sender, now)?;
+        if let Some(rate_limiter) = &self.rate_limiter {
+            rate_limiter.check(&claim.sender, now)?;
         }
         Ok(registration)
     }
@@ -131,7 +131,7 @@ impl Verifier {
         tracing::debug!(%refusal, "request refused");
         let request = RefusedRequest { head, claim, now_ns: self.clock.now_ns(), elapsed };
         let mut response = self.scheme.refuse(refusal, &request);
-        refusal.finish(&mut response);
+        refusal.add_headers(&mut response);
         response
     }
 

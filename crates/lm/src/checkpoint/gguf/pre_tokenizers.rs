@@ -52,8 +52,8 @@ macro_rules! cased_word {
         )
     };
 }
-/// Other characters, such as punctuation, with the line breaks that follow.
-macro_rules! others {
+/// Punctuation and other symbols, with the line breaks that follow.
+macro_rules! punctuation {
     () => {
         r" ?[^\s\p{L}\p{N}]+[\r\n]*"
     };
@@ -76,9 +76,9 @@ macro_rules! marked_word {
 const GPT_2_WORDS: &str =
     r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+";
 const QWEN_2_WORDS: &str =
-    concat!(contraction!(), "|", word!(), r"|\p{N}|", others!(), "|", spaces!());
+    concat!(contraction!(), "|", word!(), r"|\p{N}|", punctuation!(), "|", spaces!());
 const LLAMA_3_WORDS: &str =
-    concat!(contraction!(), "|", word!(), r"|\p{N}{1,3}|", others!(), "|", spaces!());
+    concat!(contraction!(), "|", word!(), r"|\p{N}{1,3}|", punctuation!(), "|", spaces!());
 const GPT_4O_WORDS: &str = concat!(
     cased_word!(concat!(contraction!(), "?")),
     r"|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|",
@@ -156,7 +156,7 @@ const JAIS_2: PreTokenizer = PreTokenizer::merging(&[concat!(
     "|",
     word!(),
     r"|\p{N}{1,3}|",
-    others!(),
+    punctuation!(),
     r"|\s*[\r\n]+|\s{512}(?!\S)|\s{256}(?!\S)|\s{128}(?!\S)|\s{64}(?!\S)|\s{32}(?!\S)|",
     r"\s{16}(?!\S)|\s{8}(?!\S)|\s{4}(?!\S)|\s{1,2}(?!\S)|\s"
 )]);
@@ -165,7 +165,7 @@ const LLAMA_3: PreTokenizer = PreTokenizer::of_whole_words(&[LLAMA_3_WORDS]);
 const LLAMA_3_MERGING: PreTokenizer = PreTokenizer::merging(&[LLAMA_3_WORDS]);
 const MINICPM_5: PreTokenizer = PreTokenizer::of_whole_words(&[
     r"\p{N}{1,3}",
-    concat!(contraction!(), "|", word!(), r"|\p{N}+|", others!(), "|", spaces!()),
+    concat!(contraction!(), "|", word!(), r"|\p{N}+|", punctuation!(), "|", spaces!()),
 ]);
 const QWEN_2: PreTokenizer = PreTokenizer::merging(&[QWEN_2_WORDS]);
 const QWEN_35: PreTokenizer = PreTokenizer::merging(&[concat!(
@@ -195,7 +195,7 @@ const TEKKEN: PreTokenizer = PreTokenizer::of_whole_words(&[concat!(
 )]);
 const TINY_AYA: PreTokenizer = PreTokenizer::merging(&[r"\d{1,3}(?=(?:\d{3})*\b)", GPT_4O_WORDS]);
 const UFAKZEKA: PreTokenizer =
-    PreTokenizer::merging(&[concat!(word!(), r"|\p{N}|", others!(), "|", spaces!())]);
+    PreTokenizer::merging(&[concat!(word!(), r"|\p{N}|", punctuation!(), "|", spaces!())]);
 const VIKING: PreTokenizer = PreTokenizer::merging(&[BLOOM_WORDS, DIGIT]);
 const YOUTU: PreTokenizer = PreTokenizer::of_whole_words(&[
     concat!(

@@ -2,15 +2,15 @@ use super::*;
 use crate::linear::tests::{largest_difference, random};
 
 /// Quantises and packs weights; `None` on processors without AVX2, which use candle's products.
-fn pack(weights: &Tensor, format: GgmlDType) -> Option<(QTensor, Nibbles)> {
+fn pack(weights: &Tensor, format: GgmlDType) -> Option<(QTensor, NibbleMatrix)> {
     let blocks = QTensor::quantize(weights, format).unwrap();
-    Nibbles::pack(&blocks).unwrap().map(|weights| (blocks, weights))
+    NibbleMatrix::pack(&blocks).unwrap().map(|weights| (blocks, weights))
 }
 
 /// Returns the values to which the input is rounded.
-fn dequantize(input: &[Block], shape: (usize, usize)) -> Tensor {
+fn dequantize(input: &[InputBlock], shape: (usize, usize)) -> Tensor {
     let values = input.iter().flat_map(|block| {
-        let bytes: [i8; INPUTS] = bytemuck::cast(block.words);
+        let bytes: [i8; TILE_INPUTS] = bytemuck::cast(block.words);
         bytes.map(|byte| f32::from(byte) * block.scale)
     });
     Tensor::from_iter(values, &Device::Cpu).unwrap().reshape(shape).unwrap()
@@ -34,7 +34,7 @@ fn quantised_product_equals_dequantised_product() {
 }
 
 /// Compares products with those of weights as floats.
-fn check(weights: &Nibbles, floats: &Tensor, input: &Tensor) {
+fn check(weights: &NibbleMatrix, floats: &Tensor, input: &Tensor) {
     let (rows, inputs) = input.dims2().unwrap();
     let blocks = weights.quantize(&input.flatten_all().unwrap().to_vec1::<f32>().unwrap());
     let actual = weights.multiply(input).unwrap();
@@ -51,8 +51,11 @@ fn check(weights: &Nibbles, floats: &Tensor, input: &Tensor) {
         );
     }
     if let Some(simd) = V3::try_new() {
-        let same = Nibbles { instructions: Instructions::V3(simd), ..weights.clone() };
-        assert_eq!(actual.flatten_all().unwrap().to_vec1::<f32>().unwrap(), same.products(&blocks));
+        let same = NibbleMatrix { instructions: Instructions::V3(simd), ..weights.clone() };
+        assert_eq!(
+            actual.flatten_all().unwrap().to_vec1::<f32>().unwrap(),
+            same.row_products(&blocks)
+        );
     }
 }
 
@@ -67,14 +70,14 @@ fn extreme_values_do_not_overflow() {
         (GgmlDType::Q8_0, -127.0, 126.0),
     ] {
         let row: Vec<f32> =
-            (0..INPUTS).map(|index| if index == 0 { first } else { other }).collect();
+            (0..TILE_INPUTS).map(|index| if index == 0 { first } else { other }).collect();
         let sum: f32 = row.iter().sum();
-        let row = Tensor::from_vec(row, (1, INPUTS), &Device::Cpu).unwrap();
+        let row = Tensor::from_vec(row, (1, TILE_INPUTS), &Device::Cpu).unwrap();
         let Some((_, weights)) = pack(&row, format) else { return };
         for (value, factor) in
             [(1.0_f32, 1.0_f32), (-1.0, -1.0), (0.0, 0.0), (1e30, 1e30), (1e-44, 0.0)]
         {
-            let input = Tensor::full(value, (1, INPUTS), &Device::Cpu).unwrap();
+            let input = Tensor::full(value, (1, TILE_INPUTS), &Device::Cpu).unwrap();
             let actual =
                 weights.multiply(&input).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap()
                     [0];

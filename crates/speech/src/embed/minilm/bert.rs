@@ -14,9 +14,9 @@ const WIDTH: usize = 384;
 /// The encoder with the weights of all-MiniLM-L6-v2.
 #[derive(Debug)]
 pub(super) struct Bert {
-    words: Tensor,
+    word_embeddings: Tensor,
     /// Position embeddings plus the token type embedding: every token has type 0.
-    positions: Tensor,
+    position_embeddings: Tensor,
     norm: AddNorm,
     layers: Vec<Layer>,
 }
@@ -52,8 +52,8 @@ impl Bert {
         let types = weights.get("embeddings.token_type_embeddings.weight")?;
         let positions = weights.get("embeddings.position_embeddings.weight")?;
         Ok(Self {
-            words: weights.get("embeddings.word_embeddings.weight")?,
-            positions: positions.broadcast_add(&types.narrow(0, 0, 1)?)?,
+            word_embeddings: weights.get("embeddings.word_embeddings.weight")?,
+            position_embeddings: positions.broadcast_add(&types.narrow(0, 0, 1)?)?,
             norm: AddNorm::new(vec![0.0; WIDTH], weights.scale_and_shift("embeddings.LayerNorm")?),
             layers: (0..LAYERS).map(|index| Layer::load(&weights, index)).collect::<Result<_>>()?,
         })
@@ -71,8 +71,9 @@ impl Bert {
             positions.extend(0..text.len() as u32);
             lengths.push(text.len());
         }
-        let mut hidden = self.words.index_select(&Tensor::new(ids, &Device::Cpu)?, 0)?;
-        let positions = self.positions.index_select(&Tensor::new(positions, &Device::Cpu)?, 0)?;
+        let mut hidden = self.word_embeddings.index_select(&Tensor::new(ids, &Device::Cpu)?, 0)?;
+        let positions =
+            self.position_embeddings.index_select(&Tensor::new(positions, &Device::Cpu)?, 0)?;
         hidden.inplace_op2(&positions, &self.norm)?;
         let runs = equal_length_runs(&lengths);
         for layer in &self.layers {

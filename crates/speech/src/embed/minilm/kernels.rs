@@ -117,9 +117,9 @@ fn gelu(x: f32) -> f32 {
         [3.804_778e-5, 1.163_872_7e-3, 1.498_331_8e-2, 0.114_183_29, 0.502_243_3, 1.0];
     let z = (x * FRAC_1_SQRT_2).clamp(-LIMIT, LIMIT);
     let square = z * z;
-    let value =
+    let polynomial =
         |coefficients: [f32; 6]| coefficients.into_iter().fold(0.0, |sum, c| sum * square + c);
-    0.5 * x * (1.0 + z * value(NUMERATOR) / value(DENOMINATOR))
+    0.5 * x * (1.0 + z * polynomial(NUMERATOR) / polynomial(DENOMINATOR))
 }
 
 fn mutable_values<'a>(storage: &'a mut CpuStorage, layout: &Layout) -> Result<&'a mut [f32]> {

@@ -11,7 +11,7 @@ use super::labels;
 /// The pruning threshold: states this much less likely (natural logarithm) than the best state of
 /// their frame are dropped. Pruning bounds the work for long recordings; the best path of a text
 /// decoded from the same probabilities stays far within the threshold.
-const WINDOW: f64 = 200.0;
+const PRUNING_THRESHOLD: f64 = 200.0;
 const LOG_ZERO: f64 = f64::NEG_INFINITY;
 
 /// An alignment of a text with the label frames.
@@ -35,7 +35,7 @@ pub(super) fn align(rows: &[f32], words: &[Vec<u8>]) -> Alignment {
         states.extend(word.iter().flat_map(|&label| [label, labels::BLANK]));
         spans.push(first..states.len() - 1);
     }
-    let path = best_path(rows, &states, WINDOW)
+    let path = best_path(rows, &states, PRUNING_THRESHOLD)
         .or_else(|| best_path(rows, &states, f64::INFINITY))
         .unwrap_or_default();
 
@@ -56,7 +56,7 @@ pub(super) fn align(rows: &[f32], words: &[Vec<u8>]) -> Alignment {
 
 /// Returns the state of each frame on the best path; `None` if the recording has too few frames for
 /// the text.
-fn best_path(rows: &[f32], states: &[u8], window: f64) -> Option<Vec<usize>> {
+fn best_path(rows: &[f32], states: &[u8], pruning_threshold: f64) -> Option<Vec<usize>> {
     let count = states.len();
     let (mut scores, mut next) = (vec![LOG_ZERO; count], vec![LOG_ZERO; count]);
     scores[0] = 0.0;
@@ -86,9 +86,9 @@ fn best_path(rows: &[f32], states: &[u8], window: f64) -> Option<Vec<usize>> {
         steps.push((range.start, back_pointers));
         scores[active].fill(LOG_ZERO);
         std::mem::swap(&mut scores, &mut next);
-        let mut reachable = range
-            .clone()
-            .filter(|state| scores[*state] > LOG_ZERO && scores[*state] >= best - window);
+        let mut reachable = range.clone().filter(|state| {
+            scores[*state] > LOG_ZERO && scores[*state] >= best - pruning_threshold
+        });
         let first = reachable.next()?;
         let last = reachable.next_back().unwrap_or(first);
         scores[range.start..first].fill(LOG_ZERO);
@@ -145,7 +145,7 @@ mod tests {
         let probabilities = rows(&text);
         let mut states = vec![labels::BLANK];
         for letter in text.replace('_', "").bytes() {
-            states.extend([labels::of(letter).unwrap_or(labels::SPACE), labels::BLANK]);
+            states.extend([labels::from_byte(letter).unwrap_or(labels::SPACE), labels::BLANK]);
         }
         let unlimited_path = best_path(&probabilities, &states, f64::INFINITY);
         assert!(unlimited_path.is_some());
@@ -178,7 +178,7 @@ mod tests {
             let start = |state: usize| f64::from(first[usize::from(states[state])]);
             let best = (0..2).map(|state| start(state) + search(&values[labels::COUNT..], &states, state));
             let best = best.fold(LOG_ZERO, f64::max);
-            let path = best_path(&values, &states, WINDOW);
+            let path = best_path(&values, &states, PRUNING_THRESHOLD);
             let score = path.map(|path| {
                 let rows = values.chunks_exact(labels::COUNT);
                 rows.zip(path).map(|(row, state)| f64::from(row[usize::from(states[state])])).sum::<f64>()

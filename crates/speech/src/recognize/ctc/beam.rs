@@ -9,7 +9,7 @@ use std::collections::HashMap;
 
 use super::config::Decoder;
 use super::labels;
-use super::lexicon::{Lexicon, Node, WordId};
+use super::lexicon::{Lexicon, NodeId, WordId};
 
 /// A finite stand-in for the logarithm of zero, so that sums with it stay comparable.
 const LOG_ZERO: f64 = -1e30;
@@ -18,21 +18,22 @@ const EMPTY_HISTORY: u32 = 0;
 
 /// The identity of a hypothesis: words so far, letters of the current word, last label.
 #[derive(Clone, Copy, PartialEq, Eq)]
-struct Key {
+struct HypothesisKey {
     history: u32,
-    node: Node,
-    last: u8,
+    node: NodeId,
+    last_label: u8,
 }
 
 #[derive(Clone, Copy)]
 struct Hypothesis {
-    key: Key,
+    key: HypothesisKey,
     /// Natural logarithm of the total probability of all paths that end in a blank.
-    blank: f64,
-    label: f64,
+    blank_score: f64,
+    /// Natural logarithm of the total probability of all other paths.
+    label_score: f64,
     /// Sum of the rewards of the words so far.
     word_rewards: f64,
-    /// `ln(exp(blank) + exp(label))`, set once all paths are added.
+    /// `ln(exp(blank_score) + exp(label_score))`, set once all paths are added.
     total: f64,
 }
 
@@ -90,22 +91,28 @@ impl Candidates {
         self.frame += 1;
     }
 
-    fn add(&mut self, key: Key, blank: f64, label: f64, word_rewards: f64) {
-        let packed_key =
-            (u64::from(key.history) << 32 | u64::from(key.node)) ^ (u64::from(key.last) << 59);
+    fn add(&mut self, key: HypothesisKey, blank_score: f64, label_score: f64, word_rewards: f64) {
+        let packed_key = (u64::from(key.history) << 32 | u64::from(key.node))
+            ^ (u64::from(key.last_label) << 59);
         let mask = self.slots.len() - 1;
         let mut slot = (packed_key.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) as usize & mask;
         loop {
             let (frame, index) = self.slots[slot];
             if frame != self.frame {
                 self.slots[slot] = (self.frame, self.list.len() as u32);
-                self.list.push(Hypothesis { key, blank, label, word_rewards, total: LOG_ZERO });
+                self.list.push(Hypothesis {
+                    key,
+                    blank_score,
+                    label_score,
+                    word_rewards,
+                    total: LOG_ZERO,
+                });
                 return;
             }
             let hypothesis = &mut self.list[index as usize];
             if hypothesis.key == key {
-                hypothesis.blank = log_add(hypothesis.blank, blank);
-                hypothesis.label = log_add(hypothesis.label, label);
+                hypothesis.blank_score = log_add(hypothesis.blank_score, blank_score);
+                hypothesis.label_score = log_add(hypothesis.label_score, label_score);
                 return;
             }
             slot = (slot + 1) & mask;
@@ -113,10 +120,15 @@ impl Candidates {
     }
 
     /// Selects the `width` best hypotheses, best first; ties go to the first one found.
-    fn best(&mut self, width: usize, ranking: &mut Vec<(f64, u32)>, beam: &mut Vec<Hypothesis>) {
+    fn select_best(
+        &mut self,
+        width: usize,
+        ranking: &mut Vec<(f64, u32)>,
+        beam: &mut Vec<Hypothesis>,
+    ) {
         ranking.clear();
         for (i, hypothesis) in self.list.iter_mut().enumerate() {
-            hypothesis.total = log_add(hypothesis.blank, hypothesis.label);
+            hypothesis.total = log_add(hypothesis.blank_score, hypothesis.label_score);
             ranking.push((hypothesis.total + hypothesis.word_rewards, i as u32));
         }
         if ranking.len() > width {
@@ -134,9 +146,14 @@ pub(super) fn search(rows: &[f32], lexicon: &Lexicon, settings: &Decoder) -> Vec
     let mut histories = Histories { parents: Vec::new(), ids: HashMap::new() };
     let mut candidates = Candidates::new((settings.beam + 1) * (labels::COUNT + 1));
     let mut ranking = Vec::new();
-    let start = Key { history: EMPTY_HISTORY, node: 0, last: labels::BLANK };
-    let mut beam =
-        vec![Hypothesis { key: start, blank: 0.0, label: LOG_ZERO, word_rewards: 0.0, total: 0.0 }];
+    let start = HypothesisKey { history: EMPTY_HISTORY, node: 0, last_label: labels::BLANK };
+    let mut beam = vec![Hypothesis {
+        key: start,
+        blank_score: 0.0,
+        label_score: LOG_ZERO,
+        word_rewards: 0.0,
+        total: 0.0,
+    }];
     let mut likely_labels = Vec::with_capacity(labels::COUNT);
 
     for row in rows.chunks_exact(labels::COUNT) {
@@ -146,28 +163,28 @@ pub(super) fn search(rows: &[f32], lexicon: &Lexicon, settings: &Decoder) -> Vec
             (1..labels::COUNT as u8)
                 .filter(|&label| row[usize::from(label)] > settings.label_cut_ln),
         );
-        for &Hypothesis { key, blank, label, word_rewards, total } in &beam {
+        for &Hypothesis { key, blank_score, label_score, word_rewards, total } in &beam {
             candidates.add(
                 key,
                 total + f64::from(row[usize::from(labels::BLANK)]),
                 LOG_ZERO,
                 word_rewards,
             );
-            let repeat_score = row[usize::from(key.last)];
-            if key.last != labels::BLANK && repeat_score > settings.label_cut_ln {
-                candidates.add(key, LOG_ZERO, label + f64::from(repeat_score), word_rewards);
+            let repeat_score = row[usize::from(key.last_label)];
+            if key.last_label != labels::BLANK && repeat_score > settings.label_cut_ln {
+                candidates.add(key, LOG_ZERO, label_score + f64::from(repeat_score), word_rewards);
             }
             for &next in &likely_labels {
                 // A repeated label is a new letter only after a blank.
-                let before = if next == key.last { blank } else { total };
-                let score = before + f64::from(row[usize::from(next)]);
+                let prefix_score = if next == key.last_label { blank_score } else { total };
+                let score = prefix_score + f64::from(row[usize::from(next)]);
                 if score <= LOG_ZERO {
                     continue;
                 }
                 if next != labels::SPACE {
                     if let Some(node) = lexicon.child(key.node, next) {
                         candidates.add(
-                            Key { node, last: next, ..key },
+                            HypothesisKey { node, last_label: next, ..key },
                             LOG_ZERO,
                             score,
                             word_rewards,
@@ -177,25 +194,34 @@ pub(super) fn search(rows: &[f32], lexicon: &Lexicon, settings: &Decoder) -> Vec
                     if let Some((word, reward)) = lexicon.word_at(key.node) {
                         let history = histories.extend(key.history, word);
                         candidates.add(
-                            Key { history, node: 0, last: next },
+                            HypothesisKey { history, node: 0, last_label: next },
                             LOG_ZERO,
                             score,
                             word_rewards + reward,
                         );
                     }
-                } else if key.last == labels::BLANK {
-                    candidates.add(Key { last: next, ..key }, LOG_ZERO, score, word_rewards);
+                } else if key.last_label == labels::BLANK {
+                    candidates.add(
+                        HypothesisKey { last_label: next, ..key },
+                        LOG_ZERO,
+                        score,
+                        word_rewards,
+                    );
                 }
             }
         }
-        candidates.best(settings.beam, &mut ranking, &mut beam);
+        candidates.select_best(settings.beam, &mut ranking, &mut beam);
     }
-    finish(&beam, &mut histories, lexicon)
+    best_complete_words(&beam, &mut histories, lexicon)
 }
 
 /// Returns the words of the best hypothesis that ends with a complete word. If there is none, as in
 /// truncated speech, returns the complete words of the best hypothesis.
-fn finish(beam: &[Hypothesis], histories: &mut Histories, lexicon: &Lexicon) -> Vec<WordId> {
+fn best_complete_words(
+    beam: &[Hypothesis],
+    histories: &mut Histories,
+    lexicon: &Lexicon,
+) -> Vec<WordId> {
     let mut best =
         (LOG_ZERO, beam.first().map_or(EMPTY_HISTORY, |hypothesis| hypothesis.key.history), None);
     for Hypothesis { key, word_rewards, total, .. } in beam {

@@ -47,7 +47,7 @@ pub(super) struct Decoder {
     pub(super) label_cut_ln: f32,
 }
 
-fn is_size(size: usize) -> bool {
+fn is_valid_size(size: usize) -> bool {
     (1..=4096).contains(&size)
 }
 
@@ -56,7 +56,7 @@ impl Config {
     pub(super) fn parse(json: &[u8]) -> Result<Self, CtcError> {
         let config: Self = serde_json::from_slice(bytes_without_bom(json))?;
         let stem_sizes = config.stem.iter().flat_map(|stem| [stem.out, stem.kernel, stem.stride]);
-        let has_stem_sizes = stem_sizes.into_iter().all(is_size);
+        let has_stem_sizes = stem_sizes.into_iter().all(is_valid_size);
         let settings = config.lexicon;
         let checks = [
             ("model_type", config.model_type == "tiny-ctc"),
@@ -73,10 +73,10 @@ impl Config {
                 "stem",
                 has_stem_sizes && config.stem.last().is_some_and(|stem| stem.out == config.width),
             ),
-            ("width", is_size(config.width)),
-            ("kernel", is_size(config.kernel)),
-            ("labels_per_frame", is_size(config.labels_per_frame)),
-            ("lexicon.beam", is_size(settings.beam)),
+            ("width", is_valid_size(config.width)),
+            ("kernel", is_valid_size(config.kernel)),
+            ("labels_per_frame", is_valid_size(config.labels_per_frame)),
+            ("lexicon.beam", is_valid_size(settings.beam)),
             ("blocks", config.blocks <= 64),
             (
                 "lexicon",

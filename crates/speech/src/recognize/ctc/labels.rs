@@ -6,7 +6,7 @@ pub(super) const COUNT: usize = 29;
 const APOSTROPHE: u8 = 27;
 
 /// Returns the label of a letter or apostrophe.
-pub(super) fn of(byte: u8) -> Option<u8> {
+pub(super) fn from_byte(byte: u8) -> Option<u8> {
     match byte {
         b'a'..=b'z' => Some(byte - b'a' + 1),
         b'\'' => Some(APOSTROPHE),
@@ -30,16 +30,16 @@ pub(super) mod tests {
 
     /// Returns the labels of a word.
     pub(in super::super) fn labels_of(word: &str) -> Vec<u8> {
-        word.bytes().map(|byte| of(byte).unwrap()).collect()
+        word.bytes().map(|byte| from_byte(byte).unwrap()).collect()
     }
 
-    /// Creates one row of log-probabilities per character. The label of the character has nearly all of
-    /// the probability; `_` is the blank.
+    /// Creates one row of log-probabilities per character. The label of the character has nearly
+    /// all of the probability; `_` is the blank.
     pub(in super::super) fn rows(frames: &str) -> Vec<f32> {
         frames
             .bytes()
             .flat_map(|byte| {
-                let label = if byte == b'_' { BLANK } else { of(byte).unwrap_or(SPACE) };
+                let label = if byte == b'_' { BLANK } else { from_byte(byte).unwrap_or(SPACE) };
                 (0..COUNT as u8)
                     .map(move |other| if other == label { 0.93_f32.ln() } else { 0.0025_f32.ln() })
             })
@@ -53,7 +53,7 @@ pub(super) mod tests {
         assert_eq!(names().nth(usize::from(SPACE)), Some(" "));
         assert_eq!(names().nth(usize::from(APOSTROPHE)), Some("'"));
         assert_eq!(
-            (of(b'z'), of(b'\''), of(b' '), of(b'A')),
+            (from_byte(b'z'), from_byte(b'\''), from_byte(b' '), from_byte(b'A')),
             (Some(26), Some(APOSTROPHE), None, None)
         );
     }

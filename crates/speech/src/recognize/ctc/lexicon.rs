@@ -7,25 +7,25 @@
 use super::{CtcError, labels};
 
 /// The index of a node in the trie; 0 is the root.
-pub(super) type Node = u32;
+pub(super) type NodeId = u32;
 /// The index of a word in the lexicon.
 pub(super) type WordId = u32;
 
 const NO_WORD: WordId = WordId::MAX;
 
 /// A node of the trie. Its children are adjacent, in the order of [`labels::rank`].
-struct Entry {
+struct TrieNode {
     /// A bit mask of the labels that may follow: bit [`labels::rank`] of each.
     letters: u32,
-    first_child: Node,
+    first_child: NodeId,
     word: WordId,
 }
 
 pub(super) struct Lexicon {
-    nodes: Vec<Entry>,
+    nodes: Vec<TrieNode>,
     /// All words, concatenated, with their end offsets.
     text: String,
-    ends: Vec<u32>,
+    word_ends: Vec<u32>,
     /// The reward that finishing a word adds to a hypothesis.
     rewards: Vec<f64>,
 }
@@ -35,22 +35,26 @@ impl Lexicon {
     /// reward for finishing it is `beta - alpha * cost / 100`.
     pub(super) fn parse(file: &str, alpha: f64, beta: f64) -> Result<Self, CtcError> {
         let mut words: Vec<&[u8]> = Vec::with_capacity(file.len() / 12);
-        let mut lexicon =
-            Self { nodes: Vec::new(), text: String::new(), ends: Vec::new(), rewards: Vec::new() };
+        let mut lexicon = Self {
+            nodes: Vec::new(),
+            text: String::new(),
+            word_ends: Vec::new(),
+            rewards: Vec::new(),
+        };
         for (line, text) in (1..).zip(file.lines()) {
             let (word, cost) = text.split_once(' ').ok_or(CtcError::Lexicon { line })?;
             let cost: u32 = cost.parse().map_err(|_| CtcError::Lexicon { line })?;
-            let sorted = words.last().is_none_or(|last| *last < word.as_bytes());
+            let is_sorted = words.last().is_none_or(|last| *last < word.as_bytes());
             if word.is_empty()
                 || word.len() > 64
-                || !sorted
-                || !word.bytes().all(|byte| labels::of(byte).is_some())
+                || !is_sorted
+                || !word.bytes().all(|byte| labels::from_byte(byte).is_some())
             {
                 return Err(CtcError::Lexicon { line });
             }
             words.push(word.as_bytes());
             lexicon.text.push_str(word);
-            lexicon.ends.push(lexicon.text.len() as u32);
+            lexicon.word_ends.push(lexicon.text.len() as u32);
             lexicon.rewards.push(beta - alpha * f64::from(cost) / 100.0);
         }
         lexicon.build(&words);
@@ -60,45 +64,47 @@ impl Lexicon {
     /// Builds the trie level by level: each node is the range of words with its prefix.
     fn build(&mut self, words: &[&[u8]]) {
         let mut ranges = vec![(0, words.len(), 0)];
-        let mut next = 0;
-        while let Some(&(mut start, end, depth)) = ranges.get(next) {
-            let mut entry = Entry { letters: 0, first_child: ranges.len() as Node, word: NO_WORD };
+        let mut index = 0;
+        while let Some(&(mut start, end, depth)) = ranges.get(index) {
+            let mut trie_node =
+                TrieNode { letters: 0, first_child: ranges.len() as NodeId, word: NO_WORD };
             // A word that ends here is the shortest of its range, so it comes first.
             if depth > 0 && start < end && words[start].len() == depth {
-                entry.word = start as WordId;
+                trie_node.word = start as WordId;
                 start += 1;
             }
             while start < end {
                 let byte = words[start][depth];
                 let group_size =
                     words[start..end].iter().take_while(|word| word[depth] == byte).count();
-                entry.letters |= labels::of(byte).map_or(0, |label| 1 << labels::rank(label));
+                trie_node.letters |=
+                    labels::from_byte(byte).map_or(0, |label| 1 << labels::rank(label));
                 ranges.push((start, start + group_size, depth + 1));
                 start += group_size;
             }
-            self.nodes.push(entry);
-            next += 1;
+            self.nodes.push(trie_node);
+            index += 1;
         }
     }
 
     /// Returns the child of `node` for the label of a letter or apostrophe.
-    pub(super) fn child(&self, node: Node, label: u8) -> Option<Node> {
-        let entry = &self.nodes[node as usize];
+    pub(super) fn child(&self, node: NodeId, label: u8) -> Option<NodeId> {
+        let trie_node = &self.nodes[node as usize];
         let bit = 1 << labels::rank(label);
-        let before = (entry.letters & (bit - 1)).count_ones();
-        (entry.letters & bit != 0).then_some(entry.first_child + before)
+        let before = (trie_node.letters & (bit - 1)).count_ones();
+        (trie_node.letters & bit != 0).then_some(trie_node.first_child + before)
     }
 
     /// Returns the word that ends at `node`, with its reward.
-    pub(super) fn word_at(&self, node: Node) -> Option<(WordId, f64)> {
+    pub(super) fn word_at(&self, node: NodeId) -> Option<(WordId, f64)> {
         let word = self.nodes[node as usize].word;
         (word != NO_WORD).then(|| (word, self.rewards[word as usize]))
     }
 
     /// Returns the spelling of a word.
     pub(super) fn spelling(&self, word: WordId) -> &str {
-        let end = self.ends[word as usize] as usize;
-        let start = if word == 0 { 0 } else { self.ends[word as usize - 1] as usize };
+        let end = self.word_ends[word as usize] as usize;
+        let start = if word == 0 { 0 } else { self.word_ends[word as usize - 1] as usize };
         &self.text[start..end]
     }
 }
@@ -110,7 +116,7 @@ mod tests {
     fn find(lexicon: &Lexicon, word: &str) -> Option<f64> {
         let mut node = 0;
         for byte in word.bytes() {
-            node = lexicon.child(node, labels::of(byte)?)?;
+            node = lexicon.child(node, labels::from_byte(byte)?)?;
         }
         lexicon.word_at(node).map(|(id, reward)| {
             assert_eq!(lexicon.spelling(id), word);

@@ -8,17 +8,17 @@ use super::{SimultaneousRecognition, SimultaneousRecognizer};
 use crate::{RecognizeError, Recognizer};
 
 /// Sample rate of recognisers, in Hz.
-const RATE: usize = SampleRate::HZ_16K.hz() as usize;
+const SAMPLE_RATE: usize = SampleRate::HZ_16K.hz() as usize;
 /// Amount of new audio between two recognition passes, in samples: 0.8 s.
-const STEP: usize = 4 * RATE / 5;
+const STEP_SAMPLES: usize = 4 * SAMPLE_RATE / 5;
 /// Maximum length of the buffered audio, above which its beginning is dropped, in samples: 16 s.
-const MAX_PASS_SAMPLES: usize = 16 * RATE;
+const MAX_PASS_SAMPLES: usize = 16 * SAMPLE_RATE;
 /// Length of the audio before the last final word that stays in the buffer as context, in seconds.
 const CONTEXT_S: f64 = 4.0;
 /// Padding before and after a recording, in samples: 0.2 s and 0.4 s of silence. Recognisers expect
 /// silence at both ends, and their output lags slightly.
-const PADDING_BEFORE: usize = RATE / 5;
-const PADDING_AFTER: usize = 2 * RATE / 5;
+const PADDING_BEFORE_SAMPLES: usize = SAMPLE_RATE / 5;
+const PADDING_AFTER_SAMPLES: usize = 2 * SAMPLE_RATE / 5;
 /// Inaccuracy of word times, in seconds.
 const JITTER_S: f64 = 0.1;
 /// Maximum distance in seconds at which a repeated final word is recognised as such.
@@ -26,7 +26,7 @@ const MAX_REPEAT_DISTANCE_S: f64 = 1.0;
 /// Number of final words compared with the beginning of a transcript.
 const COMPARED_WORDS: usize = 5;
 /// Amplitude at or below which a step is silent.
-const SILENCE: f32 = 0.002;
+const MAX_SILENT_AMPLITUDE: f32 = 0.002;
 
 /// Simultaneous policy for any recogniser: the last seconds of the speech are transcribed
 /// repeatedly, and words on which two consecutive passes agree are final: ready, and not revised.
@@ -50,12 +50,12 @@ impl SimultaneousRecognizer for LocalAgreement {
     }
 
     fn open(&self, _language: Option<&str>) -> Box<dyn SimultaneousRecognition> {
-        Box::new(Agreement::new(Arc::clone(&self.0)))
+        Box::new(AgreementRecognition::new(Arc::clone(&self.0)))
     }
 }
 
 /// Local agreement on one speech.
-struct Agreement {
+struct AgreementRecognition {
     recognizer: Arc<dyn Recognizer>,
     /// The last part of the speech.
     samples: Vec<f32>,
@@ -71,7 +71,7 @@ struct Agreement {
     uncommitted: Vec<Word>,
 }
 
-impl Agreement {
+impl AgreementRecognition {
     fn new(recognizer: Arc<dyn Recognizer>) -> Self {
         Self {
             recognizer,
@@ -89,10 +89,10 @@ impl Agreement {
         if self.samples.is_empty() {
             return Ok(Vec::new());
         }
-        let mut padded = vec![0.0; PADDING_BEFORE];
+        let mut padded = vec![0.0; PADDING_BEFORE_SAMPLES];
         padded.extend_from_slice(&self.samples);
-        padded.resize(padded.len() + PADDING_AFTER, 0.0);
-        let shift = seconds(PADDING_BEFORE);
+        padded.resize(padded.len() + PADDING_AFTER_SAMPLES, 0.0);
+        let shift = seconds(PADDING_BEFORE_SAMPLES);
         let words = self.recognizer.recognize(&padded)?.transcript.words.into_iter().map(|word| {
             Word { start: (word.start - shift).max(0.0), end: (word.end - shift).max(0.0), ..word }
         });
@@ -132,14 +132,14 @@ impl Agreement {
         let length = self.samples.len();
         let dropped_samples = if is_silent && self.tentative.is_empty() {
             // Nothing was said: a short silence remains before the next word.
-            length.saturating_sub(STEP)
+            length.saturating_sub(STEP_SAMPLES)
         } else if length > MAX_PASS_SAMPLES {
-            let kept_from = self.final_words.last().map_or(0.0, |word| word.end - CONTEXT_S)
+            let retained_from = self.final_words.last().map_or(0.0, |word| word.end - CONTEXT_S)
                 - seconds(self.dropped_count);
-            let kept_from = (kept_from.max(0.0) * RATE as f64) as usize;
+            let retained_from = (retained_from.max(0.0) * SAMPLE_RATE as f64) as usize;
             // Without any agreement, at least the oldest half is dropped, so that each pass has a
             // bound.
-            kept_from.max(length.saturating_sub(2 * MAX_PASS_SAMPLES)).min(length)
+            retained_from.max(length.saturating_sub(2 * MAX_PASS_SAMPLES)).min(length)
         } else {
             0
         };
@@ -148,18 +148,18 @@ impl Agreement {
     }
 }
 
-impl SimultaneousRecognition for Agreement {
+impl SimultaneousRecognition for AgreementRecognition {
     fn push(&mut self, samples: &[f32], is_end: bool) -> Result<Vec<Word>, RecognizeError> {
         self.samples.extend_from_slice(samples);
         self.new_count += samples.len();
-        if self.new_count < STEP && !is_end {
+        if self.new_count < STEP_SAMPLES && !is_end {
             return Ok(self.uncommitted.clone());
         }
         let new_samples = self
             .samples
             .get(self.samples.len().saturating_sub(self.new_count)..)
             .unwrap_or_default();
-        let is_silent = new_samples.iter().all(|sample| sample.abs() <= SILENCE);
+        let is_silent = new_samples.iter().all(|sample| sample.abs() <= MAX_SILENT_AMPLITUDE);
         self.new_count = 0;
         // Silence confirms the words before it only if they are not final yet.
         let mut words = if is_silent && self.tentative.is_empty() {
@@ -167,9 +167,9 @@ impl SimultaneousRecognition for Agreement {
         } else {
             self.words_after_final()?
         };
-        let agreed =
+        let agreed_count =
             if is_end { words.len() } else { agreed_prefix_length(&self.tentative, &words) };
-        self.tentative = words.split_off(agreed);
+        self.tentative = words.split_off(agreed_count);
         self.final_words.extend_from_slice(&words);
         self.final_words.drain(..self.final_words.len().saturating_sub(COMPARED_WORDS));
         self.uncommitted.append(&mut words);
@@ -188,7 +188,7 @@ impl SimultaneousRecognition for Agreement {
 }
 
 fn seconds(samples: usize) -> f64 {
-    samples as f64 / RATE as f64
+    samples as f64 / SAMPLE_RATE as f64
 }
 
 /// Returns the length of the common prefix of two transcripts, in words.
@@ -248,9 +248,10 @@ mod tests {
     /// each.
     fn play(transcripts: Vec<Vec<(&'static str, f64)>>) -> Vec<String> {
         let count = transcripts.len();
-        let mut agreement = Agreement::new(Arc::new(Script(Mutex::new(transcripts.into_iter()))));
+        let mut agreement =
+            AgreementRecognition::new(Arc::new(Script(Mutex::new(transcripts.into_iter()))));
         let steps = (1..=count).map(|step| {
-            let words = agreement.push(&vec![0.3; STEP], step == count).unwrap();
+            let words = agreement.push(&vec![0.3; STEP_SAMPLES], step == count).unwrap();
             agreement.commit(words.len());
             words.into_iter().map(|word| word.text).collect::<Vec<_>>().join(" ")
         });
@@ -280,15 +281,16 @@ mod tests {
     fn final_words_are_returned_until_they_are_committed() {
         let words = vec![("we", 0.3), ("must", 0.6), ("go", 1.2)];
         let script = vec![words.clone(), words.clone(), words];
-        let mut agreement = Agreement::new(Arc::new(Script(Mutex::new(script.into_iter()))));
-        let push = |agreement: &mut Agreement, length: usize| {
+        let mut agreement =
+            AgreementRecognition::new(Arc::new(Script(Mutex::new(script.into_iter()))));
+        let push = |agreement: &mut AgreementRecognition, length: usize| {
             let words = agreement.push(&vec![0.3; length], false).unwrap();
             words.into_iter().map(|word| word.text).collect::<Vec<_>>().join(" ")
         };
-        assert_eq!(push(&mut agreement, STEP), "");
-        assert_eq!(push(&mut agreement, STEP), "we must go");
+        assert_eq!(push(&mut agreement, STEP_SAMPLES), "");
+        assert_eq!(push(&mut agreement, STEP_SAMPLES), "we must go");
         agreement.commit(2);
-        assert_eq!(push(&mut agreement, STEP - 1), "go", "no pass");
+        assert_eq!(push(&mut agreement, STEP_SAMPLES - 1), "go", "no pass");
         assert_eq!(push(&mut agreement, 1), "go");
         agreement.commit(9);
         assert_eq!(push(&mut agreement, 1), "");
@@ -337,27 +339,29 @@ mod tests {
             }
         }
         let recognizer = Arc::new(LongestRecognizer(Mutex::new(0)));
-        let mut agreement = Agreement::new(Arc::clone(&recognizer) as Arc<dyn Recognizer>);
+        let mut agreement =
+            AgreementRecognition::new(Arc::clone(&recognizer) as Arc<dyn Recognizer>);
         for _ in 0..200 {
-            agreement.push(&vec![0.3; STEP], false).unwrap();
+            agreement.push(&vec![0.3; STEP_SAMPLES], false).unwrap();
         }
-        assert!(*recognizer.0.lock().unwrap() < 34 * RATE);
-        assert!(agreement.samples.len() < 33 * RATE);
+        assert!(*recognizer.0.lock().unwrap() < 34 * SAMPLE_RATE);
+        assert!(agreement.samples.len() < 33 * SAMPLE_RATE);
     }
 
     #[test]
     fn silence_is_not_recognised() {
         let script = vec![vec![("yes", 0.4)], vec![("Yes.", 0.4)]];
-        let mut agreement = Agreement::new(Arc::new(Script(Mutex::new(script.into_iter()))));
+        let mut agreement =
+            AgreementRecognition::new(Arc::new(Script(Mutex::new(script.into_iter()))));
         let mut recognised = Vec::new();
         for step in 0..30 {
-            let samples = if step == 3 { vec![0.3; STEP] } else { vec![0.0; STEP] };
+            let samples = if step == 3 { vec![0.3; STEP_SAMPLES] } else { vec![0.0; STEP_SAMPLES] };
             let words = agreement.push(&samples, step == 29).unwrap();
             agreement.commit(words.len());
             recognised.extend(words);
         }
         // One pass recognises the word and one confirms it; silence before and after needs none.
         assert_eq!(recognised.len(), 1);
-        assert!(agreement.samples.len() <= STEP);
+        assert!(agreement.samples.len() <= STEP_SAMPLES);
     }
 }

@@ -56,8 +56,8 @@ fn decoded(prefix: &Prefix, attended: &[(u32, usize)]) -> DecodedPass {
     DecodedPass {
         tokens: accepted.iter().map(|&(token, _)| token).collect(),
         next,
-        latest: accepted.last().map_or(0, |&(_, position)| position),
-        is_past_end: false,
+        last_position: accepted.last().map_or(0, |&(_, position)| position),
+        forced_past_end: false,
         attention,
     }
 }
@@ -80,7 +80,7 @@ fn four_repeats_of_tokens_are_a_repetition() {
         // The end of the repeated tokens can be missing.
         (&[1, 2, 3, 4, 2, 3, 4, 2, 3, 4, 2, 3, 4, 2], Some(1)),
     ] {
-        assert_eq!(repetition(text), expected, "{text:?}");
+        assert_eq!(find_repetition(text), expected, "{text:?}");
     }
 }
 
@@ -179,9 +179,10 @@ fn words_before_an_attention_rewind_are_kept() {
     for is_end in [false, true] {
         let prefix = Prefix { is_end, ..prefix.clone() };
         let attended = [(WORD, 60), (WORD + 1, 110), (WORD + 2, 0)];
-        let (words, until, _) = recording.complete_words(decoded(&prefix, &attended), &prefix);
+        let (words, earliest_next_word, _) =
+            recording.complete_words(decoded(&prefix, &attended), &prefix);
         assert_eq!(texts(&words), [" aa", " ba"]);
-        assert!(until < 4.0, "{until}");
+        assert!(earliest_next_word < 4.0, "{earliest_next_word}");
         // A token that continues a word drops it.
         let (words, ..) = recording
             .complete_words(decoded(&prefix, &[(WORD, 60), (WORD + 1, 110), (LETTER, 0)]), &prefix);
@@ -199,12 +200,12 @@ fn word_forced_past_the_end_of_text_is_final_only_if_text_follows() {
         (true, WORD + 2, &[" aa", " ba"]),
     ] {
         let decoded = decoded(&prefix, &[(WORD, 100), (WORD + 1, 150), (next, 165)]);
-        let (words, until, _) =
-            recording.complete_words(DecodedPass { is_past_end, ..decoded }, &prefix);
+        let (words, earliest_next_word, _) = recording
+            .complete_words(DecodedPass { forced_past_end: is_past_end, ..decoded }, &prefix);
         assert_eq!(texts(&words), expected, "{is_past_end} {next}");
         // After a forced word, an end of text does not mean that later audio has no words.
-        let is_covered = until >= 3.5 - 1e-9;
-        assert_eq!(is_covered, !is_past_end, "{until}");
+        let is_covered = earliest_next_word >= 3.5 - 1e-9;
+        assert_eq!(is_covered, !is_past_end, "{earliest_next_word}");
     }
 }
 
@@ -216,9 +217,9 @@ fn early_end_of_text_leaves_the_remaining_audio_undecoded() {
         [(LENGTH - MAX_UNATTENDED, true), (LENGTH - MAX_UNATTENDED - 1, false), (20, false)]
     {
         let decoded = decoded(&prefix, &[(WORD, latest), (END_OF_TEXT, latest)]);
-        let (words, until, _) = recording.complete_words(decoded, &prefix);
+        let (words, earliest_next_word, _) = recording.complete_words(decoded, &prefix);
         assert_eq!(texts(&words), [" aa"]);
-        assert_eq!(until >= 3.5 - 1e-9, is_covered, "{latest}: {until}");
+        assert_eq!(earliest_next_word >= 3.5 - 1e-9, is_covered, "{latest}: {earliest_next_word}");
     }
 }
 
@@ -365,7 +366,7 @@ fn times_ascend_within_the_audio() {
             .words
             .iter()
             .flat_map(|word| [word.start, word.end])
-            .chain([continuation.until])
+            .chain([continuation.earliest_next_word])
             .collect();
         assert!(times.is_sorted(), "{times:?}");
         assert!(times.iter().all(|time| (0.0..=4.0).contains(time)), "{times:?}");

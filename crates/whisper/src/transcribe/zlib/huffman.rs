@@ -12,7 +12,7 @@ const REPEAT_PREVIOUS: usize = 16;
 const ZEROS: usize = 17;
 const MANY_ZEROS: usize = 18;
 /// Storage order of the lengths of the code length code (RFC 1951, 3.2.7).
-const ORDER: [usize; LENGTH_SYMBOLS] =
+const CODE_LENGTH_ORDER: [usize; LENGTH_SYMBOLS] =
     [16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1, 15];
 
 /// Returns the symbol of a match's length, `3..=258`.
@@ -88,8 +88,9 @@ pub(super) fn block_bits(
     count_lengths(&distance_code, &mut counts);
     let symbol_counts = counts;
     let length_code = code_lengths(&mut counts, 7);
-    let last =
-        ORDER.iter().rposition(|&symbol| length_code.get(symbol).is_some_and(|length| *length > 0));
+    let last = CODE_LENGTH_ORDER
+        .iter()
+        .rposition(|&symbol| length_code.get(symbol).is_some_and(|length| *length > 0));
     let dynamic = 14
         + 3 * (last.unwrap_or(0).max(3) + 1)
         + sum_bits(&symbol_counts, |symbol| {
@@ -107,7 +108,7 @@ pub(super) fn block_bits(
 
 /// Returns the code lengths of the symbols up to the last used one, with zlib's tie-breaking. Adds
 /// symbols until two have a code.
-fn code_lengths(frequencies: &mut [u32], longest: usize) -> Vec<usize> {
+fn code_lengths(frequencies: &mut [u32], max_length: usize) -> Vec<usize> {
     let mut heap: Vec<usize> =
         (0..frequencies.len()).filter(|&symbol| frequencies[symbol] > 0).collect();
     let mut last = heap.last().copied();
@@ -142,22 +143,22 @@ fn code_lengths(frequencies: &mut [u32], longest: usize) -> Vec<usize> {
         tree.sift(0);
     }
     let mut lengths = vec![0; tree.weights.len()];
-    let mut of_length = vec![0usize; longest + 1];
+    let mut length_counts = vec![0usize; max_length + 1];
     let mut overflow = 0usize;
     for &node in order.iter().rev() {
         let length = lengths[parents[node]] + 1;
-        overflow += usize::from(length > longest);
-        lengths[node] = length.min(longest);
+        overflow += usize::from(length > max_length);
+        lengths[node] = length.min(max_length);
         if node < count {
-            of_length[lengths[node]] += 1;
+            length_counts[lengths[node]] += 1;
         }
     }
     if overflow > 0 {
-        shorten(&mut of_length, overflow);
+        shorten(&mut length_counts, overflow);
         // The rarest leaves get the longest codes.
         let mut leaves = order.iter().filter(|node| **node < count);
-        for length in (1..=longest).rev() {
-            for &leaf in leaves.by_ref().take(of_length[length]) {
+        for length in (1..=max_length).rev() {
+            for &leaf in leaves.by_ref().take(length_counts[length]) {
                 lengths[leaf] = length;
             }
         }
@@ -167,13 +168,15 @@ fn code_lengths(frequencies: &mut [u32], longest: usize) -> Vec<usize> {
 }
 
 /// Limits code lengths to the maximum, as zlib does.
-fn shorten(of_length: &mut [usize], mut overflow: usize) {
-    let longest = of_length.len() - 1;
+fn shorten(length_counts: &mut [usize], mut overflow: usize) {
+    let max_length = length_counts.len() - 1;
     while overflow > 0 {
-        let Some(length) = (1..longest).rev().find(|&length| of_length[length] > 0) else { return };
-        of_length[length] -= 1;
-        of_length[length + 1] += 2;
-        of_length[longest] -= 1;
+        let Some(length) = (1..max_length).rev().find(|&length| length_counts[length] > 0) else {
+            return;
+        };
+        length_counts[length] -= 1;
+        length_counts[length + 1] += 2;
+        length_counts[max_length] -= 1;
         overflow = overflow.saturating_sub(2);
     }
 }

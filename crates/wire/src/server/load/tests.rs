@@ -96,7 +96,7 @@ async fn cancelled_request_leaves_the_queue() {
     let cancelled = wait(&gate, 8).await;
     cancelled.abort();
     assert!(cancelled.await.unwrap_err().is_cancelled());
-    assert_eq!(gate.lock().waiting.len(), 0);
+    assert_eq!(gate.lock().pending.len(), 0);
     drop(running);
     assert_eq!(gate.lock().running, 0);
     assert!(gate.enter(0, Duration::ZERO).await.is_ok());
