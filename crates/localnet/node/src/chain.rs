@@ -15,7 +15,7 @@ use crate::pool::{Pool, SubmitError, Watcher};
 use crate::store::{FirstBlock, Head, SnapshotError, State, Store, StoreError, Time};
 
 /// Capacity of a subscriber's block channel; a subscriber that lags further behind misses blocks.
-const BACKLOG: usize = 256;
+const EVENT_CAPACITY: usize = 256;
 
 /// A committed block, as published to subscribers.
 #[derive(Debug)]
@@ -85,7 +85,7 @@ impl Chain {
         head: Head,
     ) -> (Self, oneshot::Receiver<()>) {
         let (closing, closed) = oneshot::channel();
-        let (head, events) = (RwLock::new(head), broadcast::channel(BACKLOG).0);
+        let (head, events) = (RwLock::new(head), broadcast::channel(EVENT_CAPACITY).0);
         let is_restarting = AtomicBool::new(false);
         let chain = Self {
             store,
@@ -151,12 +151,12 @@ impl Chain {
 
     /// Publishes a committed block.
     pub(crate) fn publish(&self, block: NewBlock) {
-        self.publish_at(block.head.clone(), ChainEvent::Block(block));
+        self.set_head(block.head.clone(), ChainEvent::Block(block));
     }
 
     /// Sets the head and notifies subscribers, without a gap in which [`Self::subscribe`] could
     /// miss or repeat an event.
-    fn publish_at(&self, head: Head, event: ChainEvent) {
+    fn set_head(&self, head: Head, event: ChainEvent) {
         let mut newest = self.head.write().unwrap_or_else(PoisonError::into_inner);
         *newest = head;
         // Without subscribers the send fails, which is fine.
@@ -169,17 +169,17 @@ impl Chain {
     /// # Errors
     /// [`StoreError`]; the chain is then unchanged, but the pool is empty.
     pub(crate) fn revert(&self, target: &Head, time: Time) -> Result<(), StoreError> {
-        let reverted_head = self.head();
+        let previous_head = self.head();
         // Published first: this block exists before and after the deletion, so every request finds
         // a state.
         self.pool.reset(target.clone());
-        self.publish_at(target.clone(), ChainEvent::Reverted(target.clone()));
-        let reverted = self.store.revert(target, time);
-        if reverted.is_err() {
-            self.pool.reset(reverted_head.clone());
-            self.publish_at(reverted_head.clone(), ChainEvent::Reverted(reverted_head));
+        self.set_head(target.clone(), ChainEvent::Reverted(target.clone()));
+        let result = self.store.revert(target, time);
+        if result.is_err() {
+            self.pool.reset(previous_head.clone());
+            self.set_head(previous_head.clone(), ChainEvent::Reverted(previous_head));
         }
-        reverted
+        result
     }
 
     /// Replaces the chain with one that begins with another block.
@@ -190,13 +190,13 @@ impl Chain {
         let head = first.head().clone();
         // Writing a whole state takes seconds. Until then, requests read the old chain.
         self.is_restarting.store(true, Ordering::SeqCst);
-        let restarted = self.store.restart(first);
-        if restarted.is_ok() {
+        let result = self.store.restart(first);
+        if result.is_ok() {
             self.pool.reset(head.clone());
-            self.publish_at(head.clone(), ChainEvent::Reverted(head));
+            self.set_head(head.clone(), ChainEvent::Reverted(head));
         }
         self.is_restarting.store(false, Ordering::SeqCst);
-        restarted
+        result
     }
 
     /// Returns the state after the block with this hash; without a hash, after the newest block.
@@ -247,7 +247,7 @@ impl Chain {
     ///
     /// # Errors
     /// [`SnapshotError::Following`] if the node follows another one.
-    pub(crate) fn snapshots(&self) -> Result<&Store, SnapshotError> {
+    pub(crate) fn snapshot_store(&self) -> Result<&Store, SnapshotError> {
         match &self.leader {
             Some(leader) => Err(SnapshotError::Following(leader.url().to_owned())),
             None => Ok(&self.store),

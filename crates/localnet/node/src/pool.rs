@@ -21,7 +21,7 @@ use taonet_localnet_runtime::{AccountId, UncheckedExtrinsic};
 
 use crate::execute::{Overlay, call_as};
 use crate::store::{Head, Store};
-use graph::{Entry, Graph, Seq};
+use graph::{Graph, PoolEntry, Seq};
 
 pub use error::SubmitError;
 pub(crate) use error::nonce_tag;
@@ -118,7 +118,7 @@ impl Pool {
             UncheckedExtrinsic::decode_all_with_depth_limit(MAX_CALL_DEPTH, &mut bytes.as_slice())
                 .map_err(SubmitError::Format)?;
         let hash = BlakeTwo256::hash(&bytes);
-        self.admit(hash)?;
+        self.check_admission(hash)?;
         let mut revalidations = 0;
         loop {
             let tip = self.lock().tip.clone();
@@ -147,17 +147,17 @@ impl Pool {
             };
             let block_number = inner.tip.number();
             let entry =
-                Entry::new(hash, bytes, sender(&extrinsic), watcher, validity, block_number);
+                PoolEntry::new(hash, bytes, sender_of(&extrinsic), watcher, validity, block_number);
             if inner.is_closed {
                 return Err(SubmitError::Stopping);
             }
             inner.graph.insert(entry, &self.limits)?;
-            crate::meter::pool(inner.graph.ready(), inner.graph.len());
+            crate::meter::set_pool_size(inner.graph.ready_count(), inner.graph.len());
             return Ok(hash);
         }
     }
 
-    fn admit(&self, hash: H256) -> Result<(), SubmitError> {
+    fn check_admission(&self, hash: H256) -> Result<(), SubmitError> {
         let mut inner = self.lock();
         if inner.is_closed {
             return Err(SubmitError::Stopping);
@@ -184,7 +184,7 @@ impl Pool {
         let (watcher, events) = Watcher::channel();
         let validity =
             ValidTransaction { provides: vec![hash.as_bytes().to_vec()], ..Default::default() };
-        let entry = Entry::new(hash, bytes, None, watcher, validity, 0);
+        let entry = PoolEntry::new(hash, bytes, None, watcher, validity, 0);
         self.lock().graph.insert(entry, &self.limits).unwrap();
         events
     }
@@ -220,13 +220,13 @@ impl Pool {
             }
         }
         inner.tip = tip;
-        crate::meter::pool(inner.graph.ready(), inner.graph.len());
+        crate::meter::set_pool_size(inner.graph.ready_count(), inner.graph.len());
         entries.into_iter().map(|entry| IncludedExtrinsic { watcher: entry.watcher }).collect()
     }
 
     /// Resets the pool to `tip` when later blocks were lost before their commit, so that their
     /// extrinsics can be submitted again.
-    pub(crate) fn fall_back(&self, tip: Head) {
+    pub(crate) fn roll_back(&self, tip: Head) {
         let mut inner = self.lock();
         inner.tip = tip;
         inner.bans.clear();
@@ -241,7 +241,7 @@ impl Pool {
         for entry in std::mem::take(&mut inner.graph).iter_entries() {
             entry.watcher.send(TxEvent::Dropped);
         }
-        crate::meter::pool(0, 0);
+        crate::meter::set_pool_size(0, 0);
     }
 
     /// Closes the pool to new extrinsics, and reports all pooled ones as dropped.
@@ -285,14 +285,14 @@ impl Pool {
     }
 
     /// Returns all pooled extrinsics, in order of arrival.
-    pub(crate) fn pending(&self) -> Vec<Arc<[u8]>> {
+    pub(crate) fn all_extrinsics(&self) -> Vec<Arc<[u8]>> {
         self.lock().graph.iter_entries().map(|entry| entry.bytes.clone()).collect()
     }
 
     /// Returns the number of ready extrinsics and the number of all extrinsics.
     pub(crate) fn size(&self) -> (usize, usize) {
         let inner = self.lock();
-        (inner.graph.ready(), inner.graph.len())
+        (inner.graph.ready_count(), inner.graph.len())
     }
 }
 
@@ -310,7 +310,7 @@ fn validate(store: &Store, tip: &Head, bytes: &[u8]) -> Result<ValidTransaction,
     Ok(validity?)
 }
 
-fn sender(extrinsic: &UncheckedExtrinsic) -> Option<AccountId> {
+fn sender_of(extrinsic: &UncheckedExtrinsic) -> Option<AccountId> {
     match &extrinsic.preamble {
         Preamble::Signed(MultiAddress::Id(account), ..) => Some(account.clone()),
         _ => None,

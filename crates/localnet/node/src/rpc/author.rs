@@ -24,9 +24,9 @@ pub(super) fn register(methods: &mut Methods) -> Result<(), RegisterError> {
         context
             .chain
             .pool
-            .pending()
+            .all_extrinsics()
             .iter()
-            .map(|bytes| budget.hex(bytes))
+            .map(|bytes| budget.encode_hex(bytes))
             .collect::<Result<_, _>>()
             .map(Value::Array)
     });
@@ -84,23 +84,23 @@ async fn watch(
         Some(Err(error)) => return request.reject(submit_error(&error)).await,
         None => return request.reject(internal("cannot validate the extrinsic")).await,
     }
-    let feed = request.accept().await?;
+    let subscription = request.accept().await?;
     loop {
         let event = tokio::select! {
-            () = feed.sink.closed() => return Ok(()),
+            () = subscription.sink.closed() => return Ok(()),
             event = events.recv() => event,
         };
         let Some(mut event) = event else { return Ok(()) };
         if let TxEvent::Finalized(hash) = event {
             let is_final = tokio::select! {
-                () = feed.sink.closed() => return Ok(()),
+                () = subscription.sink.closed() => return Ok(()),
                 is_final = chain.wait_until_final(hash) => is_final,
             };
             if !is_final {
                 event = TxEvent::Dropped;
             }
         }
-        feed.send(&to_json(event)).await?;
+        subscription.send(&to_json(event)).await?;
         if event.is_last() {
             return Ok(());
         }
@@ -114,22 +114,24 @@ async fn relay(
     request: SubscriptionRequest,
     chain: &Chain,
 ) -> Result<(), SubscriptionError> {
-    let feed = request.accept().await?;
+    let subscription = request.accept().await?;
     loop {
         let event = tokio::select! {
-            () = feed.sink.closed() => return Ok(()),
+            () = subscription.sink.closed() => return Ok(()),
             event = events.next() => event,
         };
         // The connection is lost: report the extrinsic as dropped, like a node that shuts down.
-        let Some(Ok(event)) = event else { return feed.send(&to_json(TxEvent::Dropped)).await };
+        let Some(Ok(event)) = event else {
+            return subscription.send(&to_json(TxEvent::Dropped)).await;
+        };
         let [in_block, finalized] = ["inBlock", "finalized"].map(|name| event.get(name));
         if let Some(hash) = in_block.or(finalized).and_then(|hash| H256::deserialize(hash).ok()) {
             tokio::select! {
-                () = feed.sink.closed() => return Ok(()),
+                () = subscription.sink.closed() => return Ok(()),
                 () = wait_for_import(chain, hash) => {}
             }
         }
-        feed.send(&event).await?;
+        subscription.send(&event).await?;
         let is_last = finalized.is_some()
             || event.get("usurped").is_some()
             || ["dropped", "invalid"].iter().any(|last| event == *last);

@@ -34,7 +34,7 @@ pub(crate) fn internal(reason: impl Into<String>) -> ErrorObjectOwned {
     error(INTERNAL_ERROR_CODE, "Internal error", Some(reason.into()))
 }
 
-pub(crate) fn too_many(count: u64, max: u64) -> ErrorObjectOwned {
+pub(crate) fn too_many_keys(count: u64, max: u64) -> ErrorObjectOwned {
     error(
         TOO_MANY_KEYS_ERROR,
         format!("count exceeds maximum value. value: {count}, max: {max}"),
