@@ -34,7 +34,7 @@ use crate::clock::{Clock, difference, wall_millis};
 use crate::execute::{CallError, Overlay, call_as, execute_with};
 use crate::meter;
 use crate::pool::QueuedExtrinsic;
-use crate::store::{Head, RevertTarget, StagedBlock, StoreError, Time};
+use crate::store::{Head, RevertTarget, StagedBlock, StoreError, TimeSetting};
 use build::{DevPayload, SkipReason, build, timestamp_of};
 use group::{BlockGroup, Committer, PendingBlock};
 
@@ -106,7 +106,7 @@ pub(crate) fn slot_millis(state: &impl Backend<BlakeTwo256>) -> Result<u64, Call
 fn next_timestamp(
     head: &Head,
     state: &impl Backend<BlakeTwo256, Error = String>,
-    time: Time,
+    time: TimeSetting,
 ) -> Result<u64, BuildError> {
     match head.number() {
         // The genesis block has no timestamp.
@@ -130,7 +130,7 @@ pub(crate) struct Author {
     tip: Head,
     /// The timestamp of the tip in milliseconds, or a later time that was set since.
     last_timestamp: u64,
-    time: Time,
+    time: TimeSetting,
     shield_key: ShieldKey,
     group: BlockGroup,
     last_flush: Instant,
@@ -149,7 +149,7 @@ impl Author {
         stopping: Arc<AtomicBool>,
     ) -> Result<Self, AuthorError> {
         let tip = chain.head();
-        let state = chain.store.tip(&tip)?;
+        let state = chain.store.tip_state(&tip)?;
         let slot_millis = slot_millis(&state)?;
         if let Clock::Every(requested) = clock
             && clock.slot_millis() != slot_millis
@@ -162,9 +162,9 @@ impl Author {
         let mut time = chain.store.time()?;
         if let Some(floor) = start
             && chain.store.is_new()?
-            && time == Time::default()
+            && time == TimeSetting::default()
         {
-            time = Time { offset: difference(floor, wall_millis()), floor };
+            time = TimeSetting { offset: difference(floor, wall_millis()), floor };
             chain.store.set_time(time)?;
         }
         let timestamp = next_timestamp(&tip, &state, time)?;
@@ -219,8 +219,8 @@ impl Author {
         }
     }
 
-    /// Returns when the block after the one at `block_at` is produced. Missed blocks are skipped and
-    /// not produced later.
+    /// Returns when the block after the one at `block_at` is produced. Missed blocks are skipped
+    /// and not produced later.
     fn following_block_at(&self, block_at: Instant) -> Instant {
         match self.clock {
             Clock::Every(interval) => (block_at + interval).max(Instant::now()),
@@ -305,7 +305,7 @@ impl Author {
 
     /// Sets the last timestamp to that of the tip.
     fn refresh_last_timestamp(&mut self) -> Result<(), AuthorError> {
-        let state = self.chain.store.tip(&self.tip)?;
+        let state = self.chain.store.tip_state(&self.tip)?;
         self.last_timestamp = next_timestamp(&self.tip, &state, self.time)?;
         Ok(())
     }
@@ -317,7 +317,7 @@ impl Author {
             .checked_add(millis)
             .filter(|floor| *floor <= MAX_TIME)
             .ok_or(AuthorError::TimeLimitExceeded)?;
-        let time = Time { offset: self.time.offset.saturating_add_unsigned(millis), floor };
+        let time = TimeSetting { offset: self.time.offset.saturating_add_unsigned(millis), floor };
         self.chain.store.set_time(time)?;
         (self.last_timestamp, self.time) = (floor, time);
         Ok(())
@@ -329,7 +329,7 @@ impl Author {
         account: AccountId,
         call: RuntimeCall,
     ) -> Result<Option<AppliedCommand>, AuthorError> {
-        let state = self.chain.store.tip(&self.tip)?;
+        let state = self.chain.store.tip_state(&self.tip)?;
         let result = execute_with(&mut Overlay::default(), &state, || {
             impersonate(&self.tip.header, account, call)
         })?;
@@ -349,7 +349,7 @@ impl Author {
     }
 
     fn blocks_to_epoch(&self, netuid: u16) -> Result<u32, AuthorError> {
-        let state = self.chain.store.tip(&self.tip)?;
+        let state = self.chain.store.tip_state(&self.tip)?;
         let method = "SubnetInfoRuntimeApi_get_next_epoch_start_block";
         let next: Option<u64> = call_as(&mut Overlay::default(), &state, method, &netuid.encode())?;
         let next = next.ok_or(AuthorError::NoEpoch(netuid))?;
@@ -439,7 +439,7 @@ impl Author {
         let start = Instant::now();
         let now = wall_millis().saturating_add_signed(self.time.offset);
         let millis = self.clock.stamp(self.last_timestamp, self.slot_millis, now);
-        let state = self.chain.store.tip(&self.tip)?;
+        let state = self.chain.store.tip_state(&self.tip)?;
         let built =
             build(&self.tip, &state, millis, self.slot_millis, queued, &self.shield_key, payload)?;
         state.advance(built.head.header.state_root, &built.changes);
@@ -495,7 +495,7 @@ impl Author {
             return;
         }
         let start = Instant::now();
-        match self.chain.store.checkpoint() {
+        match self.chain.store.flush_once() {
             Ok(()) => tracing::debug!(took = ?start.elapsed(), "chain database flushed"),
             Err(error) => {
                 tracing::error!(

@@ -12,7 +12,7 @@ use tokio::sync::{broadcast, oneshot};
 use crate::execute::{CallError, Overlay, call};
 use crate::follow::Leader;
 use crate::pool::{Pool, SubmitError, Watcher};
-use crate::store::{FirstBlock, Head, SnapshotError, State, Store, StoreError, Time};
+use crate::store::{FirstBlock, Head, SnapshotError, State, Store, StoreError, TimeSetting};
 
 /// Capacity of a subscriber's block channel; a subscriber that lags further behind misses blocks.
 const EVENT_CAPACITY: usize = 256;
@@ -168,7 +168,7 @@ impl Chain {
     ///
     /// # Errors
     /// [`StoreError`]; the chain is then unchanged, but the pool is empty.
-    pub(crate) fn revert(&self, target: &Head, time: Time) -> Result<(), StoreError> {
+    pub(crate) fn revert(&self, target: &Head, time: TimeSetting) -> Result<(), StoreError> {
         let previous_head = self.head();
         // Published first: this block exists before and after the deletion, so every request finds
         // a state.

@@ -274,7 +274,7 @@ fn last_clock(store: &Store) -> Result<Clock, NodeError> {
 
 /// Returns the block time of a chain, in milliseconds.
 fn block_time(store: &Store) -> Result<u64, NodeError> {
-    Ok(slot_millis(&store.tip(&store.head()?)?).map_err(AuthorError::from)?)
+    Ok(slot_millis(&store.tip_state(&store.head()?)?).map_err(AuthorError::from)?)
 }
 
 /// A running node. [`NodeHandle::stop`] shuts it down and waits; dropping it shuts it down without

@@ -270,7 +270,7 @@ impl Pool {
         account: &AccountId,
     ) -> Result<u32, SubmitError> {
         let tip = self.tip();
-        let state = store.tip(&tip)?;
+        let state = store.tip_state(&tip)?;
         let mut nonce: u32 = call_as(
             &mut Overlay::default(),
             &state,
@@ -297,7 +297,7 @@ impl Pool {
 }
 
 fn validate(store: &Store, tip: &Head, bytes: &[u8]) -> Result<ValidTransaction, SubmitError> {
-    let state = store.tip(tip)?;
+    let state = store.tip_state(tip)?;
     let mut data = TransactionSource::External.encode();
     data.extend_from_slice(bytes);
     tip.hash.encode_to(&mut data);

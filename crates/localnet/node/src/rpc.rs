@@ -47,7 +47,7 @@ use origin::Origins;
 use params::{Args, ParamNames, to_hex};
 use subscribe::SubscriptionRequest;
 pub(crate) use system::{NODE_NAME, PRODUCER_ROLE};
-use workers::Workers;
+use workers::WorkerPool;
 
 /// The error of registering a method twice: a bug that every test of a running node detects.
 type RegisterError = RegisterMethodError;
@@ -99,7 +99,7 @@ pub(crate) struct Context {
     chain: Arc<Chain>,
     control: Control,
     clock: Clock,
-    workers: Workers,
+    workers: WorkerPool,
     response_bytes: usize,
 }
 
@@ -111,7 +111,7 @@ impl Context {
         limits: RpcLimits,
     ) -> Result<Self, NodeError> {
         let workers =
-            Workers::new().map_err(|error| NodeError::Thread(std::io::Error::other(error)))?;
+            WorkerPool::new().map_err(|error| NodeError::Thread(std::io::Error::other(error)))?;
         Ok(Self { chain, control, clock, workers, response_bytes: limits.response_bytes as usize })
     }
 
@@ -322,7 +322,7 @@ impl Server {
         self.address
     }
 
-    pub(crate) fn workers(&self) -> &Workers {
+    pub(crate) fn workers(&self) -> &WorkerPool {
         &self.context.workers
     }
 

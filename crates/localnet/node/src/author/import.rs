@@ -185,7 +185,7 @@ impl Author {
 
     fn import_block(&mut self, block: Block) -> Result<(), AuthorError> {
         let start = Instant::now();
-        let state = self.chain.store.tip(&self.tip)?;
+        let state = self.chain.store.tip_state(&self.tip)?;
         let ExecutedBlock { nodes, changes } = execute(&self.tip, &state, &block)?;
         let Block { head, extrinsics } = block;
         state.advance(head.header.state_root, &changes);

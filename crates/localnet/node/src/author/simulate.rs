@@ -33,7 +33,7 @@ pub(crate) fn simulate(
     extrinsic: &[u8],
 ) -> Result<SimulatedEffect, AuthorError> {
     let parent = chain.head();
-    let state = chain.store.tip(&parent)?;
+    let state = chain.store.tip_state(&parent)?;
     let (slot_millis, time) = (slot_millis(&state)?, chain.store.time()?);
     let now = wall_millis().saturating_add_signed(time.offset);
     let millis = clock.stamp(next_timestamp(&parent, &state, time)?, slot_millis, now);

@@ -134,7 +134,8 @@ impl SharedState {
         });
     }
 
-    /// Responds to a request once its body is complete; an incomplete request uses no shared resources.
+    /// Responds to a request once its body is complete; an incomplete request uses no shared
+    /// resources.
     async fn respond(
         self,
         mut request: HttpRequest<Incoming>,

@@ -9,9 +9,9 @@ use tokio::sync::oneshot;
 const STACK_SIZE: usize = 64 << 20;
 
 /// A fixed number of threads; further jobs are queued.
-pub(crate) struct Workers(ThreadPool);
+pub(crate) struct WorkerPool(ThreadPool);
 
-impl Workers {
+impl WorkerPool {
     pub(crate) fn new() -> Result<Self, ThreadPoolBuildError> {
         let threads = available_parallelism().map_or(2, |cores| cores.get().clamp(2, 8));
         let pool = ThreadPoolBuilder::new()

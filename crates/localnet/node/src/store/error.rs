@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use sp_core::H256;
 use taonet_localnet_runtime::VERSION;
 
-use super::{FILE_NAME, FORMAT};
+use super::{FILE_NAME, FORMAT_VERSION};
 use crate::execute::panic_text;
 
 /// Why the store failed.
@@ -34,7 +34,7 @@ pub enum StoreError {
     Missing(PathBuf),
     /// The file has a different format version.
     #[error(
-        "the chain in {path} has format {stored}, expected {FORMAT}; hint: reset the chain with tao localnet reset"
+        "the chain in {path} has format {stored}, expected {FORMAT_VERSION}; hint: reset the chain with tao localnet reset"
     )]
     Format {
         /// Path of the directory.
