@@ -60,12 +60,13 @@ pub fn encrypt(
     if extrinsic.len() > MAX_EXTRINSIC {
         return Err(too_long);
     }
-    let public = EncapsulationKey::<MlKem768>::new_from_slice(key);
-    let public = public.map_err(|_| EncryptError::Key { length: key.len() })?;
+    let encapsulation_key = EncapsulationKey::<MlKem768>::new_from_slice(key);
+    let encapsulation_key =
+        encapsulation_key.map_err(|_| EncryptError::Key { length: key.len() })?;
     let (mut seed, mut nonce) = ([0; 32], [0; NONCE_LEN]);
     rng.fill_bytes(&mut seed);
     rng.fill_bytes(&mut nonce);
-    let (encapsulated, secret) = public.encapsulate_deterministic(&B32::from(seed));
+    let (encapsulated, secret) = encapsulation_key.encapsulate_deterministic(&B32::from(seed));
     let cipher = XChaCha20Poly1305::new(Key::from_slice(secret.as_slice()));
     let text = cipher.encrypt(XNonce::from_slice(&nonce), extrinsic).map_err(|_| too_long)?;
     let (hash, length) = (twox_128(key), SECRET_LEN.to_le_bytes());
