@@ -20,13 +20,17 @@ use stake::StakeShares;
 /// ```
 /// use taonet_consensus::{Case, run};
 /// # fn main() -> Result<(), taonet_consensus::InputError> {
-/// // One validator (uid 0) gives all its weight to one server (uid 1). let case = Case::from_json(
-/// br#"{"id": "pair", "input": { "n": 2, "block": 2, "tempo": 360, "activity_cutoff": 5000,
-/// "emission": 1000, "stake": [100, 0], "stake_threshold": 0, "max_validators": 1,
-/// "validator_permit": [true, false], "last_update": [2, 0], "block_at_registration": [0, 0],
-/// "weights": [[[1, 65535]], []], "bonds": [[], []], "kappa": 32767, "bonds_penalty": 65535,
-/// "bonds_moving_average": 900000, "yuma3": true, "liquid_alpha": false, "alpha_low": 45875,
-/// "alpha_high": 58982, "alpha_sigmoid_steepness": 1000}}"#, )?; let output = run(&case.input)?;
+/// // One validator (uid 0) gives all its weight to one server (uid 1).
+/// let case = Case::from_json(
+///     br#"{"id": "pair", "input": {
+///         "n": 2, "block": 2, "tempo": 360, "activity_cutoff": 5000, "emission": 1000,
+///         "stake": [100, 0], "stake_threshold": 0, "max_validators": 1,
+///         "validator_permit": [true, false], "last_update": [2, 0], "block_at_registration": [0, 0],
+///         "weights": [[[1, 65535]], []], "bonds": [[], []],
+///         "kappa": 32767, "bonds_penalty": 65535, "bonds_moving_average": 900000, "yuma3": true,
+///         "liquid_alpha": false, "alpha_low": 45875, "alpha_high": 58982, "alpha_sigmoid_steepness": 1000}}"#,
+/// )?;
+/// let output = run(&case.input)?;
 /// assert_eq!(output.emission, [500, 500]);
 /// # Ok(())
 /// # }
