@@ -232,7 +232,7 @@ impl Author {
     /// pool.
     fn include_submitted(&mut self) {
         while self.clock == Clock::Instant && !self.is_stopping() {
-            let (ready, _) = self.chain.pool.size();
+            let (ready, _) = self.chain.pool.ready_and_total();
             if ready == 0 {
                 return;
             }
@@ -241,7 +241,7 @@ impl Author {
                 return;
             }
             // No extrinsic fitted. One that was submitted meanwhile wakes the author again.
-            if self.chain.pool.size().0 >= ready {
+            if self.chain.pool.ready_and_total().0 >= ready {
                 return;
             }
         }
@@ -449,10 +449,10 @@ impl Author {
         let invalid: Vec<_> =
             invalid.filter_map(|(position, _)| Some(queued.get(*position)?.seq)).collect();
         let staged = self.stage(&built.head, built.extrinsics, built.nodes);
-        let watchers = self.chain.pool.advance(built.head.clone(), &included, &invalid);
+        let included_extrinsics = self.chain.pool.advance(built.head.clone(), &included, &invalid);
         self.last_timestamp = millis;
         let block = NewBlock { head: built.head, changes: built.changes };
-        self.group.push(staged, PendingBlock { block, included: watchers });
+        self.group.push(staged, PendingBlock { block, included: included_extrinsics });
         meter::record_block(self.tip.number(), included.len(), invalid.len(), start.elapsed());
         Ok((included.len(), built.applied))
     }

@@ -11,7 +11,7 @@ use tokio::sync::{broadcast, oneshot};
 
 use crate::execute::{CallError, Overlay, call};
 use crate::follow::Leader;
-use crate::pool::{Pool, SubmitError, Watcher};
+use crate::pool::{Pool, StatusSender, SubmitError};
 use crate::store::{FirstBlock, Head, SnapshotError, State, Store, StoreError, TimeSetting};
 
 /// Capacity of a subscriber's block channel; a subscriber that lags further behind misses blocks.
@@ -151,12 +151,12 @@ impl Chain {
 
     /// Publishes a committed block.
     pub(crate) fn publish(&self, block: NewBlock) {
-        self.set_head(block.head.clone(), ChainEvent::Block(block));
+        self.set_head_and_notify(block.head.clone(), ChainEvent::Block(block));
     }
 
     /// Sets the head and notifies subscribers, without a gap in which [`Self::subscribe`] could
     /// miss or repeat an event.
-    fn set_head(&self, head: Head, event: ChainEvent) {
+    fn set_head_and_notify(&self, head: Head, event: ChainEvent) {
         let mut newest = self.head.write().unwrap_or_else(PoisonError::into_inner);
         *newest = head;
         // Without subscribers the send fails, which is fine.
@@ -173,11 +173,11 @@ impl Chain {
         // Published first: this block exists before and after the deletion, so every request finds
         // a state.
         self.pool.reset(target.clone());
-        self.set_head(target.clone(), ChainEvent::Reverted(target.clone()));
+        self.set_head_and_notify(target.clone(), ChainEvent::Reverted(target.clone()));
         let result = self.store.revert(target, time);
         if result.is_err() {
             self.pool.reset(previous_head.clone());
-            self.set_head(previous_head.clone(), ChainEvent::Reverted(previous_head));
+            self.set_head_and_notify(previous_head.clone(), ChainEvent::Reverted(previous_head));
         }
         result
     }
@@ -193,7 +193,7 @@ impl Chain {
         let result = self.store.restart(first);
         if result.is_ok() {
             self.pool.reset(head.clone());
-            self.set_head(head.clone(), ChainEvent::Reverted(head));
+            self.set_head_and_notify(head.clone(), ChainEvent::Reverted(head));
         }
         self.is_restarting.store(false, Ordering::SeqCst);
         result
@@ -235,11 +235,15 @@ impl Chain {
     /// # Errors
     /// [`SubmitError`]; [`SubmitError::Unreachable`] if the node follows another one, whose pool
     /// has all extrinsics.
-    pub(crate) fn submit(&self, bytes: Vec<u8>, watcher: Watcher) -> Result<H256, SubmitError> {
+    pub(crate) fn submit(
+        &self,
+        bytes: Vec<u8>,
+        status_sender: StatusSender,
+    ) -> Result<H256, SubmitError> {
         if let Some(leader) = &self.leader {
             return Err(SubmitError::Unreachable(leader.url().to_owned()));
         }
-        self.pool.submit(&self.store, bytes, watcher)
+        self.pool.submit(&self.store, bytes, status_sender)
     }
 
     /// Returns the store for changes of its named snapshots, which a node that follows another one

@@ -113,13 +113,13 @@ pub enum FollowError {
 ///
 /// # Errors
 /// [`FollowError`].
-pub(crate) async fn first_block(
+pub(crate) async fn fetch_first_block(
     leader: &Leader,
     history: History,
 ) -> Result<FirstBlock, FollowError> {
     let connection = leader.connect().await?;
     loop {
-        match fetch_checkpoint(&connection, history, &connection.head().await?).await {
+        match fetch_checkpoint(&connection, history, &connection.fetch_head().await?).await {
             Err(FollowError::LeaderChanged(_)) => sleep(LEADER_CHANGED_PAUSE).await,
             checkpoint => return Ok(checkpoint?.into_first_block().map_err(AuthorError::from)?),
         }
@@ -136,12 +136,12 @@ async fn fetch_checkpoint(
         History::Last(blocks) => newest.number().saturating_add(1).saturating_sub(blocks),
         History::Archive => 0,
     };
-    let genesis = connection.genesis().await?;
+    let genesis = connection.fetch_genesis().await?;
     let mut block =
-        connection.block(newest.hash).await?.ok_or_else(|| connection.leader_changed())?;
+        connection.fetch_block(newest.hash).await?.ok_or_else(|| connection.leader_changed())?;
     while oldest < block.head.number() {
         let middle = oldest.midpoint(block.head.number());
-        match connection.block_at(middle).await? {
+        match connection.fetch_block_at(middle).await? {
             Some(available) => block = available,
             None => oldest = middle.saturating_add(1),
         }
@@ -150,7 +150,7 @@ async fn fetch_checkpoint(
     loop {
         let number = block.head.number();
         tracing::info!(block = number, "fetching the state of the followed node");
-        match connection.state(block.head.hash).await {
+        match connection.fetch_state(block.head.hash).await {
             Ok(state) => {
                 meter::count_state_fetch();
                 return Ok(Checkpoint { genesis, block, state });
@@ -159,8 +159,10 @@ async fn fetch_checkpoint(
             Err(FollowError::LeaderChanged(_)) if number < newest.number() => {
                 let later = number.saturating_add(step).min(newest.number());
                 step = step.saturating_mul(2);
-                block =
-                    connection.block_at(later).await?.ok_or_else(|| connection.leader_changed())?;
+                block = connection
+                    .fetch_block_at(later)
+                    .await?
+                    .ok_or_else(|| connection.leader_changed())?;
             }
             Err(error) => return Err(error),
         }
@@ -239,7 +241,7 @@ impl Follower {
     /// Follows the leader until the connection is lost, or a block is refused.
     async fn follow(&self) -> Result<Infallible, FollowError> {
         let connection = self.leader.connect().await?;
-        let actual = connection.genesis().await?.hash;
+        let actual = connection.fetch_genesis().await?.hash;
         if actual != self.chain.genesis {
             return Err(FollowError::Genesis {
                 url: connection.url().to_owned(),
@@ -277,7 +279,7 @@ impl Follower {
     /// Imports blocks until this node has the leader's newest one.
     async fn catch_up(&self, connection: &LeaderConnection) -> Result<(), FollowError> {
         loop {
-            let (newest, local) = (connection.head().await?, self.chain.head());
+            let (newest, local) = (connection.fetch_head().await?, self.chain.head());
             self.leader.set_height(newest.number());
             let is_caught_up = local.hash == newest.hash;
             if !is_caught_up {
@@ -311,19 +313,21 @@ impl Follower {
         newest: &Head,
     ) -> Result<(), FollowError> {
         if newest.header.parent_hash == local.hash {
-            let block =
-                connection.block(newest.hash).await?.ok_or_else(|| connection.leader_changed())?;
+            let block = connection
+                .fetch_block(newest.hash)
+                .await?
+                .ok_or_else(|| connection.leader_changed())?;
             return self.import(connection, vec![block]).await;
         }
         match self.newest_common_block(connection, local, newest).await? {
             Some((number, _)) if number == local.number() => {
                 let first = number.saturating_add(1);
                 let last = number.saturating_add(MAX_IMPORT_BLOCKS).min(newest.number());
-                let hashes = connection.hashes(first..=last).await?;
+                let hashes = connection.fetch_hashes(first..=last).await?;
                 let mut blocks = Vec::new();
                 // A hash is missing if the leader has reverted.
                 for hash in hashes.into_iter().map_while(|hash| hash) {
-                    let Some(block) = connection.block(hash).await? else { break };
+                    let Some(block) = connection.fetch_block(hash).await? else { break };
                     blocks.push(block);
                 }
                 if !blocks.is_empty() {
@@ -331,7 +335,7 @@ impl Follower {
                 }
                 // The leader still has the newest block, so it has pruned the next one.
                 let later = newest.number();
-                match connection.hashes(later..=later).await?.first() {
+                match connection.fetch_hashes(later..=later).await?.first() {
                     Some(Some(_)) => self.restart_from_state(connection, newest).await,
                     _ => Err(connection.leader_changed()),
                 }
@@ -356,7 +360,7 @@ impl Follower {
         let mut count = 1;
         while last >= oldest {
             let first = last.saturating_add(1).saturating_sub(count).max(oldest);
-            let hashes = connection.hashes(first..=last).await?;
+            let hashes = connection.fetch_hashes(first..=last).await?;
             for (number, hash) in (first..=last).rev().zip(hashes.into_iter().rev()) {
                 if let Some(hash) = hash
                     && self.chain.store.hash(number)? == Some(hash)

@@ -23,8 +23,8 @@ use crate::author::{Action, Author, AuthorError, slot};
 use crate::chain::{Chain, StateError};
 use crate::clock::Clock;
 use crate::execute::{Overlay, execute_with};
-use crate::follow::{FollowError, FollowTask, Follower, Leader, first_block};
-use crate::pool::{Pool, PoolLimits, SubmitError, Watcher};
+use crate::follow::{FollowError, FollowTask, Follower, Leader, fetch_first_block};
+use crate::pool::{Pool, PoolLimits, StatusSender, SubmitError};
 use crate::rpc::{self, RpcLimits};
 use crate::store::{Head, History, RETAINED_BLOCKS, Snapshot, Store, StoreError};
 
@@ -224,7 +224,7 @@ async fn open_follower_store(config: &NodeConfig, leader: &Leader) -> Result<Sto
         Ok(store) if store.is_follower()? => Ok(store),
         Ok(_) => Err(NodeError::OwnChain(config.directory.clone().unwrap_or_default())),
         Err(StoreError::Missing(_)) => {
-            let first = first_block(leader, config.history).await?;
+            let first = fetch_first_block(leader, config.history).await?;
             Ok(Store::open_from(directory, Some(first), config.history)?)
         }
         Err(error) => Err(error.into()),
@@ -401,8 +401,11 @@ impl NodeHandle {
             return leader.submit(extrinsic).await;
         }
         let chain = self.chain.clone();
-        let submitted =
-            self.server.workers().run(move || chain.submit(extrinsic, Watcher::default())).await;
+        let submitted = self
+            .server
+            .workers()
+            .run(move || chain.submit(extrinsic, StatusSender::default()))
+            .await;
         let submitted = submitted.unwrap_or(Err(SubmitError::Stopping));
         if let (Ok(_), Some(clock)) = (&submitted, self.clock) {
             self.control.notify_submitted(clock);

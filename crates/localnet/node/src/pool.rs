@@ -25,8 +25,8 @@ use graph::{Graph, PoolEntry, Seq};
 
 pub use error::SubmitError;
 pub(crate) use error::nonce_tag;
+pub(crate) use watch::StatusSender;
 pub use watch::TxEvent;
-pub(crate) use watch::Watcher;
 
 /// The maximum nesting depth of calls, the same as in the runtime.
 pub(crate) const MAX_CALL_DEPTH: u32 = 256;
@@ -73,9 +73,9 @@ pub(crate) struct QueuedExtrinsic {
     pub(crate) bytes: Arc<[u8]>,
 }
 
-/// An included extrinsic, with the watcher to notify when its block is committed.
+/// An included extrinsic, with the sender of its status events for when its block is committed.
 pub(crate) struct IncludedExtrinsic {
-    pub(crate) watcher: Watcher,
+    pub(crate) status_sender: StatusSender,
 }
 
 struct Inner {
@@ -112,7 +112,7 @@ impl Pool {
         &self,
         store: &Store,
         bytes: Vec<u8>,
-        watcher: Watcher,
+        status_sender: StatusSender,
     ) -> Result<H256, SubmitError> {
         let extrinsic =
             UncheckedExtrinsic::decode_all_with_depth_limit(MAX_CALL_DEPTH, &mut bytes.as_slice())
@@ -146,8 +146,14 @@ impl Pool {
                 validate(store, &inner.tip, &bytes)?
             };
             let block_number = inner.tip.number();
-            let entry =
-                PoolEntry::new(hash, bytes, sender_of(&extrinsic), watcher, validity, block_number);
+            let entry = PoolEntry::new(
+                hash,
+                bytes,
+                sender_of(&extrinsic),
+                status_sender,
+                validity,
+                block_number,
+            );
             if inner.is_closed {
                 return Err(SubmitError::Stopping);
             }
@@ -181,10 +187,10 @@ impl Pool {
         hash: H256,
         bytes: Vec<u8>,
     ) -> tokio::sync::mpsc::Receiver<TxEvent> {
-        let (watcher, events) = Watcher::channel();
+        let (status_sender, events) = StatusSender::channel();
         let validity =
             ValidTransaction { provides: vec![hash.as_bytes().to_vec()], ..Default::default() };
-        let entry = PoolEntry::new(hash, bytes, None, watcher, validity, 0);
+        let entry = PoolEntry::new(hash, bytes, None, status_sender, validity, 0);
         self.lock().graph.insert(entry, &self.limits).unwrap();
         events
     }
@@ -216,12 +222,15 @@ impl Pool {
         for seq in invalid.iter().chain(&expired) {
             if let Some(entry) = inner.graph.remove(*seq) {
                 inner.bans.put(entry.hash, Instant::now());
-                entry.watcher.send(TxEvent::Invalid);
+                entry.status_sender.send(TxEvent::Invalid);
             }
         }
         inner.tip = tip;
         crate::meter::set_pool_size(inner.graph.ready_count(), inner.graph.len());
-        entries.into_iter().map(|entry| IncludedExtrinsic { watcher: entry.watcher }).collect()
+        entries
+            .into_iter()
+            .map(|entry| IncludedExtrinsic { status_sender: entry.status_sender })
+            .collect()
     }
 
     /// Resets the pool to `tip` when later blocks were lost before their commit, so that their
@@ -239,7 +248,7 @@ impl Pool {
         inner.tip = tip;
         inner.bans.clear();
         for entry in std::mem::take(&mut inner.graph).iter_entries() {
-            entry.watcher.send(TxEvent::Dropped);
+            entry.status_sender.send(TxEvent::Dropped);
         }
         crate::meter::set_pool_size(0, 0);
     }
@@ -250,7 +259,7 @@ impl Pool {
         inner.is_closed = true;
         let graph = std::mem::take(&mut inner.graph);
         for entry in graph.iter_entries() {
-            entry.watcher.send(TxEvent::Dropped);
+            entry.status_sender.send(TxEvent::Dropped);
         }
     }
 
@@ -290,7 +299,7 @@ impl Pool {
     }
 
     /// Returns the number of ready extrinsics and the number of all extrinsics.
-    pub(crate) fn size(&self) -> (usize, usize) {
+    pub(crate) fn ready_and_total(&self) -> (usize, usize) {
         let inner = self.lock();
         (inner.graph.ready_count(), inner.graph.len())
     }

@@ -100,7 +100,7 @@ impl History {
         // Short in unit tests, which produce few blocks.
         let max_blocks = if cfg!(test) { 16 } else { Self::DEFAULT };
         match self {
-            Self::Last(kept) => kept.min(max_blocks),
+            Self::Last(blocks) => blocks.min(max_blocks),
             Self::Archive => max_blocks,
         }
     }
@@ -188,7 +188,7 @@ impl Store {
             Some(directory) => {
                 open_file(directory, first_block.is_some(), flush_on_commit.clone())?
             }
-            None => builder().create_with_backend(InMemoryBackend::new())?,
+            None => database_builder().create_with_backend(InMemoryBackend::new())?,
         };
         let store = Self {
             database: Arc::new(database),
@@ -214,7 +214,7 @@ impl Store {
     #[cfg(test)]
     pub(crate) fn on_backend(file: impl redb::StorageBackend, genesis: Storage) -> Self {
         let flush_on_commit = FlushOnCommit::default();
-        let database = builder()
+        let database = database_builder()
             .create_with_backend(LazyFile::on_backend(file, flush_on_commit.clone()))
             .unwrap();
         let store = Self {
@@ -238,20 +238,21 @@ impl Store {
     ) -> Result<(), StoreError> {
         let path = directory.unwrap_or(Path::new("memory"));
         let write_txn = self.database.begin_write()?;
-        let (format, spec) = {
+        let (format_version, spec_version) = {
             let meta = write_txn.open_table(META)?;
-            let format = meta.get(FORMAT_VERSION_KEY)?.map(|format| format.value());
-            let spec = meta.get(SPEC_VERSION_KEY)?.map(|spec| spec.value());
-            (format, spec)
+            let format_version = meta.get(FORMAT_VERSION_KEY)?.map(|value| value.value());
+            let spec_version = meta.get(SPEC_VERSION_KEY)?.map(|value| value.value());
+            (format_version, spec_version)
         };
-        if let Some(format) = format {
+        if let Some(format_version) = format_version {
             write_txn.abort().map_err(StoreError::from)?;
-            if format != FORMAT_VERSION {
-                return Err(StoreError::Format { path: path.to_owned(), stored: format });
+            if format_version != FORMAT_VERSION {
+                return Err(StoreError::Format { path: path.to_owned(), stored: format_version });
             }
-            let spec = spec.ok_or(StoreError::Damaged("the runtime version is missing"))?;
-            if spec != u64::from(VERSION.spec_version) {
-                return Err(StoreError::Spec { stored: spec });
+            let spec_version =
+                spec_version.ok_or(StoreError::Damaged("the runtime version is missing"))?;
+            if spec_version != u64::from(VERSION.spec_version) {
+                return Err(StoreError::Spec { stored: spec_version });
             }
             self.hash(0)?.ok_or(StoreError::Damaged("the genesis block is missing"))?;
             self.node_memory()
@@ -420,7 +421,7 @@ impl Store {
     }
 }
 
-fn builder() -> Builder {
+fn database_builder() -> Builder {
     let mut builder = Builder::new();
     builder.set_cache_size(PAGE_CACHE_BYTES);
     builder
@@ -453,7 +454,7 @@ fn open_file(
         }
         file.set_len(0).map_err(|source| StoreError::open(&path, source))?;
     }
-    Ok(builder().create_with_backend(LazyFile::new(file, flush_on_commit)?)?)
+    Ok(database_builder().create_with_backend(LazyFile::new(file, flush_on_commit)?)?)
 }
 
 /// Whether a file is empty or starts with zeros instead of a database's magic bytes, because its

@@ -16,7 +16,7 @@ pub(super) const MAX_GROUP_BLOCKS: usize = 8;
 /// Maximum bytes of uncommitted trie nodes.
 const MAX_GROUP_BYTES: usize = 4 << 20;
 
-/// A block that is not committed yet, with the watchers of its extrinsics.
+/// A block that is not committed yet, with the status senders of its extrinsics.
 pub(super) struct PendingBlock {
     pub(super) block: NewBlock,
     pub(super) included: Vec<IncludedExtrinsic>,
@@ -55,8 +55,8 @@ impl BlockGroup {
             let hash = block.head.hash;
             chain.publish(block);
             for extrinsic in included {
-                extrinsic.watcher.send(TxEvent::InBlock(hash));
-                extrinsic.watcher.send(TxEvent::Finalized(hash));
+                extrinsic.status_sender.send(TxEvent::InBlock(hash));
+                extrinsic.status_sender.send(TxEvent::Finalized(hash));
             }
         }
         Ok(())
@@ -65,7 +65,7 @@ impl BlockGroup {
     /// Reports the extrinsics of uncommitted blocks as dropped.
     pub(super) fn drop_extrinsics(self) {
         for extrinsic in self.pending.into_iter().flat_map(|pending| pending.included) {
-            extrinsic.watcher.send(TxEvent::Dropped);
+            extrinsic.status_sender.send(TxEvent::Dropped);
         }
     }
 }

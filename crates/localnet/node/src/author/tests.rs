@@ -36,7 +36,7 @@ fn panicking_extrinsic_leaves_block_unchanged() {
     assert_eq!(one.tip, other.tip);
     assert_eq!(events.try_recv().unwrap(), TxEvent::Ready);
     assert_eq!(events.try_recv().unwrap(), TxEvent::Invalid);
-    assert_eq!(one.chain.pool.size(), (0, 0));
+    assert_eq!(one.chain.pool.ready_and_total(), (0, 0));
     one.produce_blocks(1).unwrap();
 }
 

@@ -295,12 +295,12 @@ impl LeaderConnection {
     }
 
     /// Returns the leader's newest block.
-    pub(super) async fn head(&self) -> Result<Head, FollowError> {
+    pub(super) async fn fetch_head(&self) -> Result<Head, FollowError> {
         Ok(Head::of(self.request_as("chain_getHeader", ArrayParams::new()).await?))
     }
 
     /// Returns the leader's genesis block.
-    pub(super) async fn genesis(&self) -> Result<Head, FollowError> {
+    pub(super) async fn fetch_genesis(&self) -> Result<Head, FollowError> {
         let hash: H256 = self.request_as("chain_getBlockHash", (0,)).await?;
         self.verify_head(self.request_as("chain_getHeader", (hash,)).await?, hash)
     }
@@ -317,7 +317,7 @@ impl LeaderConnection {
     }
 
     /// Returns the hashes of blocks; `None` for blocks that the leader does not have.
-    pub(super) async fn hashes(
+    pub(super) async fn fetch_hashes(
         &self,
         numbers: RangeInclusive<u32>,
     ) -> Result<Vec<Option<H256>>, FollowError> {
@@ -332,7 +332,7 @@ impl LeaderConnection {
 
     /// Returns the block with this hash; `None` if the leader does not have its extrinsics and its
     /// state.
-    pub(super) async fn block(&self, hash: H256) -> Result<Option<Block>, FollowError> {
+    pub(super) async fn fetch_block(&self, hash: H256) -> Result<Option<Block>, FollowError> {
         let response: Option<SignedBlock> = self.request_as("chain_getBlock", (hash,)).await?;
         let Some(SignedBlock { block: BlockContent { header, extrinsics } }) = response else {
             return Ok(None);
@@ -342,15 +342,15 @@ impl LeaderConnection {
     }
 
     /// Returns the block with this number.
-    pub(super) async fn block_at(&self, number: u32) -> Result<Option<Block>, FollowError> {
-        match self.hashes(number..=number).await?.first() {
-            Some(Some(hash)) => self.block(*hash).await,
+    pub(super) async fn fetch_block_at(&self, number: u32) -> Result<Option<Block>, FollowError> {
+        match self.fetch_hashes(number..=number).await?.first() {
+            Some(Some(hash)) => self.fetch_block(*hash).await,
             _ => Ok(None),
         }
     }
 
     /// Returns the complete state after the block with this hash.
-    pub(super) async fn state(
+    pub(super) async fn fetch_state(
         &self,
         hash: H256,
     ) -> Result<BTreeMap<Vec<u8>, Vec<u8>>, FollowError> {

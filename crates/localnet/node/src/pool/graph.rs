@@ -14,7 +14,7 @@ use taonet_localnet_runtime::AccountId;
 
 use super::PoolLimits;
 use super::error::SubmitError;
-use super::watch::{TxEvent, Watcher};
+use super::watch::{StatusSender, TxEvent};
 
 /// Position of an extrinsic in the order of arrival.
 pub(crate) type Seq = u64;
@@ -23,7 +23,7 @@ pub(super) struct PoolEntry {
     pub(super) hash: H256,
     pub(super) bytes: Arc<[u8]>,
     pub(super) sender: Option<AccountId>,
-    pub(super) watcher: Watcher,
+    pub(super) status_sender: StatusSender,
     requires: Vec<TransactionTag>,
     provides: Vec<TransactionTag>,
     priority: u64,
@@ -38,7 +38,7 @@ impl PoolEntry {
         hash: H256,
         bytes: Vec<u8>,
         sender: Option<AccountId>,
-        watcher: Watcher,
+        status_sender: StatusSender,
         validity: ValidTransaction,
         block_number: u32,
     ) -> Self {
@@ -50,7 +50,7 @@ impl PoolEntry {
             hash,
             bytes: bytes.into(),
             sender,
-            watcher,
+            status_sender,
             requires,
             provides,
             priority,
@@ -132,12 +132,12 @@ impl Graph {
         let conflicts = self.conflicts_of(&entry)?;
         for seq in self.evictions(&entry, &conflicts, limits)? {
             if let Some(victim) = self.remove(seq) {
-                victim.watcher.send(TxEvent::Dropped);
+                victim.status_sender.send(TxEvent::Dropped);
             }
         }
         for seq in conflicts {
             if let Some(conflict) = self.remove(seq) {
-                conflict.watcher.send(TxEvent::Usurped(entry.hash));
+                conflict.status_sender.send(TxEvent::Usurped(entry.hash));
             }
         }
         self.link(entry);
@@ -186,7 +186,7 @@ impl Graph {
         }
         let mut count = self.entries.len() - conflicts.len();
         let mut bytes = self.total_bytes + entry.bytes.len()
-            - conflicts.iter().map(|seq| self.size(*seq)).sum::<usize>();
+            - conflicts.iter().map(|seq| self.entry_size(*seq)).sum::<usize>();
         let mut victims = Vec::new();
         if limits.fits(count, bytes) {
             return Ok(victims);
@@ -199,7 +199,7 @@ impl Graph {
             others.map(|(seq, other)| Reverse(other.rank(*seq))).collect();
         while let Some(Reverse(Rank { seq, .. })) = lowest_ranked.pop() {
             count -= 1;
-            bytes -= self.size(seq);
+            bytes -= self.entry_size(seq);
             victims.push(seq);
             if limits.fits(count, bytes) {
                 return Ok(victims);
@@ -209,7 +209,7 @@ impl Graph {
     }
 
     /// Returns the size of an extrinsic in bytes; 0 if it is not in the pool.
-    fn size(&self, seq: Seq) -> usize {
+    fn entry_size(&self, seq: Seq) -> usize {
         self.entries.get(&seq).map_or(0, |entry| entry.bytes.len())
     }
 
@@ -241,7 +241,7 @@ impl Graph {
         self.total_bytes += entry.bytes.len();
         self.by_hash.insert(entry.hash, seq);
         let is_ready = entry.unmet_count == 0;
-        entry.watcher.send(if is_ready { TxEvent::Ready } else { TxEvent::Future });
+        entry.status_sender.send(if is_ready { TxEvent::Ready } else { TxEvent::Future });
         self.entries.insert(seq, entry);
         if is_ready {
             self.ready_count += 1;
@@ -257,7 +257,7 @@ impl Graph {
                 let Some(entry) = self.entries.get_mut(&dependent) else { continue };
                 entry.unmet_count = entry.unmet_count.saturating_sub(1);
                 if entry.unmet_count == 0 {
-                    entry.watcher.send(TxEvent::Ready);
+                    entry.status_sender.send(TxEvent::Ready);
                     self.ready_count += 1;
                     became_ready.push(dependent);
                 }
@@ -272,7 +272,7 @@ impl Graph {
             let Some(entry) = self.entries.get_mut(&seq) else { continue };
             entry.unmet_count += 1;
             if entry.unmet_count == 1 {
-                entry.watcher.send(TxEvent::Future);
+                entry.status_sender.send(TxEvent::Future);
                 self.ready_count -= 1;
                 demoted.extend(self.dependents_of(seq));
             }

@@ -47,9 +47,10 @@ impl TestPool {
         size: usize,
     ) -> Result<(), SubmitError> {
         let hash = Self::hash(number, nonce, priority);
-        let (watcher, events) = Watcher::channel();
+        let (status_sender, events) = StatusSender::channel();
         let valid = valid(number, nonce, from, priority);
-        let entry = Entry::new(hash, vec![0; size], Some(account(number)), watcher, valid, 0);
+        let entry =
+            PoolEntry::new(hash, vec![0; size], Some(account(number)), status_sender, valid, 0);
         self.graph.insert(entry, &self.limits)?;
         self.events.push((hash, events));
         Ok(())
@@ -216,7 +217,7 @@ fn future_extrinsic_expires() {
 fn extrinsic_without_tags_is_refused() {
     let mut graph = Graph::default();
     let valid = ValidTransaction { provides: Vec::new(), ..valid(1, 0, 0, 1) };
-    let entry = Entry::new(H256::zero(), vec![1], None, Watcher::default(), valid, 0);
+    let entry = PoolEntry::new(H256::zero(), vec![1], None, StatusSender::default(), valid, 0);
     assert!(matches!(graph.insert(entry, &WIDE_LIMITS), Err(SubmitError::NoTags)));
 }
 

@@ -15,7 +15,7 @@ use super::subscribe::SubscriptionRequest;
 use super::{Context, Methods, RegisterError};
 use crate::chain::Chain;
 use crate::follow::wait_for_import;
-use crate::pool::{TxEvent, Watcher};
+use crate::pool::{StatusSender, TxEvent};
 
 pub(super) fn register(methods: &mut Methods) -> Result<(), RegisterError> {
     methods.register_forwarded(&["author_submitExtrinsic"], &["extrinsic"], submit_extrinsic);
@@ -38,8 +38,10 @@ pub(super) fn register(methods: &mut Methods) -> Result<(), RegisterError> {
 
 fn submit_extrinsic(context: &Context, args: &Args) -> RpcResult {
     let bytes = args.bytes(0, "an extrinsic")?;
-    let hash =
-        context.chain.submit(bytes, Watcher::default()).map_err(|error| submit_error(&error))?;
+    let hash = context
+        .chain
+        .submit(bytes, StatusSender::default())
+        .map_err(|error| submit_error(&error))?;
     context.control.notify_submitted(context.clock);
     Ok(json!(hash))
 }
@@ -61,7 +63,7 @@ async fn watch(
     request: SubscriptionRequest,
     context: Arc<Context>,
 ) -> Result<(), SubscriptionError> {
-    let (watcher, mut events) = Watcher::channel();
+    let (status_sender, mut events) = StatusSender::channel();
     let bytes =
         match Args::parse(&params, &["bytes"]).and_then(|args| args.bytes(0, "an extrinsic")) {
             Ok(bytes) => bytes,
@@ -77,7 +79,7 @@ async fn watch(
     let worker_chain = chain.clone();
     let submitted = request
         .backpressure
-        .run_heavy(context.workers.run(move || worker_chain.submit(bytes, watcher)))
+        .run_heavy(context.workers.run(move || worker_chain.submit(bytes, status_sender)))
         .await;
     match submitted {
         Some(Ok(_)) => context.control.notify_submitted(context.clock),

@@ -39,7 +39,7 @@ impl<S> RequestCounter<S> {
     }
 
     /// Counts a request of this size while it is in flight, and the bytes of its response.
-    fn with_backpressure<'a>(
+    fn count_in_flight<'a>(
         &self,
         bytes: usize,
         response: impl Future<Output = MethodResponse> + Send + 'a,
@@ -73,7 +73,7 @@ where
 
     fn call<'a>(&self, request: Request<'a>) -> impl Future<Output = MethodResponse> + Send + 'a {
         self.names.count(request.method_name());
-        self.with_backpressure(request.params().len_bytes(), self.service.call(request))
+        self.count_in_flight(request.params().len_bytes(), self.service.call(request))
     }
 
     fn batch<'a>(&self, requests: Batch<'a>) -> impl Future<Output = MethodResponse> + Send + 'a {
@@ -82,7 +82,7 @@ where
             self.names.count(request.method_name());
             bytes += params_size(request);
         }
-        self.with_backpressure(bytes, self.service.batch(requests))
+        self.count_in_flight(bytes, self.service.batch(requests))
     }
 
     fn notification<'a>(

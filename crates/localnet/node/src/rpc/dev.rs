@@ -49,7 +49,7 @@ pub(super) fn register(methods: &mut Methods) -> Result<(), RegisterError> {
         }))
     });
     methods.register_on_worker(&["dev_snapshot"], &["path"], |context, args| {
-        let path = PathBuf::from(args.name(0, "a file")?);
+        let path = PathBuf::from(args.string(0, "a file")?);
         if path.is_relative() {
             return Err(invalid_params("the path of the file must be absolute"));
         }
@@ -57,7 +57,7 @@ pub(super) fn register(methods: &mut Methods) -> Result<(), RegisterError> {
         Ok(json!(path))
     });
     methods.register_on_worker(&["dev_takeSnapshot"], &["name"], |context, args| {
-        let name = args.name(0, "a snapshot")?;
+        let name = args.string(0, "a snapshot")?;
         let result = context.chain.snapshot_store().and_then(|store| store.take_snapshot(&name));
         Ok(snapshot_to_json(&result.map_err(|failure| snapshot_error(&failure))?))
     });
@@ -67,13 +67,13 @@ pub(super) fn register(methods: &mut Methods) -> Result<(), RegisterError> {
         Ok(snapshots.iter().map(snapshot_to_json).collect())
     });
     methods.register_on_worker(&["dev_dropSnapshot"], &["name"], |context, args| {
-        let name = args.name(0, "a snapshot")?;
+        let name = args.string(0, "a snapshot")?;
         let result = context.chain.snapshot_store().and_then(|store| store.drop_snapshot(&name));
         result.map_err(|failure| snapshot_error(&failure))?;
         Ok(json!(true))
     });
     methods.register_command("dev_revertSnapshot", &["name"], |args| {
-        Ok(Action::Revert(args.name(0, "a snapshot")?))
+        Ok(Action::Revert(args.string(0, "a snapshot")?))
     })?;
     methods.module.register_async_method("dev_advance", |params, context, _| async move {
         let millis = Args::parse(&params, &["millis"])?.count(0, "a number of milliseconds")?;
@@ -130,7 +130,7 @@ fn snapshot_to_json(snapshot: &Snapshot) -> Value {
 fn status(context: &Context, _: &Args) -> RpcResult {
     let chain = &context.chain;
     let head = chain.head();
-    let (ready, total) = chain.pool.size();
+    let (ready, total) = chain.pool.ready_and_total();
     let (clock, millis) = match context.clock {
         _ if chain.leader.is_some() => (None, None),
         Clock::Every(interval) => {

@@ -80,7 +80,7 @@ pub(crate) fn snapshot_error(failure: &SnapshotError) -> ErrorObjectOwned {
 
 /// Returns the error for a runtime call on a pruned state, which the real chain's node words
 /// differently from a read.
-pub(crate) fn discarded_call(hash: sp_core::H256) -> ErrorObjectOwned {
+pub(crate) fn discarded_state_error(hash: sp_core::H256) -> ErrorObjectOwned {
     let text = format!(
         "Client error: Api called for an unknown Block: State already discarded for {hash:?}"
     );

@@ -145,20 +145,20 @@ impl Args {
         self.0.get(position).unwrap_or(&Value::Null)
     }
 
-    fn text(&self, position: usize, name: &str) -> ParamResult<&str> {
+    fn str_arg(&self, position: usize, name: &str) -> ParamResult<&str> {
         self.value(position)
             .as_str()
             .ok_or_else(|| invalid_params(format!("{name} must be a string")))
     }
 
-    /// Parses a name, such as that of a runtime API method.
-    pub(crate) fn name(&self, position: usize, name: &str) -> ParamResult<String> {
-        self.text(position, name).map(str::to_owned)
+    /// Parses a string, such as the name of a runtime API method.
+    pub(crate) fn string(&self, position: usize, name: &str) -> ParamResult<String> {
+        self.str_arg(position, name).map(str::to_owned)
     }
 
     /// Parses hexadecimal bytes.
     pub(crate) fn bytes(&self, position: usize, name: &str) -> ParamResult<Vec<u8>> {
-        from_hex(self.text(position, name)?)
+        from_hex(self.str_arg(position, name)?)
     }
 
     /// Parses hexadecimal bytes, or null.
@@ -177,7 +177,7 @@ impl Args {
     pub(crate) fn hash(&self, position: usize) -> ParamResult<Option<H256>> {
         match self.value(position) {
             Value::Null => Ok(None),
-            _ => parse_hash(self.text(position, "a block's hash")?).map(Some),
+            _ => parse_hash(self.str_arg(position, "a block's hash")?).map(Some),
         }
     }
 
@@ -205,7 +205,7 @@ impl Args {
 
     /// Parses an account: its SS58 address, or its public key in hexadecimal.
     pub(crate) fn account(&self, position: usize) -> ParamResult<AccountId> {
-        let text = self.text(position, "an account")?;
+        let text = self.str_arg(position, "an account")?;
         if text.starts_with("0x") {
             return parse_hash(text).map(|key| AccountId::new(key.0));
         }

@@ -113,9 +113,9 @@ fn metadata(context: &Context, args: &Args) -> RpcResult {
 
 fn call(context: &Context, args: &Args) -> RpcResult {
     let (method, data, at) =
-        (args.name(0, "a method")?, args.bytes(1, "arguments")?, args.hash(2)?);
+        (args.string(0, "a method")?, args.bytes(1, "arguments")?, args.hash(2)?);
     let output = context.chain.call(at, &method, &data).map_err(|failure| match failure {
-        StateError::Discarded(hash) => error::discarded_call(hash),
+        StateError::Discarded(hash) => error::discarded_state_error(hash),
         failure => error::state_error(&failure),
     })?;
     Ok(json!(to_hex(&output)))
@@ -177,11 +177,11 @@ fn list_keys(
     count: usize,
     mut budget: ResponseBudget,
 ) -> RpcResult {
-    let mut range = IterArgs::default();
-    range.prefix = prefix;
-    range.start_at = start;
-    range.start_at_exclusive = true;
-    let keys = state.keys(range).map_err(trie_error)?.take(count);
+    let mut iter_args = IterArgs::default();
+    iter_args.prefix = prefix;
+    iter_args.start_at = start;
+    iter_args.start_at_exclusive = true;
+    let keys = state.keys(iter_args).map_err(trie_error)?.take(count);
     keys.map(|key| budget.encode_hex(&key.map_err(trie_error)?))
         .collect::<Result<_, _>>()
         .map(Value::Array)

@@ -170,11 +170,14 @@ impl Store {
         let mut meta = write_txn.open_table(META)?;
         let oldest = oldest_state(&meta, &bodies)?;
         // A named snapshot keeps the history that the chain had when it was taken.
-        let end = named::oldest_snapshot(write_txn)?.map_or(newest, |kept| kept.min(newest)) + 1;
+        let end = named::oldest_snapshot(write_txn)?
+            .map_or(newest, |snapshot_block| snapshot_block.min(newest))
+            + 1;
         let (first_kept_state, first_kept_block) = match self.history {
-            History::Last(keep) => {
-                (end.saturating_sub(keep), end.saturating_sub(keep.max(self.kept_blocks)))
-            }
+            History::Last(max_states) => (
+                end.saturating_sub(max_states),
+                end.saturating_sub(max_states.max(self.kept_blocks)),
+            ),
             History::Archive => (0, 0),
         };
         let mut removed = Vec::new();

@@ -52,7 +52,7 @@ pub(crate) struct Node {
     pub(crate) bytes: Arc<DBValue>,
 }
 
-fn name_of(hash: &H256, prefix: Prefix<'_>) -> Vec<u8> {
+fn node_name(hash: &H256, prefix: Prefix<'_>) -> Vec<u8> {
     let mut name = Vec::with_capacity(prefix.0.len() + 33);
     name.extend_from_slice(prefix.0);
     name.extend(prefix.1);
@@ -91,14 +91,14 @@ pub(crate) fn find_node(
     block_number: u32,
 ) -> Result<Option<(u32, DBValue)>, StoreError> {
     let (prefix, hash) = name.split_at(name.len().saturating_sub(32));
-    let tag = hash.get(..HASH_TAG_BYTES).unwrap_or(hash);
+    let hash_tag = hash.get(..HASH_TAG_BYTES).unwrap_or(hash);
     let first = position_key(prefix, 0);
     let mut last = position_key(prefix, block_number);
     last.extend_from_slice(&[u8::MAX; HASH_TAG_BYTES]);
     for row in table.range(first.as_slice()..=last.as_slice())?.rev() {
         let (key, value) = row?;
         let Some(created_in) = creation_block_of(key.value()) else { continue };
-        if key.value().ends_with(tag) {
+        if key.value().ends_with(hash_tag) {
             return Ok(Some((created_in, value.value().to_vec())));
         }
     }
@@ -351,7 +351,7 @@ impl NodeView {
 
 impl TrieBackendStorage<BlakeTwo256> for NodeView {
     fn get(&self, hash: &H256, prefix: Prefix<'_>) -> Result<Option<DBValue>, String> {
-        let name = name_of(hash, prefix);
+        let name = node_name(hash, prefix);
         if let Some(node) = self.memory.get(&name) {
             return Ok(Some(DBValue::clone(&node)));
         }

@@ -267,7 +267,7 @@ fn load_into(
         return Err(SnapshotError::Format(file.to_owned()));
     }
     let result = (|| {
-        let database = builder().create(partial_path)?;
+        let database = database_builder().create(partial_path)?;
         load_table(&database, META, &mut reader)?;
         load_table(&database, HEADERS, &mut reader)?;
         load_table(&database, BODIES, &mut reader)?;
