@@ -19,7 +19,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use crate::author::{Action, Author, AuthorError, slot};
+use crate::author::{Action, Author, AuthorError, slot_millis};
 use crate::chain::{Chain, StateError};
 use crate::clock::Clock;
 use crate::execute::{Overlay, execute_with};

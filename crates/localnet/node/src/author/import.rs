@@ -163,7 +163,7 @@ impl Author {
         );
         meter::set_height(head.number());
         self.tip = head;
-        self.read_time()
+        self.refresh_last_timestamp()
     }
 
     /// Imports and commits blocks of the followed node, up to the first one that is refused.
@@ -179,7 +179,7 @@ impl Author {
             }
         }
         self.commit()?;
-        self.read_time()?;
+        self.refresh_last_timestamp()?;
         result
     }
 

@@ -5,7 +5,7 @@ use sp_io::hashing::twox_128;
 use sp_runtime::DispatchResult;
 
 use super::build::BlockBuilder;
-use super::{AuthorError, next_timestamp, slot};
+use super::{AuthorError, next_timestamp, slot_millis};
 use crate::chain::Chain;
 use crate::clock::{Clock, wall_millis};
 use crate::execute::execute_with;
