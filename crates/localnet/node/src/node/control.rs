@@ -170,7 +170,7 @@ mod tests {
     async fn panicked_author_stops_node_with_reason() {
         let directory = tempfile::tempdir().unwrap();
         let (control, author) = control_with_author(Some(directory.path()), || panic!("a defect"));
-        let error = timeout(Duration::from_secs(20), control.stopped())
+        let error = timeout(Duration::from_secs(20), control.wait_for_stop())
             .await
             .unwrap()
             .unwrap_err()
@@ -184,7 +184,7 @@ mod tests {
         author.await.unwrap();
         // A shutdown request afterwards does not hide the reason.
         control.stop();
-        assert!(control.stopped().await.is_err());
+        assert!(control.wait_for_stop().await.is_err());
     }
 
     #[tokio::test]
@@ -192,6 +192,6 @@ mod tests {
         let (control, author) = control_with_author(None, || ());
         control.stop();
         author.await.unwrap();
-        assert!(control.stopped().await.is_ok());
+        assert!(control.wait_for_stop().await.is_ok());
     }
 }
