@@ -229,7 +229,7 @@ impl MockChain {
         self.state().lost_requests = requests;
     }
 
-    /// Sets the effect that dry runs report; `None`, like a node that simulates nothing.
+    /// Sets the effect that dry runs report; `None` for a node that does not simulate calls.
     pub fn simulate(&self, effect: Option<Effect>) {
         self.state().effect = effect;
     }

@@ -81,7 +81,7 @@ impl Searcher {
         }
     }
 
-    /// Returns `cpu`, or the name that the driver gives to the OpenCL device.
+    /// Returns `cpu`, or the driver's name for the OpenCL device.
     pub fn name(&self) -> &str {
         match &self.0 {
             SearchBackend::Cpu(_) => "cpu",

@@ -60,7 +60,7 @@ impl OpenCl {
         Ok(opened_device)
     }
 
-    /// Returns the name that the driver gives to the device.
+    /// Returns the driver's name for the device.
     pub(crate) fn name(&self) -> &str {
         &self.name
     }

@@ -38,7 +38,7 @@ pub(super) async fn publish_heads(inner: Weak<Inner>) {
     }
 }
 
-/// Reads the subscription until it ends or the connection is found to be dead.
+/// Publishes the blocks of a subscription until it ends or its node stops responding.
 async fn publish_until_closed(inner: &Weak<Inner>, mut subscription: Subscription) {
     loop {
         let Some(silence_timeout) = inner.upgrade().map(|client| client.rpc.timing.read_timeout())

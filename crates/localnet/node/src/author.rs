@@ -113,8 +113,8 @@ fn next_timestamp(
         0 if time.floor == 0 => Ok(wall_millis()),
         0 => Ok(time.floor),
         number => {
-            let timestamp =
-                timestamp_of(state).map_err(|reason| BuildError::State { number, reason })?;
+            let timestamp = timestamp_of(state)
+                .map_err(|reason| BuildError::UnreadableState { number, reason })?;
             Ok(timestamp.max(time.floor))
         }
     }
@@ -240,7 +240,8 @@ impl Author {
                 tracing::error!(%error, "block production failed");
                 return;
             }
-            // No extrinsic fitted. One that was submitted meanwhile wakes the author again.
+            // No extrinsic fit into the block. One submitted in the meantime wakes the author
+            // again.
             if self.chain.pool.ready_and_total().0 >= ready {
                 return;
             }

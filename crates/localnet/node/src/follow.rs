@@ -73,13 +73,13 @@ pub enum FollowError {
     },
     /// The leader follows another node, possibly this one.
     #[error("the node at {0} follows another node; hint: follow that one")]
-    Follower(String),
+    LeaderIsFollower(String),
     /// The leader has a different runtime.
     #[error(
         "the node at {url} has runtime version {actual}, expected {}; hint: run the same version of tao on both nodes",
         VERSION.spec_version
     )]
-    Runtime {
+    RuntimeVersion {
         /// URL of the leader.
         url: String,
         /// The runtime version of the leader.
@@ -380,7 +380,7 @@ impl Follower {
         blocks: Vec<Block>,
     ) -> Result<(), FollowError> {
         match self.control.send_and_wait(Action::Import(blocks)).await {
-            Err(AuthorError::Import(ImportError::Parent { .. })) => {
+            Err(AuthorError::Import(ImportError::NotNext { .. })) => {
                 Err(connection.leader_changed())
             }
             result => result.map(drop).map_err(FollowError::from),

@@ -119,7 +119,7 @@ pub enum NodeError {
         "the chain in {0} does not follow another node; hint: choose another directory with --data, or delete the \
          chain with tao localnet reset"
     )]
-    OwnChain(PathBuf),
+    NotFollower(PathBuf),
     /// Starting the block author failed, for example because the requested block time differs from
     /// the chain's.
     #[error(transparent)]
@@ -222,7 +222,7 @@ async fn open_follower_store(config: &NodeConfig, leader: &Leader) -> Result<Sto
     let directory = config.directory.as_deref();
     match Store::open(directory, None, config.history) {
         Ok(store) if store.is_follower()? => Ok(store),
-        Ok(_) => Err(NodeError::OwnChain(config.directory.clone().unwrap_or_default())),
+        Ok(_) => Err(NodeError::NotFollower(config.directory.clone().unwrap_or_default())),
         Err(StoreError::Missing(_)) => {
             let first = fetch_first_block(leader, config.history).await?;
             Ok(Store::open_from(directory, Some(first), config.history)?)

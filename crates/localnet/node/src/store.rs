@@ -247,12 +247,15 @@ impl Store {
         if let Some(format_version) = format_version {
             write_txn.abort().map_err(StoreError::from)?;
             if format_version != FORMAT_VERSION {
-                return Err(StoreError::Format { path: path.to_owned(), stored: format_version });
+                return Err(StoreError::FormatVersion {
+                    path: path.to_owned(),
+                    stored: format_version,
+                });
             }
             let spec_version =
                 spec_version.ok_or(StoreError::Damaged("the runtime version is missing"))?;
             if spec_version != u64::from(VERSION.spec_version) {
-                return Err(StoreError::Spec { stored: spec_version });
+                return Err(StoreError::SpecVersion { stored: spec_version });
             }
             self.hash(0)?.ok_or(StoreError::Damaged("the genesis block is missing"))?;
             self.node_memory()

@@ -334,7 +334,7 @@ impl TreeUpdate<'_> {
     }
 
     /// Completes a changed node: seals its children, merges it with an only child, or removes it if
-    /// nothing is left. The depth is that of the children: the nibbles of `key` before it lead to
+    /// it is empty. The depth is that of the children: the nibbles of `key` before it lead to
     /// them.
     fn complete_node(
         &mut self,

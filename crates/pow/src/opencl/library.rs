@@ -115,7 +115,7 @@ fn check_status(function: &'static str, status: i32) -> Result<(), PowError> {
 pub(super) struct DeviceHandle {
     platform: Handle,
     device: Handle,
-    /// Name that the driver gives.
+    /// The driver's name for the device.
     pub(super) name: String,
     /// Whether the device is a graphics card.
     pub(super) is_gpu: bool,

@@ -47,7 +47,7 @@ pub enum BuildError {
     #[error(
         "the header of block {number} has state root {header:?}, but its stored state has root {state:?}"
     )]
-    Root {
+    StateRootMismatch {
         /// The block's height.
         number: u32,
         /// The state root in the header.
@@ -63,13 +63,13 @@ pub enum BuildError {
     #[error(
         "cannot build block {number}: its header does not follow its parent; hint: do not set items of System"
     )]
-    Header {
+    InvalidHeader {
         /// The block's height.
         number: u32,
     },
     /// The parent's state cannot be read.
     #[error("cannot build block {number}: {reason}")]
-    State {
+    UnreadableState {
         /// The block's height.
         number: u32,
         /// Why the state cannot be read.
@@ -236,16 +236,16 @@ pub(crate) fn build(
         || header.parent_hash() != initial_header.parent_hash()
         || !header.digest().logs().starts_with(initial_header.digest().logs())
     {
-        return Err(BuildError::Header { number });
+        return Err(BuildError::InvalidHeader { number });
     }
     let changes = builder
         .overlay
         .drain_storage_changes(state, StateVersion::V1)
         .and_then(|changes| state.check_roots().map(|()| changes))
-        .map_err(|reason| BuildError::State { number, reason })?;
+        .map_err(|reason| BuildError::UnreadableState { number, reason })?;
     if changes.transaction_storage_root != *header.state_root() {
         let (header, state) = (*header.state_root(), changes.transaction_storage_root);
-        return Err(BuildError::Root { number, header, state });
+        return Err(BuildError::StateRootMismatch { number, header, state });
     }
     Ok(BuiltBlock {
         head: Head::of(header),

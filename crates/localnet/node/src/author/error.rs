@@ -69,7 +69,7 @@ pub enum AuthorError {
     },
 }
 
-/// Returns what to do after a panic.
+/// Returns the hint after a panic of the author's thread.
 fn restart_hint(database: Option<&Path>) -> String {
     let Some(database) = database else { return "start the node again".to_owned() };
     format!(

@@ -26,7 +26,7 @@ use crate::store::{CachedState, FirstBlock, Head, RevertTarget, StoreError};
 pub enum ImportError {
     /// The block does not follow the newest block.
     #[error("block {number} ({hash:?}) has parent {parent:?}, but the newest block is {newest:?}")]
-    Parent {
+    NotNext {
         /// The block's height.
         number: u32,
         /// The block's hash.
@@ -60,7 +60,7 @@ pub enum ImportError {
     },
     /// The state of the block's parent cannot be read.
     #[error("cannot execute block {number} ({hash:?}): {reason}")]
-    State {
+    UnreadableState {
         /// The block's height.
         number: u32,
         /// The block's hash.
@@ -215,7 +215,7 @@ fn execute(
 ) -> Result<ExecutedBlock, ImportError> {
     let (hash, header, number) = (block.head.hash, &block.head.header, block.head.number());
     if *header.parent_hash() != parent.hash || number != parent.number().saturating_add(1) {
-        return Err(ImportError::Parent {
+        return Err(ImportError::NotNext {
             number,
             hash,
             parent: *header.parent_hash(),
@@ -250,7 +250,7 @@ fn execute(
     let changes = overlay
         .drain_storage_changes(state, StateVersion::V1)
         .and_then(|changes| state.check_roots().map(|()| changes))
-        .map_err(|reason| ImportError::State { number, hash, reason })?;
+        .map_err(|reason| ImportError::UnreadableState { number, hash, reason })?;
     if changes.transaction_storage_root != *header.state_root() {
         return Err(block.mismatch(
             "state root",

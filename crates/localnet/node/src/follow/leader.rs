@@ -271,12 +271,12 @@ impl LeaderConnection {
         }
         let roles: Vec<String> = self.request_as("system_nodeRoles", ArrayParams::new()).await?;
         if !roles.iter().any(|role| role == PRODUCER_ROLE) {
-            return Err(FollowError::Follower(self.url.clone()));
+            return Err(FollowError::LeaderIsFollower(self.url.clone()));
         }
         let Version { spec_version: actual } =
             self.request_as("state_getRuntimeVersion", ArrayParams::new()).await?;
         if actual != VERSION.spec_version {
-            return Err(FollowError::Runtime { url: self.url.clone(), actual });
+            return Err(FollowError::RuntimeVersion { url: self.url.clone(), actual });
         }
         Ok(())
     }

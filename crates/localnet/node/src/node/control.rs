@@ -109,7 +109,7 @@ impl Control {
     pub(crate) fn notify_submitted(&self, clock: Clock) {
         if clock == Clock::Instant {
             let (reply, _) = oneshot::channel();
-            // If the queue is full, the author looks at the pool after each command in it.
+            // If the queue is full, the author checks the pool after each command in it.
             let _ = self.commands.try_send(Command { action: Action::Wake, reply });
         }
     }

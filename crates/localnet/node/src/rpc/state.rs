@@ -94,8 +94,8 @@ fn runtime_version(context: &Context, args: &Args) -> RpcResult {
 }
 
 /// Returns the hash of the runtime's code, by which clients cache its metadata. The code is native
-/// and not in storage, so this is the hash of what determines the metadata: the runtime's version,
-/// and the block time of the chain.
+/// and not in storage, so this hashes the inputs of the metadata: the runtime's version, and the
+/// block time of the chain.
 fn code_hash(state: &State) -> Result<H256, String> {
     Ok(H256(blake2_256(&(VERSION, state.storage(SlotDuration::KEY)?).encode())))
 }

@@ -18,7 +18,7 @@ impl WorkerPool {
             .num_threads(threads)
             .stack_size(STACK_SIZE)
             .thread_name(|number| format!("localnet-rpc-{number}"))
-            // The panic was printed; the waiting caller sees its channel closed.
+            // The panic hook has printed the message; the caller gets `None`.
             .panic_handler(|_| ())
             .build()?;
         Ok(Self(pool))

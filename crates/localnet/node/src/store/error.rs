@@ -36,7 +36,7 @@ pub enum StoreError {
     #[error(
         "the chain in {path} has format {stored}, expected {FORMAT_VERSION}; hint: reset the chain with tao localnet reset"
     )]
-    Format {
+    FormatVersion {
         /// Path of the directory.
         path: PathBuf,
         /// The format version found.
@@ -47,7 +47,7 @@ pub enum StoreError {
         "the chain has runtime version {stored}, expected {}; hint: reset the chain with tao localnet reset",
         VERSION.spec_version
     )]
-    Spec {
+    SpecVersion {
         /// The runtime version found.
         stored: u64,
     },

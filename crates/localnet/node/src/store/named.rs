@@ -65,13 +65,13 @@ impl Store {
         let is_valid_name =
             !name.is_empty() && name.len() <= MAX_NAME_BYTES && !name.chars().any(char::is_control);
         if !is_valid_name {
-            return Err(SnapshotError::Name(name.to_owned()));
+            return Err(SnapshotError::InvalidName(name.to_owned()));
         }
         let write_txn = self.database.begin_write()?;
         let head = {
             let mut snapshots = write_txn.open_table(SNAPSHOTS)?;
             if snapshots.get(name)?.is_some() {
-                return Err(SnapshotError::Taken(name.to_owned()));
+                return Err(SnapshotError::NameTaken(name.to_owned()));
             }
             let headers = write_txn.open_table(HEADERS)?;
             let (_, bytes) = headers.last()?.ok_or(StoreError::Damaged("there are no blocks"))?;

@@ -41,7 +41,7 @@ pub enum SnapshotError {
     },
     /// The file already exists.
     #[error("the snapshot {0} already exists; hint: choose another name, or remove the file")]
-    Exists(PathBuf),
+    FileExists(PathBuf),
     /// The directory already contains a chain.
     #[error("there is already a chain in {0}; hint: reset it first, or choose another directory")]
     ChainExists(PathBuf),
@@ -55,10 +55,10 @@ pub enum SnapshotError {
     Damaged(PathBuf),
     /// The name of a named snapshot is malformed.
     #[error("{0:?} is not a name of a snapshot; hint: use 1 to 64 bytes of text on one line")]
-    Name(String),
+    InvalidName(String),
     /// A named snapshot has this name.
     #[error("the snapshot {0} already exists; hint: choose another name, or drop it first")]
-    Taken(String),
+    NameTaken(String),
     /// No named snapshot has this name.
     #[error("there is no snapshot {0}; hint: list the snapshots with tao localnet snapshot list")]
     Unknown(String),
@@ -166,7 +166,7 @@ impl Store {
     pub(crate) fn save(&self, path: &Path) -> Result<(), SnapshotError> {
         let file = OpenOptions::new().write(true).create_new(true).open(path);
         let file = file.map_err(|source| match source.kind() {
-            io::ErrorKind::AlreadyExists => SnapshotError::Exists(path.to_owned()),
+            io::ErrorKind::AlreadyExists => SnapshotError::FileExists(path.to_owned()),
             _ => SnapshotError::file(path, source),
         })?;
         let result = self.write_tables(BufWriter::new(file));
