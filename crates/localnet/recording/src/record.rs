@@ -300,7 +300,7 @@ impl<S: Source + Sync> StateReader<'_, S> {
         self.read_values("owners", keys).await?;
         for hotkey in hotkeys {
             let owner = self
-                .key("SubtensorModule.Owner", &[&hotkey[..]])
+                .storage_key("SubtensorModule.Owner", &[&hotkey[..]])
                 .and_then(|key| self.entries.get(&key));
             if let Some(owner) = owner {
                 let owner = Account::decode(&mut owner.as_slice());

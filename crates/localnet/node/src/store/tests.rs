@@ -248,7 +248,7 @@ fn truncated_node_row_is_an_error() {
 fn archive_keeps_every_state() {
     let archive = Store::open(None, Some(genesis()), History::Archive).unwrap();
     let head = produce_blocks(&archive, 120, &[5]);
-    assert_eq!(archive.oldest().unwrap(), 1);
+    assert_eq!(archive.oldest_block().unwrap(), 1);
     assert!(reachable_rows(&archive).len() > 400);
     let first = archive.hash(0).unwrap().unwrap();
     assert!(archive.state(first).unwrap().unwrap().1.is_some());
