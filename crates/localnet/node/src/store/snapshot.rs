@@ -18,7 +18,7 @@ use redb::{
 use super::nodes::{NODES, RECENT_NODES};
 use super::{
     BODIES, FILE_NAME, FORMAT_VERSION, HEADERS, META, NUMBERS, OBSOLETE_NODES, Store, StoreError,
-    builder,
+    database_builder,
 };
 
 const MAGIC: [u8; 8] = *b"TAOCHAIN";
