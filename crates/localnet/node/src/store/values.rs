@@ -78,7 +78,7 @@ impl ValueCache {
         // A later position has no earlier first key, so the affected ones are the last before the
         // key.
         let affected_positions: Vec<StorageKey> = self
-            .next
+            .next_keys
             .range::<StorageKey, _>(..key)
             .rev()
             .take_while(|(_, next)| match next {
