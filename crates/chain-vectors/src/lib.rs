@@ -1,8 +1,8 @@
 //! Recordings of the real chain, as test vectors.
 //!
-//! The files come from a local node with the main network's runtime (node-subtensor, spec version 461)
-//! and from Bittensor's own libraries: metadata, storage keys, calls, extrinsics, timelock and MEV
-//! shield ciphertexts, prices and emission. Tests compare our codecs, the client and the
+//! The files come from a local node with the main network's runtime (node-subtensor, spec version
+//! 461) and from Bittensor's own libraries: metadata, storage keys, calls, extrinsics, timelock and
+//! MEV shield ciphertexts, prices and emission. Tests compare our codecs, the client and the
 //! development chain with them. The files are too large for the repository and are kept beside it,
 //! in `../shared/vectors/chain`; the environment variable `TAONET_CHAIN_VECTORS` names another
 //! directory.
@@ -40,7 +40,7 @@ use serde_json::Value;
 /// If the file cannot be read; with `CI` set, also if the recordings are missing.
 #[must_use]
 pub fn read(name: &str) -> Option<Vec<u8>> {
-    let path = folder()?.join(name);
+    let path = recordings_directory()?.join(name);
     let unpacked = std::fs::read(&path).and_then(|bytes| {
         if Path::new(name).extension().is_none_or(|extension| extension != "gz") {
             return Ok(bytes);
@@ -62,24 +62,24 @@ pub fn json(name: &str) -> Option<Value> {
     Some(value.unwrap_or_else(|error| panic!("malformed recording {name}: {error}")))
 }
 
-fn folder() -> Option<PathBuf> {
+fn recordings_directory() -> Option<PathBuf> {
     let repository = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let directory = std::env::var_os("TAONET_CHAIN_VECTORS");
-    let folder = repository.join(directory.unwrap_or_else(|| "../shared/vectors/chain".into()));
+    let directory = repository.join(directory.unwrap_or_else(|| "../shared/vectors/chain".into()));
     let is_ci = std::env::var_os("CI").is_some_and(|ci| !ci.is_empty());
     // Standard error itself, since the test harness captures what passing tests print.
-    existing(folder, is_ci, &mut std::io::stderr())
+    require_directory(directory, is_ci, &mut std::io::stderr())
 }
 
 /// Returns the directory if it exists. Otherwise panics in CI, and elsewhere writes a line that
 /// `./test` repeats in its summary.
-fn existing(folder: PathBuf, is_ci: bool, output: &mut impl Write) -> Option<PathBuf> {
-    if folder.is_dir() {
-        return Some(folder);
+fn require_directory(directory: PathBuf, is_ci: bool, output: &mut impl Write) -> Option<PathBuf> {
+    if directory.is_dir() {
+        return Some(directory);
     }
     let message = format!(
         "NOT TESTED: no recordings in {}; hint: set TAONET_CHAIN_VECTORS to their directory",
-        folder.display()
+        directory.display()
     );
     assert!(!is_ci, "{message}");
     let _ = writeln!(output, "{message}");
@@ -92,19 +92,19 @@ mod tests {
 
     #[test]
     fn existing_recordings_print_no_message() {
-        let (folder, mut output) = (PathBuf::from(env!("CARGO_MANIFEST_DIR")), Vec::<u8>::new());
-        assert_eq!(existing(folder.clone(), true, &mut output), Some(folder));
+        let (directory, mut output) = (PathBuf::from(env!("CARGO_MANIFEST_DIR")), Vec::<u8>::new());
+        assert_eq!(require_directory(directory.clone(), true, &mut output), Some(directory));
         assert!(output.is_empty());
     }
 
     #[test]
     fn missing_recordings_are_reported() {
-        let (folder, mut output) =
+        let (directory, mut output) =
             (Path::new(env!("CARGO_MANIFEST_DIR")).join("missing"), Vec::<u8>::new());
-        assert_eq!(existing(folder.clone(), false, &mut output), None);
+        assert_eq!(require_directory(directory.clone(), false, &mut output), None);
         let expected = format!(
             "NOT TESTED: no recordings in {}; hint: set TAONET_CHAIN_VECTORS to their directory\n",
-            folder.display()
+            directory.display()
         );
         assert_eq!(String::from_utf8(output).unwrap(), expected);
     }
@@ -112,7 +112,7 @@ mod tests {
     #[test]
     #[should_panic(expected = "NOT TESTED: no recordings in")]
     fn missing_recordings_fail_in_ci() {
-        existing(
+        require_directory(
             Path::new(env!("CARGO_MANIFEST_DIR")).join("missing"),
             true,
             &mut Vec::<u8>::new(),

@@ -10,7 +10,7 @@ use tokio::task::AbortHandle;
 use tokio::time::timeout;
 
 use crate::nonce::Nonces;
-use crate::rpc::{BlockTiming, Rpc, part};
+use crate::rpc::{BlockTiming, Rpc, equal_part};
 use crate::runtime::Runtime;
 use crate::{At, Block, Call, CallInfo, ChainError, Decoded, DecodedCall, Network, TransportError};
 
@@ -49,7 +49,7 @@ const CACHED_BLOCKS: usize = 256;
 #[derive(Debug, Clone)]
 pub struct Client {
     inner: Arc<Inner>,
-    _watcher: Arc<StopOnDrop>,
+    _head_task: Arc<AbortOnDrop>,
 }
 
 #[derive(Debug)]
@@ -88,9 +88,9 @@ impl Cache {
 
 /// Aborts the task that publishes new blocks once the last clone of the client is dropped.
 #[derive(Debug)]
-struct StopOnDrop(AbortHandle);
+struct AbortOnDrop(AbortHandle);
 
-impl Drop for StopOnDrop {
+impl Drop for AbortOnDrop {
     fn drop(&mut self) {
         self.0.abort();
     }
@@ -115,7 +115,7 @@ impl Client {
     }
 
     async fn connect_without_timeout(network: &Network) -> Result<Self, ChainError> {
-        let rpc = Rpc::new(network, BlockTiming::new(part(CONNECT_TIMEOUT, 2)));
+        let rpc = Rpc::new(network, BlockTiming::new(equal_part(CONNECT_TIMEOUT, 2)));
         // With a known genesis, the connection to a node of another chain is refused immediately.
         let genesis: BlockHash = rpc.request_once("chain_getBlockHash", json!([0])).await?;
         rpc.set_genesis(genesis);
@@ -132,10 +132,13 @@ impl Client {
         });
         let head = inner.head().await?;
         let runtime = inner.runtime(head.hash).await?;
-        inner.rpc.timing.set(Duration::from_millis(runtime.constant("Aura", "SlotDuration")?));
+        inner
+            .rpc
+            .timing
+            .set_block_time(Duration::from_millis(runtime.constant("Aura", "SlotDuration")?));
         inner.heads.send_replace(Some(head));
-        let watcher = tokio::spawn(heads::follow(Arc::downgrade(&inner))).abort_handle();
-        Ok(Self { inner, _watcher: Arc::new(StopOnDrop(watcher)) })
+        let head_task = tokio::spawn(heads::publish_heads(Arc::downgrade(&inner))).abort_handle();
+        Ok(Self { inner, _head_task: Arc::new(AbortOnDrop(head_task)) })
     }
 
     /// Returns the genesis hash, which identifies the chain.
@@ -216,7 +219,7 @@ impl Inner {
             return Ok(runtime);
         }
         let version: RuntimeVersion =
-            self.at_block("state_getRuntimeVersion", json!([block]), block).await?;
+            self.request_at_block("state_getRuntimeVersion", json!([block]), block).await?;
         let cached = self.cache().runtimes.get(&version.spec_version).cloned();
         let runtime = match cached {
             Some(runtime) => runtime,

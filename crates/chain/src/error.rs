@@ -5,7 +5,7 @@ use taonet_primitives::{AccountId, BlockHash, BlockNumber, NetUid};
 use crate::At;
 
 /// A source error of any type.
-pub(crate) type Source = Box<dyn std::error::Error + Send + Sync>;
+pub(crate) type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// Why a chain query failed, or a call could not be built or signed.
 #[derive(Debug, thiserror::Error)]
@@ -57,7 +57,7 @@ pub enum ChainError {
         /// The item that could not be encoded.
         subject: String,
         /// Why encoding failed.
-        source: Source,
+        source: BoxError,
     },
     /// Bytes from the chain do not match the types of the runtime's metadata.
     #[error("cannot decode {subject} from the chain")]
@@ -65,7 +65,7 @@ pub enum ChainError {
         /// The item that could not be decoded.
         subject: String,
         /// Why decoding failed.
-        source: Source,
+        source: BoxError,
     },
     /// The bytes are neither an extrinsic nor a call of the runtime.
     #[error(
@@ -76,9 +76,9 @@ pub enum ChainError {
         /// The runtime version.
         spec_version: u32,
         /// Why the bytes do not decode as an extrinsic.
-        as_extrinsic: Source,
+        as_extrinsic: BoxError,
         /// Why the bytes do not decode as a call.
-        as_call: Source,
+        as_call: BoxError,
     },
     /// The era of the extrinsic ends before any block could include it.
     #[error(
@@ -99,11 +99,11 @@ impl ChainError {
         matches!(self, Self::Unreachable { .. } | Self::Busy(_))
     }
 
-    pub(crate) fn decode(subject: impl Into<String>, source: impl Into<Source>) -> Self {
+    pub(crate) fn decode(subject: impl Into<String>, source: impl Into<BoxError>) -> Self {
         Self::Decode { subject: subject.into(), source: source.into() }
     }
 
-    pub(crate) fn encode(subject: impl Into<String>, source: impl Into<Source>) -> Self {
+    pub(crate) fn encode(subject: impl Into<String>, source: impl Into<BoxError>) -> Self {
         Self::Encode { subject: subject.into(), source: source.into() }
     }
 }
@@ -122,10 +122,10 @@ pub enum TransportError {
     },
     /// The connection could not be opened, or was lost.
     #[error("connection failed")]
-    Connection(#[source] Source),
+    Connection(#[source] BoxError),
     /// The response does not have the type of the method's result.
     #[error("malformed response")]
-    Malformed(#[source] Source),
+    Malformed(#[source] BoxError),
     /// The node serves a different chain from the other endpoints.
     #[error("the node serves a different chain, with genesis {0}")]
     AnotherChain(BlockHash),

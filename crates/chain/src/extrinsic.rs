@@ -53,7 +53,7 @@ impl Era {
 
     /// Returns the last block of an era that begins at block `birth`; an error if no block after
     /// `head` can include the extrinsic.
-    pub(crate) fn usable(
+    pub(crate) fn check_last_block(
         self,
         birth: BlockNumber,
         head: BlockNumber,
@@ -181,9 +181,13 @@ mod tests {
             (Era::Until(BlockNumber::new(170)), 163),
             (Era::Until(BlockNumber::new(u32::MAX)), 2147),
         ] {
-            assert_eq!(era.usable(birth, head).unwrap(), Some(BlockNumber::new(last)), "{era:?}");
+            assert_eq!(
+                era.check_last_block(birth, head).unwrap(),
+                Some(BlockNumber::new(last)),
+                "{era:?}"
+            );
         }
-        assert_eq!(Era::Immortal.usable(birth, head).unwrap(), None);
+        assert_eq!(Era::Immortal.check_last_block(birth, head).unwrap(), None);
         for (era, head) in [
             (Era::Until(BlockNumber::new(102)), 100),
             (Era::Until(BlockNumber::new(90)), 100),
@@ -191,7 +195,10 @@ mod tests {
             (Era::Blocks(4), 103),
         ] {
             assert!(
-                matches!(era.usable(birth, BlockNumber::new(head)), Err(ChainError::TooLate(_))),
+                matches!(
+                    era.check_last_block(birth, BlockNumber::new(head)),
+                    Err(ChainError::TooLate(_))
+                ),
                 "{era:?} {head}"
             );
         }

@@ -61,8 +61,8 @@ impl Hyperparameter {
         Some(match kind {
             "Bool" => Self::Boolean(value.as_bool()?),
             "TaoBalance" => Self::Amount { rao: Rao::new(value.as_u64()?) },
-            "I32F32" => Self::Fraction(fixed_text(bits(value)?, 32)),
-            "U64F64" => Self::Fraction(fixed_text(bits(value)?, 64)),
+            "I32F32" => Self::Fraction(format_fixed_point(parse_bits(value)?, 32)),
+            "U64F64" => Self::Fraction(format_fixed_point(parse_bits(value)?, 64)),
             _ => Self::Number(value.as_u64()?),
         })
     }
@@ -79,7 +79,7 @@ impl fmt::Display for Hyperparameter {
     }
 }
 
-fn bits(value: &Json) -> Option<i128> {
+fn parse_bits(value: &Json) -> Option<i128> {
     match value.get("bits").unwrap_or(value) {
         Json::String(text) => text.parse().ok(),
         Json::Number(number) => {
@@ -91,7 +91,7 @@ fn bits(value: &Json) -> Option<i128> {
 
 /// Formats a fixed-point number as decimal text: nine decimals, rounded toward zero, without
 /// trailing zeros.
-pub(crate) fn fixed_text(bits: i128, fraction_bits: u32) -> String {
+pub(crate) fn format_fixed_point(bits: i128, fraction_bits: u32) -> String {
     let magnitude = bits.unsigned_abs();
     let mask = u128::MAX.checked_shl(fraction_bits).map_or(u128::MAX, |high| !high);
     let integer = integer_part(magnitude, fraction_bits);
@@ -147,7 +147,7 @@ mod tests {
             (i128::MAX, 64, "9223372036854775807.999999999"),
             (3, 1, "1.5"),
         ] {
-            assert_eq!(fixed_text(bits, fraction_bits), text);
+            assert_eq!(format_fixed_point(bits, fraction_bits), text);
         }
     }
 }

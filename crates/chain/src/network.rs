@@ -30,7 +30,7 @@ pub enum NetworkError {
 const FINNEY_GENESIS: &str = "0x2f0555cc76fc2840a25a6ea3b9637146806f1f44b090c175ffde2a7e5ab36c03";
 
 /// The named networks, as tuples of name, URL, and whether it is the main network.
-const NAMES: [(&str, &str, bool); 4] = [
+const NAMED_NETWORKS: [(&str, &str, bool); 4] = [
     ("finney", "wss://entrypoint-finney.opentensor.ai:443", true),
     ("test", "wss://test.finney.opentensor.ai:443", false),
     ("archive", "wss://archive.chain.opentensor.ai:443", true),
@@ -56,16 +56,16 @@ impl FromStr for Network {
     /// `ws://10.0.0.5:9944,finney`.
     fn from_str(text: &str) -> Result<Self, NetworkError> {
         let (mut nodes, mut genesis) = (Vec::new(), None);
-        for part in text.split(',').map(str::trim) {
-            match NAMES.iter().find(|(name, ..)| *name == part) {
+        for entry in text.split(',').map(str::trim) {
+            match NAMED_NETWORKS.iter().find(|(name, ..)| *name == entry) {
                 Some((_, address, is_main)) => {
                     nodes.push(address.parse()?);
                     if *is_main {
                         genesis = FINNEY_GENESIS.parse().ok();
                     }
                 }
-                None if part.contains("://") => nodes.push(part.parse()?),
-                None => return Err(NetworkError::Unknown(part.to_owned())),
+                None if entry.contains("://") => nodes.push(entry.parse()?),
+                None => return Err(NetworkError::Unknown(entry.to_owned())),
             }
         }
         Ok(Self { nodes, genesis })
@@ -100,9 +100,9 @@ impl FromStr for NodeUrl {
 
     fn from_str(text: &str) -> Result<Self, NetworkError> {
         let url = Url::parse(text).map_err(|_| NetworkError::Address)?;
-        let is_socket = matches!(url.scheme(), "ws" | "wss")
+        let is_websocket = matches!(url.scheme(), "ws" | "wss")
             && url.host_str().is_some_and(|host| !host.is_empty());
-        if is_socket { Ok(Self(url)) } else { Err(NetworkError::Address) }
+        if is_websocket { Ok(Self(url)) } else { Err(NetworkError::Address) }
     }
 }
 

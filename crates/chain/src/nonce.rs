@@ -22,34 +22,34 @@ pub(crate) struct Nonces {
 #[derive(Debug, Clone, Copy)]
 struct LastNonce {
     nonce: u32,
-    at: Instant,
+    used_at: Instant,
 }
 
 impl Nonces {
-    /// Waits for the account's lease, then takes the higher of `next` (the node's next nonce,
+    /// Waits for the account's lease, then takes the higher of `node_nonce` (the node's next nonce,
     /// counting its pool) and the nonce after the last one used by this process. A nonce used
     /// longer than `retention` ago is ignored: its extrinsic is in a block, or was lost, so that
     /// the nonce is free again.
     ///
     /// # Errors
     /// [`ChainError::Busy`] if the lease does not become free within `max_wait`, or an error of
-    /// `next`.
+    /// `node_nonce`.
     pub(crate) async fn lease(
         &self,
         account: AccountId,
         max_wait: Duration,
         retention: Duration,
-        next: impl Future<Output = Result<u32, ChainError>>,
+        node_nonce: impl Future<Output = Result<u32, ChainError>>,
     ) -> Result<NonceLease, ChainError> {
         let account_nonce = Arc::clone(self.accounts.lock().await.entry(account).or_default());
         let last_nonce = timeout(max_wait, account_nonce.lock_owned())
             .await
             .map_err(|_| ChainError::Busy(account))?;
-        let next = next.await?;
+        let node_nonce = node_nonce.await?;
         let after_last = last_nonce
-            .filter(|last| last.at.elapsed() < retention)
+            .filter(|last| last.used_at.elapsed() < retention)
             .map_or(0, |last| last.nonce.saturating_add(1));
-        Ok(NonceLease { nonce: next.max(after_last), last_nonce })
+        Ok(NonceLease { nonce: node_nonce.max(after_last), last_nonce })
     }
 }
 
@@ -83,7 +83,7 @@ impl NonceLease {
 
     /// Marks the nonce as used and releases the lease; the next caller gets a later nonce.
     pub fn mark_used(mut self) {
-        *self.last_nonce = Some(LastNonce { nonce: self.nonce, at: Instant::now() });
+        *self.last_nonce = Some(LastNonce { nonce: self.nonce, used_at: Instant::now() });
     }
 }
 

@@ -45,9 +45,9 @@ impl FromStr for ProxyType {
 
     /// Parses the name of a proxy type in any letter case, with or without hyphens.
     fn from_str(text: &str) -> Result<Self, ProxyTypeError> {
-        let plain = text.replace(['-', '_'], "");
-        let kind = Self::NAMES.into_iter().find(|name| name.eq_ignore_ascii_case(&plain));
-        kind.map(Self).ok_or(ProxyTypeError)
+        let normalized = text.replace(['-', '_'], "");
+        let name = Self::NAMES.into_iter().find(|name| name.eq_ignore_ascii_case(&normalized));
+        name.map(Self).ok_or(ProxyTypeError)
     }
 }
 

@@ -54,14 +54,14 @@ pub enum RefusalReason {
 }
 
 /// JSON-RPC error code: the runtime refuses the extrinsic as invalid.
-const INVALID: i32 = 1010;
+const INVALID_TRANSACTION: i32 = 1010;
 
 impl RefusalReason {
     /// Parses a JSON-RPC error of `author_submitExtrinsic`.
     pub fn from_rpc_error(code: i32, message: &str, data: Option<&str>) -> Self {
         let data = data.unwrap_or_default();
         match code {
-            INVALID => Self::from_validity(data)
+            INVALID_TRANSACTION => Self::from_validity_text(data)
                 .unwrap_or_else(|| Self::Other { code, message: join_message(message, data) }),
             1012 => Self::Banned,
             1014 => Self::LowPriority,
@@ -75,12 +75,12 @@ impl RefusalReason {
     pub(crate) fn is_permanent(&self) -> bool {
         match self {
             Self::Stale | Self::Banned | Self::LowPriority => false,
-            Self::Other { code, .. } => *code == INVALID,
+            Self::Other { code, .. } => *code == INVALID_TRANSACTION,
             _ => true,
         }
     }
 
-    fn from_validity(data: &str) -> Option<Self> {
+    fn from_validity_text(data: &str) -> Option<Self> {
         if let Some(code) = data.split("Custom error: ").nth(1) {
             let code = code.trim().parse().ok()?;
             return Some(Self::custom(code));
@@ -97,7 +97,10 @@ impl RefusalReason {
 
     /// Creates the refusal for a custom error code of the runtime.
     pub fn custom(code: u8) -> Self {
-        let text = CUSTOM.get(usize::from(code)).copied().unwrap_or("refused by the runtime");
+        let text = CUSTOM_ERROR_MEANINGS
+            .get(usize::from(code))
+            .copied()
+            .unwrap_or("refused by the runtime");
         Self::Custom { code, text: text.to_owned() }
     }
 }
@@ -107,7 +110,7 @@ fn join_message(message: &str, data: &str) -> String {
 }
 
 /// The meanings of Subtensor's custom transaction errors, by code.
-const CUSTOM: [&str; 28] = [
+const CUSTOM_ERROR_MEANINGS: [&str; 28] = [
     "a coldkey swap is announced",
     "the amount, or the stake for setting weights, is too low",
     "the balance is too low",

@@ -16,11 +16,11 @@ use subxt::ext::futures::future::BoxFuture;
 use taonet_primitives::{BlockHash, with_causes};
 use tokio::time::{Instant, timeout};
 
-use crate::error::Source;
+use crate::error::BoxError;
 use crate::{ChainError, Network, TransportError};
 
 pub use block_timing::time_for_blocks;
-pub(crate) use block_timing::{BlockTiming, part};
+pub(crate) use block_timing::{BlockTiming, equal_part};
 pub(crate) use node::{RpcError, Subscription};
 
 use node::{Node, NodeRequest, NodeResponse};
@@ -60,10 +60,13 @@ impl Rpc {
         &self,
         method: &str,
         params: Json,
-        total: Duration,
+        total_timeout: Duration,
     ) -> Result<T, ChainError> {
         let node_request = NodeRequest { method, params: &params, unsubscribe: None };
-        self.first(&node_request, total, &mut 0, |response| parse_result(method, response)).await?
+        self.first_response(&node_request, total_timeout, &mut 0, |response| {
+            parse_result(method, response)
+        })
+        .await?
     }
 
     /// Sends a request at most once to each node and parses the result. Used for the first request,
@@ -74,7 +77,8 @@ impl Rpc {
         params: Json,
     ) -> Result<T, ChainError> {
         let node_request = NodeRequest { method, params: &params, unsubscribe: None };
-        let deadline = Deadline { started: Instant::now(), total: self.timing.read_timeout() };
+        let deadline =
+            Deadline { started: Instant::now(), total_timeout: self.timing.read_timeout() };
         self.try_each_node(&node_request, deadline, &mut 0, &|response| {
             parse_result(method, response)
         })
@@ -94,17 +98,18 @@ impl Rpc {
     pub(crate) fn run_with_timeout<'a, T: Send>(
         &'a self,
         subject: &'static str,
-        total: Duration,
+        total_timeout: Duration,
         read: impl Future<Output = Result<T, ChainError>> + Send + 'a,
     ) -> BoxFuture<'a, Result<T, ChainError>> {
         Box::pin(async move {
-            timeout(total, read).await.unwrap_or_else(|_| {
+            timeout(total_timeout, read).await.unwrap_or_else(|_| {
                 let endpoint = self
                     .ordered_nodes()
                     .first()
                     .map(|node| node.url().to_string())
                     .unwrap_or_default();
-                let source = TransportError::TimedOut { method: subject.to_owned(), after: total };
+                let source =
+                    TransportError::TimedOut { method: subject.to_owned(), after: total_timeout };
                 Err(ChainError::Unreachable { endpoint, source })
             })
         })
@@ -119,37 +124,39 @@ impl Rpc {
     ) -> Result<OpenedSubscription, ChainError> {
         let node_request = NodeRequest { method, params: &params, unsubscribe: Some(unsubscribe) };
         let mut tries = 0;
-        let opening =
-            self.first(&node_request, self.timing.read_timeout(), &mut tries, |response| {
-                match response {
-                    NodeResponse::Subscription(subscription) => Ok(Ok(subscription)),
-                    NodeResponse::Error(error) => Ok(Err(error)),
-                    NodeResponse::Result(_) => Err(UnexpectedResponse.into()),
-                }
-            });
+        let opening = self.first_response(
+            &node_request,
+            self.timing.read_timeout(),
+            &mut tries,
+            |response| match response {
+                NodeResponse::Subscription(subscription) => Ok(Ok(subscription)),
+                NodeResponse::Error(error) => Ok(Err(error)),
+                NodeResponse::Result(_) => Err(UnexpectedResponse.into()),
+            },
+        );
         let result = opening.await?;
         Ok(OpenedSubscription { result, tries })
     }
 
     /// Tries the nodes until one responds or the deadline passes, and counts the attempts. A
     /// malformed response counts as a failure.
-    async fn first<T>(
+    async fn first_response<T>(
         &self,
         node_request: &NodeRequest<'_>,
-        total: Duration,
+        total_timeout: Duration,
         tries: &mut u32,
-        read: impl Fn(NodeResponse) -> Result<T, Source> + Send + Sync,
+        parse: impl Fn(NodeResponse) -> Result<T, BoxError> + Send + Sync,
     ) -> Result<T, ChainError> {
-        let deadline = Deadline { started: Instant::now(), total };
+        let deadline = Deadline { started: Instant::now(), total_timeout };
         loop {
-            let error = match self.try_each_node(node_request, deadline, tries, &read).await {
+            let error = match self.try_each_node(node_request, deadline, tries, &parse).await {
                 Ok(output) => return Ok(output),
                 Err(error) => error,
             };
-            if deadline.remaining() <= self.timing.pause() {
+            if deadline.remaining() <= self.timing.retry_delay() {
                 return Err(error);
             }
-            tokio::time::sleep(self.timing.pause()).await;
+            tokio::time::sleep(self.timing.retry_delay()).await;
         }
     }
 
@@ -159,23 +166,23 @@ impl Rpc {
         node_request: &NodeRequest<'_>,
         deadline: Deadline,
         tries: &mut u32,
-        read: &(impl Fn(NodeResponse) -> Result<T, Source> + Send + Sync),
+        parse: &(impl Fn(NodeResponse) -> Result<T, BoxError> + Send + Sync),
     ) -> Result<T, ChainError> {
         let (mut endpoint, mut source) =
-            (String::new(), timeout_error(node_request, deadline.total));
+            (String::new(), timeout_error(node_request, deadline.total_timeout));
         for node in self.ordered_nodes() {
             let remaining = deadline.remaining();
             if remaining.is_zero() {
                 break;
             }
             *tries = tries.saturating_add(1);
-            let limit = self
+            let attempt_timeout = self
                 .timing
                 .attempt_timeout(self.nodes.len())
-                .max(part(deadline.total, 4))
+                .max(equal_part(deadline.total_timeout, 4))
                 .min(remaining);
-            let error = match timeout(limit, node.request(node_request)).await {
-                Ok(Ok(response)) => match read(response) {
+            let error = match timeout(attempt_timeout, node.request(node_request)).await {
+                Ok(Ok(response)) => match parse(response) {
                     Ok(output) => {
                         node.record_success();
                         return Ok(output);
@@ -183,7 +190,7 @@ impl Rpc {
                     Err(error) => TransportError::Malformed(error),
                 },
                 Ok(Err(error)) => error,
-                Err(_) => timeout_error(node_request, limit),
+                Err(_) => timeout_error(node_request, attempt_timeout),
             };
             tracing::debug!(
                 node = %node.url(), method = node_request.method, error = with_causes(&error),
@@ -200,7 +207,7 @@ impl Rpc {
     fn ordered_nodes(&self) -> Vec<Arc<Node>> {
         let mut nodes: Vec<_> =
             self.nodes.iter().map(|node| (node.skipped_until(), Arc::clone(node))).collect();
-        nodes.sort_by_key(|(until, _)| *until);
+        nodes.sort_by_key(|(skipped_until, _)| *skipped_until);
         nodes.into_iter().map(|(_, node)| node).collect()
     }
 }
@@ -217,12 +224,12 @@ pub(crate) struct OpenedSubscription {
 #[derive(Clone, Copy)]
 struct Deadline {
     started: Instant,
-    total: Duration,
+    total_timeout: Duration,
 }
 
 impl Deadline {
     fn remaining(&self) -> Duration {
-        self.total.saturating_sub(self.started.elapsed())
+        self.total_timeout.saturating_sub(self.started.elapsed())
     }
 }
 
@@ -234,7 +241,7 @@ fn timeout_error(node_request: &NodeRequest<'_>, after: Duration) -> TransportEr
 fn parse_result<T: DeserializeOwned>(
     method: &str,
     response: NodeResponse,
-) -> Result<Result<T, ChainError>, Source> {
+) -> Result<Result<T, ChainError>, BoxError> {
     match response {
         NodeResponse::Error(error) => Ok(Err(rpc_refusal(method, error))),
         NodeResponse::Result(raw) => Ok(Ok(serde_json::from_str(raw.get())?)),

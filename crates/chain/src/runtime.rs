@@ -27,7 +27,7 @@ pub(crate) use storage::{LastKey, StorageKeys};
 #[derive(Clone)]
 pub(crate) struct Runtime {
     pub(crate) spec_version: u32,
-    offline: OfflineClientAtBlock<SubstrateConfig>,
+    offline_client: OfflineClientAtBlock<SubstrateConfig>,
 }
 
 impl Runtime {
@@ -52,13 +52,14 @@ impl Runtime {
             .set_metadata_for_spec_versions([(spec_version, Arc::new(metadata))])
             .set_spec_version_for_block_ranges([all_blocks])
             .build();
-        let offline = OfflineClient::new_with_config(config).at_block(0_u32);
-        let offline = offline.map_err(|error| ChainError::decode(subject.as_str(), error))?;
-        Ok(Self { spec_version, offline })
+        let offline_client = OfflineClient::new_with_config(config).at_block(0_u32);
+        let offline_client =
+            offline_client.map_err(|error| ChainError::decode(subject.as_str(), error))?;
+        Ok(Self { spec_version, offline_client })
     }
 
     pub(crate) fn metadata(&self) -> &Metadata {
-        self.offline.metadata_ref()
+        self.offline_client.metadata_ref()
     }
 
     pub(crate) fn types(&self) -> &PortableRegistry {
@@ -205,7 +206,7 @@ impl Runtime {
         mut bytes: &[u8],
         type_id: u32,
     ) -> Result<T, ChainError> {
-        taonet_scale_json::check(bytes, type_id, self.types())
+        taonet_scale_json::encoded_len(bytes, type_id, self.types())
             .map_err(|error| ChainError::decode(subject, error))?;
         let value = T::decode_as_type(&mut bytes, type_id, self.types());
         let value = value.map_err(|error| ChainError::decode(subject, error))?;
@@ -219,7 +220,7 @@ impl Runtime {
         mut bytes: &[u8],
         type_id: u32,
     ) -> Result<Json, ChainError> {
-        let value = taonet_scale_json::read(&mut bytes, type_id, self.types());
+        let value = taonet_scale_json::decode(&mut bytes, type_id, self.types());
         let value = value.map_err(|error| ChainError::decode(subject, error))?;
         check_consumed(subject, bytes)?;
         Ok(to_json(&value, self.types()))
@@ -242,7 +243,7 @@ impl std::fmt::Debug for Runtime {
 struct TrailingBytes(usize);
 
 /// Returns the first line of an item's documentation.
-fn summary(docs: &[String]) -> String {
+fn first_doc_line(docs: &[String]) -> String {
     docs.iter().map(|line| line.trim()).find(|line| !line.is_empty()).unwrap_or_default().to_owned()
 }
 

@@ -46,15 +46,15 @@ pub struct Schedule {
 }
 
 impl Schedule {
-    /// Returns the block of the next epoch after `now`: one tempo after the last epoch, or earlier
-    /// if an epoch was triggered manually. `None` for a subnet without epochs (tempo 0).
-    pub fn next_epoch(&self, now: BlockNumber) -> Option<BlockNumber> {
+    /// Returns the block of the next epoch after `current_block`: one tempo after the last epoch,
+    /// or earlier if an epoch was triggered manually. `None` for a subnet without epochs (tempo 0).
+    pub fn next_epoch(&self, current_block: BlockNumber) -> Option<BlockNumber> {
         if self.tempo == 0 {
             return None;
         }
         let tempo_epoch = self.last_epoch.plus(u32::from(self.tempo));
         let next = self.pending_epoch.map_or(tempo_epoch, |pending| pending.min(tempo_epoch));
-        Some(next.max(now.plus(1)))
+        Some(next.max(current_block.plus(1)))
     }
 }
 
@@ -70,7 +70,7 @@ mod tests {
             pending_epoch: pending.map(BlockNumber::new),
             epoch_index: 3,
         };
-        for (tempo, pending, now, next) in [
+        for (tempo, pending, current_block, next) in [
             (10, None, 100, Some(110)),
             (10, None, 109, Some(110)),
             // Deferred, because too many epochs were due in one block.
@@ -79,11 +79,11 @@ mod tests {
             (10, Some(115), 100, Some(110)),
             (0, Some(115), 100, None),
         ] {
-            let next_epoch = schedule(tempo, pending).next_epoch(BlockNumber::new(now));
+            let next_epoch = schedule(tempo, pending).next_epoch(BlockNumber::new(current_block));
             assert_eq!(
                 next_epoch,
                 next.map(BlockNumber::new),
-                "tempo {tempo}, pending {pending:?}, now {now}"
+                "tempo {tempo}, pending {pending:?}, now {current_block}"
             );
         }
     }

@@ -76,13 +76,13 @@ struct State {
     /// The blocks by height.
     blocks: Vec<MockBlock>,
     /// The number of reverts.
-    forks: u32,
+    fork_count: u32,
     /// The extrinsics of reverted blocks.
-    reverted: Vec<SignedExtrinsic>,
+    reverted_extrinsics: Vec<SignedExtrinsic>,
     finality_lag: u32,
     finalized: BlockNumber,
     /// The first block whose state is not pruned.
-    pruned: BlockNumber,
+    first_unpruned: BlockNumber,
     spec_version: u32,
     unreachable: bool,
     /// The number of next requests that fail.
@@ -96,7 +96,7 @@ struct State {
     shield_key: Option<Vec<u8>>,
     /// The time of the newest block, since the Unix epoch; `None` for the system clock's.
     time: Option<Duration>,
-    signed: HashMap<ExtrinsicHash, Call>,
+    signed_calls: HashMap<ExtrinsicHash, Call>,
     submitted: Vec<SubmittedExtrinsic>,
 }
 
@@ -106,7 +106,7 @@ struct MockBlock {
     events: Vec<Event>,
     extrinsics: Vec<(SignedExtrinsic, Result<(), DispatchError>)>,
     /// The result of [`Chain::extrinsics`](crate::Chain::extrinsics).
-    decoded: Vec<Extrinsic>,
+    decoded_extrinsics: Vec<Extrinsic>,
 }
 
 impl Default for MockChain {
@@ -120,11 +120,11 @@ impl MockChain {
     pub fn new(block_time: Duration) -> Self {
         let state = State {
             blocks: vec![MockBlock::default()],
-            forks: 0,
-            reverted: Vec::new(),
+            fork_count: 0,
+            reverted_extrinsics: Vec::new(),
             finality_lag: 0,
             finalized: BlockNumber::default(),
-            pruned: BlockNumber::default(),
+            first_unpruned: BlockNumber::default(),
             spec_version: 1,
             unreachable: false,
             lost_requests: 0,
@@ -136,7 +136,7 @@ impl MockChain {
             effect: None,
             shield_key: None,
             time: None,
-            signed: HashMap::new(),
+            signed_calls: HashMap::new(),
             submitted: Vec::new(),
         };
         let (heads, _) = watch::channel(Some(state.head()));
@@ -154,7 +154,7 @@ impl MockChain {
     pub fn mine(&self, blocks: u32) {
         let mut state = self.state();
         for _ in 0..blocks {
-            state.push(Vec::new());
+            state.push_block(Vec::new());
         }
         self.inner.heads.send_replace(Some(state.head()));
     }
@@ -164,10 +164,10 @@ impl MockChain {
     /// again, or until [`MockChain::include_reverted`].
     pub fn revert(&self, blocks: u32) {
         let mut state = self.state();
-        state.forks = state.forks.saturating_add(1);
+        state.fork_count = state.fork_count.saturating_add(1);
         let new_head = state.head().number.minus(blocks).max(state.finalized).get() as usize;
         let reverted_blocks = state.blocks.split_off(new_head.saturating_add(1));
-        state.reverted.extend(
+        state.reverted_extrinsics.extend(
             reverted_blocks
                 .into_iter()
                 .flat_map(|block| block.extrinsics)
@@ -180,18 +180,18 @@ impl MockChain {
     pub fn include_reverted(&self) {
         let mut state = self.state();
         let next = state.head().number.plus(1);
-        let mut reverted = std::mem::take(&mut state.reverted);
+        let mut reverted = std::mem::take(&mut state.reverted_extrinsics);
         reverted.retain(|extrinsic| {
             extrinsic.last_block.is_none_or(|last| next <= last)
                 && state.extrinsic_with_nonce(extrinsic.signer, extrinsic.nonce, next).is_none()
         });
-        state.push(reverted.into_iter().map(|extrinsic| (extrinsic, Ok(()))).collect());
+        state.push_block(reverted.into_iter().map(|extrinsic| (extrinsic, Ok(()))).collect());
         self.inner.heads.send_replace(Some(state.head()));
     }
 
     /// Prunes the state of blocks before this one; the node keeps their hashes.
     pub fn prune(&self, before: BlockNumber) {
-        self.state().pruned = before;
+        self.state().first_unpruned = before;
     }
 
     /// Sets the runtime version: extrinsics signed for another version become invalid.
@@ -210,7 +210,7 @@ impl MockChain {
     /// newest block. Submitted extrinsics are not in that result: the mock cannot decode them.
     pub fn record_extrinsic(&self, extrinsic: Extrinsic) {
         if let Some(block) = self.state().blocks.last_mut() {
-            block.decoded.push(extrinsic);
+            block.decoded_extrinsics.push(extrinsic);
         }
     }
 
@@ -229,7 +229,7 @@ impl MockChain {
         self.state().lost_requests = requests;
     }
 
-    /// Sets the effect that dry runs report; `None`, like a node that simulates nothing.
+    /// Sets the effect that dry runs report; `None` for a node that does not simulate calls.
     pub fn simulate(&self, effect: Option<Effect>) {
         self.state().effect = effect;
     }
@@ -339,8 +339,8 @@ impl State {
         Block { number, hash: BlockHash::from_bytes(hash) }
     }
 
-    fn push(&mut self, extrinsics: Vec<(SignedExtrinsic, Result<(), DispatchError>)>) {
-        self.blocks.push(MockBlock { fork: self.forks, extrinsics, ..MockBlock::default() });
+    fn push_block(&mut self, extrinsics: Vec<(SignedExtrinsic, Result<(), DispatchError>)>) {
+        self.blocks.push(MockBlock { fork: self.fork_count, extrinsics, ..MockBlock::default() });
         self.finalized = self.finalized.max(self.head().number.minus(self.finality_lag));
     }
 
@@ -362,7 +362,11 @@ impl State {
     /// Resolves a block reference; fails if the block's state is pruned.
     fn state_at(&self, at: At) -> Result<Block, ChainError> {
         let block = self.block(at)?;
-        if block.number < self.pruned { Err(ChainError::NoSuchBlock(at)) } else { Ok(block) }
+        if block.number < self.first_unpruned {
+            Err(ChainError::NoSuchBlock(at))
+        } else {
+            Ok(block)
+        }
     }
 
     fn outcome_of(
@@ -426,7 +430,7 @@ impl State {
     }
 
     fn include(&mut self, extrinsic: &SignedExtrinsic, result: Result<(), DispatchError>) {
-        self.push(vec![(extrinsic.clone(), result)]);
+        self.push_block(vec![(extrinsic.clone(), result)]);
     }
 
     fn metagraph(

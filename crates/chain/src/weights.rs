@@ -40,7 +40,7 @@ pub enum WeightError {
 /// # Errors
 /// [`WeightError`] if a weight is invalid or a uid is duplicated.
 pub fn quantise(weights: &[(Uid, f64)]) -> Result<WeightRow, WeightError> {
-    check(weights, None)?;
+    check_weights(weights, None)?;
     let largest = weights.iter().map(|(_, weight)| *weight).fold(0.0, f64::max);
     if largest == 0.0 {
         return Ok(WeightRow::new());
@@ -74,27 +74,28 @@ pub fn within_limits(
     scores: &[(Uid, f64)],
     rules: &WeightRules,
 ) -> Result<Vec<(Uid, f64)>, WeightError> {
-    check(scores, Some(rules.neurons))?;
+    check_weights(scores, Some(rules.neurons))?;
     let neurons = rules.neurons;
     let positive: Vec<(Uid, f64)> =
         scores.iter().copied().filter(|(_, score)| *score > 0.0).collect();
     let largest_share = f64::from(rules.max_weights_limit) / f64::from(u16::MAX);
     if positive.is_empty() || neurons < rules.min_allowed_weights {
-        let equal = 1.0 / f64::from(neurons.max(1));
-        return Ok((0..neurons).map(|uid| (Uid(uid), equal)).collect());
+        let equal_weight = 1.0 / f64::from(neurons.max(1));
+        return Ok((0..neurons).map(|uid| (Uid(uid), equal_weight)).collect());
     }
     let mut weights = if positive.len() < usize::from(rules.min_allowed_weights) {
-        let mut all: Vec<(Uid, f64)> = (0..neurons).map(|uid| (Uid(uid), TRACE)).collect();
+        let mut weights_by_uid: Vec<(Uid, f64)> =
+            (0..neurons).map(|uid| (Uid(uid), FILLER_WEIGHT)).collect();
         for (uid, score) in positive {
-            if let Some((_, weight)) = all.get_mut(usize::from(uid.0)) {
+            if let Some((_, weight)) = weights_by_uid.get_mut(usize::from(uid.0)) {
                 *weight += score;
             }
         }
-        all
+        weights_by_uid
     } else {
         positive
     };
-    let shares = limit(weights.iter().map(|(_, weight)| *weight).collect(), largest_share);
+    let shares = limit_shares(weights.iter().map(|(_, weight)| *weight).collect(), largest_share);
     for ((_, weight), share) in weights.iter_mut().zip(shares) {
         *weight = share;
     }
@@ -102,7 +103,7 @@ pub fn within_limits(
 }
 
 /// The weight of a neuron without a score when too few neurons have one.
-const TRACE: f64 = 1e-5;
+const FILLER_WEIGHT: f64 = 1e-5;
 /// The guard against division by zero, as in Bittensor's SDK.
 const EPSILON: f64 = 1e-7;
 
@@ -110,7 +111,7 @@ const EPSILON: f64 = 1e-7;
 /// the excess is distributed over the other shares in proportion.
 ///
 /// If `largest` is at most an equal share, all shares are equal.
-fn limit(weights: Vec<f64>, largest: f64) -> Vec<f64> {
+fn limit_shares(weights: Vec<f64>, largest: f64) -> Vec<f64> {
     let count = weights.len() as f64;
     let sum: f64 = weights.iter().sum();
     if sum == 0.0 || count * largest <= 1.0 {
@@ -163,11 +164,11 @@ pub enum RowError {
     },
 }
 
-/// Returns why the chain would refuse a quantised row of the neuron `own`; `None` if it would
+/// Returns why the chain would refuse a quantised row of the neuron `own_uid`; `None` if it would
 /// accept the row. A row with only a self-weight is always accepted.
-pub fn refusal(row: &WeightRow, own: Uid, rules: &WeightRules) -> Option<RowError> {
+pub fn refusal(row: &WeightRow, own_uid: Uid, rules: &WeightRules) -> Option<RowError> {
     if let [(uid, _)] = row.as_slice()
-        && *uid == own
+        && *uid == own_uid
     {
         return None;
     }
@@ -186,7 +187,7 @@ pub fn refusal(row: &WeightRow, own: Uid, rules: &WeightRules) -> Option<RowErro
     too_large.map(|(uid, _)| RowError::TooLarge { uid: *uid })
 }
 
-fn check(weights: &[(Uid, f64)], neurons: Option<u16>) -> Result<(), WeightError> {
+fn check_weights(weights: &[(Uid, f64)], neurons: Option<u16>) -> Result<(), WeightError> {
     let mut uids = std::collections::HashSet::with_capacity(weights.len());
     for (uid, weight) in weights {
         if !weight.is_finite() || *weight < 0.0 {

@@ -113,10 +113,10 @@ impl ClassicEpoch {
     pub fn of(input: &EpochInput, curve: Curve) -> Result<Self, InputError> {
         input.check()?;
         let stake: Vec<f64> = input.stake.iter().map(|&stake| stake as f64).collect();
-        let dense =
+        let to_dense =
             |rows: &[Row]| rows.iter().map(|row| dense_row(row, input.n)).collect::<Vec<_>>();
         let alpha = (1.0 - input.bonds_moving_average as f64 / 1e6).clamp(0.0, 1.0);
-        Ok(Self::compute(&stake, &dense(&input.weights), &dense(&input.bonds), alpha, curve))
+        Ok(Self::compute(&stake, &to_dense(&input.weights), &to_dense(&input.bonds), alpha, curve))
     }
 }
 

@@ -12,7 +12,7 @@ use crate::matrix::{Dense, Matrix, Sparse};
 use crate::output::EpochOutput;
 use crate::vector::normalize;
 use bonds::BondUpdate;
-use emission::Shares;
+use emission::EmissionShares;
 use stake::StakeShares;
 
 /// Runs an epoch on sparse matrices, as the chain does in production.
@@ -85,8 +85,8 @@ pub struct Epoch<M> {
     pub bonds: M,
     /// D: each validator's share of the incentive of the neurons in which it has bonds.
     pub dividends: Vec<I32F32>,
-    emission: Shares,
-    amount: u64,
+    emission: EmissionShares,
+    emission_amount: u64,
 }
 
 impl<M: Matrix> Epoch<M> {
@@ -98,7 +98,7 @@ impl<M: Matrix> Epoch<M> {
         input.check()?;
         let StakeShares { active, stake, permits, new_permits, active_stake } =
             StakeShares::of(input);
-        let weights = counted_weights::<M>(input, &permits).normalize_rows();
+        let weights = effective_weights::<M>(input, &permits).normalize_rows();
 
         // The voters' stake is normalised again: rounding may have left its sum just under 1.
         let voting_stake = normalize(&active_stake);
@@ -121,7 +121,7 @@ impl<M: Matrix> Epoch<M> {
         };
         let BondUpdate { old: old_bonds, new: bonds, dividends } =
             BondUpdate::compute(input, &bond_weights, &consensus, &active_stake, &incentive);
-        let emission = Shares::of(&incentive, &dividends, &stake, &active_stake);
+        let emission = EmissionShares::of(&incentive, &dividends, &stake, &active_stake);
 
         Ok(Self {
             active,
@@ -140,7 +140,7 @@ impl<M: Matrix> Epoch<M> {
             bonds,
             dividends,
             emission,
-            amount: input.emission,
+            emission_amount: input.emission,
         })
     }
 
@@ -150,17 +150,18 @@ impl<M: Matrix> Epoch<M> {
             let entries = self.bonds.row(row).filter(|_| permit);
             entries.map(|(column, bond)| (Uid(column), bond.to_proportion())).collect()
         });
-        let rao =
-            |shares: &[I32F32]| shares.iter().map(|share| share.share_of(self.amount)).collect();
+        let to_rao = |shares: &[I32F32]| {
+            shares.iter().map(|share| share.share_of(self.emission_amount)).collect()
+        };
         EpochOutput {
             stake_weight: proportions(&self.stake),
             consensus: proportions(&self.consensus),
             validator_trust: proportions(&self.validator_trust),
             incentive: proportions(&self.incentive),
             dividends: proportions(&self.dividends),
-            server_emission: rao(&self.emission.server),
-            validator_emission: rao(&self.emission.validator),
-            emission: rao(&self.emission.combined),
+            server_emission: to_rao(&self.emission.server),
+            validator_emission: to_rao(&self.emission.validator),
+            emission: to_rao(&self.emission.combined),
             bonds: bonds.collect(),
             active: self.active,
             new_validator_permit: self.new_permits,
@@ -172,19 +173,19 @@ impl<M: Matrix> Epoch<M> {
 /// except the owner's. Weights for a neuron that registered in or after the block in which they
 /// were set, or after the validator's oldest unrevealed commit, are dropped: the neuron replaced
 /// the one that they were meant for.
-fn counted_weights<M: Matrix>(input: &EpochInput, permits: &[bool]) -> M {
+fn effective_weights<M: Matrix>(input: &EpochInput, permits: &[bool]) -> M {
     let commits = input.commit_blocks.as_deref().unwrap_or_default();
     let validators = input.weights.iter().zip(permits).zip(&input.last_update).enumerate();
-    let rows = validators.map(|(uid, ((row, &permit), &updated))| {
-        let committed = commits.get(uid).copied().flatten();
-        let may_weigh_itself = input.owner_uid.is_some_and(|owner| usize::from(owner.0) == uid);
-        row.iter().filter_map(move |&(to, weight)| {
-            let registered =
-                *input.block_at_registration.get(usize::from(to.0)).filter(|_| permit)?;
-            let counts = (usize::from(to.0) != uid || may_weigh_itself)
-                && updated > registered
-                && committed.is_none_or(|block| block >= registered);
-            counts.then_some((to.0, I32F32::from_int(weight.into())))
+    let rows = validators.map(|(uid, ((row, &permit), &last_update))| {
+        let commit_block = commits.get(uid).copied().flatten();
+        let may_self_weight = input.owner_uid.is_some_and(|owner| usize::from(owner.0) == uid);
+        row.iter().filter_map(move |&(target, weight)| {
+            let registration_block =
+                *input.block_at_registration.get(usize::from(target.0)).filter(|_| permit)?;
+            let is_effective = (usize::from(target.0) != uid || may_self_weight)
+                && last_update > registration_block
+                && commit_block.is_none_or(|block| block >= registration_block);
+            is_effective.then_some((target.0, I32F32::from_int(weight.into())))
         })
     });
     M::from_rows(input.n.into(), rows)

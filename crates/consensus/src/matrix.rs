@@ -115,7 +115,7 @@ pub trait Matrix: Clone + Sized {
     /// positive are dropped.
     #[must_use]
     fn interpolate(&self, other: &Self, ratio: I32F32) -> Self {
-        self.merge(other, |own, other| own + ratio * (other - own))
+        self.merge(other, |entry, other| entry + ratio * (other - entry))
     }
 
     /// Computes the moving average α · self + (1 − α) · old.

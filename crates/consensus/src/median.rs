@@ -23,17 +23,17 @@ impl Median {
     /// Returns the smallest score at which the stake of all votes up to that score exceeds
     /// `minority`; 0 without votes.
     ///
-    /// `below` is the stake of votes known to be smaller than all of `votes`; `total` is `below`
-    /// plus the stake of `votes`. As on the chain, the pivot is the middle of the remaining votes:
-    /// when a sum of stake equals `minority`, the result depends on the pivot.
+    /// `stake_below` is the stake of votes known to be smaller than all of `votes`; `total` is
+    /// `stake_below` plus the stake of `votes`. As on the chain, the pivot is the middle of the
+    /// remaining votes: when a sum of stake equals `minority`, the result depends on the pivot.
     pub fn find(
         &mut self,
         votes: impl IntoIterator<Item = Vote>,
         minority: I32F32,
-        below: I32F32,
+        stake_below: I32F32,
         total: I32F32,
     ) -> I32F32 {
-        let (mut below, mut total_up_to_pivot) = (below, total);
+        let (mut stake_below, mut total_up_to_pivot) = (stake_below, total);
         self.votes.clear();
         self.votes.extend(votes);
         loop {
@@ -47,14 +47,14 @@ impl Median {
             self.lower.extend(self.votes.iter().filter(|vote| vote.score < pivot));
             self.upper.clear();
             self.upper.extend(self.votes.iter().filter(|vote| vote.score > pivot));
-            let stake_below_pivot = below + stake_of(&self.lower);
-            let stake_up_to_pivot = total_up_to_pivot - stake_of(&self.upper);
+            let stake_below_pivot = stake_below + total_stake(&self.lower);
+            let stake_up_to_pivot = total_up_to_pivot - total_stake(&self.upper);
             if minority < stake_below_pivot && !self.lower.is_empty() {
                 std::mem::swap(&mut self.votes, &mut self.lower);
                 total_up_to_pivot = stake_below_pivot;
             } else if stake_up_to_pivot <= minority && !self.upper.is_empty() {
                 std::mem::swap(&mut self.votes, &mut self.upper);
-                below = stake_up_to_pivot;
+                stake_below = stake_up_to_pivot;
             } else {
                 return pivot;
             }
@@ -62,7 +62,7 @@ impl Median {
     }
 }
 
-fn stake_of(votes: &[Vote]) -> I32F32 {
+fn total_stake(votes: &[Vote]) -> I32F32 {
     votes.iter().map(|vote| vote.stake).sum()
 }
 
@@ -99,7 +99,7 @@ mod tests {
         #[test]
         fn weighted_median_equals_its_definition(votes in votes(), minority in -2_i64..60) {
             let minority = I32F32::from_int(minority);
-            let total = stake_of(&votes);
+            let total = total_stake(&votes);
             let median = Median::default().find(votes.iter().copied(), minority, I32F32::ZERO, total);
             prop_assert_eq!(median, by_sorting(&votes, minority));
         }
@@ -107,13 +107,13 @@ mod tests {
         #[test]
         fn omitted_zero_votes_do_not_change_the_median(votes in votes(), minority in -2_i64..60) {
             let minority = I32F32::from_int(minority);
-            let total = stake_of(&votes);
+            let total = total_stake(&votes);
             let (zeros, others): (Vec<_>, Vec<_>) = votes.iter().partition(|vote| vote.score == I32F32::ZERO);
-            let below = stake_of(&zeros);
-            let actual = if others.is_empty() || (below > I32F32::ZERO && minority < below) {
+            let stake_below = total_stake(&zeros);
+            let actual = if others.is_empty() || (stake_below > I32F32::ZERO && minority < stake_below) {
                 I32F32::ZERO
             } else {
-                Median::default().find(others, minority, below, total)
+                Median::default().find(others, minority, stake_below, total)
             };
             prop_assert_eq!(actual, Median::default().find(votes, minority, I32F32::ZERO, total));
         }

@@ -16,13 +16,13 @@ pub fn normalize(numbers: &[I32F32]) -> Vec<I32F32> {
 pub fn is_topk<T: Ord>(numbers: &[T], k: usize) -> Vec<bool> {
     let mut ascending: Vec<usize> = (0..numbers.len()).collect();
     ascending.sort_by_key(|&index| numbers.get(index));
-    let mut marks = vec![true; numbers.len()];
+    let mut is_top = vec![true; numbers.len()];
     for index in ascending.into_iter().take(numbers.len().saturating_sub(k)) {
-        if let Some(mark) = marks.get_mut(index) {
-            *mark = false;
+        if let Some(flag) = is_top.get_mut(index) {
+            *flag = false;
         }
     }
-    marks
+    is_top
 }
 
 /// Marks the `k` largest numbers, but no zeros: a neuron without stake gets no permit, even if

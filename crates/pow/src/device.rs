@@ -52,10 +52,10 @@ impl fmt::Display for Device {
 
 /// A device that is ready to search.
 #[derive(Debug)]
-pub struct Searcher(Kind);
+pub struct Searcher(SearchBackend);
 
 #[derive(Debug)]
-enum Kind {
+enum SearchBackend {
     Cpu(NonZeroUsize),
     #[cfg(feature = "opencl")]
     OpenCl(OpenCl),
@@ -64,27 +64,29 @@ enum Kind {
 impl Searcher {
     /// Opens a device. `threads` is the number of threads of a search on the processor.
     ///
-    /// An OpenCL device compiles the search, and must find the same nonce as the processor.
+    /// An OpenCL device compiles the search kernel, and must find the same nonce as the processor.
     ///
     /// # Errors
     /// For OpenCL devices: [`PowError::Disabled`] without the cargo feature `opencl`; otherwise if
     /// there is no OpenCL library or no such device, or if the device fails.
     pub fn open(device: Device, threads: NonZeroUsize) -> Result<Self, PowError> {
         match device {
-            Device::Cpu => Ok(Self(Kind::Cpu(threads))),
+            Device::Cpu => Ok(Self(SearchBackend::Cpu(threads))),
             #[cfg(feature = "opencl")]
-            Device::OpenCl(index) => OpenCl::open(index).map(|device| Self(Kind::OpenCl(device))),
+            Device::OpenCl(index) => {
+                OpenCl::open(index).map(|device| Self(SearchBackend::OpenCl(device)))
+            }
             #[cfg(not(feature = "opencl"))]
             Device::OpenCl(_) => Err(PowError::Disabled),
         }
     }
 
-    /// Returns `cpu`, or the name that the driver gives to the OpenCL device.
+    /// Returns `cpu`, or the driver's name for the OpenCL device.
     pub fn name(&self) -> &str {
         match &self.0 {
-            Kind::Cpu(_) => "cpu",
+            SearchBackend::Cpu(_) => "cpu",
             #[cfg(feature = "opencl")]
-            Kind::OpenCl(device) => device.name(),
+            SearchBackend::OpenCl(device) => device.name(),
         }
     }
 
@@ -104,9 +106,9 @@ impl Searcher {
         hash_count: &AtomicU64,
     ) -> Result<Option<Solution>, PowError> {
         match &mut self.0 {
-            Kind::Cpu(threads) => Ok(work.search(start, *threads, deadline, hash_count)),
+            SearchBackend::Cpu(threads) => Ok(work.search(start, *threads, deadline, hash_count)),
             #[cfg(feature = "opencl")]
-            Kind::OpenCl(device) => device.search(work, start, deadline, hash_count),
+            SearchBackend::OpenCl(device) => device.search(work, start, deadline, hash_count),
         }
     }
 }

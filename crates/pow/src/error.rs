@@ -30,7 +30,7 @@ pub enum PowError {
     NoDevices,
     /// No device has the requested index.
     #[cfg(feature = "opencl")]
-    #[error("there is no OpenCL device {index}\nhint: the devices are {}", list(.devices))]
+    #[error("there is no OpenCL device {index}\nhint: the devices are {}", list_devices(.devices))]
     NoDevice {
         /// The requested index.
         index: usize,
@@ -70,7 +70,7 @@ pub enum PowError {
 
 /// Lists devices with their indices.
 #[cfg(feature = "opencl")]
-fn list(devices: &[String]) -> String {
+fn list_devices(devices: &[String]) -> String {
     let named = devices.iter().enumerate().map(|(index, name)| format!("opencl:{index} ({name})"));
     named.collect::<Vec<_>>().join(", ")
 }

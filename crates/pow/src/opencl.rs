@@ -56,11 +56,11 @@ impl OpenCl {
             name: device.name.clone(),
             session: Session::open(device, source, INPUT_WORDS)?,
         };
-        opened_device.test()?;
+        opened_device.self_test()?;
         Ok(opened_device)
     }
 
-    /// Returns the name that the driver gives to the device.
+    /// Returns the driver's name for the device.
     pub(crate) fn name(&self) -> &str {
         &self.name
     }
@@ -74,8 +74,8 @@ impl OpenCl {
         hash_count: &AtomicU64,
     ) -> Result<Option<Solution>, PowError> {
         let mut padded = [0; 124];
-        for (target, byte) in padded.iter_mut().zip(work.prefix()) {
-            *target = byte;
+        for (padded_byte, byte) in padded.iter_mut().zip(work.prefix()) {
+            *padded_byte = byte;
         }
         let words: Vec<u32> =
             padded.as_chunks().0.iter().map(|word| u32::from_be_bytes(*word)).collect();
@@ -95,9 +95,9 @@ impl OpenCl {
         Ok(None)
     }
 
-    /// Compares a search with that of the processor. Drivers compile the kernel, and some do so
-    /// wrongly.
-    fn test(&mut self) -> Result<(), PowError> {
+    /// Checks that the device finds the same solution as the processor; see the module
+    /// documentation.
+    fn self_test(&mut self) -> Result<(), PowError> {
         let work = Work {
             netuid: NetUid(0x1234),
             block: BlockHash::from_bytes([0x56; 32]),

@@ -14,7 +14,7 @@ const DOMAIN: &[u8; 25] = b"subtensor-pow-register-v1";
 /// Number of hashed bytes before the nonce: domain, netuid, block, hotkey and coldkey.
 const PREFIX_BYTES: usize = DOMAIN.len() + 2 + 3 * 32;
 /// Number of hashes between two reads of the clock.
-const BATCH: u64 = 1 << 10;
+const BATCH_HASHES: u64 = 1 << 10;
 
 /// Input of a seal, and its difficulty.
 #[derive(Debug, Clone, Copy)]
@@ -68,23 +68,23 @@ impl Work {
         hash_count: &AtomicU64,
     ) -> Option<Solution> {
         let solution = OnceLock::new();
-        let (prefix, step) = (Sha256::new_with_prefix(self.prefix()), threads.get() as u64);
+        let (prefix, thread_count) = (Sha256::new_with_prefix(self.prefix()), threads.get() as u64);
         std::thread::scope(|scope| {
-            for thread in 0..step {
+            for thread in 0..thread_count {
                 let (prefix, solution) = (&prefix, &solution);
                 scope.spawn(move || {
                     let mut nonce = start.wrapping_add(thread);
                     while solution.get().is_none() && Instant::now() < deadline {
-                        for _ in 0..BATCH {
+                        for _ in 0..BATCH_HASHES {
                             let seal = seal(prefix, nonce);
                             if meets_difficulty(&seal, self.difficulty) {
                                 // Another thread may have been faster.
                                 let _ = solution.set(Solution { nonce, seal });
                                 break;
                             }
-                            nonce = nonce.wrapping_add(step);
+                            nonce = nonce.wrapping_add(thread_count);
                         }
-                        hash_count.fetch_add(BATCH, Ordering::Relaxed);
+                        hash_count.fetch_add(BATCH_HASHES, Ordering::Relaxed);
                     }
                 });
             }
@@ -204,7 +204,7 @@ pub(crate) mod tests {
             (Work { difficulty: u64::MAX, ..work }, AtomicU64::new(0));
         let deadline = Instant::now() + Duration::from_millis(20);
         assert_eq!(impossible_work.search(0, threads, deadline, &hash_count), None);
-        assert!(hash_count.into_inner() >= BATCH);
+        assert!(hash_count.into_inner() >= BATCH_HASHES);
     }
 
     #[test]

@@ -105,15 +105,16 @@ fn parse(text: &str) -> Result<u64, AmountError> {
     if decimals.len() > DECIMALS {
         return Err(AmountError::TooFine);
     }
-    let units = if decimals.is_empty() { 0 } else { number(&format!("{decimals:0<DECIMALS$}"))? };
-    number(integer)?
+    let units =
+        if decimals.is_empty() { 0 } else { parse_digits(&format!("{decimals:0<DECIMALS$}"))? };
+    parse_digits(integer)?
         .checked_mul(UNITS_PER_TOKEN)
         .and_then(|integer| integer.checked_add(units))
         .ok_or(AmountError::TooLarge)
 }
 
 /// Parses digits; the only possible error is overflow.
-fn number(digits: &str) -> Result<u64, AmountError> {
+fn parse_digits(digits: &str) -> Result<u64, AmountError> {
     digits.parse().map_err(|_| AmountError::TooLarge)
 }
 

@@ -9,9 +9,9 @@ const GROUP_VALUES: u64 = 58_u64.pow(5);
 
 /// Encodes bytes. Each leading zero byte is a leading `1`.
 pub(crate) fn encode(bytes: &[u8]) -> String {
-    let word = |bytes: &[u8]| bytes.iter().fold(0, |word, byte| word << 8 | u32::from(*byte));
+    let to_word = |bytes: &[u8]| bytes.iter().fold(0, |word, byte| word << 8 | u32::from(*byte));
     // The most significant word comes first, and the least significant digit.
-    let mut words: Vec<u32> = bytes.rchunks(4).rev().map(word).collect();
+    let mut words: Vec<u32> = bytes.rchunks(4).rev().map(to_word).collect();
     let (mut digits, mut start) = (Vec::with_capacity(2 * bytes.len()), 0);
     while let Some(remaining) = words.get_mut(start..).filter(|words| !words.is_empty()) {
         let mut group = 0;
@@ -36,13 +36,13 @@ pub(crate) fn decode(text: &str) -> Option<Vec<u8>> {
     // The least significant word comes first.
     let mut words: Vec<u32> = Vec::new();
     for group in text.as_bytes().chunks(GROUP_DIGITS) {
-        let (mut value, mut values) = (0, 1);
+        let (mut value, mut group_values) = (0, 1);
         for digit in group {
             value = value * 58 + digit_value(*digit)?;
-            values *= 58;
+            group_values *= 58;
         }
         for word in &mut words {
-            let sum = u64::from(*word) * values + value;
+            let sum = u64::from(*word) * group_values + value;
             (*word, value) = (sum as u32, sum >> 32);
         }
         if value > 0 {

@@ -1,5 +1,5 @@
-/// Returns the first `max_chars` characters of a text, without its control characters: those of a
-/// peer could begin further lines of a log.
+/// Returns the first `max_chars` characters of a text, without its control characters, with which
+/// a remote host could forge lines of a log.
 ///
 /// ```
 /// assert_eq!(taonet_primitives::printable_excerpt("no\nERROR permit", 8), "noERROR ");

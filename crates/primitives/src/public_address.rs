@@ -46,7 +46,7 @@ const NOT_PUBLIC_V6: [(Ipv6Addr, u32); 3] = [
 /// Addresses stated by untrusted peers must be public, so that no request reaches into the sender's
 /// own network. Addresses that a neuron announces should be public, or others cannot reach it.
 ///
-/// An IPv6 address that stands for an IPv4 address (IPv4-mapped, 6to4 and NAT64) is public if that
+/// An IPv6 address that embeds an IPv4 address (IPv4-mapped, 6to4 and NAT64) is public if that
 /// one is. The deprecated IPv4-compatible addresses (`::8.8.8.8`) and Teredo's are never public.
 ///
 /// ```

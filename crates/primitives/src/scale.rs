@@ -8,14 +8,14 @@ use scale_decode::{Error, IntoVisitor, TypeResolver, Visitor};
 use crate::{AccountId, Alpha, BlockHash, BlockNumber, Coldkey, Hotkey, MechId, NetUid, Rao, Uid};
 
 /// Implements decoding of a newtype as its inner value, even if the chain's type is a newtype too.
-macro_rules! read_as {
+macro_rules! impl_decode_as_inner {
     ($($name:ident: $inner:ty, $wrap:expr;)*) => {$(
         const _: () = {
             /// A visitor that decodes one value.
             #[derive(Debug)]
-            pub struct Reader<R>(PhantomData<R>);
+            pub struct NewtypeVisitor<R>(PhantomData<R>);
 
-            impl<R: TypeResolver> Visitor for Reader<R> {
+            impl<R: TypeResolver> Visitor for NewtypeVisitor<R> {
                 type Error = Error;
                 type Value<'scale, 'resolver> = $name;
                 type TypeResolver = R;
@@ -32,17 +32,17 @@ macro_rules! read_as {
             }
 
             impl IntoVisitor for $name {
-                type AnyVisitor<R: TypeResolver> = Reader<R>;
+                type AnyVisitor<R: TypeResolver> = NewtypeVisitor<R>;
 
-                fn into_visitor<R: TypeResolver>() -> Reader<R> {
-                    Reader(PhantomData)
+                fn into_visitor<R: TypeResolver>() -> NewtypeVisitor<R> {
+                    NewtypeVisitor(PhantomData)
                 }
             }
         };
     )*};
 }
 
-read_as! {
+impl_decode_as_inner! {
     AccountId: [u8; 32], AccountId::from_bytes;
     Alpha: u64, Alpha::new;
     BlockHash: [u8; 32], BlockHash::from_bytes;

@@ -152,16 +152,16 @@ impl FromStr for Ss58 {
             return Err(Ss58Error::Length(text.len()));
         }
         let bytes = base58::decode(text).ok_or(Ss58Error::Base58)?;
-        let wrong_length = Ss58Error::Length(bytes.len());
+        let length_error = Ss58Error::Length(bytes.len());
         let (payload, sum) = match bytes.len() {
-            35 | 36 => bytes.split_last_chunk::<2>().ok_or_else(|| wrong_length.clone())?,
-            _ => return Err(wrong_length),
+            35 | 36 => bytes.split_last_chunk::<2>().ok_or_else(|| length_error.clone())?,
+            _ => return Err(length_error),
         };
         if checksum(payload) != *sum {
             return Err(Ss58Error::Checksum);
         }
         let (prefix, length) = Ss58Prefix::decode(payload)?;
-        let key = payload.get(length..).and_then(|key| key.try_into().ok()).ok_or(wrong_length)?;
+        let key = payload.get(length..).and_then(|key| key.try_into().ok()).ok_or(length_error)?;
         Ok(Self { prefix, key })
     }
 }

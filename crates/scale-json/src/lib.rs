@@ -2,7 +2,7 @@
 //!
 //! ```
 //! use subxt::ext::scale_value::scale::encode_as_type;
-//! use taonet_scale_json::{read, to_json, to_value};
+//! use taonet_scale_json::{decode, to_json, to_value};
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! # use scale_info::{MetaType, PortableRegistry, Registry};
 //! # let mut registry = Registry::new();
@@ -14,7 +14,7 @@
 //! encode_as_type(&value, type_id, &types, &mut bytes)?;
 //! assert_eq!(bytes, [7, 0, 1, 1]);
 //!
-//! let decoded = read(&mut bytes.as_slice(), type_id, &types)?;
+//! let decoded = decode(&mut bytes.as_slice(), type_id, &types)?;
 //! assert_eq!(to_json(&decoded, &types), json);
 //! # Ok(())
 //! # }
@@ -42,12 +42,12 @@ mod recursion;
 mod walk;
 mod write;
 
-pub use read::{fields_of, read, to_json};
+pub use read::{decode, fields_of, to_json};
 pub use recursion::{RecursionError, check_recursion};
-pub use walk::check;
+pub use walk::encoded_len;
 pub use write::{JsonError, is_option, to_value};
 
 use scale_info::PortableRegistry;
 
 /// Maximum nesting depth: calls may nest without limit, and decoding each level uses stack space.
-const MAX_NESTED: u8 = 128;
+const MAX_NESTING_DEPTH: u8 = 128;

@@ -5,25 +5,25 @@ use subxt::ext::scale_value::scale::{DecodeError, decode_as_type};
 use subxt::ext::scale_value::{BitSequence, Composite, Primitive, Value, ValueDef};
 use taonet_primitives::AccountId;
 
-use super::{PortableRegistry, check};
+use super::{PortableRegistry, encoded_len};
 
 /// Decodes a value by its type and advances `bytes` past it.
 ///
 /// # Errors
-/// As [`check`].
-pub fn read(
+/// As [`encoded_len`].
+pub fn decode(
     bytes: &mut &[u8],
     type_id: u32,
     types: &PortableRegistry,
 ) -> Result<Value<u32>, DecodeError> {
-    check(bytes, type_id, types)?;
+    encoded_len(bytes, type_id, types)?;
     decode_as_type(bytes, type_id, types)
 }
 
 /// Converts a decoded value to JSON. Each value's context is its type ID.
 pub fn to_json(value: &Value<u32>, types: &PortableRegistry) -> Json {
     match &value.value {
-        ValueDef::Composite(fields) => composite(fields, value.context, types),
+        ValueDef::Composite(fields) => composite_to_json(fields, value.context, types),
         ValueDef::Variant(variant) => {
             let name = variant.name.clone();
             match (type_name(value.context, types), name.as_str()) {
@@ -46,7 +46,7 @@ pub fn to_json(value: &Value<u32>, types: &PortableRegistry) -> Json {
 /// itself for a single unnamed field, otherwise an array.
 pub fn fields_of(fields: &Composite<u32>, types: &PortableRegistry) -> Json {
     match fields {
-        Composite::Named(fields) => named(fields, types),
+        Composite::Named(fields) => named_fields_to_json(fields, types),
         Composite::Unnamed(fields) => match fields.as_slice() {
             [only] => to_json(only, types),
             fields => fields.iter().map(|field| to_json(field, types)).collect(),
@@ -54,7 +54,7 @@ pub fn fields_of(fields: &Composite<u32>, types: &PortableRegistry) -> Json {
     }
 }
 
-fn composite(fields: &Composite<u32>, type_id: u32, types: &PortableRegistry) -> Json {
+fn composite_to_json(fields: &Composite<u32>, type_id: u32, types: &PortableRegistry) -> Json {
     match type_name(type_id, types) {
         Some("AccountId32") => {
             if let Some(account) = bytes_of(fields).and_then(|bytes| bytes.try_into().ok()) {
@@ -62,33 +62,34 @@ fn composite(fields: &Composite<u32>, type_id: u32, types: &PortableRegistry) ->
             }
         }
         Some("U256") => {
-            if let Some(number) = u256(fields) {
+            if let Some(number) = u256_to_json(fields) {
                 return number;
             }
         }
         Some("BTreeMap") => {
-            if let Some(map) = map(fields, types) {
+            if let Some(map) = map_to_json(fields, types) {
                 return map;
             }
         }
         _ => {}
     }
     match fields {
-        Composite::Named(fields) => named(fields, types),
+        Composite::Named(fields) => named_fields_to_json(fields, types),
         Composite::Unnamed(items) => {
-            if let Some(kind) = bytes_kind(type_id, types) {
-                let bytes = items.iter().map(byte).collect::<Option<Vec<u8>>>().unwrap_or_default();
-                return kind.json(bytes);
+            if let Some(kind) = byte_sequence_kind(type_id, types) {
+                let bytes =
+                    items.iter().map(to_byte).collect::<Option<Vec<u8>>>().unwrap_or_default();
+                return kind.to_json(bytes);
             }
             match items.as_slice() {
-                [only] if is_wrapper(type_id, types) => to_json(only, types),
+                [only] if is_struct(type_id, types) => to_json(only, types),
                 items => items.iter().map(|item| to_json(item, types)).collect(),
             }
         }
     }
 }
 
-fn named(fields: &[(String, Value<u32>)], types: &PortableRegistry) -> Json {
+fn named_fields_to_json(fields: &[(String, Value<u32>)], types: &PortableRegistry) -> Json {
     Json::Object(fields.iter().map(|(name, field)| (name.clone(), to_json(field, types))).collect())
 }
 
@@ -109,13 +110,13 @@ fn primitive_to_json(primitive: &Primitive) -> Json {
 }
 
 /// The kind of a byte sequence, which determines its JSON form.
-enum Bytes {
+enum ByteSequence {
     Array,
     List,
 }
 
-impl Bytes {
-    fn json(&self, bytes: Vec<u8>) -> Json {
+impl ByteSequence {
+    fn to_json(&self, bytes: Vec<u8>) -> Json {
         match self {
             Self::Array => Json::String(hex_text(&bytes)),
             Self::List => Json::String(
@@ -125,11 +126,11 @@ impl Bytes {
     }
 }
 
-fn bytes_kind(type_id: u32, types: &PortableRegistry) -> Option<Bytes> {
+fn byte_sequence_kind(type_id: u32, types: &PortableRegistry) -> Option<ByteSequence> {
     use scale_info::TypeDefPrimitive;
     let (kind, item) = match &types.resolve(type_id)?.type_def {
-        TypeDef::Array(array) => (Bytes::Array, array.type_param.id),
-        TypeDef::Sequence(sequence) => (Bytes::List, sequence.type_param.id),
+        TypeDef::Array(array) => (ByteSequence::Array, array.type_param.id),
+        TypeDef::Sequence(sequence) => (ByteSequence::List, sequence.type_param.id),
         _ => return None,
     };
     matches!(types.resolve(item)?.type_def, TypeDef::Primitive(TypeDefPrimitive::U8))
@@ -137,7 +138,7 @@ fn bytes_kind(type_id: u32, types: &PortableRegistry) -> Option<Bytes> {
 }
 
 /// Whether a type is a struct; a struct with one unnamed field is a newtype.
-fn is_wrapper(type_id: u32, types: &PortableRegistry) -> bool {
+fn is_struct(type_id: u32, types: &PortableRegistry) -> bool {
     types
         .resolve(type_id)
         .is_some_and(|resolved| matches!(resolved.type_def, TypeDef::Composite(_)))
@@ -152,15 +153,15 @@ fn bytes_of(fields: &Composite<u32>) -> Option<Vec<u8>> {
     let Composite::Unnamed(items) = fields else { return None };
     match items.as_slice() {
         [Value { value: ValueDef::Composite(inner), .. }] => bytes_of(inner),
-        items => items.iter().map(byte).collect(),
+        items => items.iter().map(to_byte).collect(),
     }
 }
 
-fn byte(value: &Value<u32>) -> Option<u8> {
+fn to_byte(value: &Value<u32>) -> Option<u8> {
     value.as_u128().and_then(|byte| u8::try_from(byte).ok())
 }
 
-fn u256(fields: &Composite<u32>) -> Option<Json> {
+fn u256_to_json(fields: &Composite<u32>) -> Option<Json> {
     let limbs = fields.values().next()?;
     let ValueDef::Composite(limbs) = &limbs.value else { return None };
     let limbs = limbs
@@ -170,7 +171,7 @@ fn u256(fields: &Composite<u32>) -> Option<Json> {
     Some(Json::String(U256(limbs.try_into().ok()?).to_string()))
 }
 
-fn map(fields: &Composite<u32>, types: &PortableRegistry) -> Option<Json> {
+fn map_to_json(fields: &Composite<u32>, types: &PortableRegistry) -> Option<Json> {
     let ValueDef::Composite(entries) = &fields.values().next()?.value else { return None };
     let mut map = Map::new();
     for entry in entries.values() {

@@ -2,7 +2,7 @@ use std::collections::HashMap;
 
 use scale_info::TypeDef;
 
-use super::{MAX_NESTED, PortableRegistry};
+use super::{MAX_NESTING_DEPTH, PortableRegistry};
 
 /// Why a type is rejected: decoding it would not terminate, or would exhaust the stack.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -26,14 +26,14 @@ pub fn check_recursion(types: &PortableRegistry) -> Result<(), RecursionError> {
     let mut depths: HashMap<u32, Option<u8>> = HashMap::new();
     for entry in &types.types {
         let mut stack = vec![(entry.id, false)];
-        while let Some((type_id, is_done)) = stack.pop() {
-            let parts = parts(type_id, types);
-            if is_done {
+        while let Some((type_id, has_visited_parts)) = stack.pop() {
+            let parts = component_types(type_id, types);
+            if has_visited_parts {
                 let part_depth = parts
                     .filter_map(|part| depths.get(&part).copied().flatten())
                     .max()
                     .unwrap_or(0);
-                if part_depth >= MAX_NESTED {
+                if part_depth >= MAX_NESTING_DEPTH {
                     return Err(RecursionError::TooDeep(type_id));
                 }
                 depths.insert(type_id, Some(part_depth.saturating_add(1)));
@@ -53,7 +53,7 @@ pub fn check_recursion(types: &PortableRegistry) -> Result<(), RecursionError> {
 }
 
 /// Returns the component types that every value of a type contains.
-fn parts(type_id: u32, types: &PortableRegistry) -> Box<dyn Iterator<Item = u32> + '_> {
+fn component_types(type_id: u32, types: &PortableRegistry) -> Box<dyn Iterator<Item = u32> + '_> {
     match types.resolve(type_id).map(|resolved| &resolved.type_def) {
         Some(TypeDef::Composite(composite)) => {
             Box::new(composite.fields.iter().map(|field| field.ty.id))

@@ -3,7 +3,7 @@ use scale_info::TypeDef;
 use subxt::ext::scale_decode::visitor::{IgnoreVisitor, decode_with_visitor};
 use subxt::ext::scale_value::scale::DecodeError;
 
-use super::{MAX_NESTED, PortableRegistry};
+use super::{MAX_NESTING_DEPTH, PortableRegistry};
 
 /// Maximum number of values in one response; metagraphs have several hundred thousand.
 const MAX_VALUES: usize = 1 << 22;
@@ -19,57 +19,61 @@ const BASE_VALUES: usize = 1 << 12;
 ///
 /// # Errors
 /// The bytes are not a value of this type, or it has too many values or levels.
-pub fn check(bytes: &[u8], type_id: u32, types: &PortableRegistry) -> Result<usize, DecodeError> {
-    let values_left =
+pub fn encoded_len(
+    bytes: &[u8],
+    type_id: u32,
+    types: &PortableRegistry,
+) -> Result<usize, DecodeError> {
+    let remaining_values =
         bytes.len().saturating_mul(MAX_VALUES_PER_BYTE).saturating_add(BASE_VALUES).min(MAX_VALUES);
-    let mut walk = Walk { remaining: bytes, types, values_left };
-    walk.value(type_id, MAX_NESTED)?;
-    Ok(bytes.len().saturating_sub(walk.remaining.len()))
+    let mut walker = ValueWalker { remaining: bytes, types, remaining_values };
+    walker.visit_value(type_id, MAX_NESTING_DEPTH)?;
+    Ok(bytes.len().saturating_sub(walker.remaining.len()))
 }
 
-struct Walk<'a> {
+struct ValueWalker<'a> {
     remaining: &'a [u8],
     types: &'a PortableRegistry,
     /// The number of values that may still be visited.
-    values_left: usize,
+    remaining_values: usize,
 }
 
-impl Walk<'_> {
-    fn value(&mut self, type_id: u32, levels: u8) -> Result<(), DecodeError> {
+impl ValueWalker<'_> {
+    fn visit_value(&mut self, type_id: u32, levels: u8) -> Result<(), DecodeError> {
         let levels = levels.checked_sub(1).ok_or_else(too_deep)?;
-        self.values_left =
-            self.values_left.checked_sub(1).ok_or(codec::Error::from("too many values"))?;
+        self.remaining_values =
+            self.remaining_values.checked_sub(1).ok_or(codec::Error::from("too many values"))?;
         let types = self.types;
         match type_of(type_id, types)? {
             TypeDef::Composite(composite) => {
-                composite.fields.iter().try_for_each(|field| self.value(field.ty.id, levels))
+                composite.fields.iter().try_for_each(|field| self.visit_value(field.ty.id, levels))
             }
             TypeDef::Tuple(tuple) => {
-                tuple.fields.iter().try_for_each(|field| self.value(field.id, levels))
+                tuple.fields.iter().try_for_each(|field| self.visit_value(field.id, levels))
             }
             TypeDef::Variant(variants) => {
                 let index = u8::decode(&mut self.remaining)?;
                 let variant = variants.variants.iter().find(|variant| variant.index == index);
                 let variant = variant.ok_or(DecodeError::VariantNotFound(index))?;
-                variant.fields.iter().try_for_each(|field| self.value(field.ty.id, levels))
+                variant.fields.iter().try_for_each(|field| self.visit_value(field.ty.id, levels))
             }
             TypeDef::Sequence(list) => {
                 let count = Compact::<u32>::decode(&mut self.remaining)?.0;
-                self.items(list.type_param.id, count, levels)
+                self.visit_items(list.type_param.id, count, levels)
             }
-            TypeDef::Array(array) => self.items(array.type_param.id, array.len, levels),
+            TypeDef::Array(array) => self.visit_items(array.type_param.id, array.len, levels),
             TypeDef::Compact(inner) => {
                 check_compact(inner.type_param.id, types, levels)?;
-                self.leaf(type_id)
+                self.visit_leaf(type_id)
             }
-            TypeDef::Primitive(_) | TypeDef::BitSequence(_) => self.leaf(type_id),
+            TypeDef::Primitive(_) | TypeDef::BitSequence(_) => self.visit_leaf(type_id),
         }
     }
 
-    fn items(&mut self, type_id: u32, count: u32, levels: u8) -> Result<(), DecodeError> {
+    fn visit_items(&mut self, type_id: u32, count: u32, levels: u8) -> Result<(), DecodeError> {
         for _ in 0..count {
             let old_length = self.remaining.len();
-            self.value(type_id, levels)?;
+            self.visit_value(type_id, levels)?;
             if self.remaining.len() == old_length {
                 // The length of such a list is not bounded by its bytes.
                 return Err(codec::Error::from("a list of zero-sized values").into());
@@ -78,7 +82,7 @@ impl Walk<'_> {
         Ok(())
     }
 
-    fn leaf(&mut self, type_id: u32) -> Result<(), DecodeError> {
+    fn visit_leaf(&mut self, type_id: u32) -> Result<(), DecodeError> {
         decode_with_visitor(&mut self.remaining, type_id, self.types, IgnoreVisitor::new())
     }
 }

@@ -67,17 +67,17 @@ pub fn to_value(
     types: &PortableRegistry,
     name: &str,
 ) -> Result<Value, JsonError> {
-    Writer { types, at: name.to_owned(), depth: 0 }.value(json, type_id)
+    JsonConverter { types, path: name.to_owned(), depth: 0 }.value(json, type_id)
 }
 
 /// A converter of one value from JSON, which tracks the value's path for error messages.
-struct Writer<'a> {
+struct JsonConverter<'a> {
     types: &'a PortableRegistry,
-    at: String,
+    path: String,
     depth: u32,
 }
 
-impl Writer<'_> {
+impl JsonConverter<'_> {
     fn value(&self, json: &Json, type_id: u32) -> Result<Value, JsonError> {
         let resolved = self.types.resolve(type_id).ok_or_else(|| self.unsupported())?;
         if self.depth > MAX_DEPTH {
@@ -105,7 +105,7 @@ impl Writer<'_> {
             (TypeDef::Array(array), json) => self.items(json, array.type_param.id, Some(array.len)),
             (TypeDef::Tuple(tuple), json) => match tuple.fields.as_slice() {
                 [only] => self.nested().value(json, only.id),
-                fields => self.positions(json, fields.iter().map(|field| field.id)),
+                fields => self.tuple(json, fields.iter().map(|field| field.id)),
             },
             (TypeDef::Primitive(primitive), json) => self.primitive_value(json, primitive),
             (TypeDef::Compact(compact), json) => self.nested().value(json, compact.type_param.id),
@@ -138,16 +138,16 @@ impl Writer<'_> {
             let ids = fields.iter().map(|field| field.ty.id);
             return match fields {
                 [only] => Ok(Composite::Unnamed(vec![self.nested().value(json, only.ty.id)?])),
-                _ => self.list(json, ids).map(Composite::Unnamed),
+                _ => self.array_items(json, ids).map(Composite::Unnamed),
             };
         }
         if fields.is_empty() {
             return Ok(Composite::Unnamed(Vec::new()));
         }
-        let object = json.as_object().ok_or_else(|| self.kind(json, "an object"))?;
+        let object = json.as_object().ok_or_else(|| self.kind_error(json, "an object"))?;
         let names: Vec<&str> = fields.iter().filter_map(|field| field.name.as_deref()).collect();
         if let Some(unknown) = object.keys().find(|key| !names.contains(&key.as_str())) {
-            return Err(self.unknown(unknown, names));
+            return Err(self.unknown_name(unknown, names));
         }
         let mut values = Vec::with_capacity(fields.len());
         for field in fields {
@@ -156,7 +156,10 @@ impl Writer<'_> {
                 Some(json) => json,
                 None if is_option(field.ty.id, self.types) => &Json::Null,
                 None => {
-                    return Err(JsonError::Missing { at: self.at.clone(), field: name.to_owned() });
+                    return Err(JsonError::Missing {
+                        at: self.path.clone(),
+                        field: name.to_owned(),
+                    });
                 }
             };
             values.push((name.to_owned(), self.nested_at(name).value(json, field.ty.id)?));
@@ -170,11 +173,11 @@ impl Writer<'_> {
             Json::Object(object) if object.len() == 1 => {
                 object.iter().next().ok_or_else(|| self.unsupported())?
             }
-            other => return Err(self.kind(other, "\"Name\" or {\"Name\": …}")),
+            other => return Err(self.kind_error(other, "\"Name\" or {\"Name\": …}")),
         };
         let variant = variants.iter().find(|variant| variant.name == *name);
         let variant = variant.ok_or_else(|| {
-            self.unknown(name, variants.iter().map(|variant| variant.name.as_str()))
+            self.unknown_name(name, variants.iter().map(|variant| variant.name.as_str()))
         })?;
         Ok(Value::variant(name.clone(), self.nested_at(name).fields(fields, &variant.fields)?))
     }
@@ -188,7 +191,7 @@ impl Writer<'_> {
             Json::String(text) if is_bytes => {
                 let bytes = match text.strip_prefix("0x") {
                     Some(digits) => {
-                        hex::decode(digits).map_err(|_| self.kind(json, "hex digits"))?
+                        hex::decode(digits).map_err(|_| self.kind_error(json, "hex digits"))?
                     }
                     None => text.as_bytes().to_vec(),
                 };
@@ -200,26 +203,29 @@ impl Writer<'_> {
                 .map(|(index, json)| self.nested_at(&index.to_string()).value(json, item))
                 .collect::<Result<Vec<_>, _>>()?,
             other => {
-                return Err(
-                    self.kind(other, if is_bytes { "text, 0x…, or an array" } else { "an array" })
-                );
+                return Err(self.kind_error(
+                    other,
+                    if is_bytes { "text, 0x…, or an array" } else { "an array" },
+                ));
             }
         };
         if len.is_some_and(|len| u32::try_from(items.len()) != Ok(len)) {
-            return Err(self.kind(json, &format!("exactly {} values", len.unwrap_or_default())));
+            return Err(
+                self.kind_error(json, &format!("exactly {} values", len.unwrap_or_default()))
+            );
         }
         Ok(Value::unnamed_composite(items))
     }
 
-    fn positions(
+    fn tuple(
         &self,
         json: &Json,
         ids: impl ExactSizeIterator<Item = u32>,
     ) -> Result<Value, JsonError> {
-        self.list(json, ids).map(Value::unnamed_composite)
+        self.array_items(json, ids).map(Value::unnamed_composite)
     }
 
-    fn list(
+    fn array_items(
         &self,
         json: &Json,
         ids: impl ExactSizeIterator<Item = u32>,
@@ -228,7 +234,8 @@ impl Writer<'_> {
             return Ok(Vec::new());
         }
         let items = json.as_array().filter(|items| items.len() == ids.len());
-        let items = items.ok_or_else(|| self.kind(json, &format!("an array of {}", ids.len())))?;
+        let items =
+            items.ok_or_else(|| self.kind_error(json, &format!("an array of {}", ids.len())))?;
         items
             .iter()
             .enumerate()
@@ -264,7 +271,7 @@ impl Writer<'_> {
                 TypeDefPrimitive::Char => "one character",
                 _ => "an integer",
             };
-            self.kind(json, expected)
+            self.kind_error(json, expected)
         })
     }
 
@@ -277,41 +284,49 @@ impl Writer<'_> {
         let account = text
             .parse::<Ss58>()
             .and_then(|address| address.key_with_prefix(Ss58Prefix::BITTENSOR))
-            .map_err(|source| JsonError::Address { at: self.at.clone(), source })?;
+            .map_err(|source| JsonError::Address { at: self.path.clone(), source })?;
         Ok(Value::from_bytes(AccountId::from_bytes(account).as_bytes()))
     }
 
-    /// Returns a writer for the inner value of a newtype.
+    /// Returns a converter for the inner value of a newtype.
     fn nested(&self) -> Self {
-        Writer { types: self.types, at: self.at.clone(), depth: self.depth.saturating_add(1) }
+        JsonConverter {
+            types: self.types,
+            path: self.path.clone(),
+            depth: self.depth.saturating_add(1),
+        }
     }
 
     fn nested_at(&self, name: &str) -> Self {
         let depth = self.depth.saturating_add(1);
-        Writer { types: self.types, at: format!("{}.{name}", self.at), depth }
+        JsonConverter { types: self.types, path: format!("{}.{name}", self.path), depth }
     }
 
-    fn kind(&self, value: &Json, expected: &str) -> JsonError {
+    fn kind_error(&self, value: &Json, expected: &str) -> JsonError {
         let actual = match value {
             Json::Null => "nothing".to_owned(),
             Json::Object(_) => "an object".to_owned(),
             Json::Array(items) => format!("an array of {}", items.len()),
-            plain => plain.to_string().chars().take(80).collect(),
+            scalar => scalar.to_string().chars().take(80).collect(),
         };
-        JsonError::Kind { at: self.at.clone(), actual, expected: expected.to_owned() }
+        JsonError::Kind { at: self.path.clone(), actual, expected: expected.to_owned() }
     }
 
-    fn unknown<'a>(&self, name: &str, expected: impl IntoIterator<Item = &'a str>) -> JsonError {
+    fn unknown_name<'a>(
+        &self,
+        name: &str,
+        expected: impl IntoIterator<Item = &'a str>,
+    ) -> JsonError {
         let expected: Vec<&str> = expected.into_iter().take(12).collect();
         JsonError::Unknown {
-            at: self.at.clone(),
+            at: self.path.clone(),
             name: name.to_owned(),
             expected: expected.join(", "),
         }
     }
 
     fn unsupported(&self) -> JsonError {
-        JsonError::Unsupported { at: self.at.clone() }
+        JsonError::Unsupported { at: self.path.clone() }
     }
 }
 

@@ -60,16 +60,19 @@ pub fn encrypt(
     if extrinsic.len() > MAX_EXTRINSIC {
         return Err(too_long);
     }
-    let public = EncapsulationKey::<MlKem768>::new_from_slice(key);
-    let public = public.map_err(|_| EncryptError::Key { length: key.len() })?;
+    let encapsulation_key = EncapsulationKey::<MlKem768>::new_from_slice(key);
+    let encapsulation_key =
+        encapsulation_key.map_err(|_| EncryptError::Key { length: key.len() })?;
     let (mut seed, mut nonce) = ([0; 32], [0; NONCE_LEN]);
     rng.fill_bytes(&mut seed);
     rng.fill_bytes(&mut nonce);
-    let (encapsulated, secret) = public.encapsulate_deterministic(&B32::from(seed));
+    let (encapsulated, secret) = encapsulation_key.encapsulate_deterministic(&B32::from(seed));
     let cipher = XChaCha20Poly1305::new(Key::from_slice(secret.as_slice()));
-    let text = cipher.encrypt(XNonce::from_slice(&nonce), extrinsic).map_err(|_| too_long)?;
+    let encrypted_extrinsic =
+        cipher.encrypt(XNonce::from_slice(&nonce), extrinsic).map_err(|_| too_long)?;
     let (hash, length) = (twox_128(key), SECRET_LEN.to_le_bytes());
-    Ok([&hash[..], &length, encapsulated.as_slice(), &nonce, text.as_slice()].concat())
+    Ok([&hash[..], &length, encapsulated.as_slice(), &nonce, encrypted_extrinsic.as_slice()]
+        .concat())
 }
 
 /// Key pair of the MEV shield.
@@ -89,14 +92,15 @@ impl ShieldKey {
 
     /// Decrypts a ciphertext; `None` if it is malformed, damaged, or encrypted to a different key.
     pub fn open(&self, ciphertext: &[u8]) -> Option<Vec<u8>> {
-        let CiphertextParts { key_hash, secret, nonce, text } = CiphertextParts::parse(ciphertext)?;
+        let CiphertextParts { key_hash, secret, nonce, encrypted_extrinsic } =
+            CiphertextParts::parse(ciphertext)?;
         if key_hash != twox_128(&self.public()) {
             return None;
         }
         let secret = Ciphertext::<MlKem768>::try_from(secret).ok()?;
         let secret = self.0.decapsulate(&secret);
         let cipher = XChaCha20Poly1305::new(Key::from_slice(secret.as_slice()));
-        cipher.decrypt(XNonce::from_slice(nonce), text).ok()
+        cipher.decrypt(XNonce::from_slice(nonce), encrypted_extrinsic).ok()
     }
 }
 
@@ -110,7 +114,7 @@ pub struct CiphertextParts<'a> {
     /// The nonce of XChaCha20-Poly1305.
     pub nonce: &'a [u8],
     /// The encrypted extrinsic with its authentication tag.
-    pub text: &'a [u8],
+    pub encrypted_extrinsic: &'a [u8],
 }
 
 impl<'a> CiphertextParts<'a> {
@@ -120,8 +124,8 @@ impl<'a> CiphertextParts<'a> {
         let (length, remaining) = remaining.split_first_chunk::<2>()?;
         let (secret, remaining) =
             remaining.split_at_checked(usize::from(u16::from_le_bytes(*length)))?;
-        let (nonce, text) = remaining.split_at_checked(NONCE_LEN)?;
-        Some(Self { key_hash: *key_hash, secret, nonce, text })
+        let (nonce, encrypted_extrinsic) = remaining.split_at_checked(NONCE_LEN)?;
+        Some(Self { key_hash: *key_hash, secret, nonce, encrypted_extrinsic })
     }
 }
 
@@ -170,7 +174,7 @@ mod tests {
         let parts = [&first, &second].map(|ciphertext| CiphertextParts::parse(ciphertext).unwrap());
         assert_ne!(parts[0].secret, parts[1].secret);
         assert_ne!(parts[0].nonce, parts[1].nonce);
-        assert_ne!(parts[0].text, parts[1].text);
+        assert_ne!(parts[0].encrypted_extrinsic, parts[1].encrypted_extrinsic);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use aes_gcm::{Aes256Gcm, KeyInit as _};
 use rand::CryptoRng;
 use zeroize::Zeroizing;
 
-use crate::ibe::{SealedKey, WIDTH};
+use crate::ibe::{SECRET_BYTES, SealedKey};
 use crate::{Beacon, Pulse, Round};
 
 mod format;
@@ -40,7 +40,7 @@ pub enum DecryptError {
     WrongPulse(Round),
     /// The key matches, but the encrypted data was altered.
     #[error("the ciphertext for round {0} was modified; hint: fetch it again from its source")]
-    Changed(Round),
+    Modified(Round),
 }
 
 /// Encrypts data to a round of a beacon. Fresh randomness makes every ciphertext different.
@@ -53,7 +53,8 @@ pub fn encrypt(
     round: Round,
     rng: &mut impl CryptoRng,
 ) -> Result<Ciphertext, EncryptError> {
-    let (mut key, mut sigma) = (Zeroizing::new([0; WIDTH]), Zeroizing::new([0; WIDTH]));
+    let (mut key, mut sigma) =
+        (Zeroizing::new([0; SECRET_BYTES]), Zeroizing::new([0; SECRET_BYTES]));
     let mut nonce = [0; NONCE_BYTES];
     rng.fill_bytes(key.as_mut_slice());
     rng.fill_bytes(sigma.as_mut_slice());
@@ -83,7 +84,7 @@ impl Ciphertext {
         let key = self.key.open(pulse).ok_or(DecryptError::WrongPulse(pulse.round()))?;
         Aes256Gcm::new((&*key).into())
             .decrypt(&self.nonce.into(), self.data.as_slice())
-            .map_err(|_| DecryptError::Changed(pulse.round()))
+            .map_err(|_| DecryptError::Modified(pulse.round()))
     }
 }
 

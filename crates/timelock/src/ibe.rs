@@ -17,20 +17,20 @@ use zeroize::Zeroizing;
 use crate::{Beacon, Pulse, Round};
 
 /// The length in bytes of σ, the key, V and W.
-pub(crate) const WIDTH: usize = 32;
+pub(crate) const SECRET_BYTES: usize = 32;
 
 /// The length in bytes of an element of the pairing's target group: twelve field elements of 48
 /// bytes.
 const TARGET_BYTES: usize = 576;
 
-type Secret = Zeroizing<[u8; WIDTH]>;
+type Secret = Zeroizing<[u8; SECRET_BYTES]>;
 
 /// An encrypted key: U, V and W of the formula in the module documentation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct SealedKey {
     pub(crate) u: G2Affine,
-    pub(crate) v: [u8; WIDTH],
-    pub(crate) w: [u8; WIDTH],
+    pub(crate) v: [u8; SECRET_BYTES],
+    pub(crate) w: [u8; SECRET_BYTES],
 }
 
 impl SealedKey {
@@ -77,7 +77,7 @@ fn hash(parts: &[&[u8]]) -> Secret {
     Zeroizing::new(hasher.finalize().into())
 }
 
-fn xor(left: &[u8; WIDTH], right: &Secret) -> Secret {
+fn xor(left: &[u8; SECRET_BYTES], right: &Secret) -> Secret {
     let mut result = Zeroizing::new(*left);
     for (byte, other) in result.iter_mut().zip(right.iter()) {
         *byte ^= other;

@@ -45,8 +45,8 @@
 //! as far as the underlying libraries allow.
 //!
 //! Uses `taonet-primitives`. Used by `taonet-ledger` and `tao weights` for weights that are
-//! committed before they are revealed, by `taonet-localnet-runtime` to verify pulses and reveal
-//! what they decrypt, and by `bb push` for a miner's commitment.
+//! committed before they are revealed, by `taonet-localnet-runtime` to verify pulses and decrypt
+//! commits, and by `bb push` for a miner's commitment.
 
 #![warn(clippy::arithmetic_side_effects)]
 #![cfg_attr(test, allow(clippy::arithmetic_side_effects))]

@@ -79,29 +79,35 @@ impl EpochSchedule {
         now: Duration,
     ) -> Result<Round, ScheduleError> {
         let blocks = self.reveal_block()?.saturating_sub(self.current_block);
-        let wait = u32::try_from(blocks).ok().and_then(|blocks| block_time.checked_mul(blocks));
-        let time = wait.and_then(|wait| now.checked_add(wait)).ok_or(ScheduleError::Overflow)?;
+        let wait_duration =
+            u32::try_from(blocks).ok().and_then(|blocks| block_time.checked_mul(blocks));
+        let time = wait_duration
+            .and_then(|wait_duration| now.checked_add(wait_duration))
+            .ok_or(ScheduleError::Overflow)?;
         let round = beacon.periods_until(time).filter(|round| *round > 0);
         round.map(Round).ok_or(ScheduleError::BeforeGenesis)
     }
 
     fn reveal_epoch_block(&self) -> Option<u64> {
-        let commit = self.current_block.checked_add(1)?;
-        let pause = MAX_INTERVAL_BLOCKS.saturating_sub(self.blocks_since_last_step);
-        let next_by_tempo = self.last_epoch_block.checked_add(u64::from(self.tempo))?;
-        let next_by_tempo =
-            next_by_tempo.min(self.pending_epoch_at.unwrap_or(u64::MAX)).max(commit);
-        let next = next_by_tempo.min(self.current_block.checked_add(pause)?.max(commit));
+        let commit_block = self.current_block.checked_add(1)?;
+        let blocks_to_max_interval =
+            MAX_INTERVAL_BLOCKS.saturating_sub(self.blocks_since_last_step);
+        let next_epoch_by_tempo = self.last_epoch_block.checked_add(u64::from(self.tempo))?;
+        let next_epoch_by_tempo =
+            next_epoch_by_tempo.min(self.pending_epoch_at.unwrap_or(u64::MAX)).max(commit_block);
+        let next_epoch = next_epoch_by_tempo
+            .min(self.current_block.checked_add(blocks_to_max_interval)?.max(commit_block));
         // At the start of a block, the chain predicts the next epoch in order to reveal commits. An
         // epoch forced by the maximum interval is predicted one block late.
-        let predicted = next_by_tempo.min(commit.checked_add(pause)?);
-        let is_before_commit = predicted == commit;
+        let predicted_epoch =
+            next_epoch_by_tempo.min(commit_block.checked_add(blocks_to_max_interval)?);
+        let precedes_commit = predicted_epoch == commit_block;
         match self.reveal_period_epochs {
-            0 => Some(commit),
-            1 if !is_before_commit => Some(predicted),
+            0 => Some(commit_block),
+            1 if !precedes_commit => Some(predicted_epoch),
             period => {
-                let later_epochs = period.saturating_sub(u64::from(!is_before_commit));
-                next.checked_add(
+                let later_epochs = period.saturating_sub(u64::from(!precedes_commit));
+                next_epoch.checked_add(
                     later_epochs.checked_mul(u64::from(self.tempo).min(MAX_INTERVAL_BLOCKS))?,
                 )
             }

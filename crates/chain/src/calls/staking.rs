@@ -77,16 +77,16 @@ pub fn unstake_all_alpha(hotkey: Hotkey) -> Call {
     Call::new(SUBTENSOR, "unstake_all_alpha", vec![("hotkey", account(hotkey))])
 }
 
-/// Builds a call that claims what the signing coldkey's root stake has earned on all validators, as
-/// root stake.
+/// Builds a call that claims the root dividends of the signing coldkey on all validators, as root
+/// stake.
 pub fn claim_root() -> Call {
     // The chain ignores the subnets.
     let subnets = Value::unnamed_composite([Value::unnamed_composite([])]);
     Call::new(SUBTENSOR, "claim_root", vec![("subnets", subnets)])
 }
 
-/// Builds a call that claims what the signing coldkey's root stake has earned on one validator, as
-/// root stake.
+/// Builds a call that claims the root dividends of the signing coldkey on one validator, as root
+/// stake.
 pub fn claim_root_with_hotkey(hotkey: Hotkey) -> Call {
     Call::new(SUBTENSOR, "claim_root_with_hotkey", vec![("hotkey", account(hotkey))])
 }

@@ -12,8 +12,8 @@ pub fn set_mechanism_weights(
     weights: &[(Uid, u16)],
     version_key: u64,
 ) -> Call {
-    let (uids, values) = columns(weights);
-    let mut args = mechanism(netuid, mech);
+    let (uids, values) = uid_and_weight_columns(weights);
+    let mut args = mechanism_args(netuid, mech);
     args.extend([("dests", uids), ("weights", values), ("version_key", number(version_key))]);
     Call::new(SUBTENSOR, "set_mechanism_weights", args)
 }
@@ -21,7 +21,7 @@ pub fn set_mechanism_weights(
 /// Builds a call that commits to weights by hash: BLAKE2b-256 of hotkey, storage index, uids,
 /// values, salt and version key.
 pub fn commit_mechanism_weights(netuid: NetUid, mech: MechId, hash: [u8; 32]) -> Call {
-    let mut args = mechanism(netuid, mech);
+    let mut args = mechanism_args(netuid, mech);
     args.push(("commit_hash", Value::from_bytes(hash)));
     Call::new(SUBTENSOR, "commit_mechanism_weights", args)
 }
@@ -34,8 +34,8 @@ pub fn reveal_mechanism_weights(
     salt: &[u16],
     version_key: u64,
 ) -> Call {
-    let (uids, values) = columns(weights);
-    let mut args = mechanism(netuid, mech);
+    let (uids, values) = uid_and_weight_columns(weights);
+    let mut args = mechanism_args(netuid, mech);
     args.extend([
         ("uids", uids),
         ("values", values),
@@ -54,7 +54,7 @@ pub fn commit_timelocked_mechanism_weights(
     reveal_round: u64,
     version: u16,
 ) -> Call {
-    let mut args = mechanism(netuid, mech);
+    let mut args = mechanism_args(netuid, mech);
     args.extend([
         ("commit", Value::from_bytes(ciphertext)),
         ("reveal_round", number(reveal_round)),
@@ -63,11 +63,11 @@ pub fn commit_timelocked_mechanism_weights(
     Call::new(SUBTENSOR, "commit_timelocked_mechanism_weights", args)
 }
 
-fn mechanism(netuid: NetUid, mech: MechId) -> Vec<(&'static str, Value)> {
+fn mechanism_args(netuid: NetUid, mech: MechId) -> Vec<(&'static str, Value)> {
     vec![("netuid", number(netuid.0)), ("mecid", number(mech.0))]
 }
 
-fn columns(weights: &[(Uid, u16)]) -> (Value, Value) {
+fn uid_and_weight_columns(weights: &[(Uid, u16)]) -> (Value, Value) {
     (
         numbers(weights.iter().map(|(uid, _)| uid.0)),
         numbers(weights.iter().map(|(_, weight)| *weight)),

@@ -11,7 +11,7 @@ use super::state::KEYS_PER_REQUEST;
 use super::subnets::number;
 use crate::{At, Balance, ChainError, Delegate, Share, Stake};
 
-const STAKE: &str = "StakeInfoRuntimeApi";
+const STAKE_API: &str = "StakeInfoRuntimeApi";
 
 /// Queries for accounts, stake and commitments.
 impl Client {
@@ -21,7 +21,7 @@ impl Client {
     /// [`ChainError`] if the read fails.
     pub async fn balance(&self, account: AccountId, at: At) -> Result<Balance, ChainError> {
         let info: Option<AccountInfo> =
-            self.value_at("balance", "System", "Account", &[key(account)], at).await?;
+            self.value_at("balance", "System", "Account", &[account_key(account)], at).await?;
         Ok(info.map(|info| info.data).unwrap_or_default())
     }
 
@@ -36,15 +36,16 @@ impl Client {
         at: At,
     ) -> Result<Vec<Balance>, ChainError> {
         let (pallet, item) = ("System", "Account");
-        let opened = async {
+        let block_and_runtime = async {
             let block = self.inner.hash(at).await?;
             Ok((block, self.inner.runtime(block).await?))
         };
-        let (block, runtime) = self.inner.rpc.with_timeout("balances", opened).await?;
+        let (block, runtime) = self.inner.rpc.with_timeout("balances", block_and_runtime).await?;
         let mut balances = Vec::with_capacity(accounts.len());
         for chunk in accounts.chunks(KEYS_PER_REQUEST) {
-            let keys =
-                chunk.iter().map(|account| runtime.storage_key(pallet, item, &[key(*account)]));
+            let keys = chunk
+                .iter()
+                .map(|account| runtime.storage_key(pallet, item, &[account_key(*account)]));
             let keys = keys.collect::<Result<Vec<_>, _>>()?;
             let values = self
                 .inner
@@ -65,7 +66,8 @@ impl Client {
     /// # Errors
     /// [`ChainError`] if the read fails.
     pub async fn stakes(&self, coldkey: Coldkey, at: At) -> Result<Vec<Stake>, ChainError> {
-        self.api_at("stakes", STAKE, "get_stake_info_for_coldkey", &[key(coldkey)], at).await
+        self.api_at("stakes", STAKE_API, "get_stake_info_for_coldkey", &[account_key(coldkey)], at)
+            .await
     }
 
     /// Returns the stake of a coldkey on a hotkey on one subnet; `None` if the runtime reports
@@ -80,8 +82,8 @@ impl Client {
         netuid: NetUid,
         at: At,
     ) -> Result<Option<Stake>, ChainError> {
-        let args = [key(hotkey), key(coldkey), number(netuid.0)];
-        self.api_at("stake", STAKE, "get_stake_info_for_hotkey_coldkey_netuid", &args, at).await
+        let args = [account_key(hotkey), account_key(coldkey), number(netuid.0)];
+        self.api_at("stake", STAKE_API, "get_stake_info_for_hotkey_coldkey_netuid", &args, at).await
     }
 
     /// Returns all delegates: hotkeys that others stake on.
@@ -100,8 +102,9 @@ impl Client {
     /// # Errors
     /// [`ChainError`] if the read fails.
     pub async fn take(&self, hotkey: Hotkey, at: At) -> Result<Share, ChainError> {
-        let parts: Option<u16> =
-            self.value_at("take", "SubtensorModule", "Delegates", &[key(hotkey)], at).await?;
+        let parts: Option<u16> = self
+            .value_at("take", "SubtensorModule", "Delegates", &[account_key(hotkey)], at)
+            .await?;
         Ok(parts.map_or(Share::MAX_TAKE, Share::new))
     }
 
@@ -276,7 +279,7 @@ impl From<RawDelegate> for Delegate {
     }
 }
 
-pub(super) fn key(account: impl Into<AccountId>) -> Value {
+pub(super) fn account_key(account: impl Into<AccountId>) -> Value {
     Value::from_bytes(account.into().as_bytes())
 }
 

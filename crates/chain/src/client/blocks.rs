@@ -14,7 +14,7 @@ use crate::{At, Block, BlockHeader, ChainError, Event};
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Header {
     pub(super) parent_hash: BlockHash,
-    #[serde(deserialize_with = "number")]
+    #[serde(deserialize_with = "deserialize_number")]
     pub(super) number: BlockNumber,
     state_root: BlockHash,
     extrinsics_root: BlockHash,
@@ -42,7 +42,7 @@ impl Header {
     }
 
     /// Returns all fields of the header.
-    pub(super) fn details(self) -> BlockHeader {
+    pub(super) fn into_block_header(self) -> BlockHeader {
         BlockHeader {
             block: self.block(),
             parent: self.parent_hash,
@@ -68,7 +68,8 @@ impl Inner {
     }
 
     pub(super) async fn header(&self, hash: BlockHash) -> Result<Header, ChainError> {
-        let header: Option<Header> = self.at_block("chain_getHeader", json!([hash]), hash).await?;
+        let header: Option<Header> =
+            self.request_at_block("chain_getHeader", json!([hash]), hash).await?;
         header.ok_or(ChainError::NoSuchBlock(At::Hash(hash)))
     }
 
@@ -103,7 +104,7 @@ impl Inner {
 
     /// Requests data of a block. If another node has announced the block, retries until this node
     /// knows it or the read times out.
-    pub(super) async fn at_block<T: DeserializeOwned>(
+    pub(super) async fn request_at_block<T: DeserializeOwned>(
         &self,
         method: &str,
         params: Json,
@@ -113,12 +114,13 @@ impl Inner {
         loop {
             match self.rpc.request(method, params.clone()).await {
                 Err(ChainError::Refused { message, .. }) if is_unknown_block(&message) => {
-                    let is_late = started.elapsed().saturating_add(self.rpc.timing.pause())
-                        >= self.rpc.timing.read_timeout();
-                    if is_late || !self.is_announced(block) {
+                    let would_time_out =
+                        started.elapsed().saturating_add(self.rpc.timing.retry_delay())
+                            >= self.rpc.timing.read_timeout();
+                    if would_time_out || !self.is_announced(block) {
                         return Err(ChainError::NoSuchBlock(At::Hash(block)));
                     }
-                    tokio::time::sleep(self.rpc.timing.pause()).await;
+                    tokio::time::sleep(self.rpc.timing.retry_delay()).await;
                 }
                 result => return result,
             }
@@ -127,7 +129,7 @@ impl Inner {
 
     /// Reads the events of a block, decoded with the runtime of its parent block, which emitted
     /// them. Each block after the genesis block has events, at least the result of the extrinsic
-    /// that sets its time: without any, the node has lost them.
+    /// that sets its time: if there are none, the node has lost them.
     pub(super) async fn events(&self, block: BlockHash) -> Result<Vec<Event>, ChainError> {
         let parent = self.header(block).await?.parent_hash;
         self.events_after(parent, block).await
@@ -157,7 +159,7 @@ fn decode_events(
     bytes: &[u8],
     block: Option<BlockHash>,
 ) -> Result<Vec<Event>, ChainError> {
-    let events = if bytes.is_empty() { Vec::new() } else { runtime.events(bytes)? };
+    let events = if bytes.is_empty() { Vec::new() } else { runtime.decode_events(bytes)? };
     match block.filter(|_| events.is_empty()) {
         Some(block) => Err(ChainError::NoEvents(block)),
         None => Ok(events),
@@ -168,10 +170,12 @@ fn decode_events(
 pub(super) fn is_unknown_block(message: &str) -> bool {
     ["UnknownBlock", "Unknown block", "State already discarded", "not found in the database"]
         .iter()
-        .any(|words| message.contains(words))
+        .any(|pattern| message.contains(pattern))
 }
 
-fn number<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<BlockNumber, D::Error> {
+fn deserialize_number<'de, D: serde::Deserializer<'de>>(
+    deserializer: D,
+) -> Result<BlockNumber, D::Error> {
     use serde::de::Error;
     let text = <std::borrow::Cow<'de, str> as serde::Deserialize>::deserialize(deserializer)?;
     let number = u32::from_str_radix(text.strip_prefix("0x").unwrap_or(&text), 16)

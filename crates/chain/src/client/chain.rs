@@ -119,14 +119,19 @@ impl Chain for Client {
 
     async fn lease_nonce(&self, account: AccountId) -> Result<NonceLease, ChainError> {
         let timing = &self.inner.rpc.timing;
-        let next = self.inner.rpc.request_within(
+        let next_nonce = self.inner.rpc.request_within(
             "system_accountNextIndex",
             json!([account.to_string()]),
-            timing.unit(),
+            timing.timeout_block_time(),
         );
         // One block time to wait for the lease, one for the node.
-        Box::pin(self.inner.nonces.lease(account, timing.unit(), timing.skip_duration(), next))
-            .await
+        Box::pin(self.inner.nonces.lease(
+            account,
+            timing.timeout_block_time(),
+            timing.skip_duration(),
+            next_nonce,
+        ))
+        .await
     }
 
     async fn sign(
@@ -149,7 +154,7 @@ impl Chain for Client {
     async fn shield_key(&self) -> Result<Option<Vec<u8>>, ChainError> {
         let read = async {
             let head = self.inner.head().await?;
-            match self.inner.value("MevShield", "NextKey", &[], head.hash).await {
+            match self.inner.read_value("MevShield", "NextKey", &[], head.hash).await {
                 Err(ChainError::NotInRuntime { .. }) => Ok(None),
                 key => key,
             }
@@ -177,8 +182,12 @@ impl Chain for Client {
         to: BlockNumber,
     ) -> Result<Option<Outcome>, ChainError> {
         let timing = &self.inner.rpc.timing;
-        let parts = to.since(from).checked_div(LOOKUP_BLOCKS).unwrap_or_default().saturating_add(1);
-        let total = timing.read_timeout().saturating_mul(parts);
-        self.inner.rpc.run_with_timeout("lookup", total, self.inner.lookup(hash, from, to)).await
+        let read_count =
+            to.since(from).checked_div(LOOKUP_BLOCKS).unwrap_or_default().saturating_add(1);
+        let total_timeout = timing.read_timeout().saturating_mul(read_count);
+        self.inner
+            .rpc
+            .run_with_timeout("lookup", total_timeout, self.inner.lookup(hash, from, to))
+            .await
     }
 }

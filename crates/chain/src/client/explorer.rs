@@ -2,7 +2,7 @@ use serde_json::{Value as Json, json};
 use subxt::ext::scale_decode::DecodeAsType;
 use taonet_primitives::AccountId;
 
-use super::accounts::key;
+use super::accounts::account_key;
 use super::{Client, HexBytes, hex_text};
 use crate::{At, BlockHeader, ChainError, Event, StorageItem};
 
@@ -18,7 +18,7 @@ impl Client {
     pub async fn header(&self, at: At) -> Result<BlockHeader, ChainError> {
         let read = async {
             let block = self.inner.hash(at).await?;
-            Ok(self.inner.header(block).await?.details())
+            Ok(self.inner.header(block).await?.into_block_header())
         };
         self.inner.rpc.with_timeout("header", read).await
     }
@@ -43,7 +43,7 @@ impl Client {
     /// [`ChainError`] if the read fails.
     pub async fn nonce(&self, account: AccountId, at: At) -> Result<u32, ChainError> {
         let info: Option<AccountNonce> =
-            self.value_at("nonce", "System", "Account", &[key(account)], at).await?;
+            self.value_at("nonce", "System", "Account", &[account_key(account)], at).await?;
         Ok(info.map(|info| info.nonce).unwrap_or_default())
     }
 
@@ -77,13 +77,13 @@ impl Client {
             let prefix = runtime.storage_key_of_json(pallet, item, first_keys)?;
             let params = json!([hex_text(&prefix), count.saturating_add(1), null, block]);
             let hex_keys: Vec<HexBytes> =
-                self.inner.at_block("state_getKeysPaged", params, block).await?;
+                self.inner.request_at_block("state_getKeysPaged", params, block).await?;
             // A node may ignore the count.
             let keys: Vec<Vec<u8>> = hex_keys.iter().take(count).map(|key| key.0.clone()).collect();
             let (mut entries, mut bytes_read) = (Vec::new(), 0_usize);
-            for part in keys.chunks(VALUES_PER_REQUEST) {
-                let values = self.inner.storage_batch(part, block).await?;
-                for (key, bytes) in part.iter().filter_map(|key| Some((key, values.get(key)?))) {
+            for chunk in keys.chunks(VALUES_PER_REQUEST) {
+                let values = self.inner.storage_batch(chunk, block).await?;
+                for (key, bytes) in chunk.iter().filter_map(|key| Some((key, values.get(key)?))) {
                     bytes_read = bytes_read.saturating_add(bytes.len());
                     if bytes_read > max_bytes && !entries.is_empty() {
                         return Ok((entries, true));

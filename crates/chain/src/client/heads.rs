@@ -11,21 +11,21 @@ use crate::rpc::{OpenedSubscription, Subscription};
 /// If no block arrives for two block times, the chain is stalled or the connection is half-open.
 /// The node is then queried; if it knows a newer block or does not respond, the subscription is
 /// renewed.
-pub(super) async fn follow(inner: Weak<Inner>) {
+pub(super) async fn publish_heads(inner: Weak<Inner>) {
     let mut is_connected = true;
-    while let Some(chain) = inner.upgrade() {
-        let pause = chain.rpc.timing.pause();
-        let subscribed = chain
+    while let Some(client) = inner.upgrade() {
+        let retry_delay = client.rpc.timing.retry_delay();
+        let result = client
             .rpc
             .subscribe("chain_subscribeNewHeads", json!([]), "chain_unsubscribeNewHeads")
             .await;
-        drop(chain);
-        match subscribed {
+        drop(client);
+        match result {
             Ok(OpenedSubscription { result: Ok(subscription), .. }) => {
                 if !std::mem::replace(&mut is_connected, true) {
                     tracing::info!("subscribed to new blocks again");
                 }
-                listen(&inner, subscription).await;
+                publish_until_closed(&inner, subscription).await;
             }
             // Logged once, regardless of how long the failure lasts.
             failure => {
@@ -34,29 +34,30 @@ pub(super) async fn follow(inner: Weak<Inner>) {
                 }
             }
         }
-        tokio::time::sleep(pause).await;
+        tokio::time::sleep(retry_delay).await;
     }
 }
 
-/// Reads the subscription until it ends or the connection is found to be dead.
-async fn listen(inner: &Weak<Inner>, mut subscription: Subscription) {
+/// Publishes the blocks of a subscription until it ends or its node stops responding.
+async fn publish_until_closed(inner: &Weak<Inner>, mut subscription: Subscription) {
     loop {
-        let Some(silence) = inner.upgrade().map(|chain| chain.rpc.timing.read_timeout()) else {
+        let Some(silence_timeout) = inner.upgrade().map(|client| client.rpc.timing.read_timeout())
+        else {
             return;
         };
-        match tokio::time::timeout(silence, subscription.next()).await {
+        match tokio::time::timeout(silence_timeout, subscription.next()).await {
             Ok(Some(raw)) => {
                 let Ok(header) = serde_json::from_str::<Header>(raw.get()) else { return };
-                let Some(chain) = inner.upgrade() else { return };
+                let Some(client) = inner.upgrade() else { return };
                 let head = header.block();
-                chain.cache().add_announced(head.hash);
-                chain.heads.send_replace(Some(head));
+                client.cache().add_announced(head.hash);
+                client.heads.send_replace(Some(head));
             }
             Ok(None) => return,
             Err(_) => {
-                let Some(chain) = inner.upgrade() else { return };
-                let Ok(head) = chain.head().await else { return };
-                if chain.heads.send_if_modified(|current| current.replace(head) != Some(head)) {
+                let Some(client) = inner.upgrade() else { return };
+                let Ok(head) = client.head().await else { return };
+                if client.heads.send_if_modified(|current| current.replace(head) != Some(head)) {
                     return;
                 }
             }

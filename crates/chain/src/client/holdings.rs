@@ -2,9 +2,9 @@ use serde::de::DeserializeOwned;
 use subxt::ext::scale_decode::DecodeAsType;
 use taonet_primitives::{AccountId, BlockHash, BlockNumber, Coldkey, Hotkey, NetUid, Rao};
 
-use super::metagraph::text;
+use super::metagraph::lossy_text;
 use super::subnets::number;
-use super::{Client, accounts::key};
+use super::{Client, accounts::account_key};
 use crate::runtime::LastKey;
 use crate::{
     Announcement, At, ChainError, ColdkeySwap, Crowdloan, Identity, Proportion, Proxies, Proxy,
@@ -30,25 +30,25 @@ impl Client {
     ) -> Result<Relatives, ChainError> {
         let read = async {
             let block = self.inner.hash(at).await?;
-            let keys = [key(hotkey), number(netuid.0)];
+            let keys = [account_key(hotkey), number(netuid.0)];
             let children: Option<Vec<(u64, Hotkey)>> =
-                self.inner.value(SUBTENSOR, "ChildKeys", &keys, block).await?;
+                self.inner.read_value(SUBTENSOR, "ChildKeys", &keys, block).await?;
             let parents: Option<Vec<(u64, Hotkey)>> =
-                self.inner.value(SUBTENSOR, "ParentKeys", &keys, block).await?;
+                self.inner.read_value(SUBTENSOR, "ParentKeys", &keys, block).await?;
             let take: Option<u16> =
-                self.inner.value(SUBTENSOR, "ChildkeyTake", &keys, block).await?;
-            let keys = [number(netuid.0), key(hotkey)];
+                self.inner.read_value(SUBTENSOR, "ChildkeyTake", &keys, block).await?;
+            let keys = [number(netuid.0), account_key(hotkey)];
             let scheduled: Option<(Vec<(u64, Hotkey)>, u64)> =
-                self.inner.value(SUBTENSOR, "PendingChildKeys", &keys, block).await?;
+                self.inner.read_value(SUBTENSOR, "PendingChildKeys", &keys, block).await?;
             // Without scheduled children, the chain returns its default: no children from block 0.
             let scheduled =
                 scheduled.filter(|(_, from)| *from > 0).map(|(children, from)| ScheduledChildren {
-                    children: relatives(children),
+                    children: to_relatives(children),
                     from: BlockNumber::new(u32::try_from(from).unwrap_or(u32::MAX)),
                 });
             Ok(Relatives {
-                children: relatives(children.unwrap_or_default()),
-                parents: relatives(parents.unwrap_or_default()),
+                children: to_relatives(children.unwrap_or_default()),
+                parents: to_relatives(parents.unwrap_or_default()),
                 scheduled,
                 take: Share::new(take.unwrap_or_default()),
             })
@@ -68,8 +68,8 @@ impl Client {
         at: At,
     ) -> Result<Rao, ChainError> {
         let (method, args) = match hotkey {
-            None => ("get_root_basket_owed", vec![key(coldkey)]),
-            Some(hotkey) => ("get_basket_payout", vec![key(hotkey), key(coldkey)]),
+            None => ("get_root_basket_owed", vec![account_key(coldkey)]),
+            Some(hotkey) => ("get_basket_payout", vec![account_key(hotkey), account_key(coldkey)]),
         };
         self.api_at("root dividends", "BetaBasketRuntimeApi", method, &args, at).await
     }
@@ -104,8 +104,9 @@ impl Client {
     /// # Errors
     /// [`ChainError`] if the read fails.
     pub async fn identity(&self, coldkey: Coldkey, at: At) -> Result<Option<Identity>, ChainError> {
-        let stored: Option<RawIdentity> =
-            self.value_at("identity", SUBTENSOR, "IdentitiesV2", &[key(coldkey)], at).await?;
+        let stored: Option<RawIdentity> = self
+            .value_at("identity", SUBTENSOR, "IdentitiesV2", &[account_key(coldkey)], at)
+            .await?;
         Ok(stored.map(Identity::from))
     }
 
@@ -120,13 +121,16 @@ impl Client {
     ) -> Result<Option<ColdkeySwap>, ChainError> {
         let read = async {
             let block = self.inner.hash(at).await?;
-            let keys = [key(coldkey)];
+            let keys = [account_key(coldkey)];
             let announcement: Option<(BlockNumber, BlockHash)> =
-                self.inner.value(SUBTENSOR, "ColdkeySwapAnnouncements", &keys, block).await?;
+                self.inner.read_value(SUBTENSOR, "ColdkeySwapAnnouncements", &keys, block).await?;
             let Some((due_block, new_coldkey_hash)) = announcement else { return Ok(None) };
-            let disputed = self.inner.value(SUBTENSOR, "ColdkeySwapDisputes", &keys, block).await?;
-            let delay: Option<u32> =
-                self.inner.value(SUBTENSOR, "ColdkeySwapReannouncementDelay", &[], block).await?;
+            let disputed =
+                self.inner.read_value(SUBTENSOR, "ColdkeySwapDisputes", &keys, block).await?;
+            let delay: Option<u32> = self
+                .inner
+                .read_value(SUBTENSOR, "ColdkeySwapReannouncementDelay", &[], block)
+                .await?;
             let replaceable = due_block.plus(delay.unwrap_or_default());
             Ok(Some(ColdkeySwap { new_coldkey_hash, due: due_block, disputed, replaceable }))
         };
@@ -187,7 +191,7 @@ impl Client {
     pub async fn crowdloans(&self, at: At) -> Result<Vec<(u32, Crowdloan)>, ChainError> {
         let block = self.inner.hash(at).await?;
         let entries: Vec<(LastKey<u32>, Crowdloan)> =
-            self.inner.map(CROWDLOAN, "Crowdloans", &[], block).await?;
+            self.inner.read_map(CROWDLOAN, "Crowdloans", &[], block).await?;
         let mut crowdloans: Vec<_> =
             entries.into_iter().map(|(LastKey(id), crowdloan)| (id, crowdloan)).collect();
         crowdloans.sort_unstable_by_key(|(id, _)| *id);
@@ -226,7 +230,7 @@ impl Client {
     }
 }
 
-fn relatives(list: Vec<(u64, Hotkey)>) -> Vec<Relative> {
+fn to_relatives(list: Vec<(u64, Hotkey)>) -> Vec<Relative> {
     list.into_iter()
         .map(|(parts, hotkey)| Relative { hotkey, proportion: Proportion::new(parts) })
         .collect()
@@ -255,13 +259,13 @@ struct RawIdentity {
 impl From<RawIdentity> for Identity {
     fn from(raw: RawIdentity) -> Self {
         Self {
-            name: text(Some(raw.name)),
-            url: text(Some(raw.url)),
-            github_repo: text(Some(raw.github_repo)),
-            image: text(Some(raw.image)),
-            discord: text(Some(raw.discord)),
-            description: text(Some(raw.description)),
-            additional: text(Some(raw.additional)),
+            name: lossy_text(Some(raw.name)),
+            url: lossy_text(Some(raw.url)),
+            github_repo: lossy_text(Some(raw.github_repo)),
+            image: lossy_text(Some(raw.image)),
+            discord: lossy_text(Some(raw.discord)),
+            description: lossy_text(Some(raw.description)),
+            additional: lossy_text(Some(raw.additional)),
         }
     }
 }

@@ -4,7 +4,7 @@ use serde::Deserialize;
 use serde_json::json;
 use taonet_primitives::{BlockHash, BlockNumber, Coldkey, Hotkey, MechId, NetUid, Uid};
 
-use super::accounts::key;
+use super::accounts::account_key;
 use super::explorer::AccountNonce;
 use super::subnets::number;
 use super::{Client, Inner};
@@ -56,7 +56,7 @@ struct DevStatus {
 
 impl Inner {
     async fn is_development(&self, block: BlockHash) -> Result<bool, ChainError> {
-        match self.value::<Coldkey>("Sudo", "Key", &[], block).await {
+        match self.read_value::<Coldkey>("Sudo", "Key", &[], block).await {
             Ok(sudo) => Ok(sudo.is_some_and(|sudo| ALICE.parse() == Ok(sudo))),
             Err(ChainError::NotInRuntime { .. }) => Ok(false),
             Err(error) => Err(error),
@@ -71,12 +71,12 @@ impl Inner {
         block: BlockHash,
     ) -> Result<HotkeyState, ChainError> {
         let (account, commits) =
-            ([key(*hotkey)], [number(mech.storage_index(netuid)), key(*hotkey)]);
+            ([account_key(*hotkey)], [number(mech.storage_index(netuid)), account_key(*hotkey)]);
         let (account, millis, is_development, commits, uid) = tokio::try_join!(
-            self.value::<AccountNonce>("System", "Account", &account, block),
-            self.value::<u64>("Timestamp", "Now", &[], block),
+            self.read_value::<AccountNonce>("System", "Account", &account, block),
+            self.read_value::<u64>("Timestamp", "Now", &[], block),
             self.is_development(block),
-            self.value::<Vec<(BlockHash, u64, u64, u64)>>(
+            self.read_value::<Vec<(BlockHash, u64, u64, u64)>>(
                 SUBTENSOR,
                 "WeightCommits",
                 &commits,
@@ -107,8 +107,8 @@ impl Inner {
         let (index, keys) =
             ([number(mech.storage_index(netuid))], [number(netuid.0), number(uid.0)]);
         let (updates, registered_at) = tokio::try_join!(
-            self.value::<Vec<BlockNumber>>(SUBTENSOR, "LastUpdate", &index, block),
-            self.value::<BlockNumber>(SUBTENSOR, "BlockAtRegistration", &keys, block),
+            self.read_value::<Vec<BlockNumber>>(SUBTENSOR, "LastUpdate", &index, block),
+            self.read_value::<BlockNumber>(SUBTENSOR, "BlockAtRegistration", &keys, block),
         )?;
         let update = updates.and_then(|updates| updates.get(usize::from(uid.0)).copied());
         // A registration counts as an update, and a replaced neuron's update remains.

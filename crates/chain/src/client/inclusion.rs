@@ -2,7 +2,7 @@ use serde_json::json;
 use taonet_primitives::{BlockHash, BlockNumber, ExtrinsicHash};
 
 use super::blocks::Header;
-use super::tracking::{BlockSearch, Nodes as _};
+use super::tracking::{BlockSearch, NodeApi as _};
 use super::{HexBytes, Inner};
 use crate::hash::blake2_256;
 use crate::runtime::fee_of;
@@ -20,16 +20,16 @@ struct BlockBody {
 }
 
 impl Inner {
-    async fn body(&self, block: BlockHash) -> Result<BlockBody, ChainError> {
+    async fn fetch_body(&self, block: BlockHash) -> Result<BlockBody, ChainError> {
         let body: Option<BlockResponse> =
-            self.at_block("chain_getBlock", json!([block]), block).await?;
+            self.request_at_block("chain_getBlock", json!([block]), block).await?;
         Ok(body.ok_or(ChainError::NoSuchBlock(At::Hash(block)))?.block)
     }
 
     /// Reads the extrinsics of a block, decoded with the runtime of its parent block, which
     /// executed them.
     pub(super) async fn extrinsics(&self, block: BlockHash) -> Result<Vec<Extrinsic>, ChainError> {
-        let BlockBody { header, extrinsics } = self.body(block).await?;
+        let BlockBody { header, extrinsics } = self.fetch_body(block).await?;
         if extrinsics.is_empty() {
             // The genesis block, for instance, which has no parent.
             return Ok(Vec::new());
@@ -50,7 +50,7 @@ impl Inner {
         extrinsic: ExtrinsicHash,
         block: BlockHash,
     ) -> Result<BlockSearch, ChainError> {
-        let BlockBody { header, extrinsics } = self.body(block).await?;
+        let BlockBody { header, extrinsics } = self.fetch_body(block).await?;
         let (number, parent) = (header.number, header.parent_hash);
         let position =
             extrinsics.iter().position(|bytes| blake2_256(&bytes.0) == *extrinsic.as_bytes());
@@ -77,7 +77,7 @@ impl Inner {
         to: BlockNumber,
     ) -> Result<Option<Outcome>, ChainError> {
         let last = self.block_hash(to).await?.ok_or(ChainError::NoSuchBlock(At::Number(to)))?;
-        match self.find(extrinsic, last, from.minus(1)).await? {
+        match self.find_inclusion(extrinsic, last, from.minus(1)).await? {
             Some(inclusion) => self.inclusion_outcome(inclusion).await.map(Some),
             None => Ok(None),
         }

@@ -60,7 +60,7 @@ struct RawAxon {
 
 impl RawAxon {
     /// Returns the neuron's axon; `None` if it publishes none.
-    fn axon(&self) -> Option<Axon> {
+    fn to_axon(&self) -> Option<Axon> {
         let ip = match self.ip_type {
             4 => IpAddr::V4(Ipv4Addr::from(u32::try_from(self.ip).ok()?)),
             6 => IpAddr::V6(Ipv6Addr::from(self.ip)),
@@ -87,18 +87,22 @@ impl Inner {
     ) -> Result<Metagraph, ChainError> {
         let fields = Value::unnamed_composite(FIELDS.map(number));
         let args = [number(netuid.0), number(mech.0), fields];
-        let raw = self.api::<Option<RawMetagraph>>(
+        let raw = self.call_api::<Option<RawMetagraph>>(
             "SubnetInfoRuntimeApi",
             "get_selective_mechagraph",
             &args,
             block.hash,
         );
         let netuid_key = [number(netuid.0)];
-        let trust =
-            self.value::<Vec<u16>>("SubtensorModule", "ValidatorTrust", &netuid_key, block.hash);
+        let trust = self.read_value::<Vec<u16>>(
+            "SubtensorModule",
+            "ValidatorTrust",
+            &netuid_key,
+            block.hash,
+        );
         let (raw, trust) = tokio::try_join!(raw, trust)?;
         let raw = raw.ok_or(ChainError::NoSuchSubnet(netuid))?;
-        let mut metagraph = raw.metagraph(netuid, mech, block, &trust.unwrap_or_default());
+        let mut metagraph = raw.into_metagraph(netuid, mech, block, &trust.unwrap_or_default());
         if detail == Detail::Full {
             let rows = metagraph.neurons.len();
             let weights = self.weight_rows("Weights", netuid, mech, rows, block.hash);
@@ -120,7 +124,7 @@ impl Inner {
     ) -> Result<Vec<WeightRow>, ChainError> {
         let key = [number(mech.storage_index(netuid))];
         let entries: Vec<(LastKey<Uid>, WeightRow)> =
-            self.map("SubtensorModule", item, &key, block).await?;
+            self.read_map("SubtensorModule", item, &key, block).await?;
         let mut rows = vec![WeightRow::new(); neurons];
         for (LastKey(uid), row) in entries {
             if let Some(slot) = rows.get_mut(usize::from(uid.0)) {
@@ -138,12 +142,12 @@ impl Inner {
         block: BlockHash,
     ) -> Result<WeightRow, ChainError> {
         let keys = [number(mech.storage_index(netuid)), number(uid.0)];
-        Ok(self.value("SubtensorModule", "Weights", &keys, block).await?.unwrap_or_default())
+        Ok(self.read_value("SubtensorModule", "Weights", &keys, block).await?.unwrap_or_default())
     }
 }
 
 impl RawMetagraph {
-    pub(super) fn metagraph(
+    pub(super) fn into_metagraph(
         self,
         netuid: NetUid,
         mech: MechId,
@@ -160,7 +164,7 @@ impl RawMetagraph {
                 coldkey: *coldkey,
                 active: value_or_default(self.active.as_deref(), index),
                 validator_permit: value_or_default(self.validator_permit.as_deref(), index),
-                axon: self.axons.as_ref().and_then(|axons| axons.get(index)?.axon()),
+                axon: self.axons.as_ref().and_then(|axons| axons.get(index)?.to_axon()),
                 total_stake: value_or_default(self.total_stake.as_deref(), index),
                 alpha_stake: value_or_default(self.alpha_stake.as_deref(), index),
                 tao_stake: value_or_default(self.tao_stake.as_deref(), index),
@@ -180,8 +184,8 @@ impl RawMetagraph {
             netuid,
             mech,
             block,
-            name: text(self.name),
-            symbol: text(self.symbol),
+            name: lossy_text(self.name),
+            symbol: lossy_text(self.symbol),
             tempo: self.tempo.unwrap_or_default(),
             max_uids: self.max_uids.unwrap_or_default(),
             owner_hotkey: self.owner_hotkey.unwrap_or(Hotkey::from_bytes([0; 32])),
@@ -203,6 +207,6 @@ fn value_or_default<T: Copy + Default>(column: Option<&[T]>, index: usize) -> T 
     column.and_then(|column| column.get(index)).copied().unwrap_or_default()
 }
 
-pub(super) fn text(bytes: Option<Vec<u8>>) -> String {
+pub(super) fn lossy_text(bytes: Option<Vec<u8>>) -> String {
     String::from_utf8_lossy(&bytes.unwrap_or_default()).into_owned()
 }

@@ -79,7 +79,7 @@ impl RawState {
         // A node that repeats keys would cause an endless loop.
         let is_later =
             keys.first().is_none_or(|key| after.is_none_or(|after| key.as_slice() > after));
-        if !keys.is_sorted_by(|before, key| before < key) || !is_later {
+        if !keys.is_sorted_by(|previous, key| previous < key) || !is_later {
             return Err(ChainError::decode("storage keys", super::state::MapError::Unordered));
         }
         Ok(keys)
@@ -90,10 +90,10 @@ impl RawState {
     /// # Errors
     /// [`ChainError`].
     pub async fn values(&self, keys: &[Vec<u8>]) -> Result<HashMap<Vec<u8>, Vec<u8>>, ChainError> {
-        let texts: Vec<String> = keys.iter().map(|key| hex_text(key)).collect();
-        let sets: Vec<ChangeSet> =
-            self.request("state_queryStorageAt", json!([texts, self.block.hash])).await?;
-        let changes = sets.into_iter().flat_map(|set| set.changes);
+        let hex_keys: Vec<String> = keys.iter().map(|key| hex_text(key)).collect();
+        let change_sets: Vec<ChangeSet> =
+            self.request("state_queryStorageAt", json!([hex_keys, self.block.hash])).await?;
+        let changes = change_sets.into_iter().flat_map(|set| set.changes);
         Ok(changes.filter_map(|(key, value)| Some((key.0, value?.0))).collect())
     }
 

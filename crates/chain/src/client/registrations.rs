@@ -3,8 +3,8 @@ use subxt::ext::futures::{StreamExt as _, TryStreamExt as _, stream};
 use taonet_primitives::{Hotkey, NetUid, Uid};
 
 use super::Client;
-use super::accounts::key;
-use super::state::{Batch, KEYS_PER_REQUEST};
+use super::accounts::account_key;
+use super::state::{KEYS_PER_REQUEST, StorageValues};
 use super::subnets::number;
 use crate::runtime::LastKey;
 use crate::{At, ChainError};
@@ -24,7 +24,7 @@ impl Client {
         let read = async {
             let block = self.inner.hash(at).await?;
             let networks: Vec<(LastKey<NetUid>, bool)> =
-                self.inner.map(SUBTENSOR, "NetworksAdded", &[], block).await?;
+                self.inner.read_map(SUBTENSOR, "NetworksAdded", &[], block).await?;
             let mut netuids: Vec<_> = networks
                 .into_iter()
                 .filter_map(|(LastKey(netuid), is_added)| is_added.then_some(netuid))
@@ -52,16 +52,20 @@ impl Client {
         for (netuid, hotkey) in
             netuids.iter().flat_map(|netuid| hotkeys.iter().map(move |hotkey| (*netuid, *hotkey)))
         {
-            keys.push(runtime.storage_key(SUBTENSOR, UIDS, &[number(netuid.0), key(hotkey)])?);
+            keys.push(runtime.storage_key(
+                SUBTENSOR,
+                UIDS,
+                &[number(netuid.0), account_key(hotkey)],
+            )?);
             pairs.push((netuid, hotkey));
         }
-        let reads: Vec<BoxFuture<'_, Result<Batch, ChainError>>> = keys
+        let reads: Vec<BoxFuture<'_, Result<StorageValues, ChainError>>> = keys
             .chunks(KEYS_PER_REQUEST)
             .map(|keys| {
                 self.inner.rpc.with_timeout("registrations", self.inner.storage_batch(keys, block))
             })
             .collect();
-        let batches: Vec<Batch> =
+        let batches: Vec<StorageValues> =
             stream::iter(reads).buffered(MAX_CONCURRENT_READS).try_collect().await?;
         let mut registrations = Vec::new();
         for ((pairs, keys), batch) in

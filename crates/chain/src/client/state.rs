@@ -129,11 +129,12 @@ impl Client {
         args: &[Value],
         at: At,
     ) -> Result<T, ChainError> {
-        let read = async { self.inner.api(api, method, args, self.inner.hash(at).await?).await };
+        let read =
+            async { self.inner.call_api(api, method, args, self.inner.hash(at).await?).await };
         self.inner.rpc.with_timeout(subject, read).await
     }
 
-    /// Reads a storage value at a block, within the timeout of one read; see [`Inner::value`].
+    /// Reads a storage value at a block, within the timeout of one read; see [`Inner::read_value`].
     pub(super) async fn value_at<T: DecodeAsType + Send>(
         &self,
         subject: &'static str,
@@ -142,14 +143,15 @@ impl Client {
         keys: &[Value],
         at: At,
     ) -> Result<Option<T>, ChainError> {
-        let read = async { self.inner.value(pallet, item, keys, self.inner.hash(at).await?).await };
+        let read =
+            async { self.inner.read_value(pallet, item, keys, self.inner.hash(at).await?).await };
         self.inner.rpc.with_timeout(subject, read).await
     }
 }
 
 impl Inner {
     /// Calls a method of a runtime API and decodes the result, matching fields by name.
-    pub(super) async fn api<T: DecodeAsType>(
+    pub(super) async fn call_api<T: DecodeAsType>(
         &self,
         api: &str,
         method: &str,
@@ -170,13 +172,13 @@ impl Inner {
         block: BlockHash,
     ) -> Result<Vec<u8>, ChainError> {
         let params = json!([format!("{api}_{method}"), hex_text(args), block]);
-        let response: HexBytes = self.at_block("state_call", params, block).await?;
+        let response: HexBytes = self.request_at_block("state_call", params, block).await?;
         Ok(response.0)
     }
 
     /// Reads a storage value or, if it is unset, the item's default; `None` if the item has no
     /// default.
-    pub(super) async fn value<T: DecodeAsType>(
+    pub(super) async fn read_value<T: DecodeAsType>(
         &self,
         pallet: &str,
         item: &str,
@@ -190,7 +192,7 @@ impl Inner {
     }
 
     /// Reads the entries of a map whose keys begin with `first_keys`.
-    pub(super) async fn map<K: StorageKeys, T: DecodeAsType>(
+    pub(super) async fn read_map<K: StorageKeys, T: DecodeAsType>(
         &self,
         pallet: &str,
         item: &str,
@@ -215,7 +217,7 @@ impl Inner {
         block: BlockHash,
     ) -> Result<Option<Vec<u8>>, ChainError> {
         let bytes: Option<HexBytes> =
-            self.at_block("state_getStorage", json!([hex_text(key), block]), block).await?;
+            self.request_at_block("state_getStorage", json!([hex_text(key), block]), block).await?;
         Ok(bytes.map(|bytes| bytes.0))
     }
 
@@ -224,12 +226,12 @@ impl Inner {
         &self,
         keys: &[Vec<u8>],
         block: BlockHash,
-    ) -> Result<Batch, ChainError> {
-        let texts: Vec<String> = keys.iter().map(|key| hex_text(key)).collect();
-        let sets: Vec<ChangeSet> =
-            self.at_block("state_queryStorageAt", json!([texts, block]), block).await?;
-        let changes = sets.into_iter().flat_map(|set| set.changes);
-        Ok(Batch(changes.filter_map(|(key, value)| Some((key.0, value?.0))).collect()))
+    ) -> Result<StorageValues, ChainError> {
+        let hex_keys: Vec<String> = keys.iter().map(|key| hex_text(key)).collect();
+        let change_sets: Vec<ChangeSet> =
+            self.request_at_block("state_queryStorageAt", json!([hex_keys, block]), block).await?;
+        let changes = change_sets.into_iter().flat_map(|set| set.changes);
+        Ok(StorageValues(changes.filter_map(|(key, value)| Some((key.0, value?.0))).collect()))
     }
 
     pub(super) async fn storage_entries(
@@ -238,26 +240,28 @@ impl Inner {
         block: BlockHash,
     ) -> Result<Vec<(Vec<u8>, Vec<u8>)>, ChainError> {
         let mut entries = Vec::new();
-        let (mut last, mut count, mut bytes) = (None::<Vec<u8>>, 0_usize, 0_usize);
+        let (mut last_key, mut key_count, mut total_bytes) = (None::<Vec<u8>>, 0_usize, 0_usize);
         loop {
-            let start = last.as_ref().map(|key| hex_text(key));
+            let start = last_key.as_ref().map(|key| hex_text(key));
             let params = json!([hex_text(prefix), KEYS_PER_REQUEST, start, block]);
-            let keys: Vec<HexBytes> = self.at_block("state_getKeysPaged", params, block).await?;
+            let keys: Vec<HexBytes> =
+                self.request_at_block("state_getKeysPaged", params, block).await?;
             let keys: Vec<Vec<u8>> = keys.into_iter().map(|key| key.0).collect();
             // Without this check, a node that repeats keys would cause an endless loop.
-            let is_later =
-                keys.first().is_none_or(|key| last.as_ref().is_none_or(|last| key > last));
-            if !keys.is_sorted_by(|before, key| before < key) || !is_later {
+            let is_later = keys
+                .first()
+                .is_none_or(|key| last_key.as_ref().is_none_or(|last_key| key > last_key));
+            if !keys.is_sorted_by(|previous, key| previous < key) || !is_later {
                 return Err(ChainError::decode("the keys of a map", MapError::Unordered));
             }
-            count = count.saturating_add(keys.len());
+            key_count = key_count.saturating_add(keys.len());
             let mut values = self.storage_batch(&keys, block).await?;
             let is_last = keys.len() < KEYS_PER_REQUEST;
-            last = keys.last().cloned();
-            bytes = values.0.iter().fold(bytes, |sum, (key, value)| {
+            last_key = keys.last().cloned();
+            total_bytes = values.0.iter().fold(total_bytes, |sum, (key, value)| {
                 sum.saturating_add(key.len()).saturating_add(value.len())
             });
-            if count > MAX_ENTRIES || bytes > MAX_BYTES {
+            if key_count > MAX_ENTRIES || total_bytes > MAX_BYTES {
                 return Err(ChainError::decode("a map", MapError::TooLarge));
             }
             entries.extend(
@@ -272,27 +276,31 @@ impl Inner {
 
 /// Storage values by key.
 #[derive(Debug)]
-pub(super) struct Batch(HashMap<Vec<u8>, Vec<u8>>);
+pub(super) struct StorageValues(HashMap<Vec<u8>, Vec<u8>>);
 
-impl Batch {
+impl StorageValues {
     pub(super) fn get(&self, key: &[u8]) -> Option<&[u8]> {
         self.0.get(key).map(Vec::as_slice)
     }
 }
 
 /// Storage items to read in one request.
-pub(super) struct Items<'a> {
+pub(super) struct StorageQuery<'a> {
     runtime: &'a Runtime,
     keys: Vec<(&'static str, &'static str, Vec<u8>)>,
 }
 
-impl<'a> Items<'a> {
+impl<'a> StorageQuery<'a> {
     pub(super) fn new(runtime: &'a Runtime) -> Self {
         Self { runtime, keys: Vec::new() }
     }
 
     /// Adds an item of the pallet `SubtensorModule`.
-    pub(super) fn and(mut self, item: &'static str, keys: &[Value]) -> Result<Self, ChainError> {
+    pub(super) fn with_item(
+        mut self,
+        item: &'static str,
+        keys: &[Value],
+    ) -> Result<Self, ChainError> {
         let pallet = "SubtensorModule";
         self.keys.push((pallet, item, self.runtime.storage_key(pallet, item, keys)?));
         Ok(self)
@@ -302,26 +310,30 @@ impl<'a> Items<'a> {
         self,
         inner: &Inner,
         block: BlockHash,
-    ) -> Result<Values<'a>, ChainError> {
+    ) -> Result<StorageQueryResult<'a>, ChainError> {
         let keys: Vec<Vec<u8>> = self.keys.iter().map(|(.., key)| key.clone()).collect();
-        Ok(Values { batch: inner.storage_batch(&keys, block).await?, items: self })
+        Ok(StorageQueryResult { values: inner.storage_batch(&keys, block).await?, query: self })
     }
 }
 
-/// The values of [`Items`], decoded on access.
-pub(super) struct Values<'a> {
-    items: Items<'a>,
-    batch: Batch,
+/// The values of [`StorageQuery`], decoded on access.
+pub(super) struct StorageQueryResult<'a> {
+    query: StorageQuery<'a>,
+    values: StorageValues,
 }
 
-impl Values<'_> {
+impl StorageQueryResult<'_> {
     /// Decodes an item's value; the type's default if the item has neither a value nor a default.
     pub(super) fn get<T: DecodeAsType + Default>(&self, item: &str) -> Result<T, ChainError> {
-        let Some((pallet, item, key)) = self.items.keys.iter().find(|(_, name, _)| *name == item)
+        let Some((pallet, item, key)) = self.query.keys.iter().find(|(_, name, _)| *name == item)
         else {
             return Ok(T::default());
         };
-        Ok(self.items.runtime.storage_value(pallet, item, self.batch.get(key))?.unwrap_or_default())
+        Ok(self
+            .query
+            .runtime
+            .storage_value(pallet, item, self.values.get(key))?
+            .unwrap_or_default())
     }
 }
 

@@ -4,7 +4,7 @@ use subxt::ext::scale_value::Value;
 use taonet_primitives::{AccountId, BlockHash, ExtrinsicHash, Rao};
 
 use super::tracking::{
-    self, BlockSearch, FollowTimeouts, Nodes, PoolResponse, Status, StatusStream,
+    self, BlockSearch, NodeApi, PoolResponse, Status, StatusStream, TrackingTimeouts,
 };
 use super::{HexBytes, Inner, hex_text};
 use crate::rpc::{OpenedSubscription, Subscription};
@@ -22,8 +22,8 @@ impl Inner {
         follow: Follow,
         lease: Option<NonceLease>,
     ) -> Outcome {
-        let timeouts = FollowTimeouts::new(&self.rpc.timing, follow);
-        tracking::follow(self, extrinsic, follow, lease, timeouts).await
+        let timeouts = TrackingTimeouts::new(&self.rpc.timing, follow);
+        tracking::submit_and_track(self, extrinsic, follow, lease, timeouts).await
     }
 
     pub(super) async fn dry_run(&self, extrinsic: &SignedExtrinsic) -> Result<DryRun, ChainError> {
@@ -63,7 +63,7 @@ impl Inner {
             Err(ChainError::Refused { .. }) => return Ok(None),
             Err(error) => return Err(error),
         };
-        let mut events = runtime.events(&simulated.events.0)?;
+        let mut events = runtime.decode_events(&simulated.events.0)?;
         events.retain(|event| event.phase == Phase::ApplyExtrinsic(simulated.index));
         Ok(runtime.dispatch_result(&events).map(|result| Effect { result, events }))
     }
@@ -83,12 +83,12 @@ impl Inner {
             method,
             &self.api_bytes(api, method, &args, block).await?,
         )?;
-        Ok(validity.get("Err").map_or(Ok(()), |error| Err(refusal(error))))
+        Ok(validity.get("Err").map_or(Ok(()), |error| Err(refusal_from_json(error))))
     }
 }
 
 #[async_trait]
-impl Nodes for Inner {
+impl NodeApi for Inner {
     type Statuses = Subscription;
 
     async fn final_block(&self) -> Result<Block, ChainError> {
@@ -109,16 +109,16 @@ impl Nodes for Inner {
 
     async fn next_nonce(&self, account: AccountId, block: BlockHash) -> Result<u32, ChainError> {
         let account = Value::from_bytes(account.as_bytes());
-        self.api("AccountNonceApi", "account_nonce", &[account], block).await
+        self.call_api("AccountNonceApi", "account_nonce", &[account], block).await
     }
 
-    async fn offer(&self, bytes: &[u8]) -> Result<PoolResponse<Subscription>, ChainError> {
+    async fn submit_to_pool(&self, bytes: &[u8]) -> Result<PoolResponse<Subscription>, ChainError> {
         let params = json!([hex_text(bytes)]);
         let OpenedSubscription { result, tries } = self
             .rpc
             .subscribe("author_submitAndWatchExtrinsic", params, "author_unwatchExtrinsic")
             .await?;
-        Ok(PoolResponse { result, others_may_have_it: tries > 1 })
+        Ok(PoolResponse { result, other_pools_may_hold_it: tries > 1 })
     }
 
     async fn refusal_reason(
@@ -139,7 +139,7 @@ impl StatusStream for Subscription {
 }
 
 /// Converts the runtime's validity error from JSON.
-fn refusal(error: &Json) -> RefusalReason {
+fn refusal_from_json(error: &Json) -> RefusalReason {
     let invalid = error.get("Invalid");
     let custom = invalid.and_then(|invalid| invalid.get("Custom")).and_then(Json::as_u64);
     if let Some(code) = custom.and_then(|code| u8::try_from(code).ok()) {

@@ -2,17 +2,17 @@ use subxt::ext::scale_decode::DecodeAsType;
 use subxt::ext::scale_value::Value;
 use taonet_primitives::{Alpha, BlockHash, BlockNumber, Coldkey, Hotkey, NetUid, Rao, Uid};
 
-use super::metagraph::text;
-use super::state::Items;
+use super::metagraph::lossy_text;
+use super::state::StorageQuery;
 use super::{Client, Inner};
-use crate::hyperparameters::fixed_text;
+use crate::hyperparameters::format_fixed_point;
 use crate::{
     At, ChainError, CommitReveal, Hyperparameters, Price, Schedule, SimulatedSwap, Subnet,
     SubnetIdentity, WeightRules,
 };
 
-const SUBNETS: &str = "SubnetInfoRuntimeApi";
-const SWAP: &str = "SwapRuntimeApi";
+const SUBNET_API: &str = "SubnetInfoRuntimeApi";
+const SWAP_API: &str = "SwapRuntimeApi";
 
 /// Queries for subnets, prices and registration costs.
 impl Client {
@@ -22,7 +22,7 @@ impl Client {
     /// [`ChainError`] if the read fails.
     pub async fn subnets(&self, at: At) -> Result<Vec<Subnet>, ChainError> {
         let raw_subnets: Vec<Option<RawSubnet>> =
-            self.api_at("subnets", SUBNETS, "get_all_dynamic_info", &[], at).await?;
+            self.api_at("subnets", SUBNET_API, "get_all_dynamic_info", &[], at).await?;
         Ok(raw_subnets.into_iter().flatten().map(Subnet::from).collect())
     }
 
@@ -32,7 +32,7 @@ impl Client {
     /// [`ChainError::NoSuchSubnet`], or another [`ChainError`] if the read fails.
     pub async fn subnet(&self, netuid: NetUid, at: At) -> Result<Subnet, ChainError> {
         let raw: Option<RawSubnet> =
-            self.api_at("subnet", SUBNETS, "get_dynamic_info", &[number(netuid.0)], at).await?;
+            self.api_at("subnet", SUBNET_API, "get_dynamic_info", &[number(netuid.0)], at).await?;
         raw.map(Subnet::from).ok_or(ChainError::NoSuchSubnet(netuid))
     }
 
@@ -46,7 +46,7 @@ impl Client {
         at: At,
     ) -> Result<Hyperparameters, ChainError> {
         let method = "get_subnet_hyperparams_v3";
-        let entries = self.runtime_api(SUBNETS, method, &[netuid.0.into()], at).await?;
+        let entries = self.runtime_api(SUBNET_API, method, &[netuid.0.into()], at).await?;
         if entries.is_null() {
             Err(ChainError::NoSuchSubnet(netuid))
         } else {
@@ -80,7 +80,7 @@ impl Client {
     /// # Errors
     /// [`ChainError`] if the read fails.
     pub async fn prices(&self, at: At) -> Result<Vec<Price>, ChainError> {
-        self.api_at("prices", SWAP, "current_alpha_price_all", &[], at).await
+        self.api_at("prices", SWAP_API, "current_alpha_price_all", &[], at).await
     }
 
     /// Returns the price of one alpha of a subnet.
@@ -88,7 +88,7 @@ impl Client {
     /// # Errors
     /// [`ChainError`] if the read fails.
     pub async fn price(&self, netuid: NetUid, at: At) -> Result<Rao, ChainError> {
-        self.api_at("price", SWAP, "current_alpha_price", &[number(netuid.0)], at).await
+        self.api_at("price", SWAP_API, "current_alpha_price", &[number(netuid.0)], at).await
     }
 
     /// Simulates buying alpha for an amount of TAO.
@@ -102,7 +102,7 @@ impl Client {
         at: At,
     ) -> Result<SimulatedSwap, ChainError> {
         let args = [number(netuid.0), number(tao.get())];
-        self.api_at("simulated purchase", SWAP, "sim_swap_tao_for_alpha", &args, at).await
+        self.api_at("simulated purchase", SWAP_API, "sim_swap_tao_for_alpha", &args, at).await
     }
 
     /// Simulates selling an amount of alpha.
@@ -116,7 +116,7 @@ impl Client {
         at: At,
     ) -> Result<SimulatedSwap, ChainError> {
         let args = [number(netuid.0), number(alpha.get())];
-        self.api_at("simulated sale", SWAP, "sim_swap_alpha_for_tao", &args, at).await
+        self.api_at("simulated sale", SWAP_API, "sim_swap_alpha_for_tao", &args, at).await
     }
 }
 
@@ -127,8 +127,8 @@ impl Inner {
         block: BlockHash,
     ) -> Result<WeightRules, ChainError> {
         let runtime = self.runtime(block).await?;
-        let subnet = [number(netuid.0)];
-        let mut items = Items::new(&runtime).and("CommitRevealWeightsVersion", &[])?;
+        let netuid_key = [number(netuid.0)];
+        let mut items = StorageQuery::new(&runtime).with_item("CommitRevealWeightsVersion", &[])?;
         for item in [
             "NetworksAdded",
             "SubnetworkN",
@@ -144,7 +144,7 @@ impl Inner {
             "PendingEpochAt",
             "SubnetEpochIndex",
         ] {
-            items = items.and(item, &subnet)?;
+            items = items.with_item(item, &netuid_key)?;
         }
         let values = items.read(self, block).await?;
         if !values.get::<bool>("NetworksAdded")? {
@@ -181,7 +181,7 @@ impl Inner {
         block: BlockHash,
     ) -> Result<Option<Uid>, ChainError> {
         let keys = [number(netuid.0), Value::from_bytes(hotkey.as_bytes())];
-        self.value("SubtensorModule", "Uids", &keys, block).await
+        self.read_value("SubtensorModule", "Uids", &keys, block).await
     }
 }
 
@@ -231,8 +231,8 @@ impl From<RawSubnet> for Subnet {
     fn from(raw: RawSubnet) -> Self {
         Self {
             netuid: raw.netuid,
-            name: text(Some(raw.subnet_name)),
-            symbol: text(Some(raw.token_symbol)),
+            name: lossy_text(Some(raw.subnet_name)),
+            symbol: lossy_text(Some(raw.token_symbol)),
             owner_hotkey: raw.owner_hotkey,
             owner_coldkey: raw.owner_coldkey,
             tempo: raw.tempo,
@@ -244,7 +244,7 @@ impl From<RawSubnet> for Subnet {
             alpha_in_emission: raw.alpha_in_emission,
             alpha_out_emission: raw.alpha_out_emission,
             registered_at: raw.network_registered_at,
-            moving_price: fixed_text(raw.moving_price.bits, 32),
+            moving_price: format_fixed_point(raw.moving_price.bits, 32),
             identity: raw.subnet_identity.map(SubnetIdentity::from),
         }
     }
@@ -253,14 +253,14 @@ impl From<RawSubnet> for Subnet {
 impl From<RawIdentity> for SubnetIdentity {
     fn from(raw: RawIdentity) -> Self {
         Self {
-            subnet_name: text(Some(raw.subnet_name)),
-            github_repo: text(Some(raw.github_repo)),
-            subnet_contact: text(Some(raw.subnet_contact)),
-            subnet_url: text(Some(raw.subnet_url)),
-            discord: text(Some(raw.discord)),
-            description: text(Some(raw.description)),
-            logo_url: text(Some(raw.logo_url)),
-            additional: text(Some(raw.additional)),
+            subnet_name: lossy_text(Some(raw.subnet_name)),
+            github_repo: lossy_text(Some(raw.github_repo)),
+            subnet_contact: lossy_text(Some(raw.subnet_contact)),
+            subnet_url: lossy_text(Some(raw.subnet_url)),
+            discord: lossy_text(Some(raw.discord)),
+            description: lossy_text(Some(raw.description)),
+            logo_url: lossy_text(Some(raw.logo_url)),
+            additional: lossy_text(Some(raw.additional)),
         }
     }
 }

@@ -77,7 +77,7 @@ fn recorded_metagraphs_decode() {
     let Some(metagraphs) = samples::<RawMetagraph>(name) else { return };
     for (raw, recorded) in metagraphs {
         let block = Block { number: BlockNumber::new(7), hash: BlockHash::from_bytes([0; 32]) };
-        let metagraph = raw.metagraph(NetUid(1), MechId(0), block, &[]);
+        let metagraph = raw.into_metagraph(NetUid(1), MechId(0), block, &[]);
         assert!(metagraph.neurons.len() <= recorded["hotkeys"].as_array().map_or(0, Vec::len));
         if let Some(burn) = recorded["burn"].as_u64() {
             assert_eq!(metagraph.burn.get(), burn);

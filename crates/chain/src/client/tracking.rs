@@ -22,7 +22,7 @@ const ALREADY_IN_POOL: i32 = 1013;
 
 /// The node requests that are needed to track an extrinsic.
 #[async_trait]
-pub(crate) trait Nodes: Sync {
+pub(crate) trait NodeApi: Sync {
     type Statuses: StatusStream;
 
     /// Returns the newest finalized block.
@@ -42,7 +42,10 @@ pub(crate) trait Nodes: Sync {
     async fn next_nonce(&self, account: AccountId, block: BlockHash) -> Result<u32, ChainError>;
 
     /// Submits bytes to a pool.
-    async fn offer(&self, bytes: &[u8]) -> Result<PoolResponse<Self::Statuses>, ChainError>;
+    async fn submit_to_pool(
+        &self,
+        bytes: &[u8],
+    ) -> Result<PoolResponse<Self::Statuses>, ChainError>;
 
     /// Returns why the newest runtime refuses an extrinsic; `None` if it accepts the extrinsic.
     async fn refusal_reason(
@@ -51,16 +54,18 @@ pub(crate) trait Nodes: Sync {
     ) -> Result<Option<RefusalReason>, ChainError>;
 
     /// Looks for an extrinsic in the block `last` and its ancestors above height `after`.
-    async fn find(
+    async fn find_inclusion(
         &self,
         extrinsic: ExtrinsicHash,
         last: BlockHash,
         after: BlockNumber,
     ) -> Result<Option<Inclusion>, ChainError> {
-        let (mut block, mut before) = (last, None);
+        let (mut block, mut previous_number) = (last, None);
         loop {
             let search = self.search_block(extrinsic, block).await?;
-            if search.number <= after || before.is_some_and(|before| search.number >= before) {
+            if search.number <= after
+                || previous_number.is_some_and(|previous_number| search.number >= previous_number)
+            {
                 return Ok(None);
             }
             if search.inclusion.is_some() {
@@ -69,7 +74,7 @@ pub(crate) trait Nodes: Sync {
             if search.number == after.plus(1) {
                 return Ok(None);
             }
-            (block, before) = (search.parent, Some(search.number));
+            (block, previous_number) = (search.parent, Some(search.number));
         }
     }
 }
@@ -93,7 +98,7 @@ pub(crate) struct BlockSearch {
 pub(crate) struct PoolResponse<R> {
     pub(crate) result: Result<R, RpcError>,
     /// Whether a node that did not respond may hold the extrinsic in its pool.
-    pub(crate) others_may_have_it: bool,
+    pub(crate) other_pools_may_hold_it: bool,
 }
 
 /// The status of a watched extrinsic, as reported by a pool.
@@ -114,54 +119,59 @@ pub(crate) enum Status {
 
 /// The timeouts and intervals for tracking an extrinsic.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct FollowTimeouts {
+pub(crate) struct TrackingTimeouts {
     /// The timeout of the whole submission.
     pub(crate) total_timeout: Duration,
     /// The delay between attempts, each of which searches the chain and resubmits the extrinsic.
-    pub(crate) pause: Duration,
+    pub(crate) retry_delay: Duration,
     /// The timeout for the pool's next status notification.
-    pub(crate) max_silence: Duration,
+    pub(crate) status_timeout: Duration,
 }
 
-impl FollowTimeouts {
+impl TrackingTimeouts {
     pub(crate) fn new(timing: &BlockTiming, follow: Follow) -> Self {
-        let total_timeout = timing.unit().saturating_mul(follow.timeout_blocks.saturating_add(1));
-        Self { total_timeout, pause: timing.pause(), max_silence: timing.read_timeout() }
+        let total_timeout =
+            timing.timeout_block_time().saturating_mul(follow.timeout_blocks.saturating_add(1));
+        Self {
+            total_timeout,
+            retry_delay: timing.retry_delay(),
+            status_timeout: timing.read_timeout(),
+        }
     }
 }
 
 /// Submits an extrinsic and tracks it; see [`crate::Chain::submit`].
-pub(crate) async fn follow<N: Nodes>(
+pub(crate) async fn submit_and_track<N: NodeApi>(
     nodes: &N,
     extrinsic: &SignedExtrinsic,
     follow: Follow,
     lease: Option<NonceLease>,
-    times: FollowTimeouts,
+    timeouts: TrackingTimeouts,
 ) -> Outcome {
     let mut tracker = SubmissionTracker {
         nodes,
         extrinsic,
         until: follow.until,
-        max_silence: times.max_silence,
+        status_timeout: timeouts.status_timeout,
         lease,
         searched_up_to: extrinsic.birth.number,
         may_be_pooled: follow.sent_before,
-        included: None,
+        latest_inclusion: None,
         refusal: None,
         error: None,
     };
     let now = Instant::now();
-    let end = now.checked_add(times.total_timeout).unwrap_or(now);
+    let deadline = now.checked_add(timeouts.total_timeout).unwrap_or(now);
     loop {
-        match timeout_at(end, tracker.run_round()).await {
+        match timeout_at(deadline, tracker.run_round()).await {
             Ok(Ok(Some(outcome))) => return tracker.settle(outcome),
             Ok(result) => tracker.error = result.err(),
             Err(_) => return tracker.time_out(),
         }
-        if Instant::now().checked_add(times.pause).is_none_or(|next| next >= end) {
+        if Instant::now().checked_add(timeouts.retry_delay).is_none_or(|next| next >= deadline) {
             return tracker.time_out();
         }
-        tokio::time::sleep(times.pause).await;
+        tokio::time::sleep(timeouts.retry_delay).await;
     }
 }
 
@@ -170,7 +180,7 @@ struct SubmissionTracker<'a, N> {
     nodes: &'a N,
     extrinsic: &'a SignedExtrinsic,
     until: Until,
-    max_silence: Duration,
+    status_timeout: Duration,
     /// The nonce lease, held until a pool accepts the extrinsic.
     lease: Option<NonceLease>,
     /// Height of the newest finalized block searched; no block up to it includes the extrinsic.
@@ -178,7 +188,7 @@ struct SubmissionTracker<'a, N> {
     /// Whether a pool may hold the extrinsic.
     may_be_pooled: bool,
     /// The inclusion found by the last search; its block may still be reverted.
-    included: Option<Inclusion>,
+    latest_inclusion: Option<Inclusion>,
     /// The latest refusal by a pool.
     refusal: Option<RefusalReason>,
     /// The error of the last round.
@@ -193,7 +203,7 @@ enum SearchResult {
     NotFound,
 }
 
-impl<N: Nodes> SubmissionTracker<'_, N> {
+impl<N: NodeApi> SubmissionTracker<'_, N> {
     /// Runs one round: search, submit, watch. Returns `None` while the outcome is open.
     async fn run_round(&mut self) -> Result<Option<Outcome>, ChainError> {
         match self.search().await? {
@@ -203,7 +213,7 @@ impl<N: Nodes> SubmissionTracker<'_, N> {
             SearchResult::NotFound => {}
         }
         let is_first = !std::mem::replace(&mut self.may_be_pooled, true);
-        let response = self.nodes.offer(&self.extrinsic.bytes).await?;
+        let response = self.nodes.submit_to_pool(&self.extrinsic.bytes).await?;
         match response.result {
             Ok(statuses) => {
                 self.mark_nonce_used();
@@ -214,7 +224,7 @@ impl<N: Nodes> SubmissionTracker<'_, N> {
                 Ok(None)
             }
             Err(error) => {
-                self.handle_refusal(&error, is_first && !response.others_may_have_it).await
+                self.handle_refusal(&error, is_first && !response.other_pools_may_hold_it).await
             }
         }
     }
@@ -226,7 +236,7 @@ impl<N: Nodes> SubmissionTracker<'_, N> {
         let finalized = self.nodes.final_block().await?;
         if finalized.number > self.searched_up_to {
             if let Some(inclusion) =
-                self.nodes.find(hash, finalized.hash, self.searched_up_to).await?
+                self.nodes.find_inclusion(hash, finalized.hash, self.searched_up_to).await?
             {
                 return Ok(SearchResult::Decided(Outcome::Finalized(inclusion)));
             }
@@ -242,12 +252,13 @@ impl<N: Nodes> SubmissionTracker<'_, N> {
             return Ok(SearchResult::Decided(Outcome::Expired { last_block }));
         }
         let head = self.nodes.newest_block().await?;
-        self.included = None;
+        self.latest_inclusion = None;
         if head.number <= self.searched_up_to {
             return Ok(SearchResult::NotFound);
         }
-        self.included = self.nodes.find(hash, head.hash, self.searched_up_to).await?;
-        if let Some(inclusion) = &self.included {
+        self.latest_inclusion =
+            self.nodes.find_inclusion(hash, head.hash, self.searched_up_to).await?;
+        if let Some(inclusion) = &self.latest_inclusion {
             return Ok(match self.until {
                 Until::Included => SearchResult::Decided(Outcome::Included(inclusion.clone())),
                 Until::Finalized => SearchResult::Undecided,
@@ -261,12 +272,12 @@ impl<N: Nodes> SubmissionTracker<'_, N> {
     /// Reads the pool's notifications until one decides the outcome or the stream ends.
     async fn watch(&mut self, mut statuses: N::Statuses) -> Result<Option<Outcome>, ChainError> {
         loop {
-            let Ok(Some(status)) = timeout(self.max_silence, statuses.next()).await else {
+            let Ok(Some(status)) = timeout(self.status_timeout, statuses.next()).await else {
                 return Ok(None);
             };
             match status {
                 Status::Future | Status::Ready | Status::Broadcast(_) => {}
-                Status::Retracted(_) => self.included = None,
+                Status::Retracted(_) => self.latest_inclusion = None,
                 Status::InBlock(_) | Status::Finalized(_) | Status::FinalityTimeout(_) => {
                     if let SearchResult::Decided(outcome) = self.search().await? {
                         return Ok(Some(outcome));
@@ -291,16 +302,16 @@ impl<N: Nodes> SubmissionTracker<'_, N> {
     }
 
     /// Handles a refusal by a pool. The refusal decides the outcome only if the extrinsic itself is
-    /// invalid and no other pool can hold it (`is_alone`).
+    /// invalid and no other pool can hold it (`is_only_pool`).
     async fn handle_refusal(
         &mut self,
         error: &RpcError,
-        is_alone: bool,
+        is_only_pool: bool,
     ) -> Result<Option<Outcome>, ChainError> {
         let reason =
             RefusalReason::from_rpc_error(error.code, &error.message, error.data.as_deref());
         self.refusal = Some(reason.clone());
-        if !is_alone || !reason.is_permanent() {
+        if !is_only_pool || !reason.is_permanent() {
             return Ok(None);
         }
         Ok(match self.search().await? {
@@ -329,7 +340,7 @@ impl<N: Nodes> SubmissionTracker<'_, N> {
 
     /// Returns the outcome when the timeout expires.
     fn time_out(mut self) -> Outcome {
-        let outcome = match (self.included.take(), &self.error, self.refusal.take()) {
+        let outcome = match (self.latest_inclusion.take(), &self.error, self.refusal.take()) {
             (Some(inclusion), ..) => Outcome::Included(inclusion),
             (None, Some(error), _) => Outcome::Unknown(UnknownReason::from_error(error)),
             (None, None, Some(reason)) => Outcome::Unknown(UnknownReason::Refused(reason)),

@@ -10,7 +10,7 @@ use crate::Share;
 impl Metagraph {
     /// Returns the stake weights: alpha plus weighted TAO, in TAO.
     pub fn S(&self) -> Vec<f64> {
-        self.column(|neuron| in_tokens(neuron.total_stake.get()))
+        self.column(|neuron| to_tokens(neuron.total_stake.get()))
     }
 
     /// Returns the ranks; 0 on current chains.
@@ -25,7 +25,7 @@ impl Metagraph {
 
     /// Returns the emissions in the last epoch, in alpha.
     pub fn E(&self) -> Vec<f64> {
-        self.column(|neuron| in_tokens(neuron.emission.get()))
+        self.column(|neuron| to_tokens(neuron.emission.get()))
     }
 
     /// Returns the consensus weights.
@@ -122,6 +122,6 @@ impl Metagraph {
     }
 }
 
-fn in_tokens(base_units: u64) -> f64 {
+fn to_tokens(base_units: u64) -> f64 {
     base_units as f64 / 1e9
 }

@@ -37,7 +37,7 @@ impl Metagraph {
         for (index, uid) in (0..count).zip((0..).map(Uid)) {
             match (self.neurons.get(index), later.neurons.get(index)) {
                 (Some(before), Some(after)) if before.hotkey == after.hotkey => {
-                    changed.extend(change(before, after));
+                    changed.extend(compare_neurons(before, after));
                 }
                 (before, after) => {
                     replaced.push((
@@ -52,7 +52,7 @@ impl Metagraph {
     }
 }
 
-fn change(before: &Neuron, after: &Neuron) -> Option<NeuronChange> {
+fn compare_neurons(before: &Neuron, after: &Neuron) -> Option<NeuronChange> {
     if before == after {
         return None;
     }

@@ -9,7 +9,7 @@ use super::Metagraph;
 const FORMAT_VERSION: u32 = 1;
 
 #[derive(serde::Serialize, serde::Deserialize)]
-struct File<T> {
+struct MetagraphFile<T> {
     form: u32,
     metagraph: T,
 }
@@ -20,10 +20,12 @@ impl Metagraph {
     /// # Errors
     /// [`std::io::Error`] if writing fails.
     pub fn save(&self, path: &Path) -> std::io::Result<()> {
-        let folder =
-            path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let mut file = tempfile::NamedTempFile::new_in(folder)?;
-        serde_json::to_writer(&mut file, &File { form: FORMAT_VERSION, metagraph: self })?;
+        let directory = path
+            .parent()
+            .filter(|directory| !directory.as_os_str().is_empty())
+            .unwrap_or(Path::new("."));
+        let mut file = tempfile::NamedTempFile::new_in(directory)?;
+        serde_json::to_writer(&mut file, &MetagraphFile { form: FORMAT_VERSION, metagraph: self })?;
         file.write_all(b"\n")?;
         file.as_file().sync_all()?;
         file.persist(path)?;
@@ -35,7 +37,8 @@ impl Metagraph {
     /// # Errors
     /// [`std::io::Error`], of kind `InvalidData` if the file has a different format.
     pub fn load(path: &Path) -> std::io::Result<Self> {
-        let file: File<Self> = serde_json::from_slice(bytes_without_bom(&std::fs::read(path)?))?;
+        let file: MetagraphFile<Self> =
+            serde_json::from_slice(bytes_without_bom(&std::fs::read(path)?))?;
         if file.form == FORMAT_VERSION {
             Ok(file.metagraph)
         } else {

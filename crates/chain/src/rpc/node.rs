@@ -24,11 +24,11 @@ const MAX_BUFFERED_NOTIFICATIONS: usize = 256;
 pub(crate) struct Node {
     url: NodeUrl,
     connection: tokio::sync::Mutex<Option<Arc<Client>>>,
-    health: Mutex<Health>,
+    health: Mutex<NodeHealth>,
 }
 
 #[derive(Debug)]
-struct Health {
+struct NodeHealth {
     genesis: Option<BlockHash>,
     skipped_until: Option<Instant>,
 }
@@ -87,7 +87,7 @@ impl ToRpcParams for Params {
 
 impl Node {
     pub(crate) fn new(url: NodeUrl, genesis: Option<BlockHash>) -> Self {
-        let health = Mutex::new(Health { genesis, skipped_until: None });
+        let health = Mutex::new(NodeHealth { genesis, skipped_until: None });
         Self { url, connection: tokio::sync::Mutex::new(None), health }
     }
 
@@ -110,8 +110,8 @@ impl Node {
     }
 
     /// Drops the connection; the next request opens a new one.
-    pub(crate) fn record_failure(&self, pause: std::time::Duration) {
-        self.health().skipped_until = Instant::now().checked_add(pause);
+    pub(crate) fn record_failure(&self, skip_duration: std::time::Duration) {
+        self.health().skipped_until = Instant::now().checked_add(skip_duration);
         // If the mutex is locked, another task is already reconnecting.
         if let Ok(mut connection) = self.connection.try_lock() {
             connection.take();
@@ -122,7 +122,7 @@ impl Node {
         &self,
         node_request: &NodeRequest<'_>,
     ) -> Result<NodeResponse, TransportError> {
-        let client = self.client().await?;
+        let client = self.connected_client().await?;
         let params = Params(node_request.params.clone());
         let result = match node_request.unsubscribe {
             None => ClientT::request(&*client, node_request.method, params)
@@ -143,12 +143,12 @@ impl Node {
         match result {
             Ok(response) => Ok(response),
             Err(Error::Call(error)) => Ok(NodeResponse::Error(rpc_error(&error))),
-            Err(error) => Err(connection_failed(error)),
+            Err(error) => Err(connection_error(error)),
         }
     }
 
     /// Returns the open connection, or opens one. Fails if the node serves a different chain.
-    async fn client(&self) -> Result<Arc<Client>, TransportError> {
+    async fn connected_client(&self) -> Result<Arc<Client>, TransportError> {
         let mut connection = self.connection.lock().await;
         if let Some(client) = connection.as_ref().filter(|client| client.is_connected()) {
             return Ok(Arc::clone(client));
@@ -158,13 +158,13 @@ impl Node {
             .max_buffer_capacity_per_subscription(MAX_BUFFERED_NOTIFICATIONS)
             .build(self.url.as_str())
             .await
-            .map_err(connection_failed)?;
+            .map_err(connection_error)?;
         let expected_genesis = self.health().genesis;
         if let Some(expected_genesis) = expected_genesis {
             let genesis: BlockHash =
                 ClientT::request(&client, "chain_getBlockHash", Params(serde_json::json!([0])))
                     .await
-                    .map_err(connection_failed)?;
+                    .map_err(connection_error)?;
             if genesis != expected_genesis {
                 return Err(TransportError::AnotherChain(genesis));
             }
@@ -174,12 +174,12 @@ impl Node {
         Ok(client)
     }
 
-    fn health(&self) -> MutexGuard<'_, Health> {
+    fn health(&self) -> MutexGuard<'_, NodeHealth> {
         self.health.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-fn connection_failed(error: Error) -> TransportError {
+fn connection_error(error: Error) -> TransportError {
     TransportError::Connection(Box::new(error))
 }
 

@@ -17,7 +17,7 @@ const INNER_RESULTS: [(&str, &str, &str); 4] = [
 
 impl Runtime {
     /// Decodes the bytes of `System.Events`.
-    pub(crate) fn events(&self, bytes: &[u8]) -> Result<Vec<Event>, ChainError> {
+    pub(crate) fn decode_events(&self, bytes: &[u8]) -> Result<Vec<Event>, ChainError> {
         let subject = "the block's events";
         let mut remaining = bytes;
         let count = Compact::<u32>::decode(&mut remaining)
@@ -25,7 +25,7 @@ impl Runtime {
             .0;
         let mut events = Vec::new();
         for index in 0..count {
-            let event = self.event(index, &mut remaining);
+            let event = self.decode_event(index, &mut remaining);
             events.push(
                 event.map_err(|error| {
                     ChainError::decode(format!("event {index} of a block"), error)
@@ -38,14 +38,14 @@ impl Runtime {
 
     /// Decodes an event record: phase, event and topics. The event is a variant of the runtime's
     /// outer event enum, which contains a variant of the pallet's event enum.
-    fn event(&self, index: u32, bytes: &mut &[u8]) -> Result<Event, EventError> {
+    fn decode_event(&self, index: u32, bytes: &mut &[u8]) -> Result<Event, EventError> {
         let phase = match u8::decode(bytes)? {
             0 => Phase::ApplyExtrinsic(u32::decode(bytes)?),
             1 => Phase::Finalization,
             2 => Phase::Initialization,
-            other => return Err(EventError::NoPhase(other)),
+            other => return Err(EventError::UnknownPhase(other)),
         };
-        let value = taonet_scale_json::read(
+        let value = taonet_scale_json::decode(
             bytes,
             self.metadata().outer_enums().event_enum_ty(),
             self.types(),
@@ -63,7 +63,7 @@ impl Runtime {
 
     /// Returns the result of an extrinsic, from the events of its phase.
     pub(crate) fn dispatch_result(&self, events: &[Event]) -> Option<Result<(), DispatchError>> {
-        let last = events.iter().rev().find(|event| {
+        let result_event = events.iter().rev().find(|event| {
             event.is("System", "ExtrinsicSuccess") || event.is("System", "ExtrinsicFailed")
         })?;
         // The outer call succeeds even if the inner call fails; these events have the inner call's
@@ -73,7 +73,7 @@ impl Runtime {
                 INNER_RESULTS.iter().find(|(pallet, name, _)| event.is(pallet, name))?;
             event.fields.get(*field)?.get("Err")
         });
-        Some(match last.fields.get("dispatch_error").or(inner) {
+        Some(match result_event.fields.get("dispatch_error").or(inner) {
             None => Ok(()),
             Some(error) => Err(self.dispatch_error(error)),
         })
@@ -113,9 +113,9 @@ fn name_and_reason(error: &serde_json::Value) -> Option<String> {
 /// Returns the fee of an extrinsic, from the events of its phase; `None` if the chain recorded
 /// none.
 pub(crate) fn fee_of(events: &[Event]) -> Option<Rao> {
-    let paid =
+    let fee_event =
         events.iter().rev().find(|event| event.is("TransactionPayment", "TransactionFeePaid"))?;
-    paid.fields.get("actual_fee")?.as_u64().map(Rao::new)
+    fee_event.fields.get("actual_fee")?.as_u64().map(Rao::new)
 }
 
 /// Converts the fields of an event to JSON. Unlike in [`fields_of`], a single unnamed field stays
@@ -139,7 +139,7 @@ enum EventError {
     #[error(transparent)]
     Value(#[from] DecodeError),
     #[error("unknown event phase {0}")]
-    NoPhase(u8),
+    UnknownPhase(u8),
     /// The metadata's event type is not an enum of enums.
     #[error("the event type in the metadata is not an enum of pallet enums")]
     NotAnEnum,

@@ -14,7 +14,7 @@ use taonet_primitives::{AccountId, BlockNumber, ExtrinsicHash, Rao, counted};
 use taonet_scale_json::{fields_of, to_json};
 use taonet_wallet::{CryptoType, Keypair};
 
-use super::{Runtime, fee_of, summary};
+use super::{Runtime, fee_of, first_doc_line};
 use crate::hash::blake2_256;
 use crate::{
     ArgumentInfo, Block, Call, CallInfo, ChainError, Decoded, DecodedCall, DecodedExtrinsic, Event,
@@ -48,7 +48,7 @@ struct CallParts<'a> {
 
 impl ExtrinsicParts<'_> {
     /// Returns the number that a transaction extension contains.
-    fn number(&self, extension: &str) -> Option<u64> {
+    fn extension_number(&self, extension: &str) -> Option<u64> {
         self.extension(extension)?.as_u64()
     }
 
@@ -89,7 +89,10 @@ impl Runtime {
     /// Encodes a call.
     pub(crate) fn call_data(&self, call: &Call) -> Result<Vec<u8>, ChainError> {
         self.check_call(call)?;
-        self.offline.tx().call_data(call).map_err(|error| ChainError::encode(describe(call), error))
+        self.offline_client
+            .tx()
+            .call_data(call)
+            .map_err(|error| ChainError::encode(describe(call), error))
     }
 
     /// Signs a call in an era that begins at `birth`, with `head` as the newest block.
@@ -101,7 +104,7 @@ impl Runtime {
         birth: Block,
         head: BlockNumber,
     ) -> Result<SignedExtrinsic, ChainError> {
-        let last_block = options.era.usable(birth.number, head)?;
+        let last_block = options.era.check_last_block(birth.number, head)?;
         let account: AccountId = signer.public().coldkey().into();
         let (bytes, _) = self.build_signed(call, account, options, birth, |payload| {
             let signature = *signer.sign(payload).as_bytes();
@@ -144,7 +147,7 @@ impl Runtime {
             }
         };
         let mut signable = self
-            .offline
+            .offline_client
             .tx()
             .create_signable_offline(call, params.build())
             .map_err(|error| ChainError::encode(describe(call), error))?;
@@ -193,8 +196,8 @@ impl Runtime {
                 return Ok(Decoded::Extrinsic(DecodedExtrinsic {
                     hash: ExtrinsicHash::from_bytes(blake2_256(bytes)),
                     signer: parts.signer,
-                    nonce: parts.number("CheckNonce"),
-                    tip: parts.number("ChargeTransactionPayment").map(Rao::new),
+                    nonce: parts.extension_number("CheckNonce"),
+                    tip: parts.extension_number("ChargeTransactionPayment").map(Rao::new),
                     era: parts.mortality(),
                     call: parts.call.into(),
                 }));
@@ -242,8 +245,8 @@ impl Runtime {
             calls.extend(pallet.call_variants().into_iter().flatten().map(|call| CallInfo {
                 pallet: pallet.name().to_owned(),
                 name: call.name.clone(),
-                arguments: call.fields.iter().map(argument).collect(),
-                summary: summary(&call.docs),
+                arguments: call.fields.iter().map(argument_info).collect(),
+                summary: first_doc_line(&call.docs),
             }));
         }
         calls
@@ -264,7 +267,7 @@ impl Runtime {
                     .metadata()
                     .extrinsic_signature_info()
                     .map_err(ExtrinsicInfoError::into_owned)?;
-                let signer = taonet_scale_json::read(remaining, types.address_id, self.types())?;
+                let signer = taonet_scale_json::decode(remaining, types.address_id, self.types())?;
                 let signer =
                     to_json(&signer, self.types()).as_str().and_then(|text| text.parse().ok());
                 self.skip_value(remaining, types.signature_id)?;
@@ -288,8 +291,8 @@ impl Runtime {
     /// Decodes a call: a variant of the runtime's outer call enum, which contains a variant of the
     /// pallet's call enum.
     fn decode_call<'a>(&self, bytes: &mut &'a [u8]) -> Result<CallParts<'a>, ExtrinsicError> {
-        let all = *bytes;
-        let value = taonet_scale_json::read(
+        let all_bytes = *bytes;
+        let value = taonet_scale_json::decode(
             bytes,
             self.metadata().outer_enums().call_enum_ty(),
             self.types(),
@@ -305,7 +308,7 @@ impl Runtime {
             Composite::Unnamed(fields) if fields.is_empty() => Json::Object(Map::new()),
             fields => fields_of(fields, self.types()),
         };
-        let data = all.get(..all.len().saturating_sub(bytes.len())).unwrap_or_default();
+        let data = all_bytes.get(..all_bytes.len().saturating_sub(bytes.len())).unwrap_or_default();
         Ok(CallParts { pallet: outer.name, name: inner.name, args, data })
     }
 
@@ -322,14 +325,14 @@ impl Runtime {
             .extension_ids
             .iter()
             .map(|extension: &ExtrinsicExtensionInfoArg<'_, u32>| {
-                let value = taonet_scale_json::read(bytes, extension.id, self.types())?;
+                let value = taonet_scale_json::decode(bytes, extension.id, self.types())?;
                 Ok((extension.name.clone().into_owned(), to_json(&value, self.types())))
             })
             .collect()
     }
 
     fn skip_value(&self, bytes: &mut &[u8], type_id: u32) -> Result<(), ExtrinsicError> {
-        let length = taonet_scale_json::check(bytes, type_id, self.types())?;
+        let length = taonet_scale_json::encoded_len(bytes, type_id, self.types())?;
         *bytes = bytes.get(length..).unwrap_or_default();
         Ok(())
     }
@@ -343,7 +346,7 @@ impl Runtime {
     }
 }
 
-fn argument(field: &Field<PortableForm>) -> ArgumentInfo {
+fn argument_info(field: &Field<PortableForm>) -> ArgumentInfo {
     ArgumentInfo {
         name: field.name.clone().unwrap_or_default(),
         type_name: field.type_name.clone().unwrap_or_default(),

@@ -11,7 +11,7 @@ use subxt::metadata::StorageMetadata;
 use taonet_primitives::counted;
 use taonet_scale_json::{JsonError, to_json, to_value};
 
-use super::{Runtime, check_consumed, summary};
+use super::{Runtime, check_consumed, first_doc_line};
 use crate::{ChainError, StorageItem};
 
 /// The length of the key prefix in bytes: the hashes of pallet and item.
@@ -28,7 +28,7 @@ impl Runtime {
     ) -> Result<Vec<u8>, ChainError> {
         let info = self.storage_info(pallet, item)?;
         encode_storage_key_with_info(pallet, item, keys.to_vec(), &info, self.types())
-            .map_err(|error| ChainError::encode(storage(pallet, item), error))
+            .map_err(|error| ChainError::encode(describe_item(pallet, item), error))
     }
 
     /// Encodes the storage key of a value from JSON keys. With fewer keys than the map has, returns
@@ -49,7 +49,7 @@ impl Runtime {
         self.storage_key(
             pallet,
             item,
-            &values.map_err(|error| ChainError::encode(storage(pallet, item), error))?,
+            &values.map_err(|error| ChainError::encode(describe_item(pallet, item), error))?,
         )
     }
 
@@ -63,16 +63,16 @@ impl Runtime {
     ) -> Result<(Vec<u8>, Option<Vec<u8>>), ChainError> {
         let info = self.storage_info(pallet, item)?;
         if info.keys.len() != keys.len() {
-            let count = KeyCount { expected: info.keys.len(), actual: keys.len() };
-            return Err(ChainError::encode(storage(pallet, item), count));
+            let error = WrongKeyCount { expected: info.keys.len(), actual: keys.len() };
+            return Err(ChainError::encode(describe_item(pallet, item), error));
         }
         let key = self.storage_key_of_json(pallet, item, keys)?;
         let Some(json) = value else { return Ok((key, None)) };
         let value = to_value(json, info.value_id, self.types(), "value")
-            .map_err(|error| ChainError::encode(storage(pallet, item), error))?;
+            .map_err(|error| ChainError::encode(describe_item(pallet, item), error))?;
         let mut bytes = Vec::new();
         encode_as_type(&value, info.value_id, self.types(), &mut bytes)
-            .map_err(|error| ChainError::encode(storage(pallet, item), error))?;
+            .map_err(|error| ChainError::encode(describe_item(pallet, item), error))?;
         Ok((key, Some(bytes)))
     }
 
@@ -86,7 +86,9 @@ impl Runtime {
     ) -> Result<Option<T>, ChainError> {
         let info = self.storage_info(pallet, item)?;
         let bytes = bytes.or(info.default_value.as_deref());
-        bytes.map(|bytes| self.decode(&storage(pallet, item), bytes, info.value_id)).transpose()
+        bytes
+            .map(|bytes| self.decode(&describe_item(pallet, item), bytes, info.value_id))
+            .transpose()
     }
 
     /// Decodes a storage value to JSON. Without bytes, decodes the item's default; `None` if the
@@ -100,7 +102,7 @@ impl Runtime {
         let info = self.storage_info(pallet, item)?;
         let bytes = bytes.or(info.default_value.as_deref());
         bytes
-            .map(|bytes| self.decode_json(&storage(pallet, item), bytes, info.value_id))
+            .map(|bytes| self.decode_json(&describe_item(pallet, item), bytes, info.value_id))
             .transpose()
     }
 
@@ -111,7 +113,7 @@ impl Runtime {
         item: &str,
         key: &[u8],
     ) -> Result<T, ChainError> {
-        T::read(self, pallet, item, key)
+        T::decode_keys(self, pallet, item, key)
     }
 
     /// Returns the storage items of all pallets.
@@ -123,7 +125,7 @@ impl Runtime {
                     pallet: pallet.name().to_owned(),
                     name: entry.name().to_owned(),
                     keys: entry.keys().len(),
-                    summary: summary(entry.docs()),
+                    summary: first_doc_line(entry.docs()),
                 },
             ));
         }
@@ -137,7 +139,7 @@ impl Runtime {
     ) -> Result<StorageInfo<'_, u32>, ChainError> {
         self.metadata()
             .storage_info(pallet, item)
-            .map_err(|_| self.missing_error(&storage(pallet, item)))
+            .map_err(|_| self.missing_error(&describe_item(pallet, item)))
     }
 
     /// Splits a storage key into the type and bytes of each map key. The key comes from a node and
@@ -148,7 +150,7 @@ impl Runtime {
         item: &str,
         key: &'a [u8],
     ) -> Result<Vec<(u32, &'a [u8])>, ChainError> {
-        let subject = format!("a key of {}", storage(pallet, item));
+        let subject = format!("a key of {}", describe_item(pallet, item));
         if key.get(..PREFIX_BYTES) != Some(&encode_storage_key_prefix(pallet, item)) {
             return Err(ChainError::decode(subject.as_str(), KeyError::Prefix));
         }
@@ -161,11 +163,11 @@ impl Runtime {
             if !part.hasher.ends_with_key() {
                 return Err(ChainError::decode(subject.as_str(), KeyError::Hashed));
             }
-            let length = taonet_scale_json::check(value, part.key_id, self.types());
+            let length = taonet_scale_json::encoded_len(value, part.key_id, self.types());
             let length = length.map_err(|error| ChainError::decode(subject.as_str(), error))?;
-            let (value, after) = value.split_at_checked(length).unwrap_or((value, &[]));
+            let (value, following) = value.split_at_checked(length).unwrap_or((value, &[]));
             parts.push((part.key_id, value));
-            remaining = after;
+            remaining = following;
         }
         check_consumed(&subject, remaining)?;
         Ok(parts)
@@ -174,19 +176,29 @@ impl Runtime {
 
 /// Rust types that decode from the keys of a map entry.
 pub(crate) trait StorageKeys: Sized {
-    fn read(runtime: &Runtime, pallet: &str, item: &str, key: &[u8]) -> Result<Self, ChainError>;
+    fn decode_keys(
+        runtime: &Runtime,
+        pallet: &str,
+        item: &str,
+        key: &[u8],
+    ) -> Result<Self, ChainError>;
 }
 
 /// Decodes each key to JSON.
 impl StorageKeys for Vec<Json> {
-    fn read(runtime: &Runtime, pallet: &str, item: &str, key: &[u8]) -> Result<Self, ChainError> {
+    fn decode_keys(
+        runtime: &Runtime,
+        pallet: &str,
+        item: &str,
+        key: &[u8],
+    ) -> Result<Self, ChainError> {
         runtime
             .key_parts(pallet, item, key)?
             .into_iter()
             .map(|(type_id, mut bytes)| {
-                let value = taonet_scale_json::read(&mut bytes, type_id, runtime.types());
+                let value = taonet_scale_json::decode(&mut bytes, type_id, runtime.types());
                 value.map(|value| to_json(&value, runtime.types())).map_err(|error| {
-                    ChainError::decode(format!("a key of {}", storage(pallet, item)), error)
+                    ChainError::decode(format!("a key of {}", describe_item(pallet, item)), error)
                 })
             })
             .collect()
@@ -198,8 +210,13 @@ impl StorageKeys for Vec<Json> {
 pub(crate) struct LastKey<T>(pub(crate) T);
 
 impl<T: DecodeAsType> StorageKeys for LastKey<T> {
-    fn read(runtime: &Runtime, pallet: &str, item: &str, key: &[u8]) -> Result<Self, ChainError> {
-        let subject = format!("a key of {}", storage(pallet, item));
+    fn decode_keys(
+        runtime: &Runtime,
+        pallet: &str,
+        item: &str,
+        key: &[u8],
+    ) -> Result<Self, ChainError> {
+        let subject = format!("a key of {}", describe_item(pallet, item));
         let parts = runtime.key_parts(pallet, item, key)?;
         let (type_id, bytes) =
             parts.last().ok_or_else(|| ChainError::decode(subject.as_str(), KeyError::Hashed))?;
@@ -210,7 +227,7 @@ impl<T: DecodeAsType> StorageKeys for LastKey<T> {
 /// An entry of a storage item is not determined by this number of keys.
 #[derive(Debug, thiserror::Error)]
 #[error("expected {}, not {actual}", counted(*expected, "key"))]
-struct KeyCount {
+struct WrongKeyCount {
     expected: usize,
     actual: usize,
 }
@@ -226,6 +243,6 @@ enum KeyError {
     Hashed,
 }
 
-fn storage(pallet: &str, item: &str) -> Cow<'static, str> {
+fn describe_item(pallet: &str, item: &str) -> Cow<'static, str> {
     format!("storage {pallet}.{item}").into()
 }

@@ -223,7 +223,7 @@ fn constants_and_runtime_apis_match_recordings() {
 fn decoded_events_equal_recorded_events() {
     let (Some(runtime), Some(golden)) = (runtime(), golden()) else { return };
     let raw = bytes(&golden["events"]["raw_hex"]);
-    let events = runtime.events(&raw).unwrap();
+    let events = runtime.decode_events(&raw).unwrap();
     let recorded = items(&golden["events"], "decoded", 8);
     assert_eq!(events.len(), recorded.len());
     for (event, recorded) in events.iter().zip(recorded) {
@@ -244,14 +244,14 @@ fn decoded_events_equal_recorded_events() {
     );
     assert_eq!(runtime.dispatch_result(&events), Some(Ok(())));
     for end in 1..raw.len() {
-        assert!(runtime.events(&raw[..end]).is_err(), "cut after {end}");
+        assert!(runtime.decode_events(&raw[..end]).is_err(), "cut after {end}");
     }
 }
 
 #[test]
 fn decoded_extrinsics_match_recordings() {
     let (Some(runtime), Some(golden)) = (runtime(), golden()) else { return };
-    let events = runtime.events(&bytes(&golden["events"]["raw_hex"])).unwrap();
+    let events = runtime.decode_events(&bytes(&golden["events"]["raw_hex"])).unwrap();
     let raw = items(&golden["block"]["raw"]["block"], "extrinsics", 3);
     let recorded = items(&golden["block"], "decoded_extrinsics", 3);
     for ((index, raw), recorded) in (0..).zip(raw).zip(recorded) {
@@ -422,11 +422,11 @@ proptest! {
     #[test]
     fn random_node_responses_never_panic(raw in proptest::collection::vec(any::<u8>(), 0..400), flip: usize, to: u8) {
         let (Some(runtime), Some(golden)) = (runtime(), golden()) else { return Ok(()) };
-        let _ = runtime.events(&raw);
+        let _ = runtime.decode_events(&raw);
         let mut events = bytes(&golden["events"]["raw_hex"]);
         let index = flip % events.len();
         events[index] = to;
-        let _ = runtime.events(&events);
+        let _ = runtime.decode_events(&events);
         let _ = runtime.extrinsic(0, &[codec::Compact(raw.len() as u32).encode(), raw.clone()].concat(), &[]);
         let mut signed = bytes(&golden["extrinsics"][1]["extrinsic_hex"]);
         let index = flip % signed.len();

@@ -12,7 +12,7 @@ pub fn decode_node_data(metadata: &[u8], bytes: &[u8]) -> bool {
     let Ok(runtime) = Runtime::new(metadata, BlockHash::from_bytes([0; 32]), 1, 1) else {
         return false;
     };
-    let _ = runtime.events(bytes);
+    let _ = runtime.decode_events(bytes);
     for pallet in runtime.metadata().pallets() {
         if let Some(storage) = pallet.storage() {
             for entry in storage.entries() {

@@ -123,7 +123,7 @@ impl Chain for MockChain {
         Ok(state
             .blocks
             .get(block.number.get() as usize)
-            .map(|block| block.decoded.clone())
+            .map(|block| block.decoded_extrinsics.clone())
             .unwrap_or_default())
     }
 
@@ -145,14 +145,14 @@ impl Chain for MockChain {
     ) -> Result<SignedExtrinsic, ChainError> {
         let mut state = self.reachable_state()?;
         let birth = state.block(At::Finalized)?;
-        let last_block = options.era.usable(birth.number, state.head().number)?;
+        let last_block = options.era.check_last_block(birth.number, state.head().number)?;
         let spec_version = state.spec_version;
         let mut bytes = format!("{call:?} {options:?} {birth}").into_bytes();
         // Signatures are randomised, as on the real chain: signing twice gives two different
         // extrinsics.
         bytes.extend(signer.sign(&bytes).as_bytes());
         let hash = ExtrinsicHash::from_bytes(blake2_256(&bytes));
-        state.signed.insert(hash, call.clone());
+        state.signed_calls.insert(hash, call.clone());
         let signer = signer.public().coldkey().into();
         Ok(SignedExtrinsic {
             bytes,
@@ -176,14 +176,14 @@ impl Chain for MockChain {
 
     async fn dry_run(&self, extrinsic: &SignedExtrinsic) -> Result<DryRun, ChainError> {
         let state = self.reachable_state()?;
-        let stale = state.next_nonce(extrinsic.signer) > extrinsic.nonce;
-        let signed = state.signed.get(&extrinsic.hash);
+        let is_stale = state.next_nonce(extrinsic.signer) > extrinsic.nonce;
+        let signed = state.signed_calls.get(&extrinsic.hash);
         let (pallet, name) = signed
             .map(|call| (call.pallet().to_owned(), call.name().to_owned()))
             .unwrap_or_default();
         // The mock cannot encode calls.
         let call = DecodedCall { pallet, name, args: serde_json::Value::Null, data: Vec::new() };
-        let validity = if stale { Err(RefusalReason::Stale) } else { Ok(()) };
+        let validity = if is_stale { Err(RefusalReason::Stale) } else { Ok(()) };
         Ok(DryRun { validity, fee: Rao::ZERO, call, effect: state.effect.clone() })
     }
 
@@ -193,7 +193,7 @@ impl Chain for MockChain {
         follow: Follow,
         lease: Option<NonceLease>,
     ) -> Outcome {
-        let outcome = self.send_at_once(extrinsic, follow);
+        let outcome = self.submit_immediately(extrinsic, follow);
         if let Some(lease) = lease.filter(|_| !matches!(outcome, Outcome::Invalid(_))) {
             lease.mark_used();
         }
@@ -208,7 +208,7 @@ impl Chain for MockChain {
     ) -> Result<Option<Outcome>, ChainError> {
         let state = self.reachable_state()?;
         state.block(At::Number(to))?;
-        if from < state.pruned {
+        if from < state.first_unpruned {
             return Err(ChainError::NoSuchBlock(At::Number(from)));
         }
         Ok(state.outcome_of(hash, from, to))

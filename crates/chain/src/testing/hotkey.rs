@@ -21,9 +21,9 @@ impl State {
         let blocks =
             (0..).map(BlockNumber::new).zip(&self.blocks).take(block.plus(1).get() as usize);
         for (number, extrinsic, result) in blocks.flat_map(|(number, block)| {
-            block.extrinsics.iter().map(move |(one, result)| (number, one, result))
+            block.extrinsics.iter().map(move |(extrinsic, result)| (number, extrinsic, result))
         }) {
-            let Some(call) = self.signed.get(&extrinsic.hash) else { continue };
+            let Some(call) = self.signed_calls.get(&extrinsic.hash) else { continue };
             let is_of_mechanism = argument(call, "netuid") == Some(&Value::u128(netuid.0.into()))
                 && argument(call, "mecid") == Some(&Value::u128(mech.0.into()));
             if extrinsic.signer != hotkey || result.is_err() || !is_of_mechanism {
@@ -35,7 +35,7 @@ impl State {
                 }
                 "commit_mechanism_weights" => {
                     last_update = Some(number);
-                    commits.extend(argument(call, "commit_hash").and_then(bytes));
+                    commits.extend(argument(call, "commit_hash").and_then(decode_bytes));
                 }
                 // The mock cannot hash weights: it assumes that commits are revealed in order.
                 "reveal_mechanism_weights" if !commits.is_empty() => drop(commits.remove(0)),
@@ -60,7 +60,7 @@ fn argument<'a>(call: &'a Call, name: &str) -> Option<&'a Value> {
 }
 
 /// Returns the bytes of a value that [`Value::from_bytes`] created.
-fn bytes(value: &Value) -> Option<[u8; 32]> {
+fn decode_bytes(value: &Value) -> Option<[u8; 32]> {
     let subxt::ext::scale_value::ValueDef::Composite(Composite::Unnamed(values)) = &value.value
     else {
         return None;

@@ -8,7 +8,7 @@ use serde::de::IgnoredAny;
 use taonet_primitives::{AccountId, BlockHash, BlockNumber, ExtrinsicHash};
 
 use crate::client::tracking::{
-    self, BlockSearch, FollowTimeouts, Nodes, PoolResponse, Status, StatusStream,
+    self, BlockSearch, NodeApi, PoolResponse, Status, StatusStream, TrackingTimeouts,
 };
 use crate::nonce::Nonces;
 use crate::rpc::{BlockTiming, RpcError};
@@ -70,7 +70,9 @@ impl Tracker {
         account: AccountId,
         next: impl Future<Output = Result<u32, ChainError>>,
     ) -> Result<NonceLease, ChainError> {
-        self.nonces.lease(account, self.timing.unit(), self.timing.skip_duration(), next).await
+        self.nonces
+            .lease(account, self.timing.timeout_block_time(), self.timing.skip_duration(), next)
+            .await
     }
 
     /// Submits an extrinsic to a node and tracks it, like
@@ -82,12 +84,12 @@ impl Tracker {
         follow: Follow,
         lease: Option<NonceLease>,
     ) -> Outcome {
-        tracking::follow(
+        tracking::submit_and_track(
             &SimulatedSubmission { node, extrinsic },
             extrinsic,
             follow,
             lease,
-            FollowTimeouts::new(&self.timing, follow),
+            TrackingTimeouts::new(&self.timing, follow),
         )
         .await
     }
@@ -120,7 +122,7 @@ impl StatusStream for Inclusions<'_> {
 }
 
 #[async_trait]
-impl<'a> Nodes for SimulatedSubmission<'a> {
+impl<'a> NodeApi for SimulatedSubmission<'a> {
     type Statuses = Inclusions<'a>;
 
     async fn final_block(&self) -> Result<Block, ChainError> {
@@ -144,14 +146,14 @@ impl<'a> Nodes for SimulatedSubmission<'a> {
         self.node.next_nonce(account, block).await
     }
 
-    async fn offer(&self, _: &[u8]) -> Result<PoolResponse<Inclusions<'a>>, ChainError> {
+    async fn submit_to_pool(&self, _: &[u8]) -> Result<PoolResponse<Inclusions<'a>>, ChainError> {
         let result = match self.node.offer(self.extrinsic).await? {
             Ok(()) => Ok(Inclusions { node: self.node, extrinsic: self.extrinsic.hash }),
             Err((code, data)) => {
                 Err(RpcError { code, message: "refused".to_owned(), data: Some(data) })
             }
         };
-        Ok(PoolResponse { result, others_may_have_it: false })
+        Ok(PoolResponse { result, other_pools_may_hold_it: false })
     }
 
     async fn refusal_reason(

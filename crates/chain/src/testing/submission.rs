@@ -6,7 +6,11 @@ use super::{MockChain, Script, SubmittedExtrinsic};
 use crate::{Follow, Outcome, RefusalReason, SignedExtrinsic, UnknownReason, Until};
 
 impl MockChain {
-    pub(crate) fn send_at_once(&self, extrinsic: &SignedExtrinsic, follow: Follow) -> Outcome {
+    pub(crate) fn submit_immediately(
+        &self,
+        extrinsic: &SignedExtrinsic,
+        follow: Follow,
+    ) -> Outcome {
         let mut state = self.state();
         let unreachable = Outcome::Unknown(UnknownReason::Unreachable {
             error: "the mock is unreachable".into(),
@@ -14,7 +18,7 @@ impl MockChain {
         if state.unreachable {
             return unreachable;
         }
-        let call = state.signed.get(&extrinsic.hash).cloned();
+        let call = state.signed_calls.get(&extrinsic.hash).cloned();
         state.submitted.push(SubmittedExtrinsic { extrinsic: extrinsic.clone(), call });
         let head = state.head().number;
         if let Some(outcome) = state.outcome_of(extrinsic.hash, BlockNumber::new(0), head) {
@@ -32,7 +36,7 @@ impl MockChain {
         if is_used(head) || extrinsic.last_block.is_some_and(|last| last <= head) {
             return Outcome::Unknown(UnknownReason::NotYetIncluded { seen: state.finalized });
         }
-        let refused = |reason: RefusalReason| {
+        let refuse = |reason: RefusalReason| {
             let is_permanent = reason.is_permanent() && !follow.sent_before;
             if is_permanent {
                 Outcome::Invalid(reason)
@@ -41,12 +45,12 @@ impl MockChain {
             }
         };
         if extrinsic.spec_version != state.spec_version {
-            return refused(RefusalReason::BadSignature);
+            return refuse(RefusalReason::BadSignature);
         }
         match state.script.pop_front().unwrap_or(Script::Include) {
             Script::Include => state.include(extrinsic, Ok(())),
             Script::Fail(error) => state.include(extrinsic, Err(error)),
-            Script::Refuse(reason) => return refused(reason),
+            Script::Refuse(reason) => return refuse(reason),
             Script::Drop => return Outcome::Dropped,
             Script::LoseResponse => {
                 state.include(extrinsic, Ok(()));
@@ -60,7 +64,7 @@ impl MockChain {
         }
         if follow.until == Until::Finalized {
             for _ in 0..state.finality_lag {
-                state.push(Vec::new());
+                state.push_block(Vec::new());
             }
         }
         let head = state.head();

@@ -68,8 +68,8 @@ fn weights_respect_minimum_count_and_maximum_weight() {
     }
     // With too few scores, the other neurons get a trace.
     let shares = limited_shares(&[(1, 1.0)], &rules(3, 2, u16::MAX));
-    let sum = 1.0 + 3.0 * TRACE;
-    let expected = [TRACE / sum, (1.0 + TRACE) / sum, TRACE / sum];
+    let sum = 1.0 + 3.0 * FILLER_WEIGHT;
+    let expected = [FILLER_WEIGHT / sum, (1.0 + FILLER_WEIGHT) / sum, FILLER_WEIGHT / sum];
     assert!(
         shares.iter().zip(expected).all(|((_, share), expected)| (share - expected).abs() < 1e-12),
         "{shares:?}"

@@ -35,7 +35,7 @@ impl<M: Matrix> BondUpdate<M> {
         active_stake: &[I32F32],
         incentive: &[I32F32],
     ) -> Self {
-        let old_bonds: M = counted_bonds::<M>(input).normalize_columns();
+        let old_bonds: M = effective_bonds::<M>(input).normalize_columns();
         let new_bonds = weights
             .map(|row, _, weight| Some(weight * value_at(active_stake, row)))
             .normalize_columns();
@@ -56,15 +56,15 @@ impl<M: Matrix> BondUpdate<M> {
         active_stake: &[I32F32],
         incentive: &[I32F32],
     ) -> Self {
-        let full = I32F32::from_int(u16::MAX.into());
-        let old_bonds: M = counted_bonds::<M>(input).map(|_, _, bond| Some(bond / full));
+        let u16_max = I32F32::from_int(u16::MAX.into());
+        let old_bonds: M = effective_bonds::<M>(input).map(|_, _, bond| Some(bond / u16_max));
         let reference_consensus = input.liquid_alpha_consensus.as_deref().map(from_proportions);
         let reference_consensus = reference_consensus.as_deref().unwrap_or(consensus);
         let has_consensus = reference_consensus.iter().any(|&weight| weight != I32F32::ZERO);
         let bonds = if input.liquid_alpha && has_consensus {
-            let liquid = LiquidAlpha::of(input);
+            let liquid_alpha = LiquidAlpha::of(input);
             weights.average_by(&old_bonds, |_, column, weight, bond| {
-                liquid.alpha(weight, bond, value_at(reference_consensus, column))
+                liquid_alpha.alpha(weight, bond, value_at(reference_consensus, column))
             })
         } else {
             weights.average(&old_bonds, alpha(input))
@@ -72,12 +72,12 @@ impl<M: Matrix> BondUpdate<M> {
         let column_dividends = bonds
             .normalize_columns()
             .fold_rows(|_, column, bond| bond * value_at(incentive, column));
-        let weighted: Vec<I32F32> = column_dividends
+        let stake_weighted: Vec<I32F32> = column_dividends
             .iter()
             .zip(active_stake)
             .map(|(&dividend, &stake)| dividend * stake)
             .collect();
-        Self { old: old_bonds, new: bonds, dividends: normalize(&weighted) }
+        Self { old: old_bonds, new: bonds, dividends: normalize(&stake_weighted) }
     }
 }
 
@@ -111,16 +111,16 @@ impl LiquidAlpha {
 
 /// Returns the effective old bonds, in parts of 65535: bonds in neurons that registered since the
 /// last epoch are removed.
-fn counted_bonds<M: Matrix>(input: &EpochInput) -> M {
-    let since = if input.last_mechanism_step == 0 {
+fn effective_bonds<M: Matrix>(input: &EpochInput) -> M {
+    let cutoff_block = if input.last_mechanism_step == 0 {
         input.block.saturating_sub(input.tempo)
     } else {
         input.last_mechanism_step.saturating_add(1)
     };
     let rows = input.bonds.iter().map(|row| {
-        row.iter().filter_map(|&(to, bond)| {
-            let registered = *input.block_at_registration.get(usize::from(to.0))?;
-            (registered < since).then_some((to.0, I32F32::from_int(bond.into())))
+        row.iter().filter_map(|&(target, bond)| {
+            let registration_block = *input.block_at_registration.get(usize::from(target.0))?;
+            (registration_block < cutoff_block).then_some((target.0, I32F32::from_int(bond.into())))
         })
     });
     M::from_rows(input.n.into(), rows)

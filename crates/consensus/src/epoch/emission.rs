@@ -3,13 +3,13 @@ use crate::vector::normalize;
 
 /// The distribution of the emission.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Shares {
+pub(super) struct EmissionShares {
     pub(super) server: Vec<I32F32>,
     pub(super) validator: Vec<I32F32>,
     pub(super) combined: Vec<I32F32>,
 }
 
-impl Shares {
+impl EmissionShares {
     /// Computes the shares as incentive and dividends divided by their total. If both are zero, the
     /// emission is shared by stake: that of active validators, or of all neurons if no stake is
     /// active.
@@ -26,8 +26,8 @@ impl Shares {
             .collect();
         let total: I32F32 = combined_earnings.iter().sum();
         if total == I32F32::ZERO {
-            let is_nobody_active = active_stake.iter().sum::<I32F32>() == I32F32::ZERO;
-            let stake_shares = if is_nobody_active { stake } else { active_stake };
+            let has_no_active_stake = active_stake.iter().sum::<I32F32>() == I32F32::ZERO;
+            let stake_shares = if has_no_active_stake { stake } else { active_stake };
             return Self {
                 server: incentive.to_vec(),
                 validator: stake_shares.to_vec(),

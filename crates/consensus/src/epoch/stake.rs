@@ -27,11 +27,11 @@ impl StakeShares {
                 *permit = true;
             }
         }
-        let counted = stake.iter().zip(&active).zip(&permits);
-        let counted: Vec<I32F32> = counted
+        let permitted_stake = stake.iter().zip(&active).zip(&permits);
+        let permitted_stake: Vec<I32F32> = permitted_stake
             .map(|((&stake, &active), &permit)| if active && permit { stake } else { I32F32::ZERO })
             .collect();
-        Self { active_stake: normalize(&counted), active, stake, permits, new_permits }
+        Self { active_stake: normalize(&permitted_stake), active, stake, permits, new_permits }
     }
 }
 
@@ -39,11 +39,11 @@ impl StakeShares {
 /// quotient has 64 fraction bits and is truncated to 32.
 fn stake_shares(input: &EpochInput) -> Vec<I32F32> {
     let owner = input.owner_uid.map(|uid| usize::from(uid.0));
-    let counted = input.stake.iter().enumerate().map(|(uid, &stake)| {
+    let eligible_stake = input.stake.iter().enumerate().map(|(uid, &stake)| {
         if stake >= input.stake_threshold || owner == Some(uid) { u128::from(stake) } else { 0 }
     });
-    let total: u128 = counted.clone().sum();
-    counted
+    let total: u128 = eligible_stake.clone().sum();
+    eligible_stake
         .map(|stake| {
             I32F32::from_bits(((stake << 64).checked_div(total).unwrap_or(0) >> 32) as i64)
         })

@@ -16,14 +16,17 @@ impl Dense {
     /// Iterates over positions and entries in row-major order.
     fn cells(&self) -> impl Iterator<Item = (usize, usize, I32F32)> {
         let columns = self.columns.max(1);
-        self.entries.iter().enumerate().map(move |(at, &entry)| (at / columns, at % columns, entry))
+        self.entries
+            .iter()
+            .enumerate()
+            .map(move |(index, &entry)| (index / columns, index % columns, entry))
     }
 
     fn with_entries(&self, entries: Vec<I32F32>) -> Self {
         Self { entries, ..*self }
     }
 
-    fn at(&self, row: usize, column: usize) -> I32F32 {
+    fn entry_at(&self, row: usize, column: usize) -> I32F32 {
         if row < self.rows && column < self.columns {
             self.entries[row * self.columns + column]
         } else {
@@ -76,7 +79,7 @@ impl Matrix for Dense {
     }
 
     fn merge(&self, other: &Self, mut combine: impl FnMut(I32F32, I32F32) -> I32F32) -> Self {
-        self.merge_present(other, |_, _, own, theirs| combine(own, theirs))
+        self.merge_present(other, |_, _, entry, other_entry| combine(entry, other_entry))
     }
 
     fn merge_present(
@@ -84,8 +87,9 @@ impl Matrix for Dense {
         other: &Self,
         mut combine: impl FnMut(usize, usize, I32F32, I32F32) -> I32F32,
     ) -> Self {
-        let merged =
-            self.cells().map(|(row, column, own)| combine(row, column, own, other.at(row, column)));
+        let merged = self
+            .cells()
+            .map(|(row, column, entry)| combine(row, column, entry, other.entry_at(row, column)));
         self.with_entries(merged.map(|entry| entry.max(I32F32::ZERO)).collect())
     }
 
@@ -97,7 +101,7 @@ impl Matrix for Dense {
             .map(|column| {
                 let votes = staked_rows
                     .clone()
-                    .map(|(row, &stake)| Vote { score: self.at(row, column), stake });
+                    .map(|(row, &stake)| Vote { score: self.entry_at(row, column), stake });
                 median.find(votes, minority, I32F32::ZERO, total)
             })
             .collect()

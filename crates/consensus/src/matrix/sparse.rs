@@ -16,24 +16,24 @@ type Entry = (u16, I32F32);
 pub struct Sparse {
     columns: usize,
     /// CSR row offsets into `entries`: the end of each row, where the next one starts.
-    ends: Vec<usize>,
+    row_ends: Vec<usize>,
     entries: Vec<Entry>,
 }
 
 impl Sparse {
     fn with_capacity(columns: usize, rows: usize, entries: usize) -> Self {
-        Self { columns, ends: Vec::with_capacity(rows), entries: Vec::with_capacity(entries) }
+        Self { columns, row_ends: Vec::with_capacity(rows), entries: Vec::with_capacity(entries) }
     }
 
-    fn slice(&self, row: usize) -> &[Entry] {
-        let Some(&end) = self.ends.get(row) else { return &[] };
-        let start = if row == 0 { 0 } else { self.ends[row - 1] };
+    fn row_entries(&self, row: usize) -> &[Entry] {
+        let Some(&end) = self.row_ends.get(row) else { return &[] };
+        let start = if row == 0 { 0 } else { self.row_ends[row - 1] };
         &self.entries[start..end]
     }
 
     /// Returns the entries of a row, sorted by column.
-    fn ascending(&self, row: usize) -> Cow<'_, [Entry]> {
-        let entries = self.slice(row);
+    fn sorted_row(&self, row: usize) -> Cow<'_, [Entry]> {
+        let entries = self.row_entries(row);
         if entries.is_sorted_by_key(|&(column, _)| column) {
             return Cow::Borrowed(entries);
         }
@@ -43,7 +43,7 @@ impl Sparse {
     }
 
     fn end_row(&mut self) {
-        self.ends.push(self.entries.len());
+        self.row_ends.push(self.entries.len());
     }
 
     fn push_positive(&mut self, column: u16, entry: I32F32) {
@@ -53,8 +53,8 @@ impl Sparse {
     }
 
     /// Returns the positive entries of a row.
-    fn positive(&self, row: usize) -> impl Iterator<Item = (usize, I32F32)> {
-        self.slice(row)
+    fn positive_entries(&self, row: usize) -> impl Iterator<Item = (usize, I32F32)> {
+        self.row_entries(row)
             .iter()
             .filter(|&&(_, score)| score > I32F32::ZERO)
             .map(|&(column, score)| (usize::from(column), score))
@@ -77,7 +77,7 @@ impl Matrix for Sparse {
     }
 
     fn rows(&self) -> usize {
-        self.ends.len()
+        self.row_ends.len()
     }
 
     fn columns(&self) -> usize {
@@ -85,13 +85,13 @@ impl Matrix for Sparse {
     }
 
     fn row(&self, row: usize) -> impl Iterator<Item = Entry> {
-        self.slice(row).iter().copied()
+        self.row_entries(row).iter().copied()
     }
 
     fn map(&self, mut change: impl FnMut(usize, usize, I32F32) -> Option<I32F32>) -> Self {
         let mut changed = Self::with_capacity(self.columns, self.rows(), self.entries.len());
         for row in 0..self.rows() {
-            let entries = self.slice(row).iter();
+            let entries = self.row_entries(row).iter();
             changed.entries.extend(entries.filter_map(|&(column, entry)| {
                 change(row, column.into(), entry).map(|entry| (column, entry))
             }));
@@ -101,21 +101,21 @@ impl Matrix for Sparse {
     }
 
     fn merge(&self, other: &Self, mut combine: impl FnMut(I32F32, I32F32) -> I32F32) -> Self {
-        let max = self.entries.len().max(other.entries.len());
-        let mut merged = Self::with_capacity(self.columns, self.rows(), max);
+        let capacity = self.entries.len().max(other.entries.len());
+        let mut merged = Self::with_capacity(self.columns, self.rows(), capacity);
         for row in 0..self.rows() {
-            let (own, theirs) = (self.ascending(row), other.ascending(row));
-            let (mut own, mut theirs) = (own.iter().peekable(), theirs.iter().peekable());
+            let (left, right) = (self.sorted_row(row), other.sorted_row(row));
+            let (mut left, mut right) = (left.iter().peekable(), right.iter().peekable());
             loop {
-                let column = match (own.peek(), theirs.peek()) {
+                let column = match (left.peek(), right.peek()) {
                     (Some(&&(a, _)), Some(&&(b, _))) => a.min(b),
                     (Some(&&(column, _)), None) | (None, Some(&&(column, _))) => column,
                     (None, None) => break,
                 };
-                let own = own.next_if(|&&(at, _)| at == column);
-                let theirs = theirs.next_if(|&&(at, _)| at == column);
+                let left = left.next_if(|&&(entry_column, _)| entry_column == column);
+                let right = right.next_if(|&&(entry_column, _)| entry_column == column);
                 let [a, b] =
-                    [own, theirs].map(|entry| entry.map_or(I32F32::ZERO, |&(_, entry)| entry));
+                    [left, right].map(|entry| entry.map_or(I32F32::ZERO, |&(_, entry)| entry));
                 merged.push_positive(column, combine(a, b));
             }
             merged.end_row();
@@ -155,7 +155,7 @@ impl Matrix for Sparse {
         // vote ends up as the end of the column.
         let mut offsets = vec![0_usize; self.columns];
         for (row, _) in staked_rows.clone() {
-            for (column, _) in self.positive(row) {
+            for (column, _) in self.positive_entries(row) {
                 offsets[column] += 1;
             }
         }
@@ -166,7 +166,7 @@ impl Matrix for Sparse {
         }
         let mut votes = vec![Vote { score: I32F32::ZERO, stake: I32F32::ZERO }; count];
         for (row, &stake) in staked_rows {
-            for (column, score) in self.positive(row) {
+            for (column, score) in self.positive_entries(row) {
                 votes[offsets[column]] = Vote { score, stake };
                 offsets[column] += 1;
             }

@@ -34,9 +34,9 @@ use crate::clock::{Clock, difference, wall_millis};
 use crate::execute::{CallError, Overlay, call_as, execute_with};
 use crate::meter;
 use crate::pool::QueuedExtrinsic;
-use crate::store::{Head, RevertTarget, StagedBlock, StoreError, Time};
-use build::{Addition, SkipReason, build, timestamp_of};
-use group::{Committer, Group, PendingBlock};
+use crate::store::{Head, RevertTarget, StagedBlock, StoreError, TimeSetting};
+use build::{DevPayload, SkipReason, build, timestamp_of};
+use group::{BlockGroup, Committer, PendingBlock};
 
 pub(crate) use build::AppliedCommand;
 pub use build::BuildError;
@@ -57,7 +57,7 @@ const RETRY_DELAY: Duration = Duration::from_secs(1);
 /// The latest time that can be set, in milliseconds: clients show no years beyond 9999.
 const MAX_TIME: u64 = 253_402_207_200_000;
 
-/// Action of a command.
+/// An action of the block author.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Action {
     /// Produces a number of blocks.
@@ -82,7 +82,7 @@ pub(crate) enum Action {
     Restart(Box<Checkpoint>),
 }
 
-/// Output of a command.
+/// The result of a successful command.
 #[derive(Debug, Clone)]
 pub(crate) struct CommandOutput {
     /// The newest block.
@@ -91,15 +91,14 @@ pub(crate) struct CommandOutput {
     pub(crate) applied: Option<AppliedCommand>,
 }
 
-/// A command to produce blocks immediately, or to change the chain's newest block or time, with the
-/// channel on which its result is sent.
+/// A queued action, with the channel on which its result is sent.
 pub(crate) struct Command {
     pub(crate) action: Action,
     pub(crate) reply: oneshot::Sender<Result<CommandOutput, AuthorError>>,
 }
 
 /// Returns the block time in the chain's state, in milliseconds.
-pub(crate) fn slot(state: &impl Backend<BlakeTwo256>) -> Result<u64, CallError> {
+pub(crate) fn slot_millis(state: &impl Backend<BlakeTwo256>) -> Result<u64, CallError> {
     call_as(&mut Overlay::default(), state, "AuraApi_slot_duration", &[])
 }
 
@@ -107,15 +106,15 @@ pub(crate) fn slot(state: &impl Backend<BlakeTwo256>) -> Result<u64, CallError> 
 fn next_timestamp(
     head: &Head,
     state: &impl Backend<BlakeTwo256, Error = String>,
-    time: Time,
+    time: TimeSetting,
 ) -> Result<u64, BuildError> {
     match head.number() {
         // The genesis block has no timestamp.
         0 if time.floor == 0 => Ok(wall_millis()),
         0 => Ok(time.floor),
         number => {
-            let timestamp =
-                timestamp_of(state).map_err(|reason| BuildError::State { number, reason })?;
+            let timestamp = timestamp_of(state)
+                .map_err(|reason| BuildError::UnreadableState { number, reason })?;
             Ok(timestamp.max(time.floor))
         }
     }
@@ -127,13 +126,13 @@ pub(crate) struct Author {
     clock: Clock,
     stopping: Arc<AtomicBool>,
     /// The chain's block time, in milliseconds.
-    slot: u64,
+    slot_millis: u64,
     tip: Head,
     /// The timestamp of the tip in milliseconds, or a later time that was set since.
     last_timestamp: u64,
-    time: Time,
+    time: TimeSetting,
     shield_key: ShieldKey,
-    group: Group,
+    group: BlockGroup,
     last_flush: Instant,
 }
 
@@ -150,19 +149,22 @@ impl Author {
         stopping: Arc<AtomicBool>,
     ) -> Result<Self, AuthorError> {
         let tip = chain.head();
-        let state = chain.store.tip(&tip)?;
-        let slot = slot(&state)?;
+        let state = chain.store.tip_state(&tip)?;
+        let slot_millis = slot_millis(&state)?;
         if let Clock::Every(requested) = clock
-            && clock.slot() != slot
+            && clock.slot_millis() != slot_millis
         {
-            return Err(AuthorError::BlockTime { actual: Duration::from_millis(slot), requested });
+            return Err(AuthorError::BlockTime {
+                actual: Duration::from_millis(slot_millis),
+                requested,
+            });
         }
         let mut time = chain.store.time()?;
         if let Some(floor) = start
             && chain.store.is_new()?
-            && time == Time::default()
+            && time == TimeSetting::default()
         {
-            time = Time { offset: difference(floor, wall_millis()), floor };
+            time = TimeSetting { offset: difference(floor, wall_millis()), floor };
             chain.store.set_time(time)?;
         }
         let timestamp = next_timestamp(&tip, &state, time)?;
@@ -171,26 +173,26 @@ impl Author {
             chain,
             clock,
             stopping,
-            slot,
+            slot_millis,
             tip,
             last_timestamp: timestamp,
             time,
             shield_key,
-            group: Group::default(),
+            group: BlockGroup::default(),
             last_flush,
         })
     }
 
     /// Produces blocks until shutdown, or until every sender of commands is dropped.
     pub(crate) fn run(mut self, commands: &Receiver<Command>) {
-        let mut due_at = Instant::now();
+        let mut next_block_at = Instant::now();
         while !self.is_stopping() {
             let command = match self.clock {
                 Clock::Manual | Clock::Instant => {
                     commands.recv().map_err(|_| TryRecvError::Disconnected)
                 }
                 Clock::Fastest | Clock::Every(_) => commands
-                    .recv_timeout(due_at.saturating_duration_since(Instant::now()))
+                    .recv_timeout(next_block_at.saturating_duration_since(Instant::now()))
                     .map_err(|error| match error {
                         RecvTimeoutError::Timeout => TryRecvError::Empty,
                         RecvTimeoutError::Disconnected => TryRecvError::Disconnected,
@@ -204,11 +206,11 @@ impl Author {
                 Err(TryRecvError::Disconnected) => break,
                 Err(TryRecvError::Empty) => {
                     let blocks = if self.clock == Clock::Fastest { BLOCKS_PER_POLL } else { 1 };
-                    if let Err(error) = self.produce(blocks) {
+                    if let Err(error) = self.produce_blocks(blocks) {
                         tracing::error!(%error, "block production failed");
-                        due_at = Instant::now() + RETRY_DELAY;
+                        next_block_at = Instant::now() + RETRY_DELAY;
                     }
-                    due_at = self.next_due(due_at);
+                    next_block_at = self.following_block_at(next_block_at);
                 }
             }
         }
@@ -217,11 +219,12 @@ impl Author {
         }
     }
 
-    /// Returns the time of the next block. Missed blocks are skipped and not produced later.
-    fn next_due(&self, due_at: Instant) -> Instant {
+    /// Returns when the block after the one at `block_at` is produced. Missed blocks are skipped
+    /// and not produced later.
+    fn following_block_at(&self, block_at: Instant) -> Instant {
         match self.clock {
-            Clock::Every(interval) => (due_at + interval).max(Instant::now()),
-            Clock::Fastest | Clock::Manual | Clock::Instant => due_at,
+            Clock::Every(interval) => (block_at + interval).max(Instant::now()),
+            Clock::Fastest | Clock::Manual | Clock::Instant => block_at,
         }
     }
 
@@ -229,16 +232,17 @@ impl Author {
     /// pool.
     fn include_submitted(&mut self) {
         while self.clock == Clock::Instant && !self.is_stopping() {
-            let (ready, _) = self.chain.pool.size();
+            let (ready, _) = self.chain.pool.ready_and_total();
             if ready == 0 {
                 return;
             }
-            if let Err(error) = self.produce(1) {
+            if let Err(error) = self.produce_blocks(1) {
                 tracing::error!(%error, "block production failed");
                 return;
             }
-            // No extrinsic fitted. One that was submitted meanwhile wakes the author again.
-            if self.chain.pool.size().0 >= ready {
+            // No extrinsic fit into the block. One submitted in the meantime wakes the author
+            // again.
+            if self.chain.pool.ready_and_total().0 >= ready {
                 return;
             }
         }
@@ -254,11 +258,11 @@ impl Author {
         let executed = match action {
             Action::Wake => Ok(None),
             Action::MineBlocks(blocks) => {
-                self.produce_blocks(blocks, || !reply.is_closed()).map(|()| None)
+                self.produce_blocks_while(blocks, || !reply.is_closed()).map(|()| None)
             }
             Action::MineToEpoch(netuid) => self
                 .blocks_to_epoch(netuid)
-                .and_then(|blocks| self.produce_blocks(blocks, || !reply.is_closed()))
+                .and_then(|blocks| self.produce_blocks_while(blocks, || !reply.is_closed()))
                 .map(|()| None),
             Action::Revert(name) => self.revert(&name).map(|()| None),
             Action::Advance(millis) => self.advance(millis).map(|()| None),
@@ -284,7 +288,7 @@ impl Author {
         drop(state);
         self.chain.revert(&head, time)?;
         tracing::info!(block = head.number(), left = self.tip.number(), "chain reverted");
-        meter::height(head.number());
+        meter::set_height(head.number());
         (self.tip, self.last_timestamp, self.time) = (head, timestamp, time);
         Ok(())
     }
@@ -300,9 +304,9 @@ impl Author {
         self.chain.store.stage(head.clone(), extrinsics, nodes)
     }
 
-    /// Reads the timestamp of the tip.
-    fn read_time(&mut self) -> Result<(), AuthorError> {
-        let state = self.chain.store.tip(&self.tip)?;
+    /// Sets the last timestamp to that of the tip.
+    fn refresh_last_timestamp(&mut self) -> Result<(), AuthorError> {
+        let state = self.chain.store.tip_state(&self.tip)?;
         self.last_timestamp = next_timestamp(&self.tip, &state, self.time)?;
         Ok(())
     }
@@ -313,8 +317,8 @@ impl Author {
             .last_timestamp
             .checked_add(millis)
             .filter(|floor| *floor <= MAX_TIME)
-            .ok_or(AuthorError::TooLate)?;
-        let time = Time { offset: self.time.offset.saturating_add_unsigned(millis), floor };
+            .ok_or(AuthorError::TimeLimitExceeded)?;
+        let time = TimeSetting { offset: self.time.offset.saturating_add_unsigned(millis), floor };
         self.chain.store.set_time(time)?;
         (self.last_timestamp, self.time) = (floor, time);
         Ok(())
@@ -326,12 +330,12 @@ impl Author {
         account: AccountId,
         call: RuntimeCall,
     ) -> Result<Option<AppliedCommand>, AuthorError> {
-        let state = self.chain.store.tip(&self.tip)?;
+        let state = self.chain.store.tip_state(&self.tip)?;
         let result = execute_with(&mut Overlay::default(), &state, || {
             impersonate(&self.tip.header, account, call)
         })?;
         let (extrinsic, directive) = result.map_err(|error| BuildError::Refused(error.into()))?;
-        self.produce_with(&Addition { directive, extrinsic: Some(extrinsic.encode()) })
+        self.produce_dev_block(&DevPayload { directive, extrinsic: Some(extrinsic.encode()) })
     }
 
     /// Produces a block that sets storage.
@@ -339,11 +343,14 @@ impl Author {
         &mut self,
         items: Vec<StorageEntry>,
     ) -> Result<Option<AppliedCommand>, AuthorError> {
-        self.produce_with(&Addition { directive: Directive::SetStorage(items), extrinsic: None })
+        self.produce_dev_block(&DevPayload {
+            directive: Directive::SetStorage(items),
+            extrinsic: None,
+        })
     }
 
     fn blocks_to_epoch(&self, netuid: u16) -> Result<u32, AuthorError> {
-        let state = self.chain.store.tip(&self.tip)?;
+        let state = self.chain.store.tip_state(&self.tip)?;
         let method = "SubnetInfoRuntimeApi_get_next_epoch_start_block";
         let next: Option<u64> = call_as(&mut Overlay::default(), &state, method, &netuid.encode())?;
         let next = next.ok_or(AuthorError::NoEpoch(netuid))?;
@@ -352,12 +359,12 @@ impl Author {
     }
 
     /// Produces and commits a number of blocks.
-    fn produce(&mut self, blocks: u32) -> Result<(), AuthorError> {
-        self.produce_blocks(blocks, || true)
+    fn produce_blocks(&mut self, blocks: u32) -> Result<(), AuthorError> {
+        self.produce_blocks_while(blocks, || true)
     }
 
     /// Produces and commits a number of blocks; stops early when `should_continue` returns false.
-    fn produce_blocks(
+    fn produce_blocks_while(
         &mut self,
         blocks: u32,
         should_continue: impl Fn() -> bool,
@@ -375,7 +382,7 @@ impl Author {
                 }
                 let result = self.produce_group(&mut remaining, &should_continue);
                 if is_committing && let Some(committer) = &mut committer {
-                    self.finish_commit(committer.result())?;
+                    self.finish_commit(committer.recv_result())?;
                 }
                 match result {
                     Ok(true) => {}
@@ -415,24 +422,27 @@ impl Author {
     }
 
     /// Produces and commits one block for a development command, without the pool's extrinsics.
-    fn produce_with(&mut self, addition: &Addition) -> Result<Option<AppliedCommand>, AuthorError> {
-        let (_, applied) = self.produce_block(&[], Some(addition))?;
+    fn produce_dev_block(
+        &mut self,
+        payload: &DevPayload,
+    ) -> Result<Option<AppliedCommand>, AuthorError> {
+        let (_, applied) = self.produce_block(&[], Some(payload))?;
         self.commit()?;
         Ok(applied)
     }
 
-    /// Produces one block from queued extrinsics or the addition of a development command.
+    /// Produces one block from queued extrinsics or the payload of a development command.
     fn produce_block(
         &mut self,
         queued: &[QueuedExtrinsic],
-        addition: Option<&Addition>,
+        payload: Option<&DevPayload>,
     ) -> Result<(usize, Option<AppliedCommand>), AuthorError> {
         let start = Instant::now();
         let now = wall_millis().saturating_add_signed(self.time.offset);
-        let millis = self.clock.stamp(self.last_timestamp, self.slot, now);
-        let state = self.chain.store.tip(&self.tip)?;
+        let millis = self.clock.stamp(self.last_timestamp, self.slot_millis, now);
+        let state = self.chain.store.tip_state(&self.tip)?;
         let built =
-            build(&self.tip, &state, millis, self.slot, queued, &self.shield_key, addition)?;
+            build(&self.tip, &state, millis, self.slot_millis, queued, &self.shield_key, payload)?;
         state.advance(built.head.header.state_root, &built.changes);
         let included: Vec<_> =
             built.included.iter().filter_map(|position| Some(queued.get(*position)?.seq)).collect();
@@ -440,11 +450,11 @@ impl Author {
         let invalid: Vec<_> =
             invalid.filter_map(|(position, _)| Some(queued.get(*position)?.seq)).collect();
         let staged = self.stage(&built.head, built.extrinsics, built.nodes);
-        let watchers = self.chain.pool.advance(built.head.clone(), &included, &invalid);
+        let included_extrinsics = self.chain.pool.advance(built.head.clone(), &included, &invalid);
         self.last_timestamp = millis;
         let block = NewBlock { head: built.head, changes: built.changes };
-        self.group.push(staged, PendingBlock { block, included: watchers });
-        meter::block(self.tip.number(), included.len(), invalid.len(), start.elapsed());
+        self.group.push(staged, PendingBlock { block, included: included_extrinsics });
+        meter::record_block(self.tip.number(), included.len(), invalid.len(), start.elapsed());
         Ok((included.len(), built.applied))
     }
 
@@ -461,7 +471,7 @@ impl Author {
     /// block.
     fn finish_commit(&mut self, result: Result<(), StoreError>) -> Result<(), AuthorError> {
         if let Err(error) = result {
-            self.fall_back();
+            self.discard_uncommitted();
             return Err(error.into());
         }
         self.flush();
@@ -469,13 +479,13 @@ impl Author {
     }
 
     /// Drops the blocks that are not committed.
-    fn fall_back(&mut self) {
+    fn discard_uncommitted(&mut self) {
         self.chain.store.discard_staged();
         std::mem::take(&mut self.group).drop_extrinsics();
         self.tip = self.chain.head();
-        self.chain.pool.fall_back(self.tip.clone());
+        self.chain.pool.roll_back(self.tip.clone());
         // The next block follows the newest committed one in time.
-        if let Err(error) = self.read_time() {
+        if let Err(error) = self.refresh_last_timestamp() {
             tracing::error!(%error, "cannot read the timestamp of the newest block");
         }
     }
@@ -486,7 +496,7 @@ impl Author {
             return;
         }
         let start = Instant::now();
-        match self.chain.store.checkpoint() {
+        match self.chain.store.flush_once() {
             Ok(()) => tracing::debug!(took = ?start.elapsed(), "chain database flushed"),
             Err(error) => {
                 tracing::error!(

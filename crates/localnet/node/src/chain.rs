@@ -11,11 +11,11 @@ use tokio::sync::{broadcast, oneshot};
 
 use crate::execute::{CallError, Overlay, call};
 use crate::follow::Leader;
-use crate::pool::{Pool, SubmitError, Watcher};
-use crate::store::{FirstBlock, Head, SnapshotError, State, Store, StoreError, Time};
+use crate::pool::{Pool, StatusSender, SubmitError};
+use crate::store::{FirstBlock, Head, SnapshotError, State, Store, StoreError, TimeSetting};
 
 /// Capacity of a subscriber's block channel; a subscriber that lags further behind misses blocks.
-const BACKLOG: usize = 256;
+const EVENT_CAPACITY: usize = 256;
 
 /// A committed block, as published to subscribers.
 #[derive(Debug)]
@@ -85,7 +85,7 @@ impl Chain {
         head: Head,
     ) -> (Self, oneshot::Receiver<()>) {
         let (closing, closed) = oneshot::channel();
-        let (head, events) = (RwLock::new(head), broadcast::channel(BACKLOG).0);
+        let (head, events) = (RwLock::new(head), broadcast::channel(EVENT_CAPACITY).0);
         let is_restarting = AtomicBool::new(false);
         let chain = Self {
             store,
@@ -151,12 +151,12 @@ impl Chain {
 
     /// Publishes a committed block.
     pub(crate) fn publish(&self, block: NewBlock) {
-        self.publish_at(block.head.clone(), ChainEvent::Block(block));
+        self.set_head_and_notify(block.head.clone(), ChainEvent::Block(block));
     }
 
     /// Sets the head and notifies subscribers, without a gap in which [`Self::subscribe`] could
     /// miss or repeat an event.
-    fn publish_at(&self, head: Head, event: ChainEvent) {
+    fn set_head_and_notify(&self, head: Head, event: ChainEvent) {
         let mut newest = self.head.write().unwrap_or_else(PoisonError::into_inner);
         *newest = head;
         // Without subscribers the send fails, which is fine.
@@ -168,18 +168,18 @@ impl Chain {
     ///
     /// # Errors
     /// [`StoreError`]; the chain is then unchanged, but the pool is empty.
-    pub(crate) fn revert(&self, target: &Head, time: Time) -> Result<(), StoreError> {
-        let reverted_head = self.head();
+    pub(crate) fn revert(&self, target: &Head, time: TimeSetting) -> Result<(), StoreError> {
+        let previous_head = self.head();
         // Published first: this block exists before and after the deletion, so every request finds
         // a state.
         self.pool.reset(target.clone());
-        self.publish_at(target.clone(), ChainEvent::Reverted(target.clone()));
-        let reverted = self.store.revert(target, time);
-        if reverted.is_err() {
-            self.pool.reset(reverted_head.clone());
-            self.publish_at(reverted_head.clone(), ChainEvent::Reverted(reverted_head));
+        self.set_head_and_notify(target.clone(), ChainEvent::Reverted(target.clone()));
+        let result = self.store.revert(target, time);
+        if result.is_err() {
+            self.pool.reset(previous_head.clone());
+            self.set_head_and_notify(previous_head.clone(), ChainEvent::Reverted(previous_head));
         }
-        reverted
+        result
     }
 
     /// Replaces the chain with one that begins with another block.
@@ -190,13 +190,13 @@ impl Chain {
         let head = first.head().clone();
         // Writing a whole state takes seconds. Until then, requests read the old chain.
         self.is_restarting.store(true, Ordering::SeqCst);
-        let restarted = self.store.restart(first);
-        if restarted.is_ok() {
+        let result = self.store.restart(first);
+        if result.is_ok() {
             self.pool.reset(head.clone());
-            self.publish_at(head.clone(), ChainEvent::Reverted(head));
+            self.set_head_and_notify(head.clone(), ChainEvent::Reverted(head));
         }
         self.is_restarting.store(false, Ordering::SeqCst);
-        restarted
+        result
     }
 
     /// Returns the state after the block with this hash; without a hash, after the newest block.
@@ -235,11 +235,15 @@ impl Chain {
     /// # Errors
     /// [`SubmitError`]; [`SubmitError::Unreachable`] if the node follows another one, whose pool
     /// has all extrinsics.
-    pub(crate) fn submit(&self, bytes: Vec<u8>, watcher: Watcher) -> Result<H256, SubmitError> {
+    pub(crate) fn submit(
+        &self,
+        bytes: Vec<u8>,
+        status_sender: StatusSender,
+    ) -> Result<H256, SubmitError> {
         if let Some(leader) = &self.leader {
             return Err(SubmitError::Unreachable(leader.url().to_owned()));
         }
-        self.pool.submit(&self.store, bytes, watcher)
+        self.pool.submit(&self.store, bytes, status_sender)
     }
 
     /// Returns the store for changes of its named snapshots, which a node that follows another one
@@ -247,7 +251,7 @@ impl Chain {
     ///
     /// # Errors
     /// [`SnapshotError::Following`] if the node follows another one.
-    pub(crate) fn snapshots(&self) -> Result<&Store, SnapshotError> {
+    pub(crate) fn snapshot_store(&self) -> Result<&Store, SnapshotError> {
         match &self.leader {
             Some(leader) => Err(SnapshotError::Following(leader.url().to_owned())),
             None => Ok(&self.store),

@@ -24,7 +24,7 @@ impl Clock {
 
     /// Returns the block time of a new chain on this clock, in milliseconds. Clocks without an
     /// interval use the block time of the fast local network.
-    pub(crate) fn slot(self) -> u64 {
+    pub(crate) fn slot_millis(self) -> u64 {
         match self {
             Self::Every(interval) => u64::try_from(interval.as_millis()).unwrap_or(u64::MAX).max(1),
             Self::Fastest | Self::Manual | Self::Instant => 250,
@@ -33,8 +33,8 @@ impl Clock {
 
     /// Returns the timestamp of a block in milliseconds, given its parent's timestamp and the
     /// chain's time.
-    pub(crate) fn stamp(self, parent: u64, slot: u64, now: u64) -> u64 {
-        let min = parent.saturating_add(slot);
+    pub(crate) fn stamp(self, parent_timestamp: u64, slot_millis: u64, now: u64) -> u64 {
+        let min = parent_timestamp.saturating_add(slot_millis);
         match self {
             Self::Every(_) | Self::Instant => now.max(min),
             Self::Fastest | Self::Manual => min,
@@ -70,7 +70,7 @@ mod tests {
             every_micros(50_000),
             every_micros(1),
         ];
-        assert_eq!(clocks.map(Clock::slot), [12_000, 250, 250, 250, 250, 50, 1]);
+        assert_eq!(clocks.map(Clock::slot_millis), [12_000, 250, 250, 250, 250, 50, 1]);
     }
 
     #[test]

@@ -26,7 +26,7 @@ use crate::meter;
 use crate::node::Control;
 use crate::store::{FirstBlock, Head, History, StoreError};
 pub(crate) use leader::Leader;
-use leader::{Link, PAGE_SIZE};
+use leader::{LeaderConnection, PAGE_SIZE};
 
 /// Pauses before a reconnect.
 const BACKOFF: Backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(5));
@@ -73,13 +73,13 @@ pub enum FollowError {
     },
     /// The leader follows another node, possibly this one.
     #[error("the node at {0} follows another node; hint: follow that one")]
-    Follower(String),
+    LeaderIsFollower(String),
     /// The leader has a different runtime.
     #[error(
         "the node at {url} has runtime version {actual}, expected {}; hint: run the same version of tao on both nodes",
         VERSION.spec_version
     )]
-    Runtime {
+    RuntimeVersion {
         /// URL of the leader.
         url: String,
         /// The runtime version of the leader.
@@ -87,7 +87,7 @@ pub enum FollowError {
     },
     /// The leader has a different chain.
     #[error(
-        "the node at {url} has genesis {actual:?}, but this node's chain has {own:?}; hint: delete this node's chain \
+        "the node at {url} has genesis {actual:?}, but this node's chain has {local:?}; hint: delete this node's chain \
          with tao localnet reset, or follow another node"
     )]
     Genesis {
@@ -96,7 +96,7 @@ pub enum FollowError {
         /// Hash of the leader's genesis block.
         actual: H256,
         /// Hash of this node's genesis block.
-        own: H256,
+        local: H256,
     },
     /// The leader's chain changed while it was read; a retry reads the new one.
     #[error("the chain of the node at {0} changed while it was read")]
@@ -113,13 +113,13 @@ pub enum FollowError {
 ///
 /// # Errors
 /// [`FollowError`].
-pub(crate) async fn first_block(
+pub(crate) async fn fetch_first_block(
     leader: &Leader,
     history: History,
 ) -> Result<FirstBlock, FollowError> {
-    let link = leader.connect().await?;
+    let connection = leader.connect().await?;
     loop {
-        match fetch_checkpoint(&link, history, &link.head().await?).await {
+        match fetch_checkpoint(&connection, history, &connection.fetch_head().await?).await {
             Err(FollowError::LeaderChanged(_)) => sleep(LEADER_CHANGED_PAUSE).await,
             checkpoint => return Ok(checkpoint?.into_first_block().map_err(AuthorError::from)?),
         }
@@ -128,7 +128,7 @@ pub(crate) async fn first_block(
 
 /// Fetches the leader's oldest block that belongs to the history, with its state.
 async fn fetch_checkpoint(
-    link: &Link,
+    connection: &LeaderConnection,
     history: History,
     newest: &Head,
 ) -> Result<Checkpoint, FollowError> {
@@ -136,29 +136,33 @@ async fn fetch_checkpoint(
         History::Last(blocks) => newest.number().saturating_add(1).saturating_sub(blocks),
         History::Archive => 0,
     };
-    let genesis = link.genesis().await?;
-    let mut block = link.block(newest.hash).await?.ok_or_else(|| link.leader_changed())?;
+    let genesis = connection.fetch_genesis().await?;
+    let mut block =
+        connection.fetch_block(newest.hash).await?.ok_or_else(|| connection.leader_changed())?;
     while oldest < block.head.number() {
         let middle = oldest.midpoint(block.head.number());
-        match link.block_at(middle).await? {
+        match connection.fetch_block_at(middle).await? {
             Some(available) => block = available,
             None => oldest = middle.saturating_add(1),
         }
     }
-    let mut skip = MAX_IMPORT_BLOCKS;
+    let mut step = MAX_IMPORT_BLOCKS;
     loop {
         let number = block.head.number();
         tracing::info!(block = number, "fetching the state of the followed node");
-        match link.state(block.head.hash).await {
+        match connection.fetch_state(block.head.hash).await {
             Ok(state) => {
-                meter::state_fetched();
+                meter::count_state_fetch();
                 return Ok(Checkpoint { genesis, block, state });
             }
             // The leader has pruned the block in the meantime, and keeps later ones for longer.
             Err(FollowError::LeaderChanged(_)) if number < newest.number() => {
-                let later = number.saturating_add(skip).min(newest.number());
-                skip = skip.saturating_mul(2);
-                block = link.block_at(later).await?.ok_or_else(|| link.leader_changed())?;
+                let later = number.saturating_add(step).min(newest.number());
+                step = step.saturating_mul(2);
+                block = connection
+                    .fetch_block_at(later)
+                    .await?
+                    .ok_or_else(|| connection.leader_changed())?;
             }
             Err(error) => return Err(error),
         }
@@ -168,7 +172,7 @@ async fn fetch_checkpoint(
 /// Waits until the chain has the block with this hash, for at most [`IMPORT_TIMEOUT`].
 pub(crate) async fn wait_for_import(chain: &Chain, hash: H256) {
     let (_, mut events) = chain.subscribe();
-    let arrival = async {
+    let import = async {
         while !has_block(chain, hash) {
             if let Err(RecvError::Closed) = events.recv().await {
                 break;
@@ -176,7 +180,7 @@ pub(crate) async fn wait_for_import(chain: &Chain, hash: H256) {
         }
     };
     // After the timeout, the report is still correct.
-    let _ = timeout(IMPORT_TIMEOUT, arrival).await;
+    let _ = timeout(IMPORT_TIMEOUT, import).await;
 }
 
 fn has_block(chain: &Chain, hash: H256) -> bool {
@@ -227,7 +231,7 @@ impl Follower {
             if reported_error.as_ref() != Some(&error) {
                 tracing::warn!(leader = self.leader.url(), error, "not following");
             }
-            self.leader.mark_lost(&error);
+            self.leader.mark_disconnected(&error);
             reported_error = Some(error);
             sleep(BACKOFF.delay(failures)).await;
             failures = failures.saturating_add(1);
@@ -236,54 +240,55 @@ impl Follower {
 
     /// Follows the leader until the connection is lost, or a block is refused.
     async fn follow(&self) -> Result<Infallible, FollowError> {
-        let link = self.leader.connect().await?;
-        let actual = link.genesis().await?.hash;
+        let connection = self.leader.connect().await?;
+        let actual = connection.fetch_genesis().await?.hash;
         if actual != self.chain.genesis {
             return Err(FollowError::Genesis {
-                url: link.url().to_owned(),
+                url: connection.url().to_owned(),
                 actual,
-                own: self.chain.genesis,
+                local: self.chain.genesis,
             });
         }
-        let mut heads = link.heads().await?;
+        let mut heads = connection.subscribe_heads().await?;
         let (head_sender, mut head_receiver) = watch::channel(());
         // Reads without pause: the client drops a subscription whose notifications are not read.
         let read_heads = async {
             while let Some(head) = heads.next().await {
-                let head = head
-                    .map_err(|error| link.malformed_response("chain_subscribeNewHeads", &error))?;
+                let head = head.map_err(|error| {
+                    connection.malformed_response("chain_subscribeNewHeads", &error)
+                })?;
                 self.leader.set_height(head.number);
                 head_sender.send_replace(());
             }
-            Err::<Infallible, _>(link.connection_closed())
+            Err::<Infallible, _>(connection.connection_closed())
         };
         let import_blocks = async {
             loop {
-                self.catch_up(&link).await?;
+                self.catch_up(&connection).await?;
                 if head_receiver.changed().await.is_err() {
-                    return Err::<Infallible, FollowError>(link.connection_closed());
+                    return Err::<Infallible, FollowError>(connection.connection_closed());
                 }
             }
         };
         tokio::select! {
-            ended = read_heads => ended,
-            ended = import_blocks => ended,
+            result = read_heads => result,
+            result = import_blocks => result,
         }
     }
 
     /// Imports blocks until this node has the leader's newest one.
-    async fn catch_up(&self, link: &Link) -> Result<(), FollowError> {
+    async fn catch_up(&self, connection: &LeaderConnection) -> Result<(), FollowError> {
         loop {
-            let (newest, own) = (link.head().await?, self.chain.head());
+            let (newest, local) = (connection.fetch_head().await?, self.chain.head());
             self.leader.set_height(newest.number());
-            let is_caught_up = own.hash == newest.hash;
+            let is_caught_up = local.hash == newest.hash;
             if !is_caught_up {
-                match self.advance(link, &own, &newest).await {
+                match self.sync_step(connection, &local, &newest).await {
                     Err(FollowError::LeaderChanged(_)) => {
                         sleep(LEADER_CHANGED_PAUSE).await;
                         continue;
                     }
-                    done => done?,
+                    result => result?,
                 }
             }
             if !self.leader.is_followed() {
@@ -292,7 +297,7 @@ impl Follower {
                     block = self.chain.head().number(),
                     "following"
                 );
-                self.leader.mark_followed(link);
+                self.leader.mark_followed(connection);
             }
             if is_caught_up {
                 return Ok(());
@@ -301,53 +306,61 @@ impl Follower {
     }
 
     /// Imports the next blocks of the leader, reverts to a block that it has, or fetches its state.
-    async fn advance(&self, link: &Link, own: &Head, newest: &Head) -> Result<(), FollowError> {
-        if newest.header.parent_hash == own.hash {
-            let block = link.block(newest.hash).await?.ok_or_else(|| link.leader_changed())?;
-            return self.import(link, vec![block]).await;
+    async fn sync_step(
+        &self,
+        connection: &LeaderConnection,
+        local: &Head,
+        newest: &Head,
+    ) -> Result<(), FollowError> {
+        if newest.header.parent_hash == local.hash {
+            let block = connection
+                .fetch_block(newest.hash)
+                .await?
+                .ok_or_else(|| connection.leader_changed())?;
+            return self.import(connection, vec![block]).await;
         }
-        match self.newest_common_block(link, own, newest).await? {
-            Some((number, _)) if number == own.number() => {
+        match self.newest_common_block(connection, local, newest).await? {
+            Some((number, _)) if number == local.number() => {
                 let first = number.saturating_add(1);
                 let last = number.saturating_add(MAX_IMPORT_BLOCKS).min(newest.number());
-                let hashes = link.hashes(first..=last).await?;
+                let hashes = connection.fetch_hashes(first..=last).await?;
                 let mut blocks = Vec::new();
                 // A hash is missing if the leader has reverted.
                 for hash in hashes.into_iter().map_while(|hash| hash) {
-                    let Some(block) = link.block(hash).await? else { break };
+                    let Some(block) = connection.fetch_block(hash).await? else { break };
                     blocks.push(block);
                 }
                 if !blocks.is_empty() {
-                    return self.import(link, blocks).await;
+                    return self.import(connection, blocks).await;
                 }
                 // The leader still has the newest block, so it has pruned the next one.
                 let later = newest.number();
-                match link.hashes(later..=later).await?.first() {
-                    Some(Some(_)) => self.restart_from_state(link, newest).await,
-                    _ => Err(link.leader_changed()),
+                match connection.fetch_hashes(later..=later).await?.first() {
+                    Some(Some(_)) => self.restart_from_state(connection, newest).await,
+                    _ => Err(connection.leader_changed()),
                 }
             }
             Some((_, hash)) => {
-                self.control.send(Action::Rewind(hash)).await?;
+                self.control.send_and_wait(Action::Rewind(hash)).await?;
                 Ok(())
             }
-            None => self.restart_from_state(link, newest).await,
+            None => self.restart_from_state(connection, newest).await,
         }
     }
 
     /// Returns the newest block that both chains have, among those whose state is stored here.
     async fn newest_common_block(
         &self,
-        link: &Link,
-        own: &Head,
+        connection: &LeaderConnection,
+        local: &Head,
         newest: &Head,
     ) -> Result<Option<(u32, H256)>, FollowError> {
         let oldest = self.chain.store.oldest_state()?;
-        let mut last = own.number().min(newest.number());
+        let mut last = local.number().min(newest.number());
         let mut count = 1;
         while last >= oldest {
             let first = last.saturating_add(1).saturating_sub(count).max(oldest);
-            let hashes = link.hashes(first..=last).await?;
+            let hashes = connection.fetch_hashes(first..=last).await?;
             for (number, hash) in (first..=last).rev().zip(hashes.into_iter().rev()) {
                 if let Some(hash) = hash
                     && self.chain.store.hash(number)? == Some(hash)
@@ -355,23 +368,33 @@ impl Follower {
                     return Ok(Some((number, hash)));
                 }
             }
-            let Some(before) = first.checked_sub(1) else { break };
-            (last, count) = (before, PAGE_SIZE);
+            let Some(previous) = first.checked_sub(1) else { break };
+            (last, count) = (previous, PAGE_SIZE);
         }
         Ok(None)
     }
 
-    async fn import(&self, link: &Link, blocks: Vec<Block>) -> Result<(), FollowError> {
-        match self.control.send(Action::Import(blocks)).await {
-            Err(AuthorError::Import(ImportError::Parent { .. })) => Err(link.leader_changed()),
-            done => done.map(drop).map_err(FollowError::from),
+    async fn import(
+        &self,
+        connection: &LeaderConnection,
+        blocks: Vec<Block>,
+    ) -> Result<(), FollowError> {
+        match self.control.send_and_wait(Action::Import(blocks)).await {
+            Err(AuthorError::Import(ImportError::NotNext { .. })) => {
+                Err(connection.leader_changed())
+            }
+            result => result.map(drop).map_err(FollowError::from),
         }
     }
 
     /// Replaces the chain by a state of the leader.
-    async fn restart_from_state(&self, link: &Link, newest: &Head) -> Result<(), FollowError> {
-        let checkpoint = fetch_checkpoint(link, self.history, newest).await?;
-        self.control.send(Action::Restart(Box::new(checkpoint))).await?;
+    async fn restart_from_state(
+        &self,
+        connection: &LeaderConnection,
+        newest: &Head,
+    ) -> Result<(), FollowError> {
+        let checkpoint = fetch_checkpoint(connection, self.history, newest).await?;
+        self.control.send_and_wait(Action::Restart(Box::new(checkpoint))).await?;
         Ok(())
     }
 }

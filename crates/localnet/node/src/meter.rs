@@ -34,40 +34,40 @@ pub(crate) fn describe() {
     describe_gauge!(SUBSCRIPTIONS, "Open subscriptions");
 }
 
-pub(crate) fn block(height: u32, included: usize, invalid: usize, elapsed: Duration) {
+pub(crate) fn record_block(height: u32, included: usize, invalid: usize, elapsed: Duration) {
     counter!(EXTRINSICS, "result" => "included").increment(included as u64);
     counter!(EXTRINSICS, "result" => "invalid").increment(invalid as u64);
-    imported(height, elapsed);
+    record_import(height, elapsed);
 }
 
-pub(crate) fn imported(height: u32, elapsed: Duration) {
+pub(crate) fn record_import(height: u32, elapsed: Duration) {
     counter!(BLOCKS).increment(1);
-    self::height(height);
+    set_height(height);
     histogram!(BLOCK_SECONDS).record(elapsed.as_secs_f64());
 }
 
-pub(crate) fn height(height: u32) {
+pub(crate) fn set_height(height: u32) {
     gauge!(HEIGHT).set(f64::from(height));
 }
 
-pub(crate) fn leader_up(is_up: bool) {
+pub(crate) fn set_leader_up(is_up: bool) {
     gauge!(LEADER_UP).set(f64::from(u8::from(is_up)));
 }
 
-pub(crate) fn leader_height(height: u32) {
+pub(crate) fn set_leader_height(height: u32) {
     gauge!(LEADER_HEIGHT).set(f64::from(height));
 }
 
-pub(crate) fn state_fetched() {
+pub(crate) fn count_state_fetch() {
     counter!(STATE_FETCHES).increment(1);
 }
 
-pub(crate) fn pool(ready: usize, total: usize) {
+pub(crate) fn set_pool_size(ready: usize, total: usize) {
     gauge!(POOL, "state" => "ready").set(ready as f64);
     gauge!(POOL, "state" => "future").set(total.saturating_sub(ready) as f64);
 }
 
-pub(crate) fn request(method: &'static str) {
+pub(crate) fn count_request(method: &'static str) {
     counter!(REQUESTS, "method" => method).increment(1);
 }
 

@@ -19,12 +19,12 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use crate::author::{Action, Author, AuthorError, slot};
+use crate::author::{Action, Author, AuthorError, slot_millis};
 use crate::chain::{Chain, StateError};
 use crate::clock::Clock;
 use crate::execute::{Overlay, execute_with};
-use crate::follow::{FollowError, FollowTask, Follower, Leader, first_block};
-use crate::pool::{Pool, PoolLimits, SubmitError, Watcher};
+use crate::follow::{FollowError, FollowTask, Follower, Leader, fetch_first_block};
+use crate::pool::{Pool, PoolLimits, StatusSender, SubmitError};
 use crate::rpc::{self, RpcLimits};
 use crate::store::{Head, History, RETAINED_BLOCKS, Snapshot, Store, StoreError};
 
@@ -119,7 +119,7 @@ pub enum NodeError {
         "the chain in {0} does not follow another node; hint: choose another directory with --data, or delete the \
          chain with tao localnet reset"
     )]
-    OwnChain(PathBuf),
+    NotFollower(PathBuf),
     /// Starting the block author failed, for example because the requested block time differs from
     /// the chain's.
     #[error(transparent)]
@@ -169,7 +169,7 @@ impl Node {
         let leader = config.follow.clone().map(|url| Arc::new(Leader::new(url)));
         let mut stored_clock = None;
         let (store, clock, start) = if let Some(leader) = &leader {
-            (open_follower(&config, leader).await?, Clock::Manual, None)
+            (open_follower_store(&config, leader).await?, Clock::Manual, None)
         } else {
             let store = catch_panic(&config, || open_store(&config))?;
             let last = catch_panic(&config, || last_clock(&store))?;
@@ -180,7 +180,7 @@ impl Node {
         let head = store.head()?;
         let genesis = store.hash(0)?.ok_or(StoreError::Damaged("the genesis block is missing"))?;
         let pool = Pool::new(head.clone(), config.pool);
-        let (mut chain, closed) = Chain::new(store, pool, genesis, head);
+        let (mut chain, database_closed) = Chain::new(store, pool, genesis, head);
         chain.leader.clone_from(&leader);
         chain.finality_lag = config.finality_lag;
         let chain = Arc::new(chain);
@@ -188,7 +188,7 @@ impl Node {
         let author = catch_panic(&config, || {
             Author::new(chain.clone(), clock, start, stopping.clone()).map_err(NodeError::from)
         })?;
-        let (control, inbox) = Control::new(stopping, config.follow.map(Into::into));
+        let (control, command_queue) = Control::new(stopping, config.follow.map(Into::into));
         let server = rpc::serve(
             config.listen,
             rpc::Context::new(chain.clone(), control.clone(), clock, config.rpc)?,
@@ -207,24 +207,24 @@ impl Node {
         let author = thread::Builder::new()
             .name("localnet-author".to_owned())
             .stack_size(STACK_SIZE)
-            .spawn(move || author.run(&inbox))
+            .spawn(move || author.run(&command_queue))
             .map_err(NodeError::Thread)?;
         let author = control.watch_author(author, chain.clone());
         let clock = leader.is_none().then_some(clock);
-        let following = leader
+        let follow_task = leader
             .map(|leader| Follower::start(chain.clone(), leader, control.clone(), config.history));
-        Ok(NodeHandle { following, chain, control, server, author, closed, clock })
+        Ok(NodeHandle { follow_task, chain, control, server, author, database_closed, clock })
     }
 }
 
 /// Opens a chain that follows another node, or fetches its first block from that node.
-async fn open_follower(config: &NodeConfig, leader: &Leader) -> Result<Store, NodeError> {
+async fn open_follower_store(config: &NodeConfig, leader: &Leader) -> Result<Store, NodeError> {
     let directory = config.directory.as_deref();
     match Store::open(directory, None, config.history) {
         Ok(store) if store.is_follower()? => Ok(store),
-        Ok(_) => Err(NodeError::OwnChain(config.directory.clone().unwrap_or_default())),
+        Ok(_) => Err(NodeError::NotFollower(config.directory.clone().unwrap_or_default())),
         Err(StoreError::Missing(_)) => {
-            let first = first_block(leader, config.history).await?;
+            let first = fetch_first_block(leader, config.history).await?;
             Ok(Store::open_from(directory, Some(first), config.history)?)
         }
         Err(error) => Err(error.into()),
@@ -234,10 +234,10 @@ async fn open_follower(config: &NodeConfig, leader: &Leader) -> Result<Store, No
 /// Returns a panic as an error: the database panics when it reads some damaged files.
 fn catch_panic<T>(
     config: &NodeConfig,
-    read: impl FnOnce() -> Result<T, NodeError>,
+    operation: impl FnOnce() -> Result<T, NodeError>,
 ) -> Result<T, NodeError> {
-    let read = catch_unwind(AssertUnwindSafe(read));
-    read.unwrap_or_else(|panic| {
+    let result = catch_unwind(AssertUnwindSafe(operation));
+    result.unwrap_or_else(|panic| {
         Err(StoreError::from_panic(panic.as_ref(), config.directory.as_deref()).into())
     })
 }
@@ -256,7 +256,7 @@ fn open_store(config: &NodeConfig) -> Result<Store, NodeError> {
             Ok(store)
         }
         Err(StoreError::Missing(_)) => {
-            set_block_time(&mut genesis, config.clock.unwrap_or(Clock::FAST).slot());
+            set_block_time(&mut genesis, config.clock.unwrap_or(Clock::FAST).slot_millis());
             Ok(Store::open(directory, Some(genesis), config.history)?)
         }
         Err(error) => Err(error.into()),
@@ -274,18 +274,18 @@ fn last_clock(store: &Store) -> Result<Clock, NodeError> {
 
 /// Returns the block time of a chain, in milliseconds.
 fn block_time(store: &Store) -> Result<u64, NodeError> {
-    Ok(slot(&store.tip(&store.head()?)?).map_err(AuthorError::from)?)
+    Ok(slot_millis(&store.tip_state(&store.head()?)?).map_err(AuthorError::from)?)
 }
 
 /// A running node. [`NodeHandle::stop`] shuts it down and waits; dropping it shuts it down without
 /// waiting.
 pub struct NodeHandle {
-    following: Option<FollowTask>,
+    follow_task: Option<FollowTask>,
     chain: Arc<Chain>,
     control: Control,
     server: rpc::Server,
     author: JoinHandle<()>,
-    closed: oneshot::Receiver<()>,
+    database_closed: oneshot::Receiver<()>,
     clock: Option<Clock>,
 }
 
@@ -335,7 +335,7 @@ impl NodeHandle {
     /// # Errors
     /// [`AuthorError`].
     pub async fn mine(&self, blocks: u32) -> Result<Head, AuthorError> {
-        Ok(self.control.command(Action::MineBlocks(blocks)).await?.head)
+        Ok(self.control.execute(Action::MineBlocks(blocks)).await?.head)
     }
 
     /// Produces blocks up to and including the next one in which this subnet's epoch runs, and
@@ -344,7 +344,7 @@ impl NodeHandle {
     /// # Errors
     /// [`AuthorError`]; [`AuthorError::NoEpoch`] if the subnet does not exist or has no epochs.
     pub async fn mine_to_epoch(&self, netuid: u16) -> Result<Head, AuthorError> {
-        Ok(self.control.command(Action::MineToEpoch(netuid)).await?.head)
+        Ok(self.control.execute(Action::MineToEpoch(netuid)).await?.head)
     }
 
     /// Takes a named snapshot: marks the newest block, so that [`Self::revert`] can return to it.
@@ -352,7 +352,7 @@ impl NodeHandle {
     /// # Errors
     /// [`crate::SnapshotError`], for instance if the name is in use.
     pub fn take_snapshot(&self, name: &str) -> Result<Snapshot, crate::SnapshotError> {
-        self.chain.snapshots()?.take_snapshot(name)
+        self.chain.snapshot_store()?.take_snapshot(name)
     }
 
     /// Returns the named snapshots, oldest block first.
@@ -369,7 +369,7 @@ impl NodeHandle {
     /// # Errors
     /// [`AuthorError`]; [`AuthorError::Snapshot`] if there is no such snapshot.
     pub async fn revert(&self, name: &str) -> Result<Head, AuthorError> {
-        Ok(self.control.command(Action::Revert(name.to_owned())).await?.head)
+        Ok(self.control.execute(Action::Revert(name.to_owned())).await?.head)
     }
 
     /// Drops a named snapshot, so that its block is pruned like any other.
@@ -377,17 +377,18 @@ impl NodeHandle {
     /// # Errors
     /// [`crate::SnapshotError`], for instance if there is no such snapshot.
     pub fn drop_snapshot(&self, name: &str) -> Result<(), crate::SnapshotError> {
-        self.chain.snapshots()?.drop_snapshot(name)
+        self.chain.snapshot_store()?.drop_snapshot(name)
     }
 
     /// Adds a duration to the timestamps of the following blocks, and returns the time after which
     /// they are stamped, in milliseconds since the Unix epoch. Produces no block.
     ///
     /// # Errors
-    /// [`AuthorError`]; [`AuthorError::TooLate`] beyond the year 9999.
+    /// [`AuthorError`]; [`AuthorError::TimeLimitExceeded`] beyond the year 9999.
     pub async fn advance(&self, duration: Duration) -> Result<u64, AuthorError> {
-        let millis = u64::try_from(duration.as_millis()).map_err(|_| AuthorError::TooLate)?;
-        self.control.command(Action::Advance(millis)).await?;
+        let millis =
+            u64::try_from(duration.as_millis()).map_err(|_| AuthorError::TimeLimitExceeded)?;
+        self.control.execute(Action::Advance(millis)).await?;
         Ok(self.chain.store.time()?.floor)
     }
 
@@ -400,8 +401,11 @@ impl NodeHandle {
             return leader.submit(extrinsic).await;
         }
         let chain = self.chain.clone();
-        let submitted =
-            self.server.workers().run(move || chain.submit(extrinsic, Watcher::default())).await;
+        let submitted = self
+            .server
+            .workers()
+            .run(move || chain.submit(extrinsic, StatusSender::default()))
+            .await;
         let submitted = submitted.unwrap_or(Err(SubmitError::Stopping));
         if let (Ok(_), Some(clock)) = (&submitted, self.clock) {
             self.control.notify_submitted(clock);
@@ -452,15 +456,15 @@ impl NodeHandle {
     /// # Errors
     /// [`AuthorError::Panicked`] if the author panicked.
     pub async fn stop_requested(&self) -> Result<(), AuthorError> {
-        self.control.stopped().await
+        self.control.wait_for_stop().await
     }
 
     /// Shuts the node down: commits the block in progress, completes requests in flight, and closes
     /// the connections and the database file. Connections that are still open after 10 seconds are
     /// dropped.
     pub async fn stop(self) {
-        let Self { following, chain, control, server, author, closed, clock: _ } = self;
-        drop(following);
+        let Self { follow_task, chain, control, server, author, database_closed, clock: _ } = self;
+        drop(follow_task);
         control.stop();
         let drain = async {
             server.stop().await;
@@ -468,7 +472,7 @@ impl NodeHandle {
             let _ = author.await;
             drop((chain, control));
             // Resolves when the sender is dropped with the chain; nothing is ever sent.
-            let _ = closed.await;
+            let _ = database_closed.await;
         };
         if timeout(SHUTDOWN_TIMEOUT, drain).await.is_err() {
             tracing::warn!("node stopped while clients were connected");

@@ -21,12 +21,12 @@ use taonet_localnet_runtime::{AccountId, UncheckedExtrinsic};
 
 use crate::execute::{Overlay, call_as};
 use crate::store::{Head, Store};
-use graph::{Entry, Graph, Seq};
+use graph::{Graph, PoolEntry, Seq};
 
 pub use error::SubmitError;
 pub(crate) use error::nonce_tag;
+pub(crate) use watch::StatusSender;
 pub use watch::TxEvent;
-pub(crate) use watch::Watcher;
 
 /// The maximum nesting depth of calls, the same as in the runtime.
 pub(crate) const MAX_CALL_DEPTH: u32 = 256;
@@ -73,9 +73,9 @@ pub(crate) struct QueuedExtrinsic {
     pub(crate) bytes: Arc<[u8]>,
 }
 
-/// An included extrinsic, with the watcher to notify when its block is committed.
+/// An included extrinsic, with the sender of its status events for when its block is committed.
 pub(crate) struct IncludedExtrinsic {
-    pub(crate) watcher: Watcher,
+    pub(crate) status_sender: StatusSender,
 }
 
 struct Inner {
@@ -112,13 +112,13 @@ impl Pool {
         &self,
         store: &Store,
         bytes: Vec<u8>,
-        watcher: Watcher,
+        status_sender: StatusSender,
     ) -> Result<H256, SubmitError> {
         let extrinsic =
             UncheckedExtrinsic::decode_all_with_depth_limit(MAX_CALL_DEPTH, &mut bytes.as_slice())
                 .map_err(SubmitError::Format)?;
         let hash = BlakeTwo256::hash(&bytes);
-        self.admit(hash)?;
+        self.check_admission(hash)?;
         let mut revalidations = 0;
         loop {
             let tip = self.lock().tip.clone();
@@ -146,18 +146,24 @@ impl Pool {
                 validate(store, &inner.tip, &bytes)?
             };
             let block_number = inner.tip.number();
-            let entry =
-                Entry::new(hash, bytes, sender(&extrinsic), watcher, validity, block_number);
+            let entry = PoolEntry::new(
+                hash,
+                bytes,
+                sender_of(&extrinsic),
+                status_sender,
+                validity,
+                block_number,
+            );
             if inner.is_closed {
                 return Err(SubmitError::Stopping);
             }
             inner.graph.insert(entry, &self.limits)?;
-            crate::meter::pool(inner.graph.ready(), inner.graph.len());
+            crate::meter::set_pool_size(inner.graph.ready_count(), inner.graph.len());
             return Ok(hash);
         }
     }
 
-    fn admit(&self, hash: H256) -> Result<(), SubmitError> {
+    fn check_admission(&self, hash: H256) -> Result<(), SubmitError> {
         let mut inner = self.lock();
         if inner.is_closed {
             return Err(SubmitError::Stopping);
@@ -181,10 +187,10 @@ impl Pool {
         hash: H256,
         bytes: Vec<u8>,
     ) -> tokio::sync::mpsc::Receiver<TxEvent> {
-        let (watcher, events) = Watcher::channel();
+        let (status_sender, events) = StatusSender::channel();
         let validity =
             ValidTransaction { provides: vec![hash.as_bytes().to_vec()], ..Default::default() };
-        let entry = Entry::new(hash, bytes, None, watcher, validity, 0);
+        let entry = PoolEntry::new(hash, bytes, None, status_sender, validity, 0);
         self.lock().graph.insert(entry, &self.limits).unwrap();
         events
     }
@@ -216,17 +222,20 @@ impl Pool {
         for seq in invalid.iter().chain(&expired) {
             if let Some(entry) = inner.graph.remove(*seq) {
                 inner.bans.put(entry.hash, Instant::now());
-                entry.watcher.send(TxEvent::Invalid);
+                entry.status_sender.send(TxEvent::Invalid);
             }
         }
         inner.tip = tip;
-        crate::meter::pool(inner.graph.ready(), inner.graph.len());
-        entries.into_iter().map(|entry| IncludedExtrinsic { watcher: entry.watcher }).collect()
+        crate::meter::set_pool_size(inner.graph.ready_count(), inner.graph.len());
+        entries
+            .into_iter()
+            .map(|entry| IncludedExtrinsic { status_sender: entry.status_sender })
+            .collect()
     }
 
     /// Resets the pool to `tip` when later blocks were lost before their commit, so that their
     /// extrinsics can be submitted again.
-    pub(crate) fn fall_back(&self, tip: Head) {
+    pub(crate) fn roll_back(&self, tip: Head) {
         let mut inner = self.lock();
         inner.tip = tip;
         inner.bans.clear();
@@ -239,9 +248,9 @@ impl Pool {
         inner.tip = tip;
         inner.bans.clear();
         for entry in std::mem::take(&mut inner.graph).iter_entries() {
-            entry.watcher.send(TxEvent::Dropped);
+            entry.status_sender.send(TxEvent::Dropped);
         }
-        crate::meter::pool(0, 0);
+        crate::meter::set_pool_size(0, 0);
     }
 
     /// Closes the pool to new extrinsics, and reports all pooled ones as dropped.
@@ -250,7 +259,7 @@ impl Pool {
         inner.is_closed = true;
         let graph = std::mem::take(&mut inner.graph);
         for entry in graph.iter_entries() {
-            entry.watcher.send(TxEvent::Dropped);
+            entry.status_sender.send(TxEvent::Dropped);
         }
     }
 
@@ -270,7 +279,7 @@ impl Pool {
         account: &AccountId,
     ) -> Result<u32, SubmitError> {
         let tip = self.tip();
-        let state = store.tip(&tip)?;
+        let state = store.tip_state(&tip)?;
         let mut nonce: u32 = call_as(
             &mut Overlay::default(),
             &state,
@@ -285,19 +294,19 @@ impl Pool {
     }
 
     /// Returns all pooled extrinsics, in order of arrival.
-    pub(crate) fn pending(&self) -> Vec<Arc<[u8]>> {
+    pub(crate) fn all_extrinsics(&self) -> Vec<Arc<[u8]>> {
         self.lock().graph.iter_entries().map(|entry| entry.bytes.clone()).collect()
     }
 
     /// Returns the number of ready extrinsics and the number of all extrinsics.
-    pub(crate) fn size(&self) -> (usize, usize) {
+    pub(crate) fn ready_and_total(&self) -> (usize, usize) {
         let inner = self.lock();
-        (inner.graph.ready(), inner.graph.len())
+        (inner.graph.ready_count(), inner.graph.len())
     }
 }
 
 fn validate(store: &Store, tip: &Head, bytes: &[u8]) -> Result<ValidTransaction, SubmitError> {
-    let state = store.tip(tip)?;
+    let state = store.tip_state(tip)?;
     let mut data = TransactionSource::External.encode();
     data.extend_from_slice(bytes);
     tip.hash.encode_to(&mut data);
@@ -310,7 +319,7 @@ fn validate(store: &Store, tip: &Head, bytes: &[u8]) -> Result<ValidTransaction,
     Ok(validity?)
 }
 
-fn sender(extrinsic: &UncheckedExtrinsic) -> Option<AccountId> {
+fn sender_of(extrinsic: &UncheckedExtrinsic) -> Option<AccountId> {
     match &extrinsic.preamble {
         Preamble::Signed(MultiAddress::Id(account), ..) => Some(account.clone()),
         _ => None,

@@ -46,8 +46,8 @@ pub(crate) use error::{CLIENT_ERROR, RpcResult};
 use origin::Origins;
 use params::{Args, ParamNames, to_hex};
 use subscribe::SubscriptionRequest;
-pub(crate) use system::{NAME, PRODUCER};
-use workers::Workers;
+pub(crate) use system::{NODE_NAME, PRODUCER_ROLE};
+use workers::WorkerPool;
 
 /// The error of registering a method twice: a bug that every test of a running node detects.
 type RegisterError = RegisterMethodError;
@@ -70,13 +70,13 @@ pub struct RpcLimits {
     pub response_bytes: u32,
     /// Maximum number of requests in a batch.
     pub batch: u32,
-    /// The capacity of a connection's message queue, and the maximum number of requests in flight
-    /// per connection. At the limit, the node pauses reading.
-    pub backlog: u32,
+    /// The maximum number of requests in flight per connection, and the capacity of its message
+    /// queue. At the limit, the node pauses reading.
+    pub in_flight_requests: u32,
     /// Maximum bytes held per WebSocket connection: requests in flight, and responses and
     /// notifications that the client has not read. Beyond it the node pauses reading from the
     /// connection and producing responses for it.
-    pub waiting_bytes: u32,
+    pub buffered_bytes: u32,
 }
 
 impl Default for RpcLimits {
@@ -88,8 +88,8 @@ impl Default for RpcLimits {
             request_bytes: 16 << 20,
             response_bytes: 64 << 20,
             batch: 1_024,
-            backlog: 256,
-            waiting_bytes: 8 << 20,
+            in_flight_requests: 256,
+            buffered_bytes: 8 << 20,
         }
     }
 }
@@ -99,7 +99,7 @@ pub(crate) struct Context {
     chain: Arc<Chain>,
     control: Control,
     clock: Clock,
-    workers: Workers,
+    workers: WorkerPool,
     response_bytes: usize,
 }
 
@@ -111,7 +111,7 @@ impl Context {
         limits: RpcLimits,
     ) -> Result<Self, NodeError> {
         let workers =
-            Workers::new().map_err(|error| NodeError::Thread(std::io::Error::other(error)))?;
+            WorkerPool::new().map_err(|error| NodeError::Thread(std::io::Error::other(error)))?;
         Ok(Self { chain, control, clock, workers, response_bytes: limits.response_bytes as usize })
     }
 
@@ -130,7 +130,7 @@ struct ResponseBudget {
 impl ResponseBudget {
     /// Encodes bytes as a hexadecimal string with the prefix `0x`; fails if the response becomes
     /// too large.
-    fn hex(&mut self, bytes: &[u8]) -> RpcResult {
+    fn encode_hex(&mut self, bytes: &[u8]) -> RpcResult {
         let length = bytes.len().saturating_mul(2);
         self.remaining = self
             .remaining
@@ -150,25 +150,36 @@ struct Methods {
 }
 
 impl Methods {
-    /// Registers a method that is answered from memory; `fields` are the names of its parameters,
+    /// Registers a method whose result is in memory; `param_names` are the names of its parameters,
     /// in order.
-    fn register_light(&mut self, names: &[&'static str], fields: ParamNames, handler: Handler) {
+    fn register_in_memory(
+        &mut self,
+        names: &[&'static str],
+        param_names: ParamNames,
+        handler: Handler,
+    ) {
         for name in names {
             let result =
                 self.module.register_method(name, move |params, context, _| -> RpcResult {
-                    handler(context, &Args::parse(&params, fields)?)
+                    handler(context, &Args::parse(&params, param_names)?)
                 });
             self.first_error = self.first_error.take().or(result.err());
         }
     }
 
     /// Registers a method that reads the disk or executes the runtime.
-    fn register_heavy(&mut self, names: &[&'static str], fields: ParamNames, handler: Handler) {
+    fn register_on_worker(
+        &mut self,
+        names: &[&'static str],
+        param_names: ParamNames,
+        handler: Handler,
+    ) {
         for name in names {
             let result = self.module.register_async_method(
                 name,
                 move |params, context, extensions| async move {
-                    on_worker(context, Args::parse(&params, fields)?, &extensions, handler).await
+                    run_on_worker(context, Args::parse(&params, param_names)?, &extensions, handler)
+                        .await
                 },
             );
             self.first_error = self.first_error.take().or(result.err());
@@ -177,18 +188,23 @@ impl Methods {
 
     /// Registers a heavy method that a follower forwards to its leader; the handler runs if the
     /// leader does not respond.
-    fn register_forwarded(&mut self, names: &[&'static str], fields: ParamNames, handler: Handler) {
+    fn register_forwarded(
+        &mut self,
+        names: &[&'static str],
+        param_names: ParamNames,
+        handler: Handler,
+    ) {
         for name in names.iter().copied() {
             let result = self.module.register_async_method(
                 name,
                 move |params, context, extensions| async move {
-                    let args = Args::parse(&params, fields)?;
+                    let args = Args::parse(&params, param_names)?;
                     if let Some(leader) = &context.chain.leader
                         && let Some(response) = leader.forward(name, args.values()).await
                     {
                         return response;
                     }
-                    on_worker(context, args, &extensions, handler).await
+                    run_on_worker(context, args, &extensions, handler).await
                 },
             );
             self.first_error = self.first_error.take().or(result.err());
@@ -199,12 +215,12 @@ impl Methods {
     fn register_command(
         &mut self,
         name: &'static str,
-        fields: ParamNames,
+        param_names: ParamNames,
         action: fn(&Args) -> Result<Action, ErrorObjectOwned>,
     ) -> Result<(), RegisterError> {
         self.module.register_async_method(name, move |params, context, _| async move {
-            let action = action(&Args::parse(&params, fields)?)?;
-            dev::command_response(context.control.command(action).await)
+            let action = action(&Args::parse(&params, param_names)?)?;
+            dev::command_response(context.control.execute(action).await)
         })?;
         Ok(())
     }
@@ -252,7 +268,7 @@ impl Methods {
 }
 
 /// Runs a handler on a worker, under the limits of the request's connection.
-async fn on_worker(
+async fn run_on_worker(
     context: Arc<Context>,
     args: Args,
     extensions: &Extensions,
@@ -270,7 +286,10 @@ fn backpressure_of(extensions: &Extensions) -> Result<Arc<Backpressure>, ErrorOb
     extensions.get().cloned().ok_or_else(|| internal("the request has no connection"))
 }
 
-fn module(context: Arc<Context>, dev_methods: bool) -> Result<RpcModule<Context>, RegisterError> {
+fn build_module(
+    context: Arc<Context>,
+    dev_methods: bool,
+) -> Result<RpcModule<Context>, RegisterError> {
     let mut methods = Methods { module: RpcModule::from_arc(context), first_error: None };
     system::register(&mut methods);
     chain::register(&mut methods);
@@ -303,7 +322,7 @@ impl Server {
         self.address
     }
 
-    pub(crate) fn workers(&self) -> &Workers {
+    pub(crate) fn workers(&self) -> &WorkerPool {
         &self.context.workers
     }
 
@@ -327,7 +346,7 @@ pub(crate) async fn serve(
     dev_methods: bool,
 ) -> Result<Server, NodeError> {
     let context = Arc::new(context);
-    let module = module(context.clone(), dev_methods)?;
+    let module = build_module(context.clone(), dev_methods)?;
     let config = ServerConfig::builder()
         // The accept loop counts connections. An evicted WebSocket still counts here until its task
         // ends.
@@ -336,30 +355,30 @@ pub(crate) async fn serve(
         .max_request_body_size(limits.request_bytes)
         .max_response_body_size(limits.response_bytes)
         .set_batch_request_config(BatchRequestConfig::Limit(limits.batch))
-        .set_message_buffer_capacity(limits.backlog)
+        .set_message_buffer_capacity(limits.in_flight_requests)
         .enable_ws_ping(PingConfig::new())
         .set_id_provider(RandomStringIdProvider::new(16))
         .build();
     let builder = ServerBuilder::default()
         .set_config(config)
         .set_http_middleware(
-            tower::ServiceBuilder::new().layer(host_filter(listen)).layer(health()?),
+            tower::ServiceBuilder::new().layer(host_filter(listen)).layer(health_layer()?),
         )
         .to_service_builder();
     let (listener, address) =
         bind(listen).await.map_err(|source| NodeError::Listen { address: listen, source })?;
     let (stop, handle) = stop_channel();
-    let names = MethodNames::new(module.method_names());
-    let maximum = limits.request_bytes as usize;
+    let method_names = MethodNames::new(module.method_names());
+    let max_body_bytes = limits.request_bytes as usize;
     let body_limits = BodyLimits::new(
-        maximum,
+        max_body_bytes,
         connections::BODY_TIMEOUT,
-        maximum.saturating_mul(connections::MAX_LARGE_BODIES),
+        max_body_bytes.saturating_mul(connections::MAX_LARGE_BODIES),
     );
     let shared_state = SharedState {
         builder,
         methods: module.into(),
-        names,
+        method_names,
         limits,
         body_limits,
         origins: Origins::new(origins),
@@ -377,7 +396,7 @@ async fn bind(listen: SocketAddr) -> io::Result<(TcpListener, SocketAddr)> {
 
 /// Returns a layer that answers `GET /health` with the result of `system_health`, as the real
 /// chain's node does.
-fn health() -> Result<ProxyGetRequestLayer, ProxyGetRequestError> {
+fn health_layer() -> Result<ProxyGetRequestLayer, ProxyGetRequestError> {
     ProxyGetRequestLayer::new([("/health", "system_health")])
 }
 

@@ -36,8 +36,8 @@ use sp_state_machine::{TrieBackend, TrieBackendBuilder};
 use taonet_localnet_runtime::{Header, VERSION};
 
 use crate::execute::panic_text;
-use file::{Flushing, LazyFile};
-use nodes::{NODES, NodeMemory, NodeTables, NodeView, RECENT};
+use file::{FlushOnCommit, LazyFile};
+use nodes::{NODES, NodeMemory, NodeTables, NodeView, RECENT_NODES};
 use values::ValueCache;
 
 pub(crate) use commit::StagedBlock;
@@ -46,7 +46,7 @@ pub(crate) use first_block::FirstBlock;
 pub(crate) use named::RevertTarget;
 pub use named::Snapshot;
 pub use snapshot::{SnapshotError, load_snapshot};
-pub(crate) use time::Time;
+pub(crate) use time::TimeSetting;
 pub(crate) use values::CachedState;
 
 const HEADERS: TableDefinition<'static, u32, &[u8]> = TableDefinition::new("headers");
@@ -59,16 +59,16 @@ const META: TableDefinition<'static, u8, u64> = TableDefinition::new("meta");
 /// The database file in a chain's directory.
 const FILE_NAME: &str = "chain.redb";
 /// The length of the magic bytes at the start of a database file, in bytes.
-const MAGIC_BYTES: u64 = 9;
+const MAGIC_LENGTH: u64 = 9;
 /// The version of the table layout.
-const FORMAT: u64 = 2;
-const FORMAT_KEY: u8 = 0;
-const SPEC_KEY: u8 = 1;
+const FORMAT_VERSION: u64 = 2;
+const FORMAT_VERSION_KEY: u8 = 0;
+const SPEC_VERSION_KEY: u8 = 1;
 /// Key of the number of the oldest block whose state is stored; absent before the first state is
 /// pruned.
-const OLDEST_KEY: u8 = 6;
+const OLDEST_STATE_KEY: u8 = 6;
 /// The size of the page cache in bytes; frequently used trie nodes have their own cache.
-const PAGE_CACHE: usize = 32 << 20;
+const PAGE_CACHE_BYTES: usize = 32 << 20;
 
 /// The state of one block.
 pub(crate) type State = TrieBackend<NodeView, BlakeTwo256>;
@@ -95,13 +95,13 @@ impl History {
     /// from a slightly old head still finds the block.
     const DEFAULT: u32 = Self::MIN + 100;
 
-    /// Returns the number of newest blocks whose trie nodes are in [`RECENT`].
+    /// Returns the number of newest blocks whose trie nodes are in [`RECENT_NODES`].
     fn recent_blocks(self) -> u32 {
         // Short in unit tests, which produce few blocks.
-        let maximum = if cfg!(test) { 16 } else { Self::DEFAULT };
+        let max_blocks = if cfg!(test) { 16 } else { Self::DEFAULT };
         match self {
-            Self::Last(kept) => kept.min(maximum),
-            Self::Archive => maximum,
+            Self::Last(blocks) => blocks.min(max_blocks),
+            Self::Archive => max_blocks,
         }
     }
 }
@@ -136,12 +136,12 @@ impl Head {
 pub(crate) struct Store {
     database: Arc<Database>,
     /// Replaced by a revert, after which older views may still fill the previous one.
-    memory: RwLock<Arc<NodeMemory>>,
-    values: Arc<RwLock<ValueCache>>,
+    node_memory: RwLock<Arc<NodeMemory>>,
+    value_cache: Arc<RwLock<ValueCache>>,
     history: History,
     /// Number of newest blocks whose headers and bodies are kept, if the history has fewer.
     kept_blocks: u32,
-    flushing: Flushing,
+    flush_on_commit: FlushOnCommit,
     path: Option<PathBuf>,
 }
 
@@ -166,12 +166,13 @@ impl Store {
     /// [`StoreError`].
     pub(crate) fn open_from(
         directory: Option<&Path>,
-        first: Option<FirstBlock>,
+        first_block: Option<FirstBlock>,
         history: History,
     ) -> Result<Self, StoreError> {
         let path = directory.map(|directory| directory.join(FILE_NAME));
         // The database panics on some malformed files.
-        let result = catch_unwind(AssertUnwindSafe(|| Self::try_open(directory, first, history)));
+        let result =
+            catch_unwind(AssertUnwindSafe(|| Self::try_open(directory, first_block, history)));
         let result =
             result.unwrap_or_else(|panic| Err(StoreError::Corrupt(panic_text(panic.as_ref()))));
         result.map_err(|error| error.with_path(path.as_deref()))
@@ -179,24 +180,26 @@ impl Store {
 
     fn try_open(
         directory: Option<&Path>,
-        first: Option<FirstBlock>,
+        first_block: Option<FirstBlock>,
         history: History,
     ) -> Result<Self, StoreError> {
-        let flushing = Flushing::default();
+        let flush_on_commit = FlushOnCommit::default();
         let database = match directory {
-            Some(directory) => open_file(directory, first.is_some(), flushing.clone())?,
-            None => builder().create_with_backend(InMemoryBackend::new())?,
+            Some(directory) => {
+                open_file(directory, first_block.is_some(), flush_on_commit.clone())?
+            }
+            None => database_builder().create_with_backend(InMemoryBackend::new())?,
         };
         let store = Self {
             database: Arc::new(database),
-            memory: RwLock::new(Arc::new(NodeMemory::new())),
-            values: Arc::default(),
+            node_memory: RwLock::new(Arc::new(NodeMemory::new())),
+            value_cache: Arc::default(),
             history,
             kept_blocks: RETAINED_BLOCKS,
-            flushing,
+            flush_on_commit,
             path: directory.map(|directory| directory.join(FILE_NAME)),
         };
-        store.check_or_create(directory, first)?;
+        store.check_or_create(directory, first_block)?;
         Ok(store)
     }
 
@@ -210,16 +213,17 @@ impl Store {
     /// Creates a chain on a custom storage backend.
     #[cfg(test)]
     pub(crate) fn on_backend(file: impl redb::StorageBackend, genesis: Storage) -> Self {
-        let flushing = Flushing::default();
-        let database =
-            builder().create_with_backend(LazyFile::on_backend(file, flushing.clone())).unwrap();
+        let flush_on_commit = FlushOnCommit::default();
+        let database = database_builder()
+            .create_with_backend(LazyFile::on_backend(file, flush_on_commit.clone()))
+            .unwrap();
         let store = Self {
             database: Arc::new(database),
-            memory: RwLock::new(Arc::new(NodeMemory::new())),
-            values: Arc::default(),
+            node_memory: RwLock::new(Arc::new(NodeMemory::new())),
+            value_cache: Arc::default(),
             history: History::Archive,
             kept_blocks: RETAINED_BLOCKS,
-            flushing,
+            flush_on_commit,
             path: None,
         };
         store.check_or_create(None, Some(FirstBlock::from_genesis(genesis).unwrap())).unwrap();
@@ -230,37 +234,42 @@ impl Store {
     fn check_or_create(
         &self,
         directory: Option<&Path>,
-        first: Option<FirstBlock>,
+        first_block: Option<FirstBlock>,
     ) -> Result<(), StoreError> {
         let path = directory.unwrap_or(Path::new("memory"));
-        let write = self.database.begin_write()?;
-        let (format, spec) = {
-            let meta = write.open_table(META)?;
-            let format = meta.get(FORMAT_KEY)?.map(|format| format.value());
-            let spec = meta.get(SPEC_KEY)?.map(|spec| spec.value());
-            (format, spec)
+        let write_txn = self.database.begin_write()?;
+        let (format_version, spec_version) = {
+            let meta = write_txn.open_table(META)?;
+            let format_version = meta.get(FORMAT_VERSION_KEY)?.map(|value| value.value());
+            let spec_version = meta.get(SPEC_VERSION_KEY)?.map(|value| value.value());
+            (format_version, spec_version)
         };
-        if let Some(format) = format {
-            write.abort().map_err(StoreError::from)?;
-            if format != FORMAT {
-                return Err(StoreError::Format { path: path.to_owned(), stored: format });
+        if let Some(format_version) = format_version {
+            write_txn.abort().map_err(StoreError::from)?;
+            if format_version != FORMAT_VERSION {
+                return Err(StoreError::FormatVersion {
+                    path: path.to_owned(),
+                    stored: format_version,
+                });
             }
-            let spec = spec.ok_or(StoreError::Damaged("the runtime version is missing"))?;
-            if spec != u64::from(VERSION.spec_version) {
-                return Err(StoreError::Spec { stored: spec });
+            let spec_version =
+                spec_version.ok_or(StoreError::Damaged("the runtime version is missing"))?;
+            if spec_version != u64::from(VERSION.spec_version) {
+                return Err(StoreError::SpecVersion { stored: spec_version });
             }
             self.hash(0)?.ok_or(StoreError::Damaged("the genesis block is missing"))?;
-            self.memory().load_recent(&self.database.begin_read()?.open_table(RECENT)?)?;
-            return first.map_or(Ok(()), |first| self.check_first(&first));
+            self.node_memory()
+                .load_recent(&self.database.begin_read()?.open_table(RECENT_NODES)?)?;
+            return first_block.map_or(Ok(()), |first_block| self.check_first_block(&first_block));
         }
-        let first = first.ok_or_else(|| StoreError::Missing(path.to_owned()))?;
+        let first_block = first_block.ok_or_else(|| StoreError::Missing(path.to_owned()))?;
         {
-            let mut meta = write.open_table(META)?;
-            meta.insert(FORMAT_KEY, FORMAT)?;
-            meta.insert(SPEC_KEY, u64::from(VERSION.spec_version))?;
+            let mut meta = write_txn.open_table(META)?;
+            meta.insert(FORMAT_VERSION_KEY, FORMAT_VERSION)?;
+            meta.insert(SPEC_VERSION_KEY, u64::from(VERSION.spec_version))?;
         }
-        self.write_first(&write, first)?;
-        self.commit_and_clear_cache(write)
+        self.write_first_block(&write_txn, first_block)?;
+        self.commit_and_clear_cache(write_txn)
     }
 
     /// Checks that `genesis` is the state of the genesis block.
@@ -269,12 +278,12 @@ impl Store {
     /// [`StoreError::Genesis`] if the states differ; also the errors of
     /// [`FirstBlock::from_genesis`].
     pub(crate) fn check_genesis(&self, genesis: Storage) -> Result<(), StoreError> {
-        self.check_first(&FirstBlock::from_genesis(genesis)?)
+        self.check_first_block(&FirstBlock::from_genesis(genesis)?)
     }
 
-    fn check_first(&self, first: &FirstBlock) -> Result<(), StoreError> {
+    fn check_first_block(&self, first_block: &FirstBlock) -> Result<(), StoreError> {
         let stored = self.hash(0)?.ok_or(StoreError::Damaged("the genesis block is missing"))?;
-        let configured = first.genesis.hash;
+        let configured = first_block.genesis.hash;
         if configured == stored { Ok(()) } else { Err(StoreError::Genesis { stored, configured }) }
     }
 
@@ -287,15 +296,15 @@ impl Store {
 
     /// Returns the number of the oldest block after the genesis block whose header and body are
     /// stored.
-    pub(crate) fn oldest(&self) -> Result<u32, StoreError> {
+    pub(crate) fn oldest_block(&self) -> Result<u32, StoreError> {
         let headers = self.database.begin_read()?.open_table(HEADERS)?;
         Ok(headers.range(1..)?.next().transpose()?.map_or(0, |(number, _)| number.value()))
     }
 
     /// Returns the number of the oldest block whose state is stored.
     pub(crate) fn oldest_state(&self) -> Result<u32, StoreError> {
-        let read = self.database.begin_read()?;
-        oldest_state(&read.open_table(META)?, &read.open_table(BODIES)?)
+        let read_txn = self.database.begin_read()?;
+        oldest_state(&read_txn.open_table(META)?, &read_txn.open_table(BODIES)?)
     }
 
     /// Whether the chain has no blocks after its first one.
@@ -321,9 +330,9 @@ impl Store {
     /// Returns the header and the extrinsics of the block with this hash.
     #[allow(clippy::type_complexity, reason = "an optional head with its extrinsics")]
     pub(crate) fn block(&self, hash: H256) -> Result<Option<(Head, Vec<Vec<u8>>)>, StoreError> {
-        let read = self.database.begin_read()?;
-        let Some(head) = find_head(&read, hash)? else { return Ok(None) };
-        let bodies = read.open_table(BODIES)?;
+        let read_txn = self.database.begin_read()?;
+        let Some(head) = find_head(&read_txn, hash)? else { return Ok(None) };
+        let bodies = read_txn.open_table(BODIES)?;
         let Some(bytes) = bodies.get(head.number())? else { return Ok(None) };
         let extrinsics = Vec::decode(&mut bytes.value())
             .map_err(|_| StoreError::Damaged("malformed block body"))?;
@@ -332,61 +341,66 @@ impl Store {
 
     /// Returns the state after the block with this hash; the inner `None` if it was pruned.
     pub(crate) fn state(&self, hash: H256) -> Result<Option<(Head, Option<State>)>, StoreError> {
-        let memory = self.memory();
-        let read = self.database.begin_read()?;
-        let Some(head) = find_head(&read, hash)? else { return Ok(None) };
-        let oldest = oldest_state(&read.open_table(META)?, &read.open_table(BODIES)?)?;
+        let memory = self.node_memory();
+        let read_txn = self.database.begin_read()?;
+        let Some(head) = find_head(&read_txn, hash)? else { return Ok(None) };
+        let oldest = oldest_state(&read_txn.open_table(META)?, &read_txn.open_table(BODIES)?)?;
         let state =
-            if head.number() >= oldest { Some(self.view(memory, &read, &head)?) } else { None };
+            if head.number() >= oldest { Some(self.view(memory, &read_txn, &head)?) } else { None };
         Ok(Some((head, state)))
     }
 
     /// Returns the state after `head`, which may be a staged block.
-    pub(crate) fn tip(&self, head: &Head) -> Result<CachedState, StoreError> {
-        let memory = self.memory();
+    pub(crate) fn tip_state(&self, head: &Head) -> Result<CachedState, StoreError> {
+        let memory = self.node_memory();
         let state = self.view(memory, &self.database.begin_read()?, head)?;
-        Ok(CachedState::new(state, self.values.clone()))
+        Ok(CachedState::new(state, self.value_cache.clone()))
     }
 
-    /// Returns the nodes in memory. A view takes them before its transaction begins: a view of
+    /// Returns the trie nodes in memory. A view gets them before its transaction begins: a view of
     /// reverted blocks must not fill the memory of the blocks that replace them.
-    fn memory(&self) -> Arc<NodeMemory> {
-        self.memory.read().unwrap_or_else(PoisonError::into_inner).clone()
+    fn node_memory(&self) -> Arc<NodeMemory> {
+        self.node_memory.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Commits a transaction that wrote the first block or removed blocks, and empties the memory.
     ///
     /// # Errors
     /// [`StoreError`]; the transaction then has no effect.
-    fn commit_and_clear_cache(&self, write: WriteTransaction) -> Result<(), StoreError> {
+    fn commit_and_clear_cache(&self, write_txn: WriteTransaction) -> Result<(), StoreError> {
         let memory = NodeMemory::new();
-        memory.load_recent(&write.open_table(RECENT)?)?;
-        write.commit()?;
-        *self.memory.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(memory);
+        memory.load_recent(&write_txn.open_table(RECENT_NODES)?)?;
+        write_txn.commit()?;
+        *self.node_memory.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(memory);
         Ok(())
     }
 
     fn view(
         &self,
         memory: Arc<NodeMemory>,
-        read: &ReadTransaction,
+        read_txn: &ReadTransaction,
         head: &Head,
     ) -> Result<State, StoreError> {
-        let tables = NodeTables::open(read)?;
-        let view = NodeView { database: self.database.clone(), memory, tables, at: head.number() };
+        let tables = NodeTables::open(read_txn)?;
+        let view = NodeView {
+            database: self.database.clone(),
+            memory,
+            tables,
+            block_number: head.number(),
+        };
         Ok(TrieBackendBuilder::new(view, *head.header.state_root()).build())
     }
 
     /// Makes all past and future commits durable, for shutdown.
     pub(crate) fn flush(&self) -> Result<(), StoreError> {
-        self.flushing.enable();
+        self.flush_on_commit.enable();
         Ok(self.database.begin_write()?.commit()?)
     }
 
     /// Makes all past commits durable.
-    pub(crate) fn checkpoint(&self) -> Result<(), StoreError> {
+    pub(crate) fn flush_once(&self) -> Result<(), StoreError> {
         let result = self.flush();
-        self.flushing.disable();
+        self.flush_on_commit.disable();
         result
     }
 
@@ -396,7 +410,7 @@ impl Store {
     }
 
     /// Returns the size of the database file in bytes; 0 in memory.
-    pub(crate) fn bytes(&self) -> u64 {
+    pub(crate) fn file_size(&self) -> u64 {
         self.path
             .as_ref()
             .and_then(|path| fs::metadata(path).ok())
@@ -406,17 +420,21 @@ impl Store {
     /// Returns the number of stored trie nodes.
     pub(crate) fn node_count(&self) -> Result<u64, StoreError> {
         let nodes = self.database.begin_read()?.open_table(NODES)?;
-        Ok(nodes.len()?.saturating_add(self.memory().recent_count()))
+        Ok(nodes.len()?.saturating_add(self.node_memory().recent_count()))
     }
 }
 
-fn builder() -> Builder {
+fn database_builder() -> Builder {
     let mut builder = Builder::new();
-    builder.set_cache_size(PAGE_CACHE);
+    builder.set_cache_size(PAGE_CACHE_BYTES);
     builder
 }
 
-fn open_file(directory: &Path, create: bool, flushing: Flushing) -> Result<Database, StoreError> {
+fn open_file(
+    directory: &Path,
+    create: bool,
+    flush_on_commit: FlushOnCommit,
+) -> Result<Database, StoreError> {
     let path = directory.join(FILE_NAME);
     if !create && !path.exists() {
         return Err(StoreError::Missing(directory.to_owned()));
@@ -439,14 +457,14 @@ fn open_file(directory: &Path, create: bool, flushing: Flushing) -> Result<Datab
         }
         file.set_len(0).map_err(|source| StoreError::open(&path, source))?;
     }
-    Ok(builder().create_with_backend(LazyFile::new(file, flushing)?)?)
+    Ok(database_builder().create_with_backend(LazyFile::new(file, flush_on_commit)?)?)
 }
 
 /// Whether a file is empty or starts with zeros instead of a database's magic bytes, because its
 /// creation was interrupted.
 fn is_uninitialized(file: &File) -> io::Result<bool> {
     let mut start = Vec::new();
-    file.take(MAGIC_BYTES).read_to_end(&mut start)?;
+    file.take(MAGIC_LENGTH).read_to_end(&mut start)?;
     Ok(start.iter().all(|byte| *byte == 0))
 }
 
@@ -455,7 +473,7 @@ fn oldest_state(
     meta: &impl ReadableTable<u8, u64>,
     bodies: &impl ReadableTable<u32, &'static [u8]>,
 ) -> Result<u32, StoreError> {
-    if let Some(number) = meta.get(OLDEST_KEY)? {
+    if let Some(number) = meta.get(OLDEST_STATE_KEY)? {
         return u32::try_from(number.value())
             .map_err(|_| StoreError::Damaged("malformed number of a block"));
     }
@@ -467,10 +485,11 @@ fn decode_head(bytes: &[u8]) -> Result<Head, StoreError> {
     Head::decode(&mut &*bytes).map_err(|_| StoreError::Damaged("malformed block header"))
 }
 
-fn find_head(read: &ReadTransaction, hash: H256) -> Result<Option<Head>, StoreError> {
-    let Some(number) = read.open_table(NUMBERS)?.get(&hash.0)?.map(|number| number.value()) else {
+fn find_head(read_txn: &ReadTransaction, hash: H256) -> Result<Option<Head>, StoreError> {
+    let Some(number) = read_txn.open_table(NUMBERS)?.get(&hash.0)?.map(|number| number.value())
+    else {
         return Ok(None);
     };
-    let headers = read.open_table(HEADERS)?;
+    let headers = read_txn.open_table(HEADERS)?;
     headers.get(number)?.map(|bytes| decode_head(bytes.value())).transpose()
 }

@@ -23,7 +23,7 @@ const FORMAT: &str = "taonet-recording";
 /// Version of the format.
 const VERSION: u64 = 1;
 /// Maximum length of a line, in bytes.
-const MAX_LINE: u64 = 64 << 20;
+const MAX_LINE_BYTES: u64 = 64 << 20;
 
 /// The fields of the first line that all versions have.
 #[derive(Deserialize)]
@@ -72,7 +72,7 @@ struct HashingWriter<W> {
 }
 
 impl<W: Write> HashingWriter<W> {
-    fn line(&mut self, line: &impl Serialize) -> io::Result<()> {
+    fn write_line(&mut self, line: &impl Serialize) -> io::Result<()> {
         let mut bytes = serde_json::to_vec(line)?;
         bytes.push(b'\n');
         self.hash.update(&bytes);
@@ -87,7 +87,7 @@ impl Recording {
     /// The errors of the writer.
     pub fn write(&self, writer: impl Write) -> io::Result<()> {
         let mut writer = HashingWriter { inner: writer, hash: Blake2b::new() };
-        writer.line(&Header {
+        writer.write_line(&Header {
             format: FORMAT.to_owned(),
             version: VERSION,
             origin: self.origin.clone(),
@@ -95,18 +95,18 @@ impl Recording {
             left_out: self.omitted_items.clone(),
         })?;
         for (item, recorded) in &self.items {
-            writer.line(&ItemLine {
+            writer.write_line(&ItemLine {
                 item: item.clone(),
                 encoding: recorded.encoding.clone(),
                 prefix: hex::encode(&recorded.prefix),
                 entries: recorded.entries.len(),
             })?;
             for (key, value) in &recorded.entries {
-                writer.line(&(hex::encode(key), hex::encode(value)))?;
+                writer.write_line(&(hex::encode(key), hex::encode(value)))?;
             }
         }
         let blake2_256 = hex::encode(writer.hash.clone().finalize());
-        writer.line(&EndLine { entries: self.len(), blake2_256 })?;
+        writer.write_line(&EndLine { entries: self.len(), blake2_256 })?;
         writer.inner.flush()
     }
 
@@ -121,52 +121,53 @@ impl Recording {
     }
 
     pub(super) fn read_from(input: impl BufRead, path: &Path) -> Result<Self, RecordingError> {
-        let mut lines = Lines { input, path, number: 0, line: Vec::new(), hash: Blake2b::new() };
-        lines.next()?;
-        let format_line = serde_json::from_slice(&lines.line)
+        let mut reader =
+            LineReader { input, path, number: 0, line: Vec::new(), hash: Blake2b::new() };
+        reader.read_next()?;
+        let format_line = serde_json::from_slice(&reader.line)
             .ok()
             .filter(|format_line: &FormatLine| format_line.format == FORMAT);
         let format_line = format_line.ok_or_else(|| RecordingError::Format(path.to_owned()))?;
         if format_line.version != VERSION {
             return Err(RecordingError::Version {
                 path: path.to_owned(),
-                found: format_line.version,
+                actual: format_line.version,
                 expected: VERSION,
             });
         }
-        let Header { origin, netuids, left_out, .. } = lines.parse()?;
+        let Header { origin, netuids, left_out, .. } = reader.parse()?;
         let mut recording =
             Self { origin, netuids, omitted_items: left_out, items: BTreeMap::new() };
         loop {
-            let preceding_hash = lines.hash.clone().finalize();
-            lines.next()?;
-            match lines.parse()? {
+            let preceding_hash = reader.hash.clone().finalize();
+            reader.read_next()?;
+            match reader.parse()? {
                 Line::Item(line) => {
                     let ItemLine { item, encoding, prefix, entries } = line;
-                    let prefix = lines.bytes(&prefix)?;
+                    let prefix = reader.decode_hex(&prefix)?;
                     let mut recorded = RecordedItem { encoding, prefix, ..RecordedItem::default() };
                     for _ in 0..entries {
-                        lines.next()?;
-                        let (key, value): (String, String) = lines.parse()?;
-                        let (key, value) = (lines.bytes(&key)?, lines.bytes(&value)?);
+                        reader.read_next()?;
+                        let (key, value): (String, String) = reader.parse()?;
+                        let (key, value) = (reader.decode_hex(&key)?, reader.decode_hex(&value)?);
                         if recorded.entries.insert(key, value).is_some() {
-                            return Err(lines.damaged("the key occurs twice"));
+                            return Err(reader.damaged_line("the key occurs twice"));
                         }
                     }
                     if recording.items.insert(item, recorded).is_some() {
-                        return Err(lines.damaged("the item occurs twice"));
+                        return Err(reader.damaged_line("the item occurs twice"));
                     }
                 }
                 Line::End(EndLine { entries, blake2_256 }) => {
                     if entries != recording.len() || blake2_256 != hex::encode(preceding_hash) {
-                        return Err(lines.damaged(
+                        return Err(reader.damaged_line(
                             "the number of entries or the hash of the lines before is wrong",
                         ));
                     }
-                    return if lines.is_at_end()? {
+                    return if reader.is_at_end()? {
                         Ok(recording)
                     } else {
-                        Err(lines.damaged("it is not the last"))
+                        Err(reader.damaged_line("it is not the last"))
                     };
                 }
             }
@@ -175,7 +176,7 @@ impl Recording {
 }
 
 /// The lines of a file, with the hash of those read.
-struct Lines<'a, R> {
+struct LineReader<'a, R> {
     input: R,
     path: &'a Path,
     number: usize,
@@ -183,16 +184,16 @@ struct Lines<'a, R> {
     hash: Blake2b<U32>,
 }
 
-impl<R: BufRead> Lines<'_, R> {
+impl<R: BufRead> LineReader<'_, R> {
     /// Reads the next line.
-    fn next(&mut self) -> Result<(), RecordingError> {
+    fn read_next(&mut self) -> Result<(), RecordingError> {
         self.line.clear();
         self.number = self.number.saturating_add(1);
-        let read = (&mut self.input).take(MAX_LINE).read_until(b'\n', &mut self.line);
+        let read = (&mut self.input).take(MAX_LINE_BYTES).read_until(b'\n', &mut self.line);
         read.map_err(|source| RecordingError::File { path: self.path.to_owned(), source })?;
         self.hash.update(&self.line);
         if self.number > 1 && self.line.last() != Some(&b'\n') {
-            return Err(self.damaged("it is incomplete"));
+            return Err(self.damaged_line("it is incomplete"));
         }
         Ok(())
     }
@@ -205,14 +206,14 @@ impl<R: BufRead> Lines<'_, R> {
     }
 
     fn parse<T: DeserializeOwned>(&self) -> Result<T, RecordingError> {
-        serde_json::from_slice(&self.line).map_err(|error| self.damaged(&error.to_string()))
+        serde_json::from_slice(&self.line).map_err(|error| self.damaged_line(&error.to_string()))
     }
 
-    fn bytes(&self, text: &str) -> Result<Vec<u8>, RecordingError> {
-        hex::decode(text).map_err(|error| self.damaged(&error.to_string()))
+    fn decode_hex(&self, text: &str) -> Result<Vec<u8>, RecordingError> {
+        hex::decode(text).map_err(|error| self.damaged_line(&error.to_string()))
     }
 
-    fn damaged(&self, reason: &str) -> RecordingError {
+    fn damaged_line(&self, reason: &str) -> RecordingError {
         RecordingError::Damaged {
             path: self.path.to_owned(),
             line: self.number,

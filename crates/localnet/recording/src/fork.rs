@@ -6,10 +6,10 @@ use sp_core::storage::Storage;
 use sp_state_machine::BasicExternalities;
 use taonet_localnet_runtime::fork::{self, Item, KeyLayout};
 
-use super::{OmittedItem, REQUIRED, Recording, RecordingError};
+use super::{OmittedItem, REQUIRED_ITEMS, Recording, RecordingError};
 
-/// Name of the item that says whether a subnet exists.
-const NETWORKS: &str = "SubtensorModule.NetworksAdded";
+/// Name of the item that lists the existing subnets.
+const NETWORKS_ADDED: &str = "SubtensorModule.NetworksAdded";
 
 /// Summary of the data that a fork imported from a recording.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,10 +32,10 @@ impl Recording {
     /// # Errors
     /// [`RecordingError`]; the genesis state is then unchanged.
     pub fn fork(&self, genesis: &mut Storage) -> Result<Fork, RecordingError> {
-        let own_items = fork::runtime_items()?;
+        let localnet_items = fork::runtime_items()?;
         let (mut imported, mut omitted_items) = (Vec::new(), Vec::new());
         for (name, recorded) in &self.items {
-            let reason = match own_items.get(name) {
+            let reason = match localnet_items.get(name) {
                 None => "the localnet has no such item",
                 Some(Err(reason)) => *reason,
                 Some(Ok(item)) if item.encoding() != recorded.encoding => {
@@ -49,12 +49,12 @@ impl Recording {
                     continue;
                 }
             };
-            if REQUIRED.contains(&name.as_str()) {
+            if REQUIRED_ITEMS.contains(&name.as_str()) {
                 return Err(RecordingError::Item { item: name.clone(), reason: reason.to_owned() });
             }
             omitted_items.push(OmittedItem::new(name, reason));
         }
-        if let Some(item) = REQUIRED.iter().find(|item| !self.items.contains_key(**item)) {
+        if let Some(item) = REQUIRED_ITEMS.iter().find(|item| !self.items.contains_key(**item)) {
             let reason = "it was not recorded".to_owned();
             return Err(RecordingError::Item { item: (*item).to_owned(), reason });
         }
@@ -68,27 +68,27 @@ impl Recording {
                 entries.insert(key, value.clone());
             }
         }
-        if let Some(Ok(networks)) = own_items.get(NETWORKS) {
-            let missing = self.netuids.iter().find(|netuid| {
+        if let Some(Ok(networks)) = localnet_items.get(NETWORKS_ADDED) {
+            let missing_netuid = self.netuids.iter().find(|netuid| {
                 entries.get(&networks.key([&netuid.to_le_bytes()[..]])) != Some(&vec![1])
             });
-            if let Some(netuid) = missing {
+            if let Some(netuid) = missing_netuid {
                 return Err(RecordingError::Subnet(*netuid));
             }
         }
         let mut state = genesis.clone();
-        let endowed = BasicExternalities::execute_with_storage(&mut state, || {
+        let endowed_accounts = BasicExternalities::execute_with_storage(&mut state, || {
             fork::add_subnets(self.netuids.iter().copied().max().unwrap_or_default())
                 .map(|()| fork::accounts())
         });
-        let endowed = endowed.map_err(RecordingError::DevelopmentKey)?;
-        for item in own_items.values().flatten() {
+        let endowed_accounts = endowed_accounts.map_err(RecordingError::DevelopmentKey)?;
+        for item in localnet_items.values().flatten() {
             self.remove_subnets(item, &mut state);
         }
         let count = entries.len();
         state.top.extend(entries);
         BasicExternalities::execute_with_storage(&mut state, || {
-            fork::complete(self.origin.block, &self.netuids, &endowed);
+            fork::complete(self.origin.block, &self.netuids, &endowed_accounts);
         });
         *genesis = state;
         Ok(Fork { entries: count, omitted_items })

@@ -45,7 +45,7 @@ pub use fork::Fork;
 pub use record::{RecordError, Source, record};
 
 /// Items without which a subnet cannot continue.
-const REQUIRED: [&str; 11] = [
+const REQUIRED_ITEMS: [&str; 11] = [
     "SubtensorModule.AlphaV2",
     "SubtensorModule.Keys",
     "SubtensorModule.NetworksAdded",
@@ -155,14 +155,14 @@ pub enum RecordingError {
     Format(PathBuf),
     /// The file has a different format version.
     #[error(
-        "the recording {path} has format version {found}, expected {expected}; hint: record the state again with this \
+        "the recording {path} has format version {actual}, expected {expected}; hint: record the state again with this \
          version of tao"
     )]
     Version {
         /// Path of the file.
         path: PathBuf,
         /// The format version of the file.
-        found: u64,
+        actual: u64,
         /// The format version of this program.
         expected: u64,
     },

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use codec::Decode;
 use taonet_localnet_runtime::fork::{self, Item, Items, KeyLayout, KeyPart, MetadataError};
 
-use super::{OmittedItem, Origin, REQUIRED, RecordedItem, Recording, shares};
+use super::{OmittedItem, Origin, REQUIRED_ITEMS, RecordedItem, Recording, shares};
 
 type Account = [u8; 32];
 /// A storage key and its value.
@@ -86,10 +86,11 @@ pub async fn record<S: Source + Sync>(
     metadata: &[u8],
     netuids: &[u16],
 ) -> Result<Recording, RecordError<S::Error>> {
-    let mut own = fork::runtime_items()?;
-    let share_items = fork::share_items(&own);
-    own.extend(share_items.iter().map(|(name, item)| (name.clone(), Ok(item.clone()))));
-    let Comparison { mut items, defaults, omitted_items } = compare(&own, fork::items(metadata)?);
+    let mut localnet_items = fork::runtime_items()?;
+    let share_items = fork::share_items(&localnet_items);
+    localnet_items.extend(share_items.iter().map(|(name, item)| (name.clone(), Ok(item.clone()))));
+    let ItemComparison { mut items, defaults, omitted_items } =
+        compare_items(&localnet_items, fork::items(metadata)?);
     // While the main network migrated the older shares, its calls read them, but its metadata did
     // not name them.
     for (name, item) in &share_items {
@@ -97,7 +98,7 @@ pub async fn record<S: Source + Sync>(
             items.entry(name.clone()).or_insert_with(|| item.clone());
         }
     }
-    let mut required = REQUIRED.into_iter().chain(share_items.keys().map(String::as_str));
+    let mut required = REQUIRED_ITEMS.into_iter().chain(share_items.keys().map(String::as_str));
     if let Some(item) = required.find(|item| !items.contains_key(*item)) {
         let reason = omitted_items.iter().find(|omitted| omitted.item == item);
         let reason = reason.map_or_else(
@@ -111,14 +112,14 @@ pub async fn record<S: Source + Sync>(
         });
     }
     let netuids: BTreeSet<u16> = netuids.iter().copied().collect();
-    let mut reader = Reader { source, items: &items, netuids, entries: BTreeMap::new() };
+    let mut reader = StateReader { source, items: &items, netuids, entries: BTreeMap::new() };
     reader.read_subnets().await?;
     if let Some(netuid) = reader.netuids.iter().find(|netuid| !reader.has_subnet(**netuid)) {
         return Err(RecordError::Subnet { netuid: *netuid, block: origin.block });
     }
     let hotkeys = reader.read_hotkeys().await?;
-    let pairs = reader.read_stakes(&hotkeys).await?;
-    reader.read_accounts(&hotkeys, &pairs).await?;
+    let stake_pairs = reader.read_stakes(&hotkeys).await?;
+    reader.read_accounts(&hotkeys, &stake_pairs).await?;
     reader.add_defaults(&defaults);
     let netuids = reader.netuids.into_iter().collect();
     let mut entries = reader.entries;
@@ -128,7 +129,7 @@ pub async fn record<S: Source + Sync>(
 }
 
 /// A comparison of the recorded chain's items with those of the localnet.
-struct Comparison {
+struct ItemComparison {
     /// Items that both runtimes have with the same encoding.
     items: BTreeMap<String, Item>,
     /// Defaults of the recorded chain for those items whose defaults differ.
@@ -137,32 +138,33 @@ struct Comparison {
     omitted_items: Vec<OmittedItem>,
 }
 
-fn compare(own: &Items, theirs: Items) -> Comparison {
+fn compare_items(localnet_items: &Items, chain_items: Items) -> ItemComparison {
     let (mut items, mut defaults, mut omitted_items) =
         (BTreeMap::new(), BTreeMap::new(), Vec::new());
-    for (name, item) in theirs {
-        let reason = match (own.get(&name), item) {
+    for (name, item) in chain_items {
+        let reason = match (localnet_items.get(&name), item) {
             (None, _) => "the localnet has no such item",
             (_, Err(reason)) => reason,
             (Some(Err(reason)), _) => *reason,
-            (Some(Ok(own)), Ok(item))
-                if own.encoding() != item.encoding() || own.layout != item.layout =>
+            (Some(Ok(localnet_item)), Ok(item))
+                if localnet_item.encoding() != item.encoding()
+                    || localnet_item.layout != item.layout =>
             {
                 "the localnet encodes it differently"
             }
-            (Some(Ok(own)), Ok(item)) => {
+            (Some(Ok(localnet_item)), Ok(item)) => {
                 if let Some(default) =
-                    item.default.filter(|default| own.default.as_ref() != Some(default))
+                    item.default.filter(|default| localnet_item.default.as_ref() != Some(default))
                 {
                     defaults.insert(name.clone(), default);
                 }
-                items.insert(name, own.clone());
+                items.insert(name, localnet_item.clone());
                 continue;
             }
         };
         omitted_items.push(OmittedItem::new(&name, reason));
     }
-    Comparison { items, defaults, omitted_items }
+    ItemComparison { items, defaults, omitted_items }
 }
 
 fn group_by_item(
@@ -185,7 +187,7 @@ fn group_by_item(
     recorded.collect()
 }
 
-struct Reader<'a, S> {
+struct StateReader<'a, S> {
     source: &'a S,
     items: &'a BTreeMap<String, Item>,
     netuids: BTreeSet<u16>,
@@ -193,7 +195,7 @@ struct Reader<'a, S> {
     entries: BTreeMap<Vec<u8>, Vec<u8>>,
 }
 
-impl<S: Source + Sync> Reader<'_, S> {
+impl<S: Source + Sync> StateReader<'_, S> {
     /// Reads single values, and the maps by subnet.
     async fn read_subnets(&mut self) -> Result<(), RecordError<S::Error>> {
         let (mut values, mut prefixes) = (Vec::new(), Vec::new());
@@ -217,11 +219,11 @@ impl<S: Source + Sync> Reader<'_, S> {
         }
         let keys = self.source.keys("subnets", prefixes).await.map_err(RecordError::Source)?;
         values.extend(keys);
-        self.read("subnets", values).await
+        self.read_values("subnets", values).await
     }
 
     fn has_subnet(&self, netuid: u16) -> bool {
-        let key = self.key("SubtensorModule.NetworksAdded", &[&netuid.to_le_bytes()]);
+        let key = self.storage_key("SubtensorModule.NetworksAdded", &[&netuid.to_le_bytes()]);
         key.and_then(|key| self.entries.get(&key)) == Some(&vec![1])
     }
 
@@ -248,9 +250,9 @@ impl<S: Source + Sync> Reader<'_, S> {
                 }
             }
         }
-        let relatives = ["SubtensorModule.ChildKeys", "SubtensorModule.ParentKeys"];
+        let parent_child_items = ["SubtensorModule.ChildKeys", "SubtensorModule.ParentKeys"];
         let mut keys = Vec::new();
-        for item in relatives.iter().filter_map(|name| self.items.get(*name)) {
+        for item in parent_child_items.iter().filter_map(|name| self.items.get(*name)) {
             for hotkey in &hotkeys {
                 keys.extend(
                     self.netuids
@@ -259,8 +261,8 @@ impl<S: Source + Sync> Reader<'_, S> {
                 );
             }
         }
-        self.read("relatives", keys).await?;
-        for name in relatives {
+        self.read_values("relatives", keys).await?;
+        for name in parent_child_items {
             let relatives = self.decode_values::<Vec<(u64, Account)>>(name)?;
             hotkeys.extend(relatives.into_iter().flatten().map(|(_, hotkey)| hotkey));
         }
@@ -273,7 +275,7 @@ impl<S: Source + Sync> Reader<'_, S> {
         &mut self,
         hotkeys: &BTreeSet<Account>,
     ) -> Result<BTreeSet<(Account, Account)>, RecordError<S::Error>> {
-        let (mut keys, mut pairs) = (Vec::new(), BTreeSet::new());
+        let (mut keys, mut stake_pairs) = (Vec::new(), BTreeSet::new());
         for item in
             self.items.values().filter(|item| item.layout == KeyLayout::AccountAccountSubnet)
         {
@@ -284,47 +286,49 @@ impl<S: Source + Sync> Reader<'_, S> {
                 ) = item.parts(&key).as_deref()
                     && (*netuid == 0 || self.netuids.contains(netuid))
                 {
-                    pairs.insert((*hotkey, *coldkey));
+                    stake_pairs.insert((*hotkey, *coldkey));
                     keys.push(key);
                 }
             }
         }
-        self.read("stakes", keys).await?;
+        self.read_values("stakes", keys).await?;
         let owners = self.items.get("SubtensorModule.Owner");
         let keys = owners
             .iter()
             .flat_map(|owners| hotkeys.iter().map(move |hotkey| owners.key([&hotkey[..]])));
         let keys: Vec<_> = keys.collect();
-        self.read("owners", keys).await?;
+        self.read_values("owners", keys).await?;
         for hotkey in hotkeys {
             let owner = self
-                .key("SubtensorModule.Owner", &[&hotkey[..]])
+                .storage_key("SubtensorModule.Owner", &[&hotkey[..]])
                 .and_then(|key| self.entries.get(&key));
             if let Some(owner) = owner {
                 let owner = Account::decode(&mut owner.as_slice());
-                pairs.insert((
+                stake_pairs.insert((
                     *hotkey,
                     owner.map_err(|_| RecordError::Value("SubtensorModule.Owner"))?,
                 ));
             }
         }
-        Ok(pairs)
+        Ok(stake_pairs)
     }
 
     /// Reads the maps by account, for the accounts of the subnets.
     async fn read_accounts(
         &mut self,
         hotkeys: &BTreeSet<Account>,
-        pairs: &BTreeSet<(Account, Account)>,
+        stake_pairs: &BTreeSet<(Account, Account)>,
     ) -> Result<(), RecordError<S::Error>> {
         let mut accounts = hotkeys.clone();
-        accounts.extend(pairs.iter().map(|(_, coldkey)| *coldkey));
+        accounts.extend(stake_pairs.iter().map(|(_, coldkey)| *coldkey));
         accounts.extend(self.decode_values::<Account>("SubtensorModule.SubnetOwner")?);
         let mut netuids = self.netuids.clone();
         netuids.insert(0);
         let netuids: Vec<_> = netuids.iter().map(|netuid| netuid.to_le_bytes()).collect();
-        let ordered_pairs: BTreeSet<_> =
-            pairs.iter().flat_map(|(one, other)| [(one, other), (other, one)]).collect();
+        let ordered_account_pairs: BTreeSet<_> = stake_pairs
+            .iter()
+            .flat_map(|(first, second)| [(first, second), (second, first)])
+            .collect();
         for (name, item) in self.items {
             let keys: Vec<_> = match item.layout {
                 KeyLayout::Account => {
@@ -336,19 +340,21 @@ impl<S: Source + Sync> Reader<'_, S> {
                     });
                     keys.collect()
                 }
-                KeyLayout::AccountAccount => ordered_pairs
+                KeyLayout::AccountAccount => ordered_account_pairs
                     .iter()
-                    .map(|(one, other)| item.key([&one[..], &other[..]]))
+                    .map(|(first, second)| item.key([&first[..], &second[..]]))
                     .collect(),
                 KeyLayout::AccountSubnetAccount => {
-                    let keys = ordered_pairs.iter().flat_map(|(one, other)| {
-                        netuids.iter().map(move |netuid| item.key([&one[..], netuid, &other[..]]))
+                    let keys = ordered_account_pairs.iter().flat_map(|(first, second)| {
+                        netuids
+                            .iter()
+                            .map(move |netuid| item.key([&first[..], netuid, &second[..]]))
                     });
                     keys.collect()
                 }
                 _ => continue,
             };
-            self.read(name, keys).await?;
+            self.read_values(name, keys).await?;
         }
         Ok(())
     }
@@ -374,12 +380,16 @@ impl<S: Source + Sync> Reader<'_, S> {
         }
     }
 
-    async fn read(&mut self, item: &str, keys: Vec<Vec<u8>>) -> Result<(), RecordError<S::Error>> {
+    async fn read_values(
+        &mut self,
+        item: &str,
+        keys: Vec<Vec<u8>>,
+    ) -> Result<(), RecordError<S::Error>> {
         self.entries.extend(self.source.values(item, keys).await.map_err(RecordError::Source)?);
         Ok(())
     }
 
-    fn key(&self, item: &str, parts: &[&[u8]]) -> Option<Vec<u8>> {
+    fn storage_key(&self, item: &str, parts: &[&[u8]]) -> Option<Vec<u8>> {
         Some(self.items.get(item)?.key(parts.iter().copied()))
     }
 

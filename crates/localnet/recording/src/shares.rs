@@ -22,12 +22,12 @@ pub(super) fn convert(
     items: &BTreeMap<String, Item>,
     entries: &mut Entries,
 ) -> Result<(), &'static str> {
-    let shares = required(items, "SubtensorModule.AlphaV2")?;
-    let pools = required(items, "SubtensorModule.TotalHotkeySharesV2")?;
+    let shares = required_item(items, "SubtensorModule.AlphaV2")?;
+    let pools = required_item(items, "SubtensorModule.TotalHotkeySharesV2")?;
     for (older, newer) in
         [("SubtensorModule.Alpha", shares), ("SubtensorModule.TotalHotkeyShares", pools)]
     {
-        for (suffix, bits) in take::<u128>(items, older, entries)? {
+        for (suffix, bits) in remove_entries::<u128>(items, older, entries)? {
             let (key, share) = ([newer.prefix(), &suffix].concat(), from_fixed_point(bits));
             if share.is_zero() {
                 entries.remove(&key);
@@ -36,21 +36,21 @@ pub(super) fn convert(
             }
         }
     }
-    let pool_epochs = take::<u64>(items, "SubtensorModule.AlphaSharePoolEpoch", entries)?;
-    let share_epochs = take::<u64>(items, "SubtensorModule.AlphaShareEpoch", entries)?;
+    let pool_epochs = remove_entries::<u64>(items, "SubtensorModule.AlphaSharePoolEpoch", entries)?;
+    let share_epochs = remove_entries::<u64>(items, "SubtensorModule.AlphaShareEpoch", entries)?;
     entries.retain(|key, _| {
         let parts = shares.parts(key);
         let Some([KeyPart::Account(hotkey), _, KeyPart::Netuid(netuid)]) = parts.as_deref() else {
             return true;
         };
         let pool = pools.key([&hotkey[..], &netuid.to_le_bytes()]);
-        let pool_epoch = epoch(&pool_epochs, pools, &pool);
-        pool_epoch == 0 || epoch(&share_epochs, shares, key) == pool_epoch
+        let pool_epoch = epoch_of(&pool_epochs, pools, &pool);
+        pool_epoch == 0 || epoch_of(&share_epochs, shares, key) == pool_epoch
     });
     Ok(())
 }
 
-fn required<'a>(
+fn required_item<'a>(
     items: &'a BTreeMap<String, Item>,
     name: &'static str,
 ) -> Result<&'a Item, &'static str> {
@@ -58,7 +58,7 @@ fn required<'a>(
 }
 
 /// Returns the epoch of the entry of an item.
-fn epoch(epochs: &BTreeMap<Vec<u8>, u64>, item: &Item, key: &[u8]) -> u64 {
+fn epoch_of(epochs: &BTreeMap<Vec<u8>, u64>, item: &Item, key: &[u8]) -> u64 {
     key.strip_prefix(item.prefix())
         .and_then(|suffix| epochs.get(suffix))
         .copied()
@@ -66,7 +66,7 @@ fn epoch(epochs: &BTreeMap<Vec<u8>, u64>, item: &Item, key: &[u8]) -> u64 {
 }
 
 /// Removes the entries of an item; returns their values by key, without the item's prefix.
-fn take<T: DecodeAll>(
+fn remove_entries<T: DecodeAll>(
     items: &BTreeMap<String, Item>,
     name: &'static str,
     entries: &mut Entries,

@@ -37,7 +37,7 @@ use trie_db::{ChildReference, NodeCodec as _};
 
 use node::{Child, Node, Value};
 
-/// Why the new root is unknown.
+/// Why changes cannot be applied to a trie.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum TreeError {
@@ -58,8 +58,8 @@ pub struct Tree {
     root: H256,
     /// The root node; `None` for an empty trie.
     root_node: Option<Child>,
-    /// Every decoded node holds a clone.
-    alive: Arc<()>,
+    /// Counter of the decoded nodes, each of which holds a clone.
+    node_counter: Arc<()>,
 }
 
 impl Default for Tree {
@@ -72,8 +72,12 @@ impl Tree {
     /// Returns the trie with this root, without any node in memory.
     #[must_use]
     pub fn new(root: H256) -> Self {
-        let empty = root == sp_trie::NodeCodec::<BlakeTwo256>::hashed_null_node();
-        Self { root, root_node: (!empty).then(|| Child::stored(root)), alive: Arc::default() }
+        let is_empty = root == sp_trie::NodeCodec::<BlakeTwo256>::hashed_null_node();
+        Self {
+            root,
+            root_node: (!is_empty).then(|| Child::stored(root)),
+            node_counter: Arc::default(),
+        }
     }
 
     /// Returns the root hash.
@@ -86,7 +90,7 @@ impl Tree {
     /// from, or that were made from it, while they exist.
     #[must_use]
     pub fn loaded_nodes(&self) -> usize {
-        Arc::strong_count(&self.alive)
+        Arc::strong_count(&self.node_counter)
     }
 
     /// Applies changes of values. Returns the new trie with the nodes that appear and disappear. Of
@@ -110,14 +114,17 @@ impl Tree {
         });
         let nibbles = nibbles_of(&delta);
         let changes = changes_of(&delta, &nibbles);
-        let mut update =
-            Update { nodes, alive: &self.alive, transaction: BackendTransaction::default() };
+        let mut update = TreeUpdate {
+            nodes,
+            node_counter: &self.node_counter,
+            transaction: BackendTransaction::default(),
+        };
         let edit = match &self.root_node {
             Some(root_node) => update.update_child(root_node, &changes, 0)?,
             None => update.insert_new(&changes, 0)?,
         };
         let (root, root_node) = match edit {
-            Edit::Same => (self.root, self.root_node.clone()),
+            Edit::Unchanged => (self.root, self.root_node.clone()),
             Edit::Removed => (sp_trie::NodeCodec::<BlakeTwo256>::hashed_null_node(), None),
             Edit::Changed(node) => {
                 // The root node is stored even if its encoding is short.
@@ -127,7 +134,7 @@ impl Tree {
                 (root, Some(Child::sealed(ChildReference::Hash(root), node.into())))
             }
         };
-        Ok((Self { root, root_node, alive: self.alive.clone() }, update.transaction))
+        Ok((Self { root, root_node, node_counter: self.node_counter.clone() }, update.transaction))
     }
 }
 
@@ -168,16 +175,16 @@ fn changes_of<'a>(
     delta
         .iter()
         .map(|(key, value): &(&'a [u8], Option<&'a [u8]>)| {
-            let (own, others) = nibbles.split_at(2 * key.len());
-            nibbles = others;
-            Change { key, nibbles: own, value: *value }
+            let (key_nibbles, following) = nibbles.split_at(2 * key.len());
+            nibbles = following;
+            Change { key, nibbles: key_nibbles, value: *value }
         })
         .collect()
 }
 
 /// Effect of changes on a node.
 enum Edit {
-    Same,
+    Unchanged,
     Removed,
     /// The node that replaces it, whose children are sealed.
     Changed(Node),
@@ -187,7 +194,7 @@ impl Edit {
     /// Returns the edit of a node without further changes.
     fn of(node: Cow<'_, Node>) -> Self {
         match node {
-            Cow::Borrowed(_) => Self::Same,
+            Cow::Borrowed(_) => Self::Unchanged,
             Cow::Owned(node) => Self::Changed(node),
         }
     }
@@ -195,24 +202,24 @@ impl Edit {
 
 /// One application of changes, which are sorted by key. A node's depth is the number of nibbles
 /// before its partial key; all changes that reach it share these nibbles.
-struct Update<'a> {
+struct TreeUpdate<'a> {
     nodes: &'a dyn TrieBackendStorage<BlakeTwo256>,
-    alive: &'a Arc<()>,
+    node_counter: &'a Arc<()>,
     transaction: BackendTransaction<BlakeTwo256>,
 }
 
-impl Update<'_> {
+impl TreeUpdate<'_> {
     fn update_child(
         &mut self,
         child: &Child,
         changes: &[Change<'_>],
         depth: usize,
     ) -> Result<Edit, TreeError> {
-        let Some(first) = changes.first() else { return Ok(Edit::Same) };
+        let Some(first) = changes.first() else { return Ok(Edit::Unchanged) };
         let position = prefix(first.key, depth);
         let node = self.load(child, position)?;
         let edit = self.update_node(Cow::Borrowed(node), changes, depth)?;
-        if !matches!(edit, Edit::Same) {
+        if !matches!(edit, Edit::Unchanged) {
             self.mark_obsolete(child, position);
         }
         Ok(edit)
@@ -259,14 +266,15 @@ impl Update<'_> {
         }
     }
 
-    /// Returns a branch whose only child is the rest of the node after a nibble of its partial key.
+    /// Splits a node at a nibble of its partial key: returns a branch whose only child has the
+    /// remainder.
     fn split(&self, mut node: Node, fork: usize) -> Node {
         let partial = node.partial.clone();
         let (before, after) = partial.split_at(fork);
-        let mut branch = Node::new(before, self.alive.clone());
+        let mut branch = Node::new(before, self.node_counter.clone());
         if let Some((nibble, after)) = after.split_first() {
             node.partial = after.into();
-            branch.set(*nibble, Child::New(Box::new(node)));
+            branch.set_child(*nibble, Child::New(Box::new(node)));
         }
         branch
     }
@@ -290,20 +298,22 @@ impl Update<'_> {
                 .iter()
                 .take_while(|change| change.nibbles.get(depth) == Some(nibble))
                 .count();
-            let (group, others) = remaining.split_at(count);
-            remaining = others;
+            let (child_changes, following) = remaining.split_at(count);
+            remaining = following;
             let edit = match node.child(*nibble) {
-                Some(child) => self.update_child(child, group, depth + 1)?,
-                None => self.insert_new(group, depth + 1)?,
+                Some(child) => self.update_child(child, child_changes, depth + 1)?,
+                None => self.insert_new(child_changes, depth + 1)?,
             };
             match edit {
-                Edit::Same => {}
-                Edit::Removed => node.to_mut().remove(*nibble),
-                Edit::Changed(child) => node.to_mut().set(*nibble, Child::New(Box::new(child))),
+                Edit::Unchanged => {}
+                Edit::Removed => node.to_mut().remove_child(*nibble),
+                Edit::Changed(child) => {
+                    node.to_mut().set_child(*nibble, Child::New(Box::new(child)))
+                }
             }
         }
         match node {
-            Cow::Borrowed(_) => Ok(Edit::Same),
+            Cow::Borrowed(_) => Ok(Edit::Unchanged),
             Cow::Owned(node) => self.complete_node(node, first.key, depth),
         }
     }
@@ -311,16 +321,20 @@ impl Update<'_> {
     /// Returns a new node with the values of new keys.
     fn insert_new(&mut self, changes: &[Change<'_>], depth: usize) -> Result<Edit, TreeError> {
         let start = changes.iter().take_while(|change| change.value.is_none()).count();
-        let Some((first, others)) = changes.get(start..).and_then(<[_]>::split_first) else {
-            return Ok(Edit::Same);
+        let Some((first, following)) = changes.get(start..).and_then(<[_]>::split_first) else {
+            return Ok(Edit::Unchanged);
         };
-        let mut leaf = Cow::Owned(Node::new(first.nibbles_from(depth), self.alive.clone()));
+        let mut leaf = Cow::Owned(Node::new(first.nibbles_from(depth), self.node_counter.clone()));
         self.set_value(&mut leaf, first);
-        if others.is_empty() { Ok(Edit::of(leaf)) } else { self.update_node(leaf, others, depth) }
+        if following.is_empty() {
+            Ok(Edit::of(leaf))
+        } else {
+            self.update_node(leaf, following, depth)
+        }
     }
 
     /// Completes a changed node: seals its children, merges it with an only child, or removes it if
-    /// nothing is left. The depth is that of the children: the nibbles of `key` before it lead to
+    /// it is empty. The depth is that of the children: the nibbles of `key` before it lead to
     /// them.
     fn complete_node(
         &mut self,
@@ -379,11 +393,13 @@ impl Update<'_> {
             ChildReference::Hash(hash) => {
                 let bytes = self.nodes.get(hash, position).map_err(TreeError::Storage)?;
                 let bytes = bytes.ok_or(TreeError::Missing(*hash))?;
-                Node::decode(&bytes, self.alive.clone()).ok_or(TreeError::Malformed(*hash))?
+                Node::decode(&bytes, self.node_counter.clone())
+                    .ok_or(TreeError::Malformed(*hash))?
             }
             ChildReference::Inline(bytes, length) => {
                 let encoded = bytes.as_bytes().get(..*length).unwrap_or_default();
-                Node::decode(encoded, self.alive.clone()).ok_or(TreeError::Malformed(*bytes))?
+                Node::decode(encoded, self.node_counter.clone())
+                    .ok_or(TreeError::Malformed(*bytes))?
             }
         };
         Ok(sealed.node.get_or_init(|| decoded))
@@ -415,8 +431,9 @@ impl Update<'_> {
 /// Returns the position after the first nibbles of a key.
 fn prefix(key: &[u8], nibbles: usize) -> Prefix<'_> {
     let (bytes, remaining) = key.split_at(nibbles / 2);
-    let half = if nibbles % 2 == 1 { remaining.first().map(|byte| byte & 0xf0) } else { None };
-    (bytes, half)
+    let high_nibble =
+        if nibbles % 2 == 1 { remaining.first().map(|byte| byte & 0xf0) } else { None };
+    (bytes, high_nibble)
 }
 
 /// Returns the position after the first nibbles of a key and another nibble.
@@ -426,11 +443,11 @@ fn child_prefix<'b>(
     nibble: u8,
     buffer: &'b mut Vec<u8>,
 ) -> Prefix<'b> {
-    let (bytes, half) = prefix(key, nibbles);
-    let Some(half) = half else { return (bytes, Some(nibble << 4)) };
+    let (bytes, high_nibble) = prefix(key, nibbles);
+    let Some(high_nibble) = high_nibble else { return (bytes, Some(nibble << 4)) };
     buffer.clear();
     buffer.extend_from_slice(bytes);
-    buffer.push(half | nibble);
+    buffer.push(high_nibble | nibble);
     (buffer, None)
 }
 

@@ -36,7 +36,7 @@ impl Value {
         })
     }
 
-    fn encoded(&self) -> DecodedValue<'_> {
+    fn to_codec(&self) -> DecodedValue<'_> {
         match self {
             Self::Inline(bytes) => DecodedValue::Inline(bytes),
             Self::Hash(hash) => DecodedValue::Node(hash.as_bytes()),
@@ -97,33 +97,39 @@ pub(super) struct Node {
     pub(super) partial: Arc<[u8]>,
     pub(super) value: Option<Value>,
     /// The nibbles of the children, as a bit set.
-    present: u16,
+    child_bits: u16,
     /// The children in the order of their nibbles.
     children: Vec<Child>,
     #[allow(dead_code, reason = "its clones are counted")]
-    alive: Arc<()>,
+    node_counter: Arc<()>,
 }
 
 impl Node {
-    /// Returns a node without a value. `alive` counts the nodes that hold a clone of it.
-    pub(super) fn new(partial: &[u8], alive: Arc<()>) -> Self {
-        Self { partial: partial.into(), value: None, present: 0, children: Vec::new(), alive }
+    /// Returns a node without a value. `node_counter` counts the nodes that hold a clone of it.
+    pub(super) fn new(partial: &[u8], node_counter: Arc<()>) -> Self {
+        Self {
+            partial: partial.into(),
+            value: None,
+            child_bits: 0,
+            children: Vec::new(),
+            node_counter,
+        }
     }
 
     /// Returns `None` if the encoding is malformed.
-    pub(super) fn decode(bytes: &[u8], alive: Arc<()>) -> Option<Self> {
+    pub(super) fn decode(bytes: &[u8], node_counter: Arc<()>) -> Option<Self> {
         let (partial, value, handles) = match Codec::decode(bytes).ok()? {
             Decoded::Leaf(partial, value) => (partial, Some(value), None),
             Decoded::NibbledBranch(partial, handles, value) => (partial, value, Some(handles)),
             Decoded::Empty | Decoded::Extension(..) | Decoded::Branch(..) => return None,
         };
-        let mut present = 0;
+        let mut child_bits = 0;
         let mut children = Vec::new();
         if let Some(handles) = handles {
             children.reserve_exact(handles.iter().flatten().count());
             for (index, handle) in handles.into_iter().enumerate() {
                 let Some(handle) = handle else { continue };
-                present |= 1 << index;
+                child_bits |= 1 << index;
                 children.push(Child::decode(handle)?);
             }
         }
@@ -131,7 +137,7 @@ impl Node {
             Some(value) => Some(Value::decode(&value)?),
             None => None,
         };
-        Some(Self { partial: nibbles_of(&partial), value, present, children, alive })
+        Some(Self { partial: nibbles_of(&partial), value, child_bits, children, node_counter })
     }
 
     /// Returns the encoding. All children must be sealed.
@@ -142,7 +148,7 @@ impl Node {
             .chunks_exact(2)
             .map(|pair| pair.iter().fold(0, |byte, nibble| (byte << 4) | nibble));
         let partial = first.iter().copied().chain(pairs);
-        let value = self.value.as_ref().map(Value::encoded);
+        let value = self.value.as_ref().map(Value::to_codec);
         match value {
             Some(value) if self.children.is_empty() => Codec::leaf_node(partial, length, value),
             value => {
@@ -155,7 +161,7 @@ impl Node {
     /// Returns whether a child exists, and its index among the children.
     fn child_position(&self, nibble: u8) -> (bool, usize) {
         let bit = 1_u16 << nibble;
-        (self.present & bit != 0, (self.present & (bit - 1)).count_ones() as usize)
+        (self.child_bits & bit != 0, (self.child_bits & (bit - 1)).count_ones() as usize)
     }
 
     pub(super) fn child(&self, nibble: u8) -> Option<&Child> {
@@ -163,20 +169,20 @@ impl Node {
         if exists { self.children.get(index) } else { None }
     }
 
-    pub(super) fn set(&mut self, nibble: u8, child: Child) {
+    pub(super) fn set_child(&mut self, nibble: u8, child: Child) {
         let (exists, index) = self.child_position(nibble);
         if !exists {
-            self.present |= 1 << nibble;
+            self.child_bits |= 1 << nibble;
             self.children.insert(index, child);
         } else if let Some(slot) = self.children.get_mut(index) {
             *slot = child;
         }
     }
 
-    pub(super) fn remove(&mut self, nibble: u8) {
+    pub(super) fn remove_child(&mut self, nibble: u8) {
         let (exists, index) = self.child_position(nibble);
         if exists {
-            self.present &= !(1 << nibble);
+            self.child_bits &= !(1 << nibble);
             self.children.remove(index);
         }
     }
@@ -188,15 +194,17 @@ impl Node {
     /// Returns the child of a branch that has only one and no value, with its nibble.
     pub(super) fn only_child(&self) -> Option<(u8, &Child)> {
         match self.children.as_slice() {
-            [child] if self.value.is_none() => Some((self.present.trailing_zeros() as u8, child)),
+            [child] if self.value.is_none() => {
+                Some((self.child_bits.trailing_zeros() as u8, child))
+            }
             _ => None,
         }
     }
 
     /// Replaces each new child by the result of `seal` for its nibble and its node.
     pub(super) fn seal_children(&mut self, mut seal: impl FnMut(u8, Node) -> Child) {
-        let present = self.present;
-        let mut nibbles = (0..16).filter(|nibble| present & (1 << nibble) != 0);
+        let child_bits = self.child_bits;
+        let mut nibbles = (0..16).filter(|nibble| child_bits & (1 << nibble) != 0);
         let children = mem::take(&mut self.children).into_iter();
         self.children = children
             .map(|child| match (child, nibbles.next()) {

@@ -115,7 +115,7 @@ fn check_status(function: &'static str, status: i32) -> Result<(), PowError> {
 pub(super) struct DeviceHandle {
     platform: Handle,
     device: Handle,
-    /// Name that the driver gives.
+    /// The driver's name for the device.
     pub(super) name: String,
     /// Whether the device is a graphics card.
     pub(super) is_gpu: bool,
@@ -124,51 +124,51 @@ pub(super) struct DeviceHandle {
 /// Lists the devices of all platforms, in the library's order.
 pub(super) fn devices() -> Result<Vec<DeviceHandle>, PowError> {
     let functions = functions()?;
-    let platforms = list("clGetPlatformIDs", PLATFORM_NOT_FOUND, |size, items, count| {
+    let platforms = query_handles("clGetPlatformIDs", PLATFORM_NOT_FOUND, |size, items, count| {
         // SAFETY: `items` is null or has space for `size` handles; `count` can be written.
         unsafe { (functions.platforms)(size, items, count) }
     })?;
     let mut handles = Vec::new();
     for platform in platforms {
-        let devices = list("clGetDeviceIDs", DEVICE_NOT_FOUND, |size, items, count| {
+        let devices = query_handles("clGetDeviceIDs", DEVICE_NOT_FOUND, |size, items, count| {
             // SAFETY: As above, and the platform is one of the library's.
             unsafe { (functions.devices)(platform, DEVICE_TYPE_ALL, size, items, count) }
         })?;
         for device in devices {
-            let info = |item, size, value, needed| {
+            let read_info = |item, size, value, required_size| {
                 // SAFETY: The device is one of the library's. `value` is null or has space for
-                // `size` bytes; `needed` is null or can be written.
-                unsafe { (functions.device_info)(device, item, size, value, needed) }
+                // `size` bytes; `required_size` is null or can be written.
+                unsafe { (functions.device_info)(device, item, size, value, required_size) }
             };
-            let name = text("clGetDeviceInfo", |size, value, needed| {
-                info(DEVICE_NAME, size, value, needed)
+            let name = query_text("clGetDeviceInfo", |size, value, required_size| {
+                read_info(DEVICE_NAME, size, value, required_size)
             })?;
-            let mut kind = 0_u64;
+            let mut device_type = 0_u64;
             check_status(
                 "clGetDeviceInfo",
-                info(DEVICE_TYPE, size_of::<u64>(), (&raw mut kind).cast(), null_mut()),
+                read_info(DEVICE_TYPE, size_of::<u64>(), (&raw mut device_type).cast(), null_mut()),
             )?;
             handles.push(DeviceHandle {
                 platform,
                 device,
                 name,
-                is_gpu: kind & DEVICE_TYPE_GPU != 0,
+                is_gpu: device_type & DEVICE_TYPE_GPU != 0,
             });
         }
     }
     Ok(handles)
 }
 
-/// Lists handles: the first call returns their number, the second one the handles. `none` is the
-/// status without any.
-fn list(
+/// Lists handles: the first call returns their number, the second one the handles. `empty_status`
+/// is the status without any.
+fn query_handles(
     function: &'static str,
-    none: i32,
+    empty_status: i32,
     call: impl Fn(u32, *mut Handle, *mut u32) -> i32,
 ) -> Result<Vec<Handle>, PowError> {
     let mut count = 0;
     let status = call(0, null_mut(), &raw mut count);
-    if status == none || (status == SUCCESS && count == 0) {
+    if status == empty_status || (status == SUCCESS && count == 0) {
         return Ok(Vec::new());
     }
     check_status(function, status)?;
@@ -179,7 +179,7 @@ fn list(
 }
 
 /// Reads a text: the first call returns its length, the second one the text with a NUL.
-fn text(
+fn query_text(
     function: &'static str,
     call: impl Fn(usize, *mut c_void, *mut usize) -> i32,
 ) -> Result<String, PowError> {
@@ -230,7 +230,7 @@ pub(super) struct Session {
     _program: OwnedHandle,
     _context: OwnedHandle,
     /// Number of words of `input`.
-    words: usize,
+    input_words: usize,
 }
 
 // SAFETY: OpenCL's functions can be called from any thread. Those that change a kernel's arguments
@@ -245,8 +245,8 @@ impl fmt::Debug for Session {
 
 impl Session {
     /// Compiles a source with the kernels `prepare(input)` and `search(input, start, difficulty,
-    /// found)`. `input` has `words` words of 32 bits, and `found` one. The source must not access
-    /// other memory.
+    /// first_solution)`. `input` has `words` words of 32 bits, and `first_solution` one. The source
+    /// must not access other memory.
     pub(super) fn open(
         device: &DeviceHandle,
         source: &str,
@@ -296,9 +296,9 @@ impl Session {
             (functions.build_program)(program.handle, 1, &raw const id, null(), null(), null_mut())
         };
         if status != SUCCESS {
-            let log = text("clGetProgramBuildInfo", |size, value, needed| {
+            let log = query_text("clGetProgramBuildInfo", |size, value, required_size| {
                 // SAFETY: The program was built for the device. `value` is null or has space for
-                // `size` bytes; `needed` is null or can be written.
+                // `size` bytes; `required_size` is null or can be written.
                 unsafe {
                     (functions.build_info)(
                         program.handle,
@@ -306,7 +306,7 @@ impl Session {
                         PROGRAM_BUILD_LOG,
                         size,
                         value,
-                        needed,
+                        required_size,
                     )
                 }
             })?;
@@ -321,18 +321,18 @@ impl Session {
             queue,
             _program: program,
             _context: context,
-            words,
+            input_words: words,
         })
     }
 
     /// Writes words to the end of `input`, and runs `prepare` once.
     pub(super) fn prepare(&mut self, words: &[u32]) -> Result<(), PowError> {
-        self.functions.write(&self.queue, &self.input, self.words, words)?;
+        self.functions.write(&self.queue, &self.input, self.input_words, words)?;
         self.functions.set_kernel_argument(&self.prepare, 0, &self.input.handle)?;
         self.functions.enqueue(&self.queue, &self.prepare, 1)
     }
 
-    /// Runs `search` for `count` items, at least 1. Returns the value of `found`, which is
+    /// Runs `search` for `count` items, at least 1. Returns the value of `first_solution`, which is
     /// `u32::MAX` at the beginning.
     pub(super) fn search(
         &mut self,

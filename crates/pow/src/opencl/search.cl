@@ -124,8 +124,8 @@ __kernel void prepare(__global uint *input) {
     }
 }
 
-// Tries the nonce `start` plus the work item's number, and lowers `found` to that number if the nonce meets the difficulty.
-__kernel void search(__global const uint *input, ulong start, ulong difficulty, volatile __global uint *found) {
+// Tries the nonce `start` plus the work item's number, and lowers `first_solution` to that number if the nonce meets the difficulty.
+__kernel void search(__global const uint *input, ulong start, ulong difficulty, volatile __global uint *first_solution) {
     uint item = get_global_id(0);
     ulong nonce = start + item;
     uint state[8], words[16];
@@ -169,6 +169,6 @@ __kernel void search(__global const uint *input, ulong start, ulong difficulty, 
         carry = mul_hi(lanes[i], difficulty) + (low < carry ? 1 : 0);
     }
     if (carry == 0) {
-        atomic_min(found, item);
+        atomic_min(first_solution, item);
     }
 }

@@ -7,7 +7,7 @@ use ark_serialize::{CanonicalDeserialize as _, CanonicalSerialize as _};
 use taonet_primitives::counted;
 
 use super::{Ciphertext, NONCE_BYTES};
-use crate::ibe::{SealedKey, WIDTH};
+use crate::ibe::{SECRET_BYTES, SealedKey};
 
 const POINT_BYTES: usize = 96;
 const SUITE: &[u8; 8] = b"AES_GCM_";
@@ -58,15 +58,15 @@ impl Ciphertext {
     /// Encodes the ciphertext in the container format.
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut body = Vec::new();
-        write(&mut body, &self.data);
-        write(&mut body, &self.nonce);
+        write_field(&mut body, &self.data);
+        write_field(&mut body, &self.nonce);
         let mut bytes = Vec::new();
         // Writing to memory cannot fail.
         let _ = self.key.u.serialize_compressed(&mut bytes);
-        write(&mut bytes, &self.key.v);
-        write(&mut bytes, &self.key.w);
-        write(&mut bytes, &body);
-        write(&mut bytes, SUITE);
+        write_field(&mut bytes, &self.key.v);
+        write_field(&mut bytes, &self.key.w);
+        write_field(&mut bytes, &body);
+        write_field(&mut bytes, SUITE);
         bytes
     }
 
@@ -92,10 +92,10 @@ impl Ciphertext {
     pub fn read(input: &mut &[u8]) -> Result<Self, FormatError> {
         let mut remaining = *input;
         let point: [u8; POINT_BYTES] = take_array(&mut remaining, "point")?;
-        let v: [u8; WIDTH] = read_array(&mut remaining, "V")?;
-        let w: [u8; WIDTH] = read_array(&mut remaining, "W")?;
-        let mut body = read_part(&mut remaining, "body")?;
-        let data = read_part(&mut body, "data")?.to_vec();
+        let v: [u8; SECRET_BYTES] = read_array(&mut remaining, "V")?;
+        let w: [u8; SECRET_BYTES] = read_array(&mut remaining, "W")?;
+        let mut body = read_field(&mut remaining, "body")?;
+        let data = read_field(&mut body, "data")?.to_vec();
         let nonce: [u8; NONCE_BYTES] = read_array(&mut body, "nonce")?;
         if !body.is_empty() {
             return Err(FormatError::Length {
@@ -104,7 +104,7 @@ impl Ciphertext {
                 actual: body.len() as u64,
             });
         }
-        if read_part(&mut remaining, "cipher's name")? != SUITE {
+        if read_field(&mut remaining, "cipher's name")? != SUITE {
             return Err(FormatError::Suite);
         }
         // Parsed last, since it costs far more than all other fields together.
@@ -116,7 +116,7 @@ impl Ciphertext {
 }
 
 /// Writes a field with its length prefix.
-fn write(bytes: &mut Vec<u8>, part: &[u8]) {
+fn write_field(bytes: &mut Vec<u8>, part: &[u8]) {
     bytes.extend_from_slice(&(part.len() as u64).to_le_bytes());
     bytes.extend_from_slice(part);
 }
@@ -125,8 +125,8 @@ fn take_array<const N: usize>(
     input: &mut &[u8],
     part: &'static str,
 ) -> Result<[u8; N], FormatError> {
-    let (bytes, left) = input.split_first_chunk().ok_or(FormatError::Truncated { part })?;
-    *input = left;
+    let (bytes, remaining) = input.split_first_chunk().ok_or(FormatError::Truncated { part })?;
+    *input = remaining;
     Ok(*bytes)
 }
 
@@ -135,13 +135,13 @@ fn read_length(input: &mut &[u8], part: &'static str) -> Result<u64, FormatError
 }
 
 /// Reads a field of any length, after its length prefix.
-fn read_part<'a>(input: &mut &'a [u8], part: &'static str) -> Result<&'a [u8], FormatError> {
+fn read_field<'a>(input: &mut &'a [u8], part: &'static str) -> Result<&'a [u8], FormatError> {
     let length = read_length(input, part)?;
-    let (bytes, left) = usize::try_from(length)
+    let (bytes, remaining) = usize::try_from(length)
         .ok()
         .and_then(|length| input.split_at_checked(length))
         .ok_or(FormatError::Truncated { part })?;
-    *input = left;
+    *input = remaining;
     Ok(bytes)
 }
 

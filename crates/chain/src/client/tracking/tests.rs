@@ -61,7 +61,7 @@ impl StatusStream for ScriptedStatuses {
 }
 
 #[async_trait]
-impl Nodes for ScriptedNodes {
+impl NodeApi for ScriptedNodes {
     type Statuses = ScriptedStatuses;
 
     async fn final_block(&self) -> Result<Block, ChainError> {
@@ -99,14 +99,14 @@ impl Nodes for ScriptedNodes {
         Ok(self.chain.nonce_at(account, BlockNumber::new(number)))
     }
 
-    async fn offer(&self, _: &[u8]) -> Result<PoolResponse<ScriptedStatuses>, ChainError> {
+    async fn submit_to_pool(&self, _: &[u8]) -> Result<PoolResponse<ScriptedStatuses>, ChainError> {
         self.offers.fetch_add(1, Ordering::Relaxed);
         let error = |code, data: &str| RpcError {
             code,
             message: "refused".into(),
             data: Some(data.into()),
         };
-        let others_may_have_it = matches!(
+        let other_pools_may_hold_it = matches!(
             self.responses.lock().unwrap().front(),
             Some(ScriptedResponse::RefusesAfterAnother(..))
         );
@@ -123,7 +123,7 @@ impl Nodes for ScriptedNodes {
             Some(ScriptedResponse::Fails(error)) => return Err(error),
             None => Err(error(ALREADY_IN_POOL, "")),
         };
-        Ok(PoolResponse { result, others_may_have_it })
+        Ok(PoolResponse { result, other_pools_may_hold_it })
     }
 
     async fn refusal_reason(
@@ -158,12 +158,12 @@ impl ScriptedNodes {
     }
 
     async fn follow(&self, extrinsic: &SignedExtrinsic, follow: Follow) -> Outcome {
-        let times = FollowTimeouts {
+        let times = TrackingTimeouts {
             total_timeout: WAIT_TIMEOUT,
-            pause: BLOCK_TIME / 16,
-            max_silence: BLOCK_TIME * 2,
+            retry_delay: BLOCK_TIME / 16,
+            status_timeout: BLOCK_TIME * 2,
         };
-        super::follow(self, extrinsic, follow, None, times).await
+        super::submit_and_track(self, extrinsic, follow, None, times).await
     }
 
     fn offers(&self) -> usize {
@@ -189,7 +189,7 @@ fn no_change() -> ChainChange {
 /// Returns a change that mines a block with the extrinsic.
 fn include(extrinsic: &SignedExtrinsic) -> ChainChange {
     let extrinsic = extrinsic.clone();
-    Box::new(move |chain| drop(chain.send_at_once(&extrinsic, UNTIL_INCLUDED)))
+    Box::new(move |chain| drop(chain.submit_immediately(&extrinsic, UNTIL_INCLUDED)))
 }
 
 fn connection_lost() -> ScriptedResponse {
@@ -267,7 +267,7 @@ async fn block_finalized_during_search_is_searched() {
     let extrinsic = nodes.signed(Era::default()).await;
     let included = extrinsic.clone();
     *nodes.after_head.lock().unwrap() = Some(Box::new(move |chain| {
-        drop(chain.send_at_once(&included, UNTIL_INCLUDED));
+        drop(chain.submit_immediately(&included, UNTIL_INCLUDED));
         chain.mine(LAG);
     }));
     let outcome = nodes.follow(&extrinsic, UNTIL_INCLUDED).await;
@@ -427,18 +427,25 @@ async fn nonce_lease_is_released_once_pool_accepts_extrinsic() {
             .lease(AccountId::from_bytes([1; 32]), BLOCK_TIME, WAIT_TIMEOUT, async { Ok(0) })
             .await
     };
-    let times = FollowTimeouts {
+    let times = TrackingTimeouts {
         total_timeout: WAIT_TIMEOUT,
-        pause: BLOCK_TIME / 16,
-        max_silence: BLOCK_TIME * 2,
+        retry_delay: BLOCK_TIME / 16,
+        status_timeout: BLOCK_TIME * 2,
     };
     let nodes = ScriptedNodes::new([refused(), ScriptedResponse::Accepts(Vec::new())]);
     let extrinsic = nodes.signed(Era::default()).await;
-    super::follow(&nodes, &extrinsic, UNTIL_INCLUDED, Some(lease().await.unwrap()), times).await;
+    super::submit_and_track(
+        &nodes,
+        &extrinsic,
+        UNTIL_INCLUDED,
+        Some(lease().await.unwrap()),
+        times,
+    )
+    .await;
     let first = lease().await.unwrap();
     assert_eq!(first.nonce(), 0, "no pool accepted the extrinsic");
     let (outcome, second) = tokio::join!(
-        super::follow(&nodes, &extrinsic, UNTIL_INCLUDED, Some(first), times),
+        super::submit_and_track(&nodes, &extrinsic, UNTIL_INCLUDED, Some(first), times),
         async {
             let start = Instant::now();
             let second = lease().await.unwrap();

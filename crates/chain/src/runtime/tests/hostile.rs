@@ -129,7 +129,7 @@ fn read_all(runtime: &Runtime, bytes: &[u8]) -> Result<(), ChainError> {
     let keys = runtime.storage_keys::<Vec<Json>>("P", "M", &key).map(drop);
     // One event, in the phase of an extrinsic.
     let event = [&Compact(1_u32).encode(), [0, 0, 0, 0, 0].as_slice(), bytes, &[0]].concat();
-    let events = runtime.events(&event).map(drop);
+    let events = runtime.decode_events(&event).map(drop);
     // Returns an error only if every decoder rejects the bytes.
     let errors =
         [json, typed, keys, events].into_iter().map(Result::err).collect::<Option<Vec<_>>>();
@@ -205,7 +205,7 @@ fn fuzz_seeds_are_valid_metadata() {
         let (metadata, bytes) = remaining.split_at(u16::from_le_bytes(*length).into());
         assert!(crate::testing::decode_node_data(metadata, bytes));
         let runtime = Runtime::new(metadata, BlockHash::from_bytes([0; 32]), 1, 1).unwrap();
-        events += runtime.events(bytes).map_or(0, |events| events.len());
+        events += runtime.decode_events(bytes).map_or(0, |events| events.len());
     }
     assert_eq!(events, 2);
 }

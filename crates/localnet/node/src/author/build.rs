@@ -47,7 +47,7 @@ pub enum BuildError {
     #[error(
         "the header of block {number} has state root {header:?}, but its stored state has root {state:?}"
     )]
-    Root {
+    StateRootMismatch {
         /// The block's height.
         number: u32,
         /// The state root in the header.
@@ -63,13 +63,13 @@ pub enum BuildError {
     #[error(
         "cannot build block {number}: its header does not follow its parent; hint: do not set items of System"
     )]
-    Header {
+    InvalidHeader {
         /// The block's height.
         number: u32,
     },
     /// The parent's state cannot be read.
     #[error("cannot build block {number}: {reason}")]
-    State {
+    UnreadableState {
         /// The block's height.
         number: u32,
         /// Why the state cannot be read.
@@ -87,9 +87,9 @@ pub(crate) enum SkipReason {
     Invalid,
 }
 
-/// Addition of a development command to a block, which then has no other extrinsics.
+/// The payload of a development command in a block, which then has no other extrinsics.
 #[derive(Debug, Clone)]
-pub(crate) struct Addition {
+pub(crate) struct DevPayload {
     pub(crate) directive: Directive,
     /// The encoded extrinsic that the directive admits.
     pub(crate) extrinsic: Option<Vec<u8>>,
@@ -120,33 +120,34 @@ pub(crate) struct BuiltBlock {
     pub(crate) applied: Option<AppliedCommand>,
 }
 
-/// A block while it is built.
-pub(super) struct Draft<'a> {
+/// A block under construction.
+pub(super) struct BlockBuilder<'a> {
     pub(super) overlay: Overlay,
     state: &'a CachedState,
     number: u32,
     extrinsics: Vec<Vec<u8>>,
 }
 
-impl<'a> Draft<'a> {
+impl<'a> BlockBuilder<'a> {
     /// Begins the block after `parent`, with its inherents. Also returns its header, without roots.
     pub(super) fn begin(
         parent: &Head,
         state: &'a CachedState,
         millis: u64,
-        slot: u64,
-        addition: Option<&Addition>,
+        slot_millis: u64,
+        payload: Option<&DevPayload>,
     ) -> Result<(Self, Header), BuildError> {
         let number = parent.number().saturating_add(1);
-        let mut logs = vec![DigestItem::PreRuntime(AURA, (millis / slot.max(1)).encode())];
-        logs.extend(addition.map(|addition| addition.directive.digest()));
+        let mut logs = vec![DigestItem::PreRuntime(AURA, (millis / slot_millis.max(1)).encode())];
+        logs.extend(payload.map(|payload| payload.directive.digest()));
         let initial_header =
             Header::new(number, H256::zero(), H256::zero(), parent.hash, Digest { logs });
-        let mut draft = Self { overlay: Overlay::default(), state, number, extrinsics: Vec::new() };
-        call(&mut draft.overlay, state, "Core_initialize_block", &initial_header.encode())
+        let mut builder =
+            Self { overlay: Overlay::default(), state, number, extrinsics: Vec::new() };
+        call(&mut builder.overlay, state, "Core_initialize_block", &initial_header.encode())
             .map_err(|source| BuildError::Call { number, source })?;
-        draft.inherents(millis)?;
-        Ok((draft, initial_header))
+        builder.apply_inherents(millis)?;
+        Ok((builder, initial_header))
     }
 
     fn call<T: Decode>(&mut self, method: &'static str, data: &[u8]) -> Result<T, BuildError> {
@@ -174,7 +175,7 @@ impl<'a> Draft<'a> {
     }
 
     /// Applies the extrinsic of a development command.
-    pub(super) fn add(&mut self, extrinsic: &[u8]) -> Result<AppliedCommand, BuildError> {
+    pub(super) fn apply_command(&mut self, extrinsic: &[u8]) -> Result<AppliedCommand, BuildError> {
         let number = self.number;
         let index = u32::try_from(self.extrinsics.len()).unwrap_or(u32::MAX);
         match self.apply(extrinsic) {
@@ -186,7 +187,7 @@ impl<'a> Draft<'a> {
         }
     }
 
-    fn inherents(&mut self, millis: u64) -> Result<(), BuildError> {
+    fn apply_inherents(&mut self, millis: u64) -> Result<(), BuildError> {
         let number = self.number;
         let mut data = InherentData::new();
         data.put_data(sp_timestamp::INHERENT_IDENTIFIER, &sp_timestamp::InherentType::new(millis))
@@ -210,44 +211,45 @@ impl<'a> Draft<'a> {
 }
 
 /// Builds the block after `parent`, with timestamp `millis`, from the `queued` extrinsics in their
-/// order, or from the `addition` of a development command.
+/// order, or from the `payload` of a development command.
 ///
 /// # Errors
-/// [`BuildError`]: a bug in the runtime, a failure of the store or an unsuitable addition, never an invalid extrinsic in
-/// the queue.
+/// [`BuildError`]: a bug in the runtime, a failure of the store or an unsuitable payload, never an
+/// invalid extrinsic in the queue.
 pub(crate) fn build(
     parent: &Head,
     state: &CachedState,
     millis: u64,
-    slot: u64,
+    slot_millis: u64,
     queued: &[QueuedExtrinsic],
     shield_key: &ShieldKey,
-    addition: Option<&Addition>,
+    payload: Option<&DevPayload>,
 ) -> Result<BuiltBlock, BuildError> {
-    let (mut draft, initial_header) = Draft::begin(parent, state, millis, slot, addition)?;
-    let number = draft.number;
-    let extrinsic = addition.and_then(|addition| addition.extrinsic.as_deref());
-    let applied = extrinsic.map(|extrinsic| draft.add(extrinsic)).transpose()?;
-    let (included, skipped) = apply_queued(&mut draft, queued, shield_key);
-    let header: Header = draft.call("BlockBuilder_finalize_block", &[])?;
+    let (mut builder, initial_header) =
+        BlockBuilder::begin(parent, state, millis, slot_millis, payload)?;
+    let number = builder.number;
+    let extrinsic = payload.and_then(|payload| payload.extrinsic.as_deref());
+    let applied = extrinsic.map(|extrinsic| builder.apply_command(extrinsic)).transpose()?;
+    let (included, skipped) = apply_queued(&mut builder, queued, shield_key);
+    let header: Header = builder.call("BlockBuilder_finalize_block", &[])?;
     if header.number() != initial_header.number()
         || header.parent_hash() != initial_header.parent_hash()
         || !header.digest().logs().starts_with(initial_header.digest().logs())
     {
-        return Err(BuildError::Header { number });
+        return Err(BuildError::InvalidHeader { number });
     }
-    let changes = draft
+    let changes = builder
         .overlay
         .drain_storage_changes(state, StateVersion::V1)
         .and_then(|changes| state.check_roots().map(|()| changes))
-        .map_err(|reason| BuildError::State { number, reason })?;
+        .map_err(|reason| BuildError::UnreadableState { number, reason })?;
     if changes.transaction_storage_root != *header.state_root() {
         let (header, state) = (*header.state_root(), changes.transaction_storage_root);
-        return Err(BuildError::Root { number, header, state });
+        return Err(BuildError::StateRootMismatch { number, header, state });
     }
     Ok(BuiltBlock {
         head: Head::of(header),
-        extrinsics: draft.extrinsics,
+        extrinsics: builder.extrinsics,
         nodes: changes.transaction,
         changes: changes.main_storage_changes,
         included,
@@ -257,8 +259,8 @@ pub(crate) fn build(
 }
 
 /// Applies an extrinsic that was decrypted from a ciphertext; drops it if it is invalid.
-fn apply_shielded(draft: &mut Draft<'_>, extrinsic: &[u8]) {
-    match draft.apply(extrinsic) {
+fn apply_shielded(builder: &mut BlockBuilder<'_>, extrinsic: &[u8]) {
+    match builder.apply(extrinsic) {
         Ok(Ok(_)) => {}
         Ok(Err(error)) => tracing::debug!(%error, "invalid encrypted extrinsic dropped"),
         Err(error) => tracing::error!(%error, "encrypted extrinsic rolled back and dropped"),
@@ -266,7 +268,7 @@ fn apply_shielded(draft: &mut Draft<'_>, extrinsic: &[u8]) {
 }
 
 fn apply_queued(
-    draft: &mut Draft<'_>,
+    builder: &mut BlockBuilder<'_>,
     queued: &[QueuedExtrinsic],
     shield_key: &ShieldKey,
 ) -> (Vec<usize>, Vec<(usize, SkipReason)>) {
@@ -275,11 +277,11 @@ fn apply_queued(
         if overweight >= MAX_OVERWEIGHT_EXTRINSICS {
             break;
         }
-        match draft.apply(&extrinsic.bytes) {
+        match builder.apply(&extrinsic.bytes) {
             Ok(Ok(_)) => {
                 included.push(position);
                 if let Some(inner) = shield::decrypt(&extrinsic.bytes, shield_key) {
-                    apply_shielded(draft, &inner);
+                    apply_shielded(builder, &inner);
                 }
             }
             Ok(Err(TransactionValidityError::Invalid(InvalidTransaction::Future))) => {

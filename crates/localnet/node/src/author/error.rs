@@ -49,7 +49,7 @@ pub enum AuthorError {
     NoEpoch(u16),
     /// The time would pass the year 9999.
     #[error("the chain's time cannot pass the year 9999; hint: advance it by less")]
-    TooLate,
+    TimeLimitExceeded,
     /// The command queue is full.
     #[error(
         "the block author's queue is full ({MAX_COMMANDS} commands); hint: retry when they have finished"
@@ -60,7 +60,7 @@ pub enum AuthorError {
     Stopping,
     /// The author's thread panicked: a bug in this crate, or damage in the database file that redb
     /// does not report.
-    #[error("the block author panicked: {reason}; hint: {}", remedy(.database.as_deref()))]
+    #[error("the block author panicked: {reason}; hint: {}", restart_hint(.database.as_deref()))]
     Panicked {
         /// The message of the panic.
         reason: String,
@@ -69,8 +69,8 @@ pub enum AuthorError {
     },
 }
 
-/// Returns what to do after a panic.
-fn remedy(database: Option<&Path>) -> String {
+/// Returns the hint after a panic of the author's thread.
+fn restart_hint(database: Option<&Path>) -> String {
     let Some(database) = database else { return "start the node again".to_owned() };
     format!(
         "start the node again to resume after its newest block; if it fails again, the database {} is damaged: reset the \

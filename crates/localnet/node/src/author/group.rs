@@ -16,7 +16,7 @@ pub(super) const MAX_GROUP_BLOCKS: usize = 8;
 /// Maximum bytes of uncommitted trie nodes.
 const MAX_GROUP_BYTES: usize = 4 << 20;
 
-/// A block that is not committed yet, with the watchers of its extrinsics.
+/// A block that is not committed yet, with the status senders of its extrinsics.
 pub(super) struct PendingBlock {
     pub(super) block: NewBlock,
     pub(super) included: Vec<IncludedExtrinsic>,
@@ -24,13 +24,13 @@ pub(super) struct PendingBlock {
 
 /// Blocks that share a commit.
 #[derive(Default)]
-pub(super) struct Group {
+pub(super) struct BlockGroup {
     staged: Vec<StagedBlock>,
     pending: Vec<PendingBlock>,
     node_bytes: usize,
 }
 
-impl Group {
+impl BlockGroup {
     pub(super) fn push(&mut self, staged: StagedBlock, pending: PendingBlock) {
         self.node_bytes += staged.node_bytes();
         self.staged.push(staged);
@@ -55,8 +55,8 @@ impl Group {
             let hash = block.head.hash;
             chain.publish(block);
             for extrinsic in included {
-                extrinsic.watcher.send(TxEvent::InBlock(hash));
-                extrinsic.watcher.send(TxEvent::Finalized(hash));
+                extrinsic.status_sender.send(TxEvent::InBlock(hash));
+                extrinsic.status_sender.send(TxEvent::Finalized(hash));
             }
         }
         Ok(())
@@ -65,21 +65,21 @@ impl Group {
     /// Reports the extrinsics of uncommitted blocks as dropped.
     pub(super) fn drop_extrinsics(self) {
         for extrinsic in self.pending.into_iter().flat_map(|pending| pending.included) {
-            extrinsic.watcher.send(TxEvent::Dropped);
+            extrinsic.status_sender.send(TxEvent::Dropped);
         }
     }
 }
 
-/// A thread that commits groups, one after another, until this is dropped.
+/// A thread that commits groups one after another; it ends when the committer is dropped.
 pub(super) struct Committer<'scope> {
-    groups: Sender<Group>,
+    groups: Sender<BlockGroup>,
     results: Receiver<Result<(), StoreError>>,
     thread: Option<ScopedJoinHandle<'scope, ()>>,
 }
 
 impl<'scope> Committer<'scope> {
     pub(super) fn start(scope: &'scope Scope<'scope, '_>, chain: Arc<Chain>) -> Self {
-        let (groups, queue) = channel::<Group>();
+        let (groups, queue) = channel::<BlockGroup>();
         let (sender, results) = channel();
         let thread = scope.spawn(move || {
             for group in queue {
@@ -89,20 +89,20 @@ impl<'scope> Committer<'scope> {
         Self { groups, results, thread: Some(thread) }
     }
 
-    /// Queues a group. Its result is next after those of the groups before it.
-    pub(super) fn send(&self, group: Group) {
-        // If the thread panicked, the next result says so.
+    /// Queues a group. The results arrive in the order of the groups.
+    pub(super) fn send(&self, group: BlockGroup) {
+        // If the thread panicked, `recv_result` resumes the panic.
         let _ = self.groups.send(group);
     }
 
-    /// Waits for the result of the oldest group without one.
+    /// Waits for the commit of the oldest queued group.
     ///
     /// # Errors
     /// The error of the commit.
     ///
     /// # Panics
     /// If the commit panicked.
-    pub(super) fn result(&mut self) -> Result<(), StoreError> {
+    pub(super) fn recv_result(&mut self) -> Result<(), StoreError> {
         if let Ok(result) = self.results.recv() {
             return result;
         }

@@ -26,7 +26,7 @@ use crate::store::{CachedState, FirstBlock, Head, RevertTarget, StoreError};
 pub enum ImportError {
     /// The block does not follow the newest block.
     #[error("block {number} ({hash:?}) has parent {parent:?}, but the newest block is {newest:?}")]
-    Parent {
+    NotNext {
         /// The block's height.
         number: u32,
         /// The block's hash.
@@ -60,7 +60,7 @@ pub enum ImportError {
     },
     /// The state of the block's parent cannot be read.
     #[error("cannot execute block {number} ({hash:?}): {reason}")]
-    State {
+    UnreadableState {
         /// The block's height.
         number: u32,
         /// The block's hash.
@@ -70,10 +70,10 @@ pub enum ImportError {
     },
     /// The result of the block's execution here differs from the block's header.
     #[error(
-        "block {number} ({hash:?}) differs from its result on this node: its {part} is {received}, here it is {own}; \
+        "block {number} ({hash:?}) differs from its result on this node: its {part} is {received}, here it is {computed}; \
          hint: run the same version of tao on both nodes"
     )]
-    Differs {
+    HeaderMismatch {
         /// The block's height.
         number: u32,
         /// The block's hash.
@@ -83,7 +83,7 @@ pub enum ImportError {
         /// The value in the block's header.
         received: String,
         /// The value on this node.
-        own: String,
+        computed: String,
     },
 }
 
@@ -101,14 +101,19 @@ impl Block {
 
     /// Returns the error for a part of the block's header that differs from the result on this
     /// node.
-    fn mismatch(&self, part: &'static str, received: &impl Debug, own: &impl Debug) -> ImportError {
-        let (received, own) = (format!("{received:?}"), format!("{own:?}"));
-        ImportError::Differs {
+    fn mismatch(
+        &self,
+        part: &'static str,
+        received: &impl Debug,
+        computed: &impl Debug,
+    ) -> ImportError {
+        let (received, computed) = (format!("{received:?}"), format!("{computed:?}"));
+        ImportError::HeaderMismatch {
             number: self.head.number(),
             hash: self.head.hash,
             part,
             received,
-            own,
+            computed,
         }
     }
 }
@@ -125,11 +130,13 @@ impl Checkpoint {
     /// Builds the first block of a chain.
     ///
     /// # Errors
-    /// [`ImportError::Differs`] if the state is not that of the block.
+    /// [`ImportError::HeaderMismatch`] if the state is not that of the block.
     pub(crate) fn into_first_block(self) -> Result<FirstBlock, ImportError> {
         let Self { genesis, block, state } = self;
         FirstBlock::from_leader(genesis, block.head.clone(), block.extrinsics.clone(), state)
-            .map_err(|own| block.mismatch("state root", block.head.header.state_root(), &own))
+            .map_err(|computed| {
+                block.mismatch("state root", block.head.header.state_root(), &computed)
+            })
     }
 }
 
@@ -154,16 +161,16 @@ impl Author {
             left = self.tip.number(),
             "chain replaced by a fetched state"
         );
-        meter::height(head.number());
+        meter::set_height(head.number());
         self.tip = head;
-        self.read_time()
+        self.refresh_last_timestamp()
     }
 
     /// Imports and commits blocks of the followed node, up to the first one that is refused.
     pub(super) fn import(&mut self, blocks: Vec<Block>) -> Result<(), AuthorError> {
         let mut result = Ok(());
         for block in blocks {
-            result = self.import_one(block);
+            result = self.import_block(block);
             if result.is_err() {
                 break;
             }
@@ -172,20 +179,20 @@ impl Author {
             }
         }
         self.commit()?;
-        self.read_time()?;
+        self.refresh_last_timestamp()?;
         result
     }
 
-    fn import_one(&mut self, block: Block) -> Result<(), AuthorError> {
+    fn import_block(&mut self, block: Block) -> Result<(), AuthorError> {
         let start = Instant::now();
-        let state = self.chain.store.tip(&self.tip)?;
+        let state = self.chain.store.tip_state(&self.tip)?;
         let ExecutedBlock { nodes, changes } = execute(&self.tip, &state, &block)?;
         let Block { head, extrinsics } = block;
         state.advance(head.header.state_root, &changes);
         let staged = self.stage(&head, extrinsics, nodes);
         let included = self.chain.pool.advance(head.clone(), &[], &[]);
         self.group.push(staged, PendingBlock { block: NewBlock { head, changes }, included });
-        meter::imported(self.tip.number(), start.elapsed());
+        meter::record_import(self.tip.number(), start.elapsed());
         Ok(())
     }
 }
@@ -208,7 +215,7 @@ fn execute(
 ) -> Result<ExecutedBlock, ImportError> {
     let (hash, header, number) = (block.head.hash, &block.head.header, block.head.number());
     if *header.parent_hash() != parent.hash || number != parent.number().saturating_add(1) {
-        return Err(ImportError::Parent {
+        return Err(ImportError::NotNext {
             number,
             hash,
             parent: *header.parent_hash(),
@@ -228,22 +235,22 @@ fn execute(
             ImportError::Extrinsic { number, hash, index, reason }
         })?;
     }
-    let own_header: Header = call_as(&mut overlay, state, "BlockBuilder_finalize_block", &[])
+    let computed_header: Header = call_as(&mut overlay, state, "BlockBuilder_finalize_block", &[])
         .map_err(|source| block.call_failed(source))?;
-    if own_header.extrinsics_root() != header.extrinsics_root() {
+    if computed_header.extrinsics_root() != header.extrinsics_root() {
         return Err(block.mismatch(
             "extrinsics root",
             header.extrinsics_root(),
-            own_header.extrinsics_root(),
+            computed_header.extrinsics_root(),
         ));
     }
-    if own_header.digest() != header.digest() {
-        return Err(block.mismatch("digest", header.digest(), own_header.digest()));
+    if computed_header.digest() != header.digest() {
+        return Err(block.mismatch("digest", header.digest(), computed_header.digest()));
     }
     let changes = overlay
         .drain_storage_changes(state, StateVersion::V1)
         .and_then(|changes| state.check_roots().map(|()| changes))
-        .map_err(|reason| ImportError::State { number, hash, reason })?;
+        .map_err(|reason| ImportError::UnreadableState { number, hash, reason })?;
     if changes.transaction_storage_root != *header.state_root() {
         return Err(block.mismatch(
             "state root",
@@ -251,8 +258,8 @@ fn execute(
             &changes.transaction_storage_root,
         ));
     }
-    if own_header != *header {
-        return Err(block.mismatch("header", header, &own_header));
+    if computed_header != *header {
+        return Err(block.mismatch("header", header, &computed_header));
     }
     Ok(ExecutedBlock { nodes: changes.transaction, changes: changes.main_storage_changes })
 }

@@ -4,8 +4,8 @@ use sp_core::H256;
 use sp_io::hashing::twox_128;
 use sp_runtime::DispatchResult;
 
-use super::build::Draft;
-use super::{AuthorError, next_timestamp, slot};
+use super::build::BlockBuilder;
+use super::{AuthorError, next_timestamp, slot_millis};
 use crate::chain::Chain;
 use crate::clock::{Clock, wall_millis};
 use crate::execute::execute_with;
@@ -33,14 +33,14 @@ pub(crate) fn simulate(
     extrinsic: &[u8],
 ) -> Result<SimulatedEffect, AuthorError> {
     let parent = chain.head();
-    let state = chain.store.tip(&parent)?;
-    let (slot, time) = (slot(&state)?, chain.store.time()?);
+    let state = chain.store.tip_state(&parent)?;
+    let (slot_millis, time) = (slot_millis(&state)?, chain.store.time()?);
     let now = wall_millis().saturating_add_signed(time.offset);
-    let millis = clock.stamp(next_timestamp(&parent, &state, time)?, slot, now);
-    let (mut draft, _) = Draft::begin(&parent, &state, millis, slot, None)?;
-    let applied = draft.add(extrinsic)?;
+    let millis = clock.stamp(next_timestamp(&parent, &state, time)?, slot_millis, now);
+    let (mut builder, _) = BlockBuilder::begin(&parent, &state, millis, slot_millis, None)?;
+    let applied = builder.apply_command(extrinsic)?;
     let key = [twox_128(b"System"), twox_128(b"Events")].concat();
-    let events = execute_with(&mut draft.overlay, &state, || sp_io::storage::get(&key))?;
+    let events = execute_with(&mut builder.overlay, &state, || sp_io::storage::get(&key))?;
     let events = events.map(|events| events.to_vec()).unwrap_or_default();
     Ok(SimulatedEffect {
         parent: parent.hash,

@@ -31,21 +31,21 @@ fn panicking_extrinsic_leaves_block_unchanged() {
     let (mut one, mut other) = (author(), author());
     let hash = H256::repeat_byte(7);
     let mut events = one.chain.pool.insert_unvalidated(hash, vec![1, 2, 3]);
-    one.produce(1).unwrap();
-    other.produce(1).unwrap();
+    one.produce_blocks(1).unwrap();
+    other.produce_blocks(1).unwrap();
     assert_eq!(one.tip, other.tip);
     assert_eq!(events.try_recv().unwrap(), TxEvent::Ready);
     assert_eq!(events.try_recv().unwrap(), TxEvent::Invalid);
-    assert_eq!(one.chain.pool.size(), (0, 0));
-    one.produce(1).unwrap();
+    assert_eq!(one.chain.pool.ready_and_total(), (0, 0));
+    one.produce_blocks(1).unwrap();
 }
 
 #[test]
 fn stopping_author_commits_finished_blocks() {
     let mut author = author();
-    author.produce(3).unwrap();
+    author.produce_blocks(3).unwrap();
     author.stopping.store(true, Ordering::SeqCst);
-    assert!(matches!(author.produce(5), Err(AuthorError::Stopping)));
+    assert!(matches!(author.produce_blocks(5), Err(AuthorError::Stopping)));
     assert_eq!(author.chain.head().number(), 3);
 }
 
@@ -88,9 +88,9 @@ fn block_is_announced_after_it_is_on_disk() {
 fn grouped_blocks_equal_single_blocks() {
     let (mut one, mut other) = (author(), author());
     let blocks = 3 * MAX_GROUP_BLOCKS as u32 + 5;
-    one.produce(blocks).unwrap();
+    one.produce_blocks(blocks).unwrap();
     for _ in 0..blocks {
-        other.produce(1).unwrap();
+        other.produce_blocks(1).unwrap();
     }
     assert_eq!(one.tip, other.tip);
     for author in [one, other] {
@@ -146,12 +146,15 @@ fn failed_write_resets_author_to_committed_block() {
     let disk = TestDisk::default();
     let full = disk.full.clone();
     let mut author = author_on(Store::on_backend(disk, genesis::genesis(&[]).unwrap()));
-    author.produce(1).unwrap();
+    author.produce_blocks(1).unwrap();
     let (first, last_timestamp) = (author.tip.clone(), author.last_timestamp);
     let (_, mut events) = author.chain.subscribe();
     full.store(true, Ordering::SeqCst);
     // One group fails while the next is built.
-    assert!(matches!(author.produce(3 * MAX_GROUP_BLOCKS as u32), Err(AuthorError::Store(_))));
+    assert!(matches!(
+        author.produce_blocks(3 * MAX_GROUP_BLOCKS as u32),
+        Err(AuthorError::Store(_))
+    ));
     assert!(events.try_recv().is_err());
     assert!(author.group.is_empty());
     assert_eq!(
@@ -189,13 +192,13 @@ fn author_flushes_at_intervals() {
     let disk = TestDisk::default();
     let flushes = disk.flushes.clone();
     let mut author = author_on(Store::on_backend(disk, genesis::genesis(&[]).unwrap()));
-    author.produce(1).unwrap();
+    author.produce_blocks(1).unwrap();
     assert_eq!(flushes.load(Ordering::SeqCst), 0);
     author.last_flush -= FLUSH_INTERVAL;
-    author.produce(1).unwrap();
+    author.produce_blocks(1).unwrap();
     let after = flushes.load(Ordering::SeqCst);
     assert!(after > 0);
-    author.produce(1).unwrap();
+    author.produce_blocks(1).unwrap();
     assert_eq!(flushes.load(Ordering::SeqCst), after);
 }
 

@@ -20,10 +20,10 @@ use super::FollowError;
 use crate::author::Block;
 use crate::meter;
 use crate::pool::SubmitError;
-use crate::rpc::{CLIENT_ERROR, NAME, PRODUCER, RpcLimits, RpcResult};
+use crate::rpc::{CLIENT_ERROR, NODE_NAME, PRODUCER_ROLE, RpcLimits, RpcResult};
 use crate::store::Head;
 
-/// Timeout of connecting.
+/// Timeout of the connection attempt.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Timeout of a response.
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(30);
@@ -37,20 +37,20 @@ pub(super) const PAGE_SIZE: u32 = 1_000;
 const MAX_KEYS: usize = 4 << 20;
 /// Maximum size of a state to fetch, in bytes.
 const MAX_BYTES: usize = 512 << 20;
-/// Why keys are refused that do not follow the previous ones.
-const UNORDERED: &str = "the keys are not in ascending order";
-/// Why a state is refused that exceeds [`MAX_KEYS`] or [`MAX_BYTES`].
-const TOO_LARGE: &str = "the state has more than 4 million keys or 512 MiB";
+/// Refusal of keys that do not follow the previous ones.
+const UNORDERED_KEYS: &str = "the keys are not in ascending order";
+/// Refusal of a state that exceeds [`MAX_KEYS`] or [`MAX_BYTES`].
+const STATE_TOO_LARGE: &str = "the state has more than 4 million keys or 512 MiB";
 
 /// A followed node.
 #[derive(Debug)]
 pub(crate) struct Leader {
     url: String,
-    state: RwLock<State>,
+    state: RwLock<ConnectionState>,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct ConnectionState {
     /// The connection, while the leader is followed.
     client: Option<Arc<WsClient>>,
     height: u32,
@@ -59,7 +59,7 @@ struct State {
 
 impl Leader {
     pub(crate) fn new(url: String) -> Self {
-        meter::leader_up(false);
+        meter::set_leader_up(false);
         Self { url, state: RwLock::default() }
     }
 
@@ -68,11 +68,11 @@ impl Leader {
         &self.url
     }
 
-    fn read(&self) -> RwLockReadGuard<'_, State> {
+    fn read(&self) -> RwLockReadGuard<'_, ConnectionState> {
         self.state.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn write(&self) -> RwLockWriteGuard<'_, State> {
+    fn write(&self) -> RwLockWriteGuard<'_, ConnectionState> {
         self.state.write().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -95,30 +95,30 @@ impl Leader {
 
     pub(super) fn set_height(&self, height: u32) {
         self.write().height = height;
-        meter::leader_height(height);
+        meter::set_leader_height(height);
     }
 
-    /// Whether the leader was followed until now, even if the connection has just been lost.
+    /// Whether the leader is followed; a connection that has just been lost still counts.
     pub(super) fn is_followed(&self) -> bool {
         self.read().client.is_some()
     }
 
     /// Marks the leader as followed through this connection.
-    pub(super) fn mark_followed(&self, link: &Link) {
+    pub(super) fn mark_followed(&self, connection: &LeaderConnection) {
         let mut state = self.write();
-        (state.client, state.error) = (Some(link.client.clone()), None);
-        meter::leader_up(true);
+        (state.client, state.error) = (Some(connection.client.clone()), None);
+        meter::set_leader_up(true);
     }
 
     /// Marks the leader as not followed.
-    pub(super) fn mark_lost(&self, error: &str) {
+    pub(super) fn mark_disconnected(&self, error: &str) {
         let mut state = self.write();
         (state.client, state.error) = (None, Some(error.to_owned()));
-        meter::leader_up(false);
+        meter::set_leader_up(false);
     }
 
     /// Connects to the leader, and checks that it can be followed.
-    pub(super) async fn connect(&self) -> Result<Link, FollowError> {
+    pub(super) async fn connect(&self) -> Result<LeaderConnection, FollowError> {
         let limits = RpcLimits::default();
         let pings = PingConfig::new().ping_interval(PING_INTERVAL).inactive_limit(SILENCE_TIMEOUT);
         let client = WsClientBuilder::new()
@@ -133,9 +133,9 @@ impl Leader {
                 url: self.url.clone(),
                 reason: error.to_string(),
             })?;
-        let link = Link { client: Arc::new(client), url: self.url.clone() };
-        link.check_node().await?;
-        Ok(link)
+        let connection = LeaderConnection { client: Arc::new(client), url: self.url.clone() };
+        connection.check_node().await?;
+        Ok(connection)
     }
 
     fn client(&self) -> Option<Arc<WsClient>> {
@@ -197,7 +197,7 @@ impl Leader {
 }
 
 /// A connection to the leader.
-pub(super) struct Link {
+pub(super) struct LeaderConnection {
     client: Arc<WsClient>,
     url: String,
 }
@@ -224,7 +224,7 @@ struct Version {
     spec_version: u32,
 }
 
-impl Link {
+impl LeaderConnection {
     pub(super) fn url(&self) -> &str {
         &self.url
     }
@@ -266,41 +266,41 @@ impl Link {
     /// Checks that the node produces blocks of this node's runtime.
     async fn check_node(&self) -> Result<(), FollowError> {
         let actual: String = self.request_as("system_name", ArrayParams::new()).await?;
-        if actual != NAME {
+        if actual != NODE_NAME {
             return Err(FollowError::NotLocalnet { url: self.url.clone(), actual });
         }
         let roles: Vec<String> = self.request_as("system_nodeRoles", ArrayParams::new()).await?;
-        if !roles.iter().any(|role| role == PRODUCER) {
-            return Err(FollowError::Follower(self.url.clone()));
+        if !roles.iter().any(|role| role == PRODUCER_ROLE) {
+            return Err(FollowError::LeaderIsFollower(self.url.clone()));
         }
         let Version { spec_version: actual } =
             self.request_as("state_getRuntimeVersion", ArrayParams::new()).await?;
         if actual != VERSION.spec_version {
-            return Err(FollowError::Runtime { url: self.url.clone(), actual });
+            return Err(FollowError::RuntimeVersion { url: self.url.clone(), actual });
         }
         Ok(())
     }
 
     /// Subscribes to the leader's heads.
-    pub(super) async fn heads(&self) -> Result<Subscription<Header>, FollowError> {
-        let subscribed = self.client.subscribe(
+    pub(super) async fn subscribe_heads(&self) -> Result<Subscription<Header>, FollowError> {
+        let subscription = self.client.subscribe(
             "chain_subscribeNewHeads",
             ArrayParams::new(),
             "chain_unsubscribeNewHeads",
         );
-        subscribed.await.map_err(|error| FollowError::Unreachable {
+        subscription.await.map_err(|error| FollowError::Unreachable {
             url: self.url.clone(),
             reason: error.to_string(),
         })
     }
 
     /// Returns the leader's newest block.
-    pub(super) async fn head(&self) -> Result<Head, FollowError> {
+    pub(super) async fn fetch_head(&self) -> Result<Head, FollowError> {
         Ok(Head::of(self.request_as("chain_getHeader", ArrayParams::new()).await?))
     }
 
     /// Returns the leader's genesis block.
-    pub(super) async fn genesis(&self) -> Result<Head, FollowError> {
+    pub(super) async fn fetch_genesis(&self) -> Result<Head, FollowError> {
         let hash: H256 = self.request_as("chain_getBlockHash", (0,)).await?;
         self.verify_head(self.request_as("chain_getHeader", (hash,)).await?, hash)
     }
@@ -317,7 +317,7 @@ impl Link {
     }
 
     /// Returns the hashes of blocks; `None` for blocks that the leader does not have.
-    pub(super) async fn hashes(
+    pub(super) async fn fetch_hashes(
         &self,
         numbers: RangeInclusive<u32>,
     ) -> Result<Vec<Option<H256>>, FollowError> {
@@ -332,7 +332,7 @@ impl Link {
 
     /// Returns the block with this hash; `None` if the leader does not have its extrinsics and its
     /// state.
-    pub(super) async fn block(&self, hash: H256) -> Result<Option<Block>, FollowError> {
+    pub(super) async fn fetch_block(&self, hash: H256) -> Result<Option<Block>, FollowError> {
         let response: Option<SignedBlock> = self.request_as("chain_getBlock", (hash,)).await?;
         let Some(SignedBlock { block: BlockContent { header, extrinsics } }) = response else {
             return Ok(None);
@@ -342,22 +342,22 @@ impl Link {
     }
 
     /// Returns the block with this number.
-    pub(super) async fn block_at(&self, number: u32) -> Result<Option<Block>, FollowError> {
-        match self.hashes(number..=number).await?.first() {
-            Some(Some(hash)) => self.block(*hash).await,
+    pub(super) async fn fetch_block_at(&self, number: u32) -> Result<Option<Block>, FollowError> {
+        match self.fetch_hashes(number..=number).await?.first() {
+            Some(Some(hash)) => self.fetch_block(*hash).await,
             _ => Ok(None),
         }
     }
 
     /// Returns the complete state after the block with this hash.
-    pub(super) async fn state(
+    pub(super) async fn fetch_state(
         &self,
         hash: H256,
     ) -> Result<BTreeMap<Vec<u8>, Vec<u8>>, FollowError> {
         let mut fetched = FetchedState::default();
         loop {
             let keys: Vec<Bytes> = self
-                .request_as("state_getKeysPaged", ("0x", PAGE_SIZE, &fetched.last, hash))
+                .request_as("state_getKeysPaged", ("0x", PAGE_SIZE, &fetched.last_key, hash))
                 .await?;
             if keys.is_empty() {
                 return Ok(fetched.state);
@@ -379,11 +379,11 @@ impl Link {
 struct FetchedState {
     state: BTreeMap<Vec<u8>, Vec<u8>>,
     /// The last key that the leader returned.
-    last: Option<Bytes>,
+    last_key: Option<Bytes>,
     /// The number of keys that the leader returned.
-    keys: usize,
+    key_count: usize,
     /// The size of the keys and values in bytes.
-    bytes: usize,
+    byte_count: usize,
 }
 
 impl FetchedState {
@@ -391,15 +391,15 @@ impl FetchedState {
     fn check_keys(&mut self, keys: &[Bytes]) -> Result<(), &'static str> {
         // Without this check, a leader that repeats keys would cause an endless loop.
         let is_later =
-            keys.first().is_none_or(|key| self.last.as_ref().is_none_or(|last| key > last));
+            keys.first().is_none_or(|key| self.last_key.as_ref().is_none_or(|last| key > last));
         if !keys.is_sorted_by(|before, key| before < key) || !is_later {
-            return Err(UNORDERED);
+            return Err(UNORDERED_KEYS);
         }
-        self.keys = self.keys.saturating_add(keys.len());
-        if self.keys > MAX_KEYS {
-            return Err(TOO_LARGE);
+        self.key_count = self.key_count.saturating_add(keys.len());
+        if self.key_count > MAX_KEYS {
+            return Err(STATE_TOO_LARGE);
         }
-        self.last = keys.last().cloned();
+        self.last_key = keys.last().cloned();
         Ok(())
     }
 
@@ -407,11 +407,11 @@ impl FetchedState {
     fn add_values(&mut self, values: Vec<StorageChanges>) -> Result<(), &'static str> {
         for (key, value) in values.into_iter().flat_map(|values| values.changes) {
             let Some(value) = value else { continue };
-            self.bytes = self.bytes.saturating_add(key.len()).saturating_add(value.len());
+            self.byte_count = self.byte_count.saturating_add(key.len()).saturating_add(value.len());
             self.state.insert(key.0, value.0);
-            // The leader may also return values of keys that it was not asked for.
-            if self.bytes > MAX_BYTES || self.state.len() > MAX_KEYS {
-                return Err(TOO_LARGE);
+            // The leader may also return values of keys that were not requested.
+            if self.byte_count > MAX_BYTES || self.state.len() > MAX_KEYS {
+                return Err(STATE_TOO_LARGE);
             }
         }
         Ok(())
@@ -429,7 +429,7 @@ mod tests {
         let mut fetched = FetchedState::default();
         assert_eq!(fetched.check_keys(&keys(&[1, 2])), Ok(()));
         for refused in [&[1, 2][..], &[2], &[3, 3], &[4, 3]] {
-            assert_eq!(fetched.check_keys(&keys(refused)), Err(UNORDERED), "{refused:?}");
+            assert_eq!(fetched.check_keys(&keys(refused)), Err(UNORDERED_KEYS), "{refused:?}");
         }
         assert_eq!(fetched.check_keys(&keys(&[3, 4])), Ok(()));
     }
@@ -437,12 +437,12 @@ mod tests {
     #[test]
     fn oversized_state_is_refused() {
         let mut fetched = FetchedState { keys: MAX_KEYS, ..FetchedState::default() };
-        assert_eq!(fetched.check_keys(&[Bytes(vec![1])]), Err(TOO_LARGE));
+        assert_eq!(fetched.check_keys(&[Bytes(vec![1])]), Err(STATE_TOO_LARGE));
         let values = |bytes: usize| {
             vec![StorageChanges { changes: vec![(Bytes(vec![1]), Some(Bytes(vec![0; bytes])))] }]
         };
         let mut fetched = FetchedState { bytes: MAX_BYTES - 10, ..FetchedState::default() };
         assert_eq!(fetched.add_values(values(9)), Ok(()));
-        assert_eq!(fetched.add_values(values(9)), Err(TOO_LARGE));
+        assert_eq!(fetched.add_values(values(9)), Err(STATE_TOO_LARGE));
     }
 }

@@ -29,8 +29,8 @@ enum StopState {
 
 impl StopState {
     /// Sets this as the reason, unless a reason is already set.
-    fn send_to(self, stop: &watch::Sender<Self>) {
-        stop.send_if_modified(|state| {
+    fn set_if_running(self, stop_state: &watch::Sender<Self>) {
+        stop_state.send_if_modified(|state| {
             let is_first = matches!(state, Self::Running);
             if is_first {
                 *state = self;
@@ -45,7 +45,7 @@ impl StopState {
 pub(crate) struct Control {
     commands: SyncSender<Command>,
     stopping: Arc<AtomicBool>,
-    stop: Arc<watch::Sender<StopState>>,
+    stop_state: Arc<watch::Sender<StopState>>,
     /// URL of the followed node, if any.
     leader_url: Option<Arc<str>>,
 }
@@ -57,9 +57,9 @@ impl Control {
         stopping: Arc<AtomicBool>,
         leader_url: Option<Arc<str>>,
     ) -> (Self, Receiver<Command>) {
-        let (commands, inbox) = mpsc::sync_channel(MAX_COMMANDS);
-        let stop = Arc::new(watch::channel(StopState::Running).0);
-        (Self { commands, stopping, stop, leader_url }, inbox)
+        let (commands, command_queue) = mpsc::sync_channel(MAX_COMMANDS);
+        let stop_state = Arc::new(watch::channel(StopState::Running).0);
+        (Self { commands, stopping, stop_state, leader_url }, command_queue)
     }
 
     /// Waits for the author's thread to end; if it panics, shuts the node down.
@@ -71,13 +71,13 @@ impl Control {
         author: thread::JoinHandle<()>,
         chain: Arc<Chain>,
     ) -> JoinHandle<()> {
-        let stop = self.stop.clone();
+        let stop_state = self.stop_state.clone();
         tokio::task::spawn_blocking(move || {
             if let Err(panic) = author.join() {
                 let reason = panic_text(panic.as_ref());
                 tracing::error!(reason, "block production failed, node is shutting down");
                 let database = chain.store.path().map(Path::to_owned);
-                StopState::Failed { reason, database }.send_to(&stop);
+                StopState::Failed { reason, database }.set_if_running(&stop_state);
             }
             chain.pool.close();
             if let Err(error) = chain.store.flush() {
@@ -88,15 +88,15 @@ impl Control {
 
     /// Runs a command that changes the chain, and waits for its result; a node that follows another
     /// one refuses it.
-    pub(crate) async fn command(&self, action: Action) -> Result<CommandOutput, AuthorError> {
+    pub(crate) async fn execute(&self, action: Action) -> Result<CommandOutput, AuthorError> {
         match &self.leader_url {
             Some(url) => Err(AuthorError::Following(url.to_string())),
-            None => self.send(action).await,
+            None => self.send_and_wait(action).await,
         }
     }
 
     /// Runs a command and waits for its result.
-    pub(crate) async fn send(&self, action: Action) -> Result<CommandOutput, AuthorError> {
+    pub(crate) async fn send_and_wait(&self, action: Action) -> Result<CommandOutput, AuthorError> {
         let (reply, output) = oneshot::channel();
         self.commands.try_send(Command { action, reply }).map_err(|error| match error {
             TrySendError::Full(_) => AuthorError::Busy,
@@ -109,7 +109,7 @@ impl Control {
     pub(crate) fn notify_submitted(&self, clock: Clock) {
         if clock == Clock::Instant {
             let (reply, _) = oneshot::channel();
-            // If the queue is full, the author looks at the pool after each command in it.
+            // If the queue is full, the author checks the pool after each command in it.
             let _ = self.commands.try_send(Command { action: Action::Wake, reply });
         }
     }
@@ -121,17 +121,17 @@ impl Control {
         // full, the author is awake.
         let (reply, _) = oneshot::channel();
         let _ = self.commands.try_send(Command { action: Action::MineBlocks(0), reply });
-        StopState::Requested.send_to(&self.stop);
+        StopState::Requested.set_if_running(&self.stop_state);
     }
 
     /// Waits until a shutdown is requested or the author panics.
     ///
     /// # Errors
     /// [`AuthorError::Panicked`].
-    pub(super) async fn stopped(&self) -> Result<(), AuthorError> {
-        let mut stop = self.stop.subscribe();
+    pub(super) async fn wait_for_stop(&self) -> Result<(), AuthorError> {
+        let mut stop_state = self.stop_state.subscribe();
         // The sender is a field of this control, so the wait cannot fail.
-        match stop.wait_for(|stop| !matches!(stop, StopState::Running)).await.as_deref() {
+        match stop_state.wait_for(|state| !matches!(state, StopState::Running)).await.as_deref() {
             Ok(StopState::Failed { reason, database }) => {
                 Err(AuthorError::Panicked { reason: reason.clone(), database: database.clone() })
             }
@@ -170,7 +170,7 @@ mod tests {
     async fn panicked_author_stops_node_with_reason() {
         let directory = tempfile::tempdir().unwrap();
         let (control, author) = control_with_author(Some(directory.path()), || panic!("a defect"));
-        let error = timeout(Duration::from_secs(20), control.stopped())
+        let error = timeout(Duration::from_secs(20), control.wait_for_stop())
             .await
             .unwrap()
             .unwrap_err()
@@ -184,7 +184,7 @@ mod tests {
         author.await.unwrap();
         // A shutdown request afterwards does not hide the reason.
         control.stop();
-        assert!(control.stopped().await.is_err());
+        assert!(control.wait_for_stop().await.is_err());
     }
 
     #[tokio::test]
@@ -192,6 +192,6 @@ mod tests {
         let (control, author) = control_with_author(None, || ());
         control.stop();
         author.await.unwrap();
-        assert!(control.stopped().await.is_ok());
+        assert!(control.wait_for_stop().await.is_ok());
     }
 }

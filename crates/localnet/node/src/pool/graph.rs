@@ -14,56 +14,56 @@ use taonet_localnet_runtime::AccountId;
 
 use super::PoolLimits;
 use super::error::SubmitError;
-use super::watch::{TxEvent, Watcher};
+use super::watch::{StatusSender, TxEvent};
 
 /// Position of an extrinsic in the order of arrival.
 pub(crate) type Seq = u64;
 
-pub(super) struct Entry {
+pub(super) struct PoolEntry {
     pub(super) hash: H256,
     pub(super) bytes: Arc<[u8]>,
     pub(super) sender: Option<AccountId>,
-    pub(super) watcher: Watcher,
+    pub(super) status_sender: StatusSender,
     requires: Vec<TransactionTag>,
     provides: Vec<TransactionTag>,
     priority: u64,
     valid_till: u64,
     /// The number of required tags that no ready extrinsic provides.
-    unmet: usize,
+    unmet_count: usize,
 }
 
-impl Entry {
-    /// Creates an entry for an extrinsic that was validated at block `at`.
+impl PoolEntry {
+    /// Creates an entry for an extrinsic that was validated at block `block_number`.
     pub(super) fn new(
         hash: H256,
         bytes: Vec<u8>,
         sender: Option<AccountId>,
-        watcher: Watcher,
+        status_sender: StatusSender,
         validity: ValidTransaction,
-        at: u32,
+        block_number: u32,
     ) -> Self {
         let ValidTransaction { priority, mut requires, provides, longevity, .. } = validity;
         requires.sort_unstable();
         requires.dedup();
-        let valid_till = u64::from(at).saturating_add(longevity);
+        let valid_till = u64::from(block_number).saturating_add(longevity);
         Self {
             hash,
             bytes: bytes.into(),
             sender,
-            watcher,
+            status_sender,
             requires,
             provides,
             priority,
             valid_till,
-            unmet: 0,
+            unmet_count: 0,
         }
     }
 
     fn rank(&self, seq: Seq) -> Rank {
         Rank {
             priority: self.priority,
-            sooner: u64::MAX - self.valid_till,
-            older: u64::MAX - seq,
+            earlier_expiry: u64::MAX - self.valid_till,
+            earlier_arrival: u64::MAX - seq,
             seq,
         }
     }
@@ -73,20 +73,20 @@ impl Entry {
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 struct Rank {
     priority: u64,
-    sooner: u64,
-    older: u64,
+    earlier_expiry: u64,
+    earlier_arrival: u64,
     seq: Seq,
 }
 
 #[derive(Default)]
 pub(super) struct Graph {
-    entries: BTreeMap<Seq, Entry>,
+    entries: BTreeMap<Seq, PoolEntry>,
     by_hash: HashMap<H256, Seq>,
     providers: HashMap<TransactionTag, Seq>,
     dependents: HashMap<TransactionTag, Vec<Seq>>,
-    senders: HashMap<AccountId, usize>,
-    bytes: usize,
-    ready: usize,
+    sender_counts: HashMap<AccountId, usize>,
+    total_bytes: usize,
+    ready_count: usize,
     next_seq: Seq,
 }
 
@@ -95,8 +95,8 @@ impl Graph {
         self.entries.len()
     }
 
-    pub(super) fn ready(&self) -> usize {
-        self.ready
+    pub(super) fn ready_count(&self) -> usize {
+        self.ready_count
     }
 
     pub(super) fn contains(&self, hash: &H256) -> bool {
@@ -112,13 +112,17 @@ impl Graph {
         self.providers.get(tag).copied()
     }
 
-    pub(super) fn get(&self, seq: Seq) -> Option<&Entry> {
+    pub(super) fn get(&self, seq: Seq) -> Option<&PoolEntry> {
         self.entries.get(&seq)
     }
 
     /// Adds an extrinsic, or returns why it is refused. The new extrinsic replaces an extrinsic of
     /// lower priority with the same account and nonce.
-    pub(super) fn insert(&mut self, entry: Entry, limits: &PoolLimits) -> Result<(), SubmitError> {
+    pub(super) fn insert(
+        &mut self,
+        entry: PoolEntry,
+        limits: &PoolLimits,
+    ) -> Result<(), SubmitError> {
         if entry.provides.is_empty() {
             return Err(SubmitError::NoTags);
         }
@@ -128,12 +132,12 @@ impl Graph {
         let conflicts = self.conflicts_of(&entry)?;
         for seq in self.evictions(&entry, &conflicts, limits)? {
             if let Some(victim) = self.remove(seq) {
-                victim.watcher.send(TxEvent::Dropped);
+                victim.status_sender.send(TxEvent::Dropped);
             }
         }
         for seq in conflicts {
             if let Some(conflict) = self.remove(seq) {
-                conflict.watcher.send(TxEvent::Usurped(entry.hash));
+                conflict.status_sender.send(TxEvent::Usurped(entry.hash));
             }
         }
         self.link(entry);
@@ -141,7 +145,7 @@ impl Graph {
     }
 
     /// Returns the pooled extrinsics that `entry` would replace.
-    fn conflicts_of(&self, entry: &Entry) -> Result<Vec<Seq>, SubmitError> {
+    fn conflicts_of(&self, entry: &PoolEntry) -> Result<Vec<Seq>, SubmitError> {
         let mut conflicts: Vec<Seq> =
             entry.provides.iter().filter_map(|tag| self.providers.get(tag)).copied().collect();
         conflicts.sort_unstable();
@@ -163,22 +167,26 @@ impl Graph {
     /// to the replaced `conflicts`.
     fn evictions(
         &self,
-        entry: &Entry,
+        entry: &PoolEntry,
         conflicts: &[Seq],
         limits: &PoolLimits,
     ) -> Result<Vec<Seq>, SubmitError> {
         let is_future = self.count_unmet(entry) > 0;
-        if is_future && self.entries.len() - self.ready >= limits.future {
+        if is_future && self.entries.len() - self.ready_count >= limits.future {
             return Err(SubmitError::Full);
         }
-        let sender_count =
-            entry.sender.as_ref().and_then(|sender| self.senders.get(sender)).copied().unwrap_or(0);
+        let sender_count = entry
+            .sender
+            .as_ref()
+            .and_then(|sender| self.sender_counts.get(sender))
+            .copied()
+            .unwrap_or(0);
         if sender_count >= limits.per_sender && conflicts.is_empty() {
             return Err(SubmitError::Full);
         }
         let mut count = self.entries.len() - conflicts.len();
-        let mut bytes = self.bytes + entry.bytes.len()
-            - conflicts.iter().map(|seq| self.size(*seq)).sum::<usize>();
+        let mut bytes = self.total_bytes + entry.bytes.len()
+            - conflicts.iter().map(|seq| self.entry_size(*seq)).sum::<usize>();
         let mut victims = Vec::new();
         if limits.fits(count, bytes) {
             return Ok(victims);
@@ -191,7 +199,7 @@ impl Graph {
             others.map(|(seq, other)| Reverse(other.rank(*seq))).collect();
         while let Some(Reverse(Rank { seq, .. })) = lowest_ranked.pop() {
             count -= 1;
-            bytes -= self.size(seq);
+            bytes -= self.entry_size(seq);
             victims.push(seq);
             if limits.fits(count, bytes) {
                 return Ok(victims);
@@ -201,11 +209,11 @@ impl Graph {
     }
 
     /// Returns the size of an extrinsic in bytes; 0 if it is not in the pool.
-    fn size(&self, seq: Seq) -> usize {
+    fn entry_size(&self, seq: Seq) -> usize {
         self.entries.get(&seq).map_or(0, |entry| entry.bytes.len())
     }
 
-    fn count_unmet(&self, entry: &Entry) -> usize {
+    fn count_unmet(&self, entry: &PoolEntry) -> usize {
         entry.requires.iter().filter(|tag| !self.is_provided(tag)).count()
     }
 
@@ -214,13 +222,13 @@ impl Graph {
         self.providers
             .get(tag)
             .and_then(|seq| self.entries.get(seq))
-            .is_some_and(|provider| provider.unmet == 0)
+            .is_some_and(|provider| provider.unmet_count == 0)
     }
 
-    fn link(&mut self, mut entry: Entry) {
+    fn link(&mut self, mut entry: PoolEntry) {
         let seq = self.next_seq;
         self.next_seq += 1;
-        entry.unmet = self.count_unmet(&entry);
+        entry.unmet_count = self.count_unmet(&entry);
         for tag in &entry.provides {
             self.providers.insert(tag.clone(), seq);
         }
@@ -228,15 +236,15 @@ impl Graph {
             self.dependents.entry(tag.clone()).or_default().push(seq);
         }
         if let Some(sender) = &entry.sender {
-            *self.senders.entry(sender.clone()).or_default() += 1;
+            *self.sender_counts.entry(sender.clone()).or_default() += 1;
         }
-        self.bytes += entry.bytes.len();
+        self.total_bytes += entry.bytes.len();
         self.by_hash.insert(entry.hash, seq);
-        let is_ready = entry.unmet == 0;
-        entry.watcher.send(if is_ready { TxEvent::Ready } else { TxEvent::Future });
+        let is_ready = entry.unmet_count == 0;
+        entry.status_sender.send(if is_ready { TxEvent::Ready } else { TxEvent::Future });
         self.entries.insert(seq, entry);
         if is_ready {
-            self.ready += 1;
+            self.ready_count += 1;
             self.promote(seq);
         }
     }
@@ -247,10 +255,10 @@ impl Graph {
         while let Some(seq) = became_ready.pop() {
             for dependent in self.dependents_of(seq) {
                 let Some(entry) = self.entries.get_mut(&dependent) else { continue };
-                entry.unmet = entry.unmet.saturating_sub(1);
-                if entry.unmet == 0 {
-                    entry.watcher.send(TxEvent::Ready);
-                    self.ready += 1;
+                entry.unmet_count = entry.unmet_count.saturating_sub(1);
+                if entry.unmet_count == 0 {
+                    entry.status_sender.send(TxEvent::Ready);
+                    self.ready_count += 1;
                     became_ready.push(dependent);
                 }
             }
@@ -262,10 +270,10 @@ impl Graph {
         let mut demoted = dependents;
         while let Some(seq) = demoted.pop() {
             let Some(entry) = self.entries.get_mut(&seq) else { continue };
-            entry.unmet += 1;
-            if entry.unmet == 1 {
-                entry.watcher.send(TxEvent::Future);
-                self.ready -= 1;
+            entry.unmet_count += 1;
+            if entry.unmet_count == 1 {
+                entry.status_sender.send(TxEvent::Future);
+                self.ready_count -= 1;
                 demoted.extend(self.dependents_of(seq));
             }
         }
@@ -279,17 +287,17 @@ impl Graph {
     }
 
     /// Removes an extrinsic that was not included.
-    pub(super) fn remove(&mut self, seq: Seq) -> Option<Entry> {
+    pub(super) fn remove(&mut self, seq: Seq) -> Option<PoolEntry> {
         let dependents = self.dependents_of(seq);
         let entry = self.unlink(seq)?;
-        if entry.unmet == 0 {
+        if entry.unmet_count == 0 {
             self.demote(dependents);
         }
         Some(entry)
     }
 
     /// Removes an included extrinsic; the tags that it provided count as provided from now on.
-    pub(super) fn include(&mut self, seq: Seq) -> Option<Entry> {
+    pub(super) fn include(&mut self, seq: Seq) -> Option<PoolEntry> {
         let entry = self.unlink(seq)?;
         for tag in &entry.provides {
             for dependent in self.dependents.remove(tag).unwrap_or_default() {
@@ -301,7 +309,7 @@ impl Graph {
         Some(entry)
     }
 
-    fn unlink(&mut self, seq: Seq) -> Option<Entry> {
+    fn unlink(&mut self, seq: Seq) -> Option<PoolEntry> {
         let entry = self.entries.remove(&seq)?;
         self.by_hash.remove(&entry.hash);
         for tag in &entry.provides {
@@ -316,24 +324,26 @@ impl Graph {
             }
         }
         if let Some(sender) = &entry.sender
-            && let Some(sender_count) = self.senders.get_mut(sender)
+            && let Some(sender_count) = self.sender_counts.get_mut(sender)
         {
             *sender_count -= 1;
             if *sender_count == 0 {
-                self.senders.remove(sender);
+                self.sender_counts.remove(sender);
             }
         }
-        self.bytes -= entry.bytes.len();
-        self.ready -= usize::from(entry.unmet == 0);
+        self.total_bytes -= entry.bytes.len();
+        self.ready_count -= usize::from(entry.unmet_count == 0);
         Some(entry)
     }
 
-    /// Returns the waiting extrinsics that are no longer valid at block `at`. Ready ones are
-    /// validated when a block is built.
-    pub(super) fn expired(&self, at: u32) -> Vec<Seq> {
+    /// Returns the future extrinsics that are no longer valid at block `block_number`. Ready ones
+    /// are validated when a block is built.
+    pub(super) fn expired(&self, block_number: u32) -> Vec<Seq> {
         self.entries
             .iter()
-            .filter(|(_, entry)| entry.unmet > 0 && entry.valid_till < u64::from(at))
+            .filter(|(_, entry)| {
+                entry.unmet_count > 0 && entry.valid_till < u64::from(block_number)
+            })
             .map(|(seq, _)| *seq)
             .collect()
     }
@@ -343,19 +353,19 @@ impl Graph {
     pub(super) fn ready_in_order(&self) -> Vec<Seq> {
         let mut unmet_counts: HashMap<Seq, usize> = HashMap::new();
         let mut ready = BinaryHeap::new();
-        for (seq, entry) in self.entries.iter().filter(|(_, entry)| entry.unmet == 0) {
+        for (seq, entry) in self.entries.iter().filter(|(_, entry)| entry.unmet_count == 0) {
             match entry.requires.len() {
                 0 => ready.push(entry.rank(*seq)),
-                requires => drop(unmet_counts.insert(*seq, requires)),
+                required => drop(unmet_counts.insert(*seq, required)),
             }
         }
-        let mut order = Vec::with_capacity(self.ready);
+        let mut order = Vec::with_capacity(self.ready_count);
         while let Some(Rank { seq, .. }) = ready.pop() {
             order.push(seq);
             for dependent in self.dependents_of(seq) {
-                let Some(requires) = unmet_counts.get_mut(&dependent) else { continue };
-                *requires -= 1;
-                if *requires == 0 {
+                let Some(unmet_count) = unmet_counts.get_mut(&dependent) else { continue };
+                *unmet_count -= 1;
+                if *unmet_count == 0 {
                     unmet_counts.remove(&dependent);
                     ready.extend(self.entries.get(&dependent).map(|entry| entry.rank(dependent)));
                 }
@@ -365,7 +375,7 @@ impl Graph {
     }
 
     /// Returns all extrinsics, in order of arrival.
-    pub(super) fn iter_entries(&self) -> impl Iterator<Item = &Entry> {
+    pub(super) fn iter_entries(&self) -> impl Iterator<Item = &PoolEntry> {
         self.entries.values()
     }
 }

@@ -47,9 +47,10 @@ impl TestPool {
         size: usize,
     ) -> Result<(), SubmitError> {
         let hash = Self::hash(number, nonce, priority);
-        let (watcher, events) = Watcher::channel();
+        let (status_sender, events) = StatusSender::channel();
         let valid = valid(number, nonce, from, priority);
-        let entry = Entry::new(hash, vec![0; size], Some(account(number)), watcher, valid, 0);
+        let entry =
+            PoolEntry::new(hash, vec![0; size], Some(account(number)), status_sender, valid, 0);
         self.graph.insert(entry, &self.limits)?;
         self.events.push((hash, events));
         Ok(())
@@ -97,10 +98,10 @@ fn nonce_gap_keeps_later_extrinsics_future() {
     pool.add(1, 2, 0, 5).unwrap();
     pool.add(1, 3, 0, 5).unwrap();
     pool.add(1, 0, 0, 5).unwrap();
-    assert_eq!((pool.graph.ready(), pool.graph.len()), (1, 3));
+    assert_eq!((pool.graph.ready_count(), pool.graph.len()), (1, 3));
     assert_eq!(pool.received_events(TestPool::hash(1, 3, 5)), [TxEvent::Future]);
     pool.add(1, 1, 0, 5).unwrap();
-    assert_eq!(pool.graph.ready(), 4);
+    assert_eq!(pool.graph.ready_count(), 4);
     assert_eq!(pool.received_events(TestPool::hash(1, 3, 5)), [TxEvent::Ready]);
     let expected: Vec<_> = (0..4).map(|nonce| TestPool::hash(1, nonce, 5)).collect();
     assert_eq!(pool.order(), expected);
@@ -114,11 +115,11 @@ fn dropped_extrinsic_requeues_dependents() {
     }
     let seq = pool.seq(TestPool::hash(1, 1, 5));
     pool.graph.remove(seq).unwrap();
-    assert_eq!((pool.graph.ready(), pool.graph.len()), (1, 3));
+    assert_eq!((pool.graph.ready_count(), pool.graph.len()), (1, 3));
     assert_eq!(pool.received_events(TestPool::hash(1, 3, 5)), [TxEvent::Ready, TxEvent::Future]);
     // Another extrinsic with that nonce closes the gap again.
     pool.add(1, 1, 0, 6).unwrap();
-    assert_eq!(pool.graph.ready(), 4);
+    assert_eq!(pool.graph.ready_count(), 4);
     let expected = [(0, 5), (1, 6), (2, 5), (3, 5)]
         .map(|(nonce, priority)| TestPool::hash(1, nonce, priority));
     assert_eq!(pool.order(), expected);
@@ -132,7 +133,7 @@ fn included_extrinsic_keeps_dependents_ready() {
     }
     let seq = pool.seq(TestPool::hash(1, 0, 5));
     pool.graph.include(seq).unwrap();
-    assert_eq!(pool.graph.ready(), 2);
+    assert_eq!(pool.graph.ready_count(), 2);
     assert_eq!(pool.order(), [TestPool::hash(1, 1, 5), TestPool::hash(1, 2, 5)]);
 }
 
@@ -216,7 +217,7 @@ fn future_extrinsic_expires() {
 fn extrinsic_without_tags_is_refused() {
     let mut graph = Graph::default();
     let valid = ValidTransaction { provides: Vec::new(), ..valid(1, 0, 0, 1) };
-    let entry = Entry::new(H256::zero(), vec![1], None, Watcher::default(), valid, 0);
+    let entry = PoolEntry::new(H256::zero(), vec![1], None, StatusSender::default(), valid, 0);
     assert!(matches!(graph.insert(entry, &WIDE_LIMITS), Err(SubmitError::NoTags)));
 }
 
@@ -252,7 +253,7 @@ proptest::proptest! {
                 }
             }
             let order = pool.graph.ready_in_order();
-            proptest::prop_assert_eq!(order.len(), pool.graph.ready());
+            proptest::prop_assert_eq!(order.len(), pool.graph.ready_count());
             let mut expected = next;
             for seq in order {
                 let entry = pool.graph.get(seq).unwrap();

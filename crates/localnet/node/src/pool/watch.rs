@@ -39,10 +39,10 @@ const CHANNEL_CAPACITY: usize = 16;
 
 /// The sending side of a watch channel; `None` if the extrinsic is not watched.
 #[derive(Debug, Default)]
-pub(crate) struct Watcher(Option<mpsc::Sender<TxEvent>>);
+pub(crate) struct StatusSender(Option<mpsc::Sender<TxEvent>>);
 
-impl Watcher {
-    /// Creates a watcher and the receiver of its events.
+impl StatusSender {
+    /// Creates a sender and the receiver of its events.
     pub(crate) fn channel() -> (Self, mpsc::Receiver<TxEvent>) {
         let (sender, receiver) = mpsc::channel(CHANNEL_CAPACITY);
         (Self(Some(sender)), receiver)

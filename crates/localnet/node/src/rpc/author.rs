@@ -15,7 +15,7 @@ use super::subscribe::SubscriptionRequest;
 use super::{Context, Methods, RegisterError};
 use crate::chain::Chain;
 use crate::follow::wait_for_import;
-use crate::pool::{TxEvent, Watcher};
+use crate::pool::{StatusSender, TxEvent};
 
 pub(super) fn register(methods: &mut Methods) -> Result<(), RegisterError> {
     methods.register_forwarded(&["author_submitExtrinsic"], &["extrinsic"], submit_extrinsic);
@@ -24,9 +24,9 @@ pub(super) fn register(methods: &mut Methods) -> Result<(), RegisterError> {
         context
             .chain
             .pool
-            .pending()
+            .all_extrinsics()
             .iter()
-            .map(|bytes| budget.hex(bytes))
+            .map(|bytes| budget.encode_hex(bytes))
             .collect::<Result<_, _>>()
             .map(Value::Array)
     });
@@ -38,8 +38,10 @@ pub(super) fn register(methods: &mut Methods) -> Result<(), RegisterError> {
 
 fn submit_extrinsic(context: &Context, args: &Args) -> RpcResult {
     let bytes = args.bytes(0, "an extrinsic")?;
-    let hash =
-        context.chain.submit(bytes, Watcher::default()).map_err(|error| submit_error(&error))?;
+    let hash = context
+        .chain
+        .submit(bytes, StatusSender::default())
+        .map_err(|error| submit_error(&error))?;
     context.control.notify_submitted(context.clock);
     Ok(json!(hash))
 }
@@ -61,7 +63,7 @@ async fn watch(
     request: SubscriptionRequest,
     context: Arc<Context>,
 ) -> Result<(), SubscriptionError> {
-    let (watcher, mut events) = Watcher::channel();
+    let (status_sender, mut events) = StatusSender::channel();
     let bytes =
         match Args::parse(&params, &["bytes"]).and_then(|args| args.bytes(0, "an extrinsic")) {
             Ok(bytes) => bytes,
@@ -77,30 +79,30 @@ async fn watch(
     let worker_chain = chain.clone();
     let submitted = request
         .backpressure
-        .run_heavy(context.workers.run(move || worker_chain.submit(bytes, watcher)))
+        .run_heavy(context.workers.run(move || worker_chain.submit(bytes, status_sender)))
         .await;
     match submitted {
         Some(Ok(_)) => context.control.notify_submitted(context.clock),
         Some(Err(error)) => return request.reject(submit_error(&error)).await,
         None => return request.reject(internal("cannot validate the extrinsic")).await,
     }
-    let feed = request.accept().await?;
+    let subscription = request.accept().await?;
     loop {
         let event = tokio::select! {
-            () = feed.sink.closed() => return Ok(()),
+            () = subscription.sink.closed() => return Ok(()),
             event = events.recv() => event,
         };
         let Some(mut event) = event else { return Ok(()) };
         if let TxEvent::Finalized(hash) = event {
             let is_final = tokio::select! {
-                () = feed.sink.closed() => return Ok(()),
+                () = subscription.sink.closed() => return Ok(()),
                 is_final = chain.wait_until_final(hash) => is_final,
             };
             if !is_final {
                 event = TxEvent::Dropped;
             }
         }
-        feed.send(&to_json(event)).await?;
+        subscription.send(&to_json(event)).await?;
         if event.is_last() {
             return Ok(());
         }
@@ -114,22 +116,24 @@ async fn relay(
     request: SubscriptionRequest,
     chain: &Chain,
 ) -> Result<(), SubscriptionError> {
-    let feed = request.accept().await?;
+    let subscription = request.accept().await?;
     loop {
         let event = tokio::select! {
-            () = feed.sink.closed() => return Ok(()),
+            () = subscription.sink.closed() => return Ok(()),
             event = events.next() => event,
         };
         // The connection is lost: report the extrinsic as dropped, like a node that shuts down.
-        let Some(Ok(event)) = event else { return feed.send(&to_json(TxEvent::Dropped)).await };
+        let Some(Ok(event)) = event else {
+            return subscription.send(&to_json(TxEvent::Dropped)).await;
+        };
         let [in_block, finalized] = ["inBlock", "finalized"].map(|name| event.get(name));
         if let Some(hash) = in_block.or(finalized).and_then(|hash| H256::deserialize(hash).ok()) {
             tokio::select! {
-                () = feed.sink.closed() => return Ok(()),
+                () = subscription.sink.closed() => return Ok(()),
                 () = wait_for_import(chain, hash) => {}
             }
         }
-        feed.send(&event).await?;
+        subscription.send(&event).await?;
         let is_last = finalized.is_some()
             || event.get("usurped").is_some()
             || ["dropped", "invalid"].iter().any(|last| event == *last);

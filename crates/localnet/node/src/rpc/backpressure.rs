@@ -22,7 +22,7 @@ const MAX_HEAVY_REQUESTS: usize = 8;
 pub(super) struct Backpressure {
     state: Mutex<State>,
     limits: Limits,
-    heavy: Semaphore,
+    heavy_requests: Semaphore,
     counters_changed: Notify,
     /// Reporter of the connection's state: busy, or idle and evictable.
     progress: Option<Progress>,
@@ -45,7 +45,7 @@ struct State {
     request_bytes: usize,
     /// The bytes of unsent responses.
     unsent_bytes: usize,
-    reader: Option<Waker>,
+    reader_waker: Option<Waker>,
 }
 
 impl State {
@@ -64,7 +64,7 @@ impl Backpressure {
         Arc::new(Self {
             state: Mutex::default(),
             limits,
-            heavy: Semaphore::new(MAX_HEAVY_REQUESTS),
+            heavy_requests: Semaphore::new(MAX_HEAVY_REQUESTS),
             counters_changed: Notify::new(),
             progress,
         })
@@ -105,7 +105,7 @@ impl Backpressure {
         let reader = {
             let mut state = self.lock();
             update(&mut state);
-            if state.may_read(self.limits) { state.reader.take() } else { None }
+            if state.may_read(self.limits) { state.reader_waker.take() } else { None }
         };
         self.counters_changed.notify_waiters();
         if let Some(reader) = reader {
@@ -159,7 +159,7 @@ impl Backpressure {
     /// responses.
     pub(super) async fn run_heavy<T>(&self, work: impl Future<Output = T>) -> T {
         // The semaphore is never closed.
-        let _permit = self.heavy.acquire().await;
+        let _permit = self.heavy_requests.acquire().await;
         loop {
             let notified = self.counters_changed.notified();
             tokio::pin!(notified);
@@ -176,7 +176,7 @@ impl Backpressure {
         if state.may_read(self.limits) {
             return Poll::Ready(());
         }
-        state.reader = Some(context.waker().clone());
+        state.reader_waker = Some(context.waker().clone());
         Poll::Pending
     }
 }
@@ -221,33 +221,35 @@ pub(super) struct BackpressuredStream<T> {
     slot: Option<ConnectionSlot>,
     /// Futures that complete when the connection is evicted: one for its reader, one for its
     /// writer.
-    evicted: Option<[EvictionFuture; 2]>,
+    eviction_futures: Option<[EvictionFuture; 2]>,
 }
 
 type EvictionFuture = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// Returns a future that completes when the connection of a slot is evicted.
-fn evicted(slot: &ConnectionSlot) -> EvictionFuture {
+fn eviction_future(slot: &ConnectionSlot) -> EvictionFuture {
     let progress = slot.progress();
     Box::pin(async move { progress.evicted().await })
 }
 
 impl<T> BackpressuredStream<T> {
     pub(super) fn new(stream: T, backpressure: Arc<Backpressure>) -> Self {
-        Self { stream, backpressure, has_read: false, slot: None, evicted: None }
+        Self { stream, backpressure, has_read: false, slot: None, eviction_futures: None }
     }
 
     /// Attaches a connection slot, which is released when the connection ends.
     pub(super) fn with_slot(mut self, slot: ConnectionSlot) -> Self {
-        self.evicted = Some([evicted(&slot), evicted(&slot)]);
+        self.eviction_futures = Some([eviction_future(&slot), eviction_future(&slot)]);
         self.slot = Some(slot);
         self
     }
 
     /// Returns an error once the connection is evicted.
-    fn check_slot(&mut self, context: &mut Context<'_>, is_writer: bool) -> io::Result<()> {
-        let Some(evicted) =
-            self.evicted.as_mut().and_then(|both| both.get_mut(usize::from(is_writer)))
+    fn check_evicted(&mut self, context: &mut Context<'_>, is_writer: bool) -> io::Result<()> {
+        let Some(evicted) = self
+            .eviction_futures
+            .as_mut()
+            .and_then(|futures| futures.get_mut(usize::from(is_writer)))
         else {
             return Ok(());
         };
@@ -282,7 +284,7 @@ impl<T: AsyncRead + Unpin> AsyncRead for BackpressuredStream<T> {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        self.check_slot(context, false)?;
+        self.check_evicted(context, false)?;
         // Requests from the last read are counted only when their tasks run: let them run first.
         if std::mem::take(&mut self.has_read) && self.backpressure.is_enabled() {
             context.waker().wake_by_ref();
@@ -301,7 +303,7 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for BackpressuredStream<T> {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        self.check_slot(context, true)?;
+        self.check_evicted(context, true)?;
         let poll = Pin::new(&mut self.stream).poll_write(context, bytes);
         self.record_write(poll)
     }
@@ -311,7 +313,7 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for BackpressuredStream<T> {
         context: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        self.check_slot(context, true)?;
+        self.check_evicted(context, true)?;
         let poll = Pin::new(&mut self.stream).poll_write_vectored(context, slices);
         self.record_write(poll)
     }

@@ -4,36 +4,36 @@ use serde_json::{Value, json};
 use sp_core::H256;
 
 use super::error::{RpcResult, store_error};
-use super::params::{Args, BlockRef, block_ref, check_list_length, to_hex};
+use super::params::{Args, BlockRef, check_list_length, parse_block_ref, to_hex};
 use super::{Context, Methods};
 
 pub(super) fn register(methods: &mut Methods) {
-    methods.register_heavy(&["chain_getBlockHash", "chain_getHead"], &["hash"], block_hash);
-    methods.register_heavy(
+    methods.register_on_worker(&["chain_getBlockHash", "chain_getHead"], &["hash"], block_hash);
+    methods.register_on_worker(
         &["chain_getFinalizedHead", "chain_getFinalisedHead"],
         &[],
         |context, _| {
             Ok(json!(context.chain.finalized().map_err(|error| store_error(&error))?.hash))
         },
     );
-    methods.register_heavy(&["chain_getHeader"], &["hash"], header);
-    methods.register_heavy(&["chain_getBlock"], &["hash"], block);
+    methods.register_on_worker(&["chain_getHeader"], &["hash"], header);
+    methods.register_on_worker(&["chain_getBlock"], &["hash"], block);
 }
 
 fn block_hash(context: &Context, args: &Args) -> RpcResult {
     match args.value(0) {
         Value::Array(numbers) => check_list_length(numbers)?
             .iter()
-            .map(|number| one_hash(context, number))
+            .map(|number| hash_of_number(context, number))
             .collect::<Result<_, _>>()
             .map(Value::Array),
-        number => one_hash(context, number),
+        number => hash_of_number(context, number),
     }
 }
 
-fn one_hash(context: &Context, number: &Value) -> RpcResult {
+fn hash_of_number(context: &Context, number: &Value) -> RpcResult {
     let head = context.chain.head();
-    let hash: Option<H256> = match block_ref(number)? {
+    let hash: Option<H256> = match parse_block_ref(number)? {
         BlockRef::Newest => Some(head.hash),
         BlockRef::Number(Some(number)) if number == head.number() => Some(head.hash),
         BlockRef::Number(Some(number)) if number < head.number() => {

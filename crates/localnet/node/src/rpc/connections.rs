@@ -26,7 +26,7 @@ use tower::layer::util::{Identity, Stack};
 use super::RpcLimits;
 use super::backpressure::{Backpressure, BackpressuredStream};
 use super::count::{MethodNames, RequestCounter};
-use super::origin::{Origins, refusal};
+use super::origin::{Origins, forbidden_response};
 
 /// The pause after a failed accept, for instance with too many open files.
 const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(50);
@@ -51,7 +51,7 @@ pub(super) type HttpLayers = Stack<ProxyGetRequestLayer, Stack<HostFilterLayer, 
 pub(super) struct SharedState {
     pub(super) builder: TowerServiceBuilder<Identity, HttpLayers>,
     pub(super) methods: Methods,
-    pub(super) names: MethodNames,
+    pub(super) method_names: MethodNames,
     pub(super) limits: RpcLimits,
     pub(super) body_limits: BodyLimits,
     pub(super) origins: Origins,
@@ -100,8 +100,8 @@ impl SharedState {
         }
         let (progress, stop) = (slot.progress(), self.stop.clone());
         let backpressure = Backpressure::new(
-            self.limits.backlog,
-            self.limits.waiting_bytes,
+            self.limits.in_flight_requests,
+            self.limits.buffered_bytes,
             Some(progress.clone()),
         );
         let socket = WriteDeadline::new(socket, progress.clone(), WRITE_TIMEOUT);
@@ -134,7 +134,8 @@ impl SharedState {
         });
     }
 
-    /// Answers a request once its body is complete; an incomplete request uses no shared resources.
+    /// Responds to a request once its body is complete; an incomplete request uses no shared
+    /// resources.
     async fn respond(
         self,
         mut request: HttpRequest<Incoming>,
@@ -146,7 +147,7 @@ impl SharedState {
             return Ok(self.refuse(request).await);
         }
         if !self.origins.allows(request.headers()) {
-            return Ok(refusal());
+            return Ok(forbidden_response());
         }
         let is_upgrade = is_upgrade_request(&request);
         request.extensions_mut().insert(backpressure.clone());
@@ -165,10 +166,10 @@ impl SharedState {
             head,
             HttpBody::from(Vec::from(std::mem::take(&mut body.bytes))),
         );
-        let (names, stop) = (self.names, self.stop);
+        let (method_names, stop) = (self.method_names, self.stop);
         let counter_layer = {
             let backpressure = backpressure.clone();
-            move |service| RequestCounter::new(service, names.clone(), backpressure.clone())
+            move |service| RequestCounter::new(service, method_names.clone(), backpressure.clone())
         };
         let builder =
             self.builder.set_rpc_middleware(RpcServiceBuilder::new().layer_fn(counter_layer));

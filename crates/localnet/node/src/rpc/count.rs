@@ -21,7 +21,7 @@ impl MethodNames {
     }
 
     fn count(&self, method: &str) {
-        meter::request(self.0.get(method).copied().unwrap_or("unknown"));
+        meter::count_request(self.0.get(method).copied().unwrap_or("unknown"));
     }
 }
 
@@ -39,7 +39,7 @@ impl<S> RequestCounter<S> {
     }
 
     /// Counts a request of this size while it is in flight, and the bytes of its response.
-    fn with_backpressure<'a>(
+    fn count_in_flight<'a>(
         &self,
         bytes: usize,
         response: impl Future<Output = MethodResponse> + Send + 'a,
@@ -73,33 +73,33 @@ where
 
     fn call<'a>(&self, request: Request<'a>) -> impl Future<Output = MethodResponse> + Send + 'a {
         self.names.count(request.method_name());
-        self.with_backpressure(request.params().len_bytes(), self.service.call(request))
+        self.count_in_flight(request.params().len_bytes(), self.service.call(request))
     }
 
     fn batch<'a>(&self, requests: Batch<'a>) -> impl Future<Output = MethodResponse> + Send + 'a {
         let mut bytes = 0;
         for request in requests.iter().flatten() {
             self.names.count(request.method_name());
-            bytes += size(request);
+            bytes += params_size(request);
         }
-        self.with_backpressure(bytes, self.service.batch(requests))
+        self.count_in_flight(bytes, self.service.batch(requests))
     }
 
     fn notification<'a>(
         &self,
-        notice: Notification<'a>,
+        notification: Notification<'a>,
     ) -> impl Future<Output = Self::NotificationResponse> + Send + 'a {
-        self.names.count(notice.method_name());
-        self.service.notification(notice)
+        self.names.count(notification.method_name());
+        self.service.notification(notification)
     }
 }
 
 /// Returns the size of a request's parameters in bytes.
-fn size(request: &BatchEntry<'_>) -> usize {
+fn params_size(request: &BatchEntry<'_>) -> usize {
     match request {
         BatchEntry::Call(call) => call.params().len_bytes(),
-        BatchEntry::Notification(notice) => {
-            notice.params().as_ref().map_or(0, |params| params.get().len())
+        BatchEntry::Notification(notification) => {
+            notification.params().as_ref().map_or(0, |params| params.get().len())
         }
     }
 }

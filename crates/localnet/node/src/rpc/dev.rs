@@ -34,8 +34,8 @@ pub(super) fn register(methods: &mut Methods) -> Result<(), RegisterError> {
             u16::try_from(netuid).map_err(|_| invalid_params("a netuid is at most 65535"))?;
         Ok(Action::MineToEpoch(netuid))
     })?;
-    methods.register_heavy(&["dev_status"], &[], status);
-    methods.register_heavy(&["dev_dryRun"], &["extrinsic"], |context, args| {
+    methods.register_on_worker(&["dev_status"], &[], status);
+    methods.register_on_worker(&["dev_dryRun"], &["extrinsic"], |context, args| {
         let extrinsic = args.bytes(0, "an extrinsic")?;
         UncheckedExtrinsic::decode_all_with_depth_limit(MAX_CALL_DEPTH, &mut extrinsic.as_slice())
             .map_err(|failure| invalid_params(format!("malformed extrinsic: {failure}")))?;
@@ -48,38 +48,38 @@ pub(super) fn register(methods: &mut Methods) -> Result<(), RegisterError> {
             "events": to_hex(&simulated.events),
         }))
     });
-    methods.register_heavy(&["dev_snapshot"], &["path"], |context, args| {
-        let path = PathBuf::from(args.name(0, "a file")?);
+    methods.register_on_worker(&["dev_snapshot"], &["path"], |context, args| {
+        let path = PathBuf::from(args.string(0, "a file")?);
         if path.is_relative() {
             return Err(invalid_params("the path of the file must be absolute"));
         }
         context.chain.store.save(&path).map_err(|failure| snapshot_error(&failure))?;
         Ok(json!(path))
     });
-    methods.register_heavy(&["dev_takeSnapshot"], &["name"], |context, args| {
-        let name = args.name(0, "a snapshot")?;
-        let result = context.chain.snapshots().and_then(|store| store.take_snapshot(&name));
+    methods.register_on_worker(&["dev_takeSnapshot"], &["name"], |context, args| {
+        let name = args.string(0, "a snapshot")?;
+        let result = context.chain.snapshot_store().and_then(|store| store.take_snapshot(&name));
         Ok(snapshot_to_json(&result.map_err(|failure| snapshot_error(&failure))?))
     });
-    methods.register_heavy(&["dev_listSnapshots"], &[], |context, _| {
+    methods.register_on_worker(&["dev_listSnapshots"], &[], |context, _| {
         let snapshots =
             context.chain.store.snapshots().map_err(|failure| snapshot_error(&failure))?;
         Ok(snapshots.iter().map(snapshot_to_json).collect())
     });
-    methods.register_heavy(&["dev_dropSnapshot"], &["name"], |context, args| {
-        let name = args.name(0, "a snapshot")?;
-        let result = context.chain.snapshots().and_then(|store| store.drop_snapshot(&name));
+    methods.register_on_worker(&["dev_dropSnapshot"], &["name"], |context, args| {
+        let name = args.string(0, "a snapshot")?;
+        let result = context.chain.snapshot_store().and_then(|store| store.drop_snapshot(&name));
         result.map_err(|failure| snapshot_error(&failure))?;
         Ok(json!(true))
     });
     methods.register_command("dev_revertSnapshot", &["name"], |args| {
-        Ok(Action::Revert(args.name(0, "a snapshot")?))
+        Ok(Action::Revert(args.string(0, "a snapshot")?))
     })?;
     methods.module.register_async_method("dev_advance", |params, context, _| async move {
         let millis = Args::parse(&params, &["millis"])?.count(0, "a number of milliseconds")?;
         context
             .control
-            .command(Action::Advance(millis))
+            .execute(Action::Advance(millis))
             .await
             .map_err(|failure| author_error(&failure))?;
         let time = context.chain.store.time().map_err(|failure| store_error(&failure))?;
@@ -98,28 +98,28 @@ pub(super) fn register(methods: &mut Methods) -> Result<(), RegisterError> {
             .await
             .ok_or_else(|| internal("the request's worker panicked"))?;
         let call = call.map_err(|failure| invalid_params(format!("malformed call: {failure}")))?;
-        command_response(context.control.command(Action::Impersonate(account, call)).await)
+        command_response(context.control.execute(Action::Impersonate(account, call)).await)
     })?;
     methods.register_command("dev_setStorage", &["items"], |args| {
         let entries = args.entries(0)?;
         if entries.iter().any(|(key, _)| key.is_empty() || key.starts_with(b":")) {
             return Err(invalid_params("only keys of pallets can be set"));
         }
-        if entries.iter().map(entry_bytes).sum::<usize>() > MAX_SET_BYTES {
+        if entries.iter().map(entry_size).sum::<usize>() > MAX_SET_BYTES {
             return Err(invalid_params(format!(
                 "keys and values must have at most {MAX_SET_BYTES} bytes in total"
             )));
         }
         Ok(Action::SetStorage(entries))
     })?;
-    methods.register_light(&["dev_stop"], &[], |context, _| {
+    methods.register_in_memory(&["dev_stop"], &[], |context, _| {
         context.control.stop();
         Ok(json!(true))
     });
     Ok(())
 }
 
-fn entry_bytes((key, value): &StorageEntry) -> usize {
+fn entry_size((key, value): &StorageEntry) -> usize {
     key.len() + value.as_ref().map_or(0, Vec::len)
 }
 
@@ -130,7 +130,7 @@ fn snapshot_to_json(snapshot: &Snapshot) -> Value {
 fn status(context: &Context, _: &Args) -> RpcResult {
     let chain = &context.chain;
     let head = chain.head();
-    let (ready, total) = chain.pool.size();
+    let (ready, total) = chain.pool.ready_and_total();
     let (clock, millis) = match context.clock {
         _ if chain.leader.is_some() => (None, None),
         Clock::Every(interval) => {
@@ -145,13 +145,13 @@ fn status(context: &Context, _: &Args) -> RpcResult {
         "hash": head.hash,
         "genesis": chain.genesis,
         "oldest": chain.store.oldest_state().map_err(|failure| store_error(&failure))?,
-        "oldestBlock": chain.store.oldest().map_err(|failure| store_error(&failure))?,
+        "oldestBlock": chain.store.oldest_block().map_err(|failure| store_error(&failure))?,
         "specVersion": VERSION.spec_version,
         "clock": clock,
         "blockMillis": millis,
         "offsetMillis": chain.store.time().map_err(|failure| store_error(&failure))?.offset,
         "pool": {"ready": ready, "future": total - ready},
-        "bytes": chain.store.bytes(),
+        "bytes": chain.store.file_size(),
         "nodes": chain.store.node_count().map_err(|failure| store_error(&failure))?,
         "pid": std::process::id(),
         "leader": chain.leader.as_ref().map(|leader| leader.status()),

@@ -34,7 +34,7 @@ pub(crate) fn internal(reason: impl Into<String>) -> ErrorObjectOwned {
     error(INTERNAL_ERROR_CODE, "Internal error", Some(reason.into()))
 }
 
-pub(crate) fn too_many(count: u64, max: u64) -> ErrorObjectOwned {
+pub(crate) fn too_many_keys(count: u64, max: u64) -> ErrorObjectOwned {
     error(
         TOO_MANY_KEYS_ERROR,
         format!("count exceeds maximum value. value: {count}, max: {max}"),
@@ -80,7 +80,7 @@ pub(crate) fn snapshot_error(failure: &SnapshotError) -> ErrorObjectOwned {
 
 /// Returns the error for a runtime call on a pruned state, which the real chain's node words
 /// differently from a read.
-pub(crate) fn discarded_call(hash: sp_core::H256) -> ErrorObjectOwned {
+pub(crate) fn discarded_state_error(hash: sp_core::H256) -> ErrorObjectOwned {
     let text = format!(
         "Client error: Api called for an unknown Block: State already discarded for {hash:?}"
     );

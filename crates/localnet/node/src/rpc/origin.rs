@@ -30,7 +30,7 @@ impl Origins {
 }
 
 /// Returns the response to a page whose origin is not allowed.
-pub(super) fn refusal() -> HttpResponse {
+pub(super) fn forbidden_response() -> HttpResponse {
     let mut response = HttpResponse::new(HttpBody::from(
         "The origin of this page is not allowed; hint: start the node with --allow-origin\n",
     ));

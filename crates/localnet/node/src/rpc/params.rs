@@ -7,7 +7,7 @@ use sp_core::crypto::Ss58Codec;
 use taonet_localnet_runtime::AccountId;
 use taonet_localnet_runtime::dev::StorageEntry;
 
-use super::error::{invalid_params, too_many};
+use super::error::{invalid_params, too_many_keys};
 
 type ParamResult<T> = Result<T, ErrorObjectOwned>;
 
@@ -45,9 +45,9 @@ fn camel_case(name: &str) -> String {
     let mut parts = name.split('_');
     let mut camel_case = parts.next().unwrap_or_default().to_owned();
     for part in parts {
-        let (initial, end) = part.split_at(part.len().min(1));
+        let (initial, tail) = part.split_at(part.len().min(1));
         camel_case.push_str(&initial.to_ascii_uppercase());
-        camel_case.push_str(end);
+        camel_case.push_str(tail);
     }
     camel_case
 }
@@ -67,7 +67,7 @@ fn parse_hash(text: &str) -> ParamResult<H256> {
 /// Checks the length of a list; returns the list.
 pub(crate) fn check_list_length(values: &[Value]) -> ParamResult<&[Value]> {
     if values.len() > MAX_LIST_LENGTH {
-        Err(too_many(values.len() as u64, MAX_LIST_LENGTH as u64))
+        Err(too_many_keys(values.len() as u64, MAX_LIST_LENGTH as u64))
     } else {
         Ok(values)
     }
@@ -77,7 +77,7 @@ fn malformed_entries() -> ErrorObjectOwned {
     invalid_params("storage must be a list of [key, value or null]")
 }
 
-fn storage_entry(entry: &Value) -> ParamResult<StorageEntry> {
+fn parse_storage_entry(entry: &Value) -> ParamResult<StorageEntry> {
     let [name, value] = entry.as_array().map(Vec::as_slice).ok_or_else(malformed_entries)? else {
         return Err(malformed_entries());
     };
@@ -86,10 +86,10 @@ fn storage_entry(entry: &Value) -> ParamResult<StorageEntry> {
         Value::String(text) => Some(from_hex(text)?),
         _ => return Err(malformed_entries()),
     };
-    Ok((key(name)?, value))
+    Ok((parse_key(name)?, value))
 }
 
-fn key(value: &Value) -> ParamResult<Vec<u8>> {
+fn parse_key(value: &Value) -> ParamResult<Vec<u8>> {
     let text = value.as_str().ok_or_else(|| invalid_params("a storage key must be a string"))?;
     if text.len() > 2 * (MAX_KEY_BYTES + 1) {
         return Err(invalid_params(format!(
@@ -100,7 +100,7 @@ fn key(value: &Value) -> ParamResult<Vec<u8>> {
 }
 
 /// Parses a block number: an integer, or hexadecimal or decimal text.
-pub(crate) fn block_ref(value: &Value) -> ParamResult<BlockRef> {
+pub(crate) fn parse_block_ref(value: &Value) -> ParamResult<BlockRef> {
     let number = match value {
         Value::Null => return Ok(BlockRef::Newest),
         Value::Number(number) => number.as_u64(),
@@ -145,20 +145,20 @@ impl Args {
         self.0.get(position).unwrap_or(&Value::Null)
     }
 
-    fn text(&self, position: usize, name: &str) -> ParamResult<&str> {
+    fn str_arg(&self, position: usize, name: &str) -> ParamResult<&str> {
         self.value(position)
             .as_str()
             .ok_or_else(|| invalid_params(format!("{name} must be a string")))
     }
 
-    /// Parses a name, such as that of a runtime API method.
-    pub(crate) fn name(&self, position: usize, name: &str) -> ParamResult<String> {
-        self.text(position, name).map(str::to_owned)
+    /// Parses a string, such as the name of a runtime API method.
+    pub(crate) fn string(&self, position: usize, name: &str) -> ParamResult<String> {
+        self.str_arg(position, name).map(str::to_owned)
     }
 
     /// Parses hexadecimal bytes.
     pub(crate) fn bytes(&self, position: usize, name: &str) -> ParamResult<Vec<u8>> {
-        from_hex(self.text(position, name)?)
+        from_hex(self.str_arg(position, name)?)
     }
 
     /// Parses hexadecimal bytes, or null.
@@ -177,7 +177,7 @@ impl Args {
     pub(crate) fn hash(&self, position: usize) -> ParamResult<Option<H256>> {
         match self.value(position) {
             Value::Null => Ok(None),
-            _ => parse_hash(self.text(position, "a block's hash")?).map(Some),
+            _ => parse_hash(self.str_arg(position, "a block's hash")?).map(Some),
         }
     }
 
@@ -185,7 +185,7 @@ impl Args {
     pub(crate) fn keys(&self, position: usize) -> ParamResult<Vec<Vec<u8>>> {
         match self.value(position) {
             Value::Null => Ok(Vec::new()),
-            Value::Array(values) => check_list_length(values)?.iter().map(key).collect(),
+            Value::Array(values) => check_list_length(values)?.iter().map(parse_key).collect(),
             _ => Err(invalid_params("storage keys must be a list")),
         }
     }
@@ -193,7 +193,7 @@ impl Args {
     /// Parses a list of storage keys, each with a value or null.
     pub(crate) fn entries(&self, position: usize) -> ParamResult<Vec<StorageEntry>> {
         let entries = self.value(position).as_array().ok_or_else(malformed_entries)?;
-        check_list_length(entries)?.iter().map(storage_entry).collect()
+        check_list_length(entries)?.iter().map(parse_storage_entry).collect()
     }
 
     /// Parses a non-negative count.
@@ -205,7 +205,7 @@ impl Args {
 
     /// Parses an account: its SS58 address, or its public key in hexadecimal.
     pub(crate) fn account(&self, position: usize) -> ParamResult<AccountId> {
-        let text = self.text(position, "an account")?;
+        let text = self.str_arg(position, "an account")?;
         if text.starts_with("0x") {
             return parse_hash(text).map(|key| AccountId::new(key.0));
         }
@@ -234,12 +234,12 @@ mod tests {
             (json!("16"), BlockRef::Number(Some(16))),
             (json!(u64::from(u32::MAX) + 1), BlockRef::Number(None)),
         ] {
-            assert_eq!(block_ref(&value).unwrap(), number, "{value}");
+            assert_eq!(parse_block_ref(&value).unwrap(), number, "{value}");
         }
         for value in
             [json!(-1), json!(1.5), json!("0x"), json!("x"), json!([1]), json!(true), json!("")]
         {
-            assert!(block_ref(&value).is_err(), "{value}");
+            assert!(parse_block_ref(&value).is_err(), "{value}");
         }
     }
 
@@ -308,7 +308,7 @@ mod tests {
             let _ = (list.bytes(0, ""), list.hash(0), list.keys(0), list.count(0, ""), list.account(0));
             let _ = (list.bytes(1, ""), list.hash(1), list.keys(1), list.count(1, ""), list.account(1));
             let _ = Args::parse(&Params::new(Some(&text)), &["key"]);
-            let _ = block_ref(&json!(text));
+            let _ = parse_block_ref(&json!(text));
         }
     }
 }

@@ -14,12 +14,12 @@ use super::{Context, Methods};
 const PARAMETERS: ParamNames = &["encoded_xt", "at"];
 
 pub(super) fn register(methods: &mut Methods) {
-    methods.register_heavy(&["payment_queryInfo"], PARAMETERS, |context, args| {
+    methods.register_on_worker(&["payment_queryInfo"], PARAMETERS, |context, args| {
         let info: RuntimeDispatchInfo<Balance> =
             query_runtime(context, args, "TransactionPaymentApi_query_info")?;
         Ok(json!(info))
     });
-    methods.register_heavy(&["payment_queryFeeDetails"], PARAMETERS, |context, args| {
+    methods.register_on_worker(&["payment_queryFeeDetails"], PARAMETERS, |context, args| {
         let details: FeeDetails<Balance> =
             query_runtime(context, args, "TransactionPaymentApi_query_fee_details")?;
         let inclusion = details.inclusion_fee.map_or(Value::Null, |fee| {

@@ -10,7 +10,7 @@ use sp_state_machine::{Backend, IterArgs};
 use taonet_localnet_runtime::VERSION;
 use taonet_localnet_runtime::runtime::SlotDuration;
 
-use super::error::{self, RpcResult, internal, too_many};
+use super::error::{self, RpcResult, internal, too_many_keys};
 use super::params::{Args, ParamNames, to_hex};
 use super::{Context, Methods, ResponseBudget};
 use crate::chain::StateError;
@@ -26,48 +26,48 @@ const KEY_PARAMS: ParamNames = &["key", "hash"];
 const PAGED_PARAMS: ParamNames = &["prefix", "count", "start_key", "hash"];
 
 pub(super) fn register(methods: &mut Methods) {
-    methods.register_heavy(
+    methods.register_on_worker(
         &["state_getRuntimeVersion", "chain_getRuntimeVersion"],
         &["hash"],
         runtime_version,
     );
-    methods.register_heavy(&["state_getMetadata"], &["hash"], metadata);
-    methods.register_heavy(&["state_call", "state_callAt"], &["name", "bytes", "hash"], call);
-    methods.register_heavy(
+    methods.register_on_worker(&["state_getMetadata"], &["hash"], metadata);
+    methods.register_on_worker(&["state_call", "state_callAt"], &["name", "bytes", "hash"], call);
+    methods.register_on_worker(
         &["state_getStorage", "state_getStorageAt"],
         KEY_PARAMS,
         |context, args| {
-            read(context, args, |state, key| {
+            read_key(context, args, |state, key| {
                 Ok(json!(state.storage(key)?.map(|value| to_hex(&value))))
             })
         },
     );
-    methods.register_heavy(
+    methods.register_on_worker(
         &["state_getStorageHash", "state_getStorageHashAt"],
         KEY_PARAMS,
         |context, args| {
-            read(context, args, |state, key| match key {
+            read_key(context, args, |state, key| match key {
                 well_known_keys::CODE => Ok(json!(code_hash(state)?)),
                 key => Ok(json!(state.storage_hash(key)?)),
             })
         },
     );
-    methods.register_heavy(
+    methods.register_on_worker(
         &["state_getStorageSize", "state_getStorageSizeAt"],
         KEY_PARAMS,
         |context, args| {
-            read(context, args, |state, key| {
+            read_key(context, args, |state, key| {
                 Ok(json!(state.storage(key)?.map(|value| value.len())))
             })
         },
     );
-    methods.register_heavy(&["state_queryStorageAt"], &["keys", "at"], query_storage);
-    methods.register_heavy(
+    methods.register_on_worker(&["state_queryStorageAt"], &["keys", "at"], query_storage);
+    methods.register_on_worker(
         &["state_getKeysPaged", "state_getKeysPagedAt"],
         PAGED_PARAMS,
         keys_paged,
     );
-    methods.register_heavy(&["state_getKeys"], &["prefix", "hash"], keys);
+    methods.register_on_worker(&["state_getKeys"], &["prefix", "hash"], keys);
 }
 
 pub(super) fn state_at(
@@ -94,8 +94,8 @@ fn runtime_version(context: &Context, args: &Args) -> RpcResult {
 }
 
 /// Returns the hash of the runtime's code, by which clients cache its metadata. The code is native
-/// and not in storage, so this is the hash of what determines the metadata: the runtime's version,
-/// and the block time of the chain.
+/// and not in storage, so this hashes the inputs of the metadata: the runtime's version, and the
+/// block time of the chain.
 fn code_hash(state: &State) -> Result<H256, String> {
     Ok(H256(blake2_256(&(VERSION, state.storage(SlotDuration::KEY)?).encode())))
 }
@@ -113,22 +113,22 @@ fn metadata(context: &Context, args: &Args) -> RpcResult {
 
 fn call(context: &Context, args: &Args) -> RpcResult {
     let (method, data, at) =
-        (args.name(0, "a method")?, args.bytes(1, "arguments")?, args.hash(2)?);
+        (args.string(0, "a method")?, args.bytes(1, "arguments")?, args.hash(2)?);
     let output = context.chain.call(at, &method, &data).map_err(|failure| match failure {
-        StateError::Discarded(hash) => error::discarded_call(hash),
+        StateError::Discarded(hash) => error::discarded_state_error(hash),
         failure => error::state_error(&failure),
     })?;
     Ok(json!(to_hex(&output)))
 }
 
-fn read(
+fn read_key(
     context: &Context,
     args: &Args,
-    value: fn(&State, &[u8]) -> Result<Value, String>,
+    read_value: fn(&State, &[u8]) -> Result<Value, String>,
 ) -> RpcResult {
     let key = args.bytes(0, "a storage key")?;
     let (_, state) = state_at(context, args.hash(1)?)?;
-    value(&state, &key).map_err(trie_error)
+    read_value(&state, &key).map_err(trie_error)
 }
 
 fn query_storage(context: &Context, args: &Args) -> RpcResult {
@@ -138,7 +138,10 @@ fn query_storage(context: &Context, args: &Args) -> RpcResult {
     let mut changes = Vec::with_capacity(keys.len());
     for key in &keys {
         let value = state.storage(key).map_err(trie_error)?;
-        changes.push(json!([budget.hex(key)?, value.map(|value| budget.hex(&value)).transpose()?]));
+        changes.push(json!([
+            budget.encode_hex(key)?,
+            value.map(|value| budget.encode_hex(&value)).transpose()?
+        ]));
     }
     Ok(json!([{"block": hash, "changes": changes}]))
 }
@@ -147,7 +150,7 @@ fn keys_paged(context: &Context, args: &Args) -> RpcResult {
     let prefix = args.optional_bytes(0, "a prefix")?;
     let count = args.count(1, "a count")?;
     if count > MAX_PAGE_KEYS {
-        return Err(too_many(count, MAX_PAGE_KEYS));
+        return Err(too_many_keys(count, MAX_PAGE_KEYS));
     }
     let start = args.optional_bytes(2, "a start key")?;
     let (_, state) = state_at(context, args.hash(3)?)?;
@@ -160,7 +163,9 @@ fn keys(context: &Context, args: &Args) -> RpcResult {
     let key_list =
         list_keys(&state, prefix.as_deref(), None, MAX_UNPAGED_KEYS + 1, context.budget())?;
     match key_list.as_array().map_or(0, Vec::len) {
-        count if count > MAX_UNPAGED_KEYS => Err(too_many(count as u64, MAX_UNPAGED_KEYS as u64)),
+        count if count > MAX_UNPAGED_KEYS => {
+            Err(too_many_keys(count as u64, MAX_UNPAGED_KEYS as u64))
+        }
         _ => Ok(key_list),
     }
 }
@@ -172,12 +177,12 @@ fn list_keys(
     count: usize,
     mut budget: ResponseBudget,
 ) -> RpcResult {
-    let mut range = IterArgs::default();
-    range.prefix = prefix;
-    range.start_at = start;
-    range.start_at_exclusive = true;
-    let keys = state.keys(range).map_err(trie_error)?.take(count);
-    keys.map(|key| budget.hex(&key.map_err(trie_error)?))
+    let mut iter_args = IterArgs::default();
+    iter_args.prefix = prefix;
+    iter_args.start_at = start;
+    iter_args.start_at_exclusive = true;
+    let keys = state.keys(iter_args).map_err(trie_error)?.take(count);
+    keys.map(|key| budget.encode_hex(&key.map_err(trie_error)?))
         .collect::<Result<_, _>>()
         .map(Value::Array)
 }

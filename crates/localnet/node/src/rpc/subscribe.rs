@@ -41,9 +41,9 @@ impl SubscriptionRequest {
         Ok(())
     }
 
-    pub(super) async fn accept(self) -> Result<Feed, SubscriptionError> {
+    pub(super) async fn accept(self) -> Result<AcceptedSubscription, SubscriptionError> {
         let sink = self.pending.accept().await?;
-        Ok(Feed {
+        Ok(AcceptedSubscription {
             sink,
             backpressure: self.backpressure,
             _slot: self.slot,
@@ -53,14 +53,14 @@ impl SubscriptionRequest {
 }
 
 /// An accepted subscription.
-pub(super) struct Feed {
+pub(super) struct AcceptedSubscription {
     pub(super) sink: SubscriptionSink,
     backpressure: Arc<Backpressure>,
     _slot: SubscriptionSlot,
     _guard: SubscriptionGuard,
 }
 
-impl Feed {
+impl AcceptedSubscription {
     pub(super) async fn send(&self, message: &impl Serialize) -> Result<(), SubscriptionError> {
         let message = serde_json::value::to_raw_value(message)?;
         let bytes = message.get().len();
@@ -74,19 +74,19 @@ impl Feed {
 
     /// Returns the next event, or a notice of missed events; `None` when the subscription or the
     /// chain is closed.
-    async fn next(&self, events: &mut Receiver<Arc<ChainEvent>>) -> Option<Received> {
+    async fn next(&self, events: &mut Receiver<Arc<ChainEvent>>) -> Option<ReceivedEvent> {
         tokio::select! {
             () = self.sink.closed() => None,
             received = events.recv() => match received {
-                Ok(event) => Some(Received::ChainEvent(event)),
-                Err(RecvError::Lagged(_)) => Some(Received::Lagged),
+                Ok(event) => Some(ReceivedEvent::ChainEvent(event)),
+                Err(RecvError::Lagged(_)) => Some(ReceivedEvent::Lagged),
                 Err(RecvError::Closed) => None,
             },
         }
     }
 }
 
-enum Received {
+enum ReceivedEvent {
     ChainEvent(Arc<ChainEvent>),
     Lagged,
 }
@@ -97,12 +97,12 @@ pub(super) fn register(methods: &mut Methods) -> Result<(), RegisterError> {
         ["chain_subscribeAllHeads", "chain_allHead", "chain_unsubscribeAllHeads"],
     ] {
         methods.register_subscription(names, |_, request, context| {
-            Box::pin(heads(request, context, false))
+            Box::pin(send_heads(request, context, false))
         })?;
     }
     methods.register_subscription(
         ["chain_subscribeFinalizedHeads", "chain_finalizedHead", "chain_unsubscribeFinalizedHeads"],
-        |_, request, context| Box::pin(heads(request, context, true)),
+        |_, request, context| Box::pin(send_heads(request, context, true)),
     )?;
     for (alias, name) in [
         ("chain_subscribeNewHead", "chain_subscribeNewHeads"),
@@ -120,15 +120,15 @@ pub(super) fn register(methods: &mut Methods) -> Result<(), RegisterError> {
             "state_runtimeVersion",
             "state_unsubscribeRuntimeVersion",
         ],
-        |_, request, _| Box::pin(runtime_version(request)),
+        |_, request, _| Box::pin(send_runtime_version(request)),
     )?;
     methods.register_subscription(
         ["state_subscribeStorage", "state_storage", "state_unsubscribeStorage"],
-        |params, request, context| Box::pin(storage(params, request, context)),
+        |params, request, context| Box::pin(send_storage_changes(params, request, context)),
     )
 }
 
-async fn heads(
+async fn send_heads(
     request: SubscriptionRequest,
     context: Arc<Context>,
     only_finalized: bool,
@@ -137,27 +137,27 @@ async fn heads(
     let head_to_announce =
         |head: &Head| if only_finalized { chain.finalized_at(head) } else { Ok(head.clone()) };
     let (head, mut events) = chain.subscribe();
-    let feed = request.accept().await?;
-    let mut last = head_to_announce(&head)?;
-    feed.send(&last.header).await?;
-    while let Some(received) = feed.next(&mut events).await {
-        let Received::ChainEvent(event) = received else { continue };
+    let subscription = request.accept().await?;
+    let mut last_sent = head_to_announce(&head)?;
+    subscription.send(&last_sent.header).await?;
+    while let Some(received) = subscription.next(&mut events).await {
+        let ReceivedEvent::ChainEvent(event) = received else { continue };
         let (ChainEvent::Block(NewBlock { head, .. }) | ChainEvent::Reverted(head)) = &*event;
         let next = head_to_announce(head)?;
         // The first blocks of a chain finalize none.
-        if next.hash != last.hash || next.hash == head.hash {
-            feed.send(&next.header).await?;
-            last = next;
+        if next.hash != last_sent.hash || next.hash == head.hash {
+            subscription.send(&next.header).await?;
+            last_sent = next;
         }
     }
     Ok(())
 }
 
-async fn runtime_version(request: SubscriptionRequest) -> Result<(), SubscriptionError> {
-    let feed = request.accept().await?;
-    feed.send(&VERSION).await?;
+async fn send_runtime_version(request: SubscriptionRequest) -> Result<(), SubscriptionError> {
+    let subscription = request.accept().await?;
+    subscription.send(&VERSION).await?;
     // The runtime is compiled in: its version never changes while the node runs.
-    feed.sink.closed().await;
+    subscription.sink.closed().await;
     Ok(())
 }
 
@@ -165,7 +165,7 @@ async fn runtime_version(request: SubscriptionRequest) -> Result<(), Subscriptio
 /// subscribers follow large values.
 type SentFingerprints = HashMap<Vec<u8>, Option<H256>>;
 
-async fn storage(
+async fn send_storage_changes(
     params: Params<'static>,
     request: SubscriptionRequest,
     context: Arc<Context>,
@@ -175,37 +175,40 @@ async fn storage(
         Err(error) => return request.reject(error).await,
     };
     let (_, mut events) = context.chain.subscribe();
-    let mut sent = SentFingerprints::new();
-    let first = match request.backpressure.run_heavy(read_changes(&context, &keys, &mut sent)).await
+    let mut sent_fingerprints = SentFingerprints::new();
+    let initial_changes = match request
+        .backpressure
+        .run_heavy(read_changes(&context, &keys, &mut sent_fingerprints))
+        .await
     {
-        Ok(first) => first,
+        Ok(initial_changes) => initial_changes,
         Err(error) => return request.reject(error).await,
     };
-    let feed = request.accept().await?;
-    if let Some(first) = first {
-        feed.send(&first).await?;
+    let subscription = request.accept().await?;
+    if let Some(initial_changes) = initial_changes {
+        subscription.send(&initial_changes).await?;
     }
-    while let Some(received) = feed.next(&mut events).await {
+    while let Some(received) = subscription.next(&mut events).await {
         let block = match &received {
-            Received::ChainEvent(event) => match &**event {
+            ReceivedEvent::ChainEvent(event) => match &**event {
                 ChainEvent::Block(block) => Some(block),
                 ChainEvent::Reverted(_) => None,
             },
-            Received::Lagged => None,
+            ReceivedEvent::Lagged => None,
         };
         let message = match block {
-            Some(block) => block_changes(block, &mut sent),
+            Some(block) => block_changes(block, &mut sent_fingerprints),
             // A failed read may succeed after the next block.
-            None => read_changes(&context, &keys, &mut sent).await.unwrap_or_default(),
+            None => read_changes(&context, &keys, &mut sent_fingerprints).await.unwrap_or_default(),
         };
         if let Some(message) = message {
-            feed.send(&message).await?;
+            subscription.send(&message).await?;
         }
     }
     Ok(())
 }
 
-fn message(hash: H256, changes: &[Value]) -> Option<Value> {
+fn changes_message(hash: H256, changes: &[Value]) -> Option<Value> {
     (!changes.is_empty()).then(|| json!({"block": hash, "changes": changes}))
 }
 
@@ -214,17 +217,17 @@ fn fingerprint(value: Option<&Vec<u8>>) -> Option<H256> {
 }
 
 /// Returns the changes of a block to a subscriber's keys.
-fn block_changes(block: &NewBlock, sent: &mut SentFingerprints) -> Option<Value> {
+fn block_changes(block: &NewBlock, sent_fingerprints: &mut SentFingerprints) -> Option<Value> {
     let mut changed = Vec::new();
     for (key, value) in &block.changes {
-        let Some(last) = sent.get_mut(key) else { continue };
-        let new = fingerprint(value.as_ref());
-        if *last != new {
-            *last = new;
+        let Some(last) = sent_fingerprints.get_mut(key) else { continue };
+        let new_fingerprint = fingerprint(value.as_ref());
+        if *last != new_fingerprint {
+            *last = new_fingerprint;
             changed.push(json!([to_hex(key), value.as_ref().map(|value| to_hex(value))]));
         }
     }
-    message(block.head.hash, &changed)
+    changes_message(block.head.hash, &changed)
 }
 
 /// Reads the values that have changed in the newest state since they were last sent; at first, all
@@ -232,27 +235,28 @@ fn block_changes(block: &NewBlock, sent: &mut SentFingerprints) -> Option<Value>
 async fn read_changes(
     context: &Arc<Context>,
     keys: &[Vec<u8>],
-    sent: &mut SentFingerprints,
+    sent_fingerprints: &mut SentFingerprints,
 ) -> Result<Option<Value>, ErrorObjectOwned> {
-    let (worker_context, keys, mut fingerprints) = (context.clone(), keys.to_vec(), sent.clone());
+    let (worker_context, keys, mut fingerprints) =
+        (context.clone(), keys.to_vec(), sent_fingerprints.clone());
     let result = context.workers.run(move || {
         let (head, state) = state_at(&worker_context, None)?;
         let (mut budget, mut changed) = (worker_context.budget(), Vec::new());
         for key in keys {
             let value = state.storage(&key).map_err(trie_error)?;
-            let new = fingerprint(value.as_ref());
-            if fingerprints.get(&key) != Some(&new) {
+            let new_fingerprint = fingerprint(value.as_ref());
+            if fingerprints.get(&key) != Some(&new_fingerprint) {
                 changed.push(json!([
-                    budget.hex(&key)?,
-                    value.map(|value| budget.hex(&value)).transpose()?
+                    budget.encode_hex(&key)?,
+                    value.map(|value| budget.encode_hex(&value)).transpose()?
                 ]));
-                fingerprints.insert(key, new);
+                fingerprints.insert(key, new_fingerprint);
             }
         }
-        Ok((message(head, &changed), fingerprints))
+        Ok((changes_message(head, &changed), fingerprints))
     });
     let result = result.await.unwrap_or_else(|| Err(internal("the request's worker panicked")));
     let (message, fingerprints) = result?;
-    *sent = fingerprints;
+    *sent_fingerprints = fingerprints;
     Ok(message)
 }

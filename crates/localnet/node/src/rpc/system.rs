@@ -8,24 +8,25 @@ use super::{Context, Methods};
 use crate::chain::Chain;
 
 /// The name of the node software.
-pub(crate) const NAME: &str = "taonet localnet";
+pub(crate) const NODE_NAME: &str = "taonet localnet";
 /// The role of a node that produces blocks.
-pub(crate) const PRODUCER: &str = "Authority";
+pub(crate) const PRODUCER_ROLE: &str = "Authority";
 
 pub(super) fn register(methods: &mut Methods) {
-    methods.register_light(&["system_chain"], &[], |_, _| Ok(json!("Bittensor")));
-    methods.register_light(&["system_name"], &[], |_, _| Ok(json!(NAME)));
-    methods.register_light(&["system_version"], &[], |_, _| Ok(json!(env!("CARGO_PKG_VERSION"))));
-    methods.register_light(&["system_chainType"], &[], |_, _| Ok(json!("Local")));
-    methods.register_light(&["system_properties"], &[], |_, _| {
+    methods.register_in_memory(&["system_chain"], &[], |_, _| Ok(json!("Bittensor")));
+    methods.register_in_memory(&["system_name"], &[], |_, _| Ok(json!(NODE_NAME)));
+    methods
+        .register_in_memory(&["system_version"], &[], |_, _| Ok(json!(env!("CARGO_PKG_VERSION"))));
+    methods.register_in_memory(&["system_chainType"], &[], |_, _| Ok(json!("Local")));
+    methods.register_in_memory(&["system_properties"], &[], |_, _| {
         Ok(json!({"ss58Format": 42, "tokenDecimals": 9, "tokenSymbol": "TAO"}))
     });
-    methods.register_light(&["system_health"], &[], |context, _| Ok(health(&context.chain)));
-    methods.register_light(&["system_nodeRoles"], &[], |context, _| {
-        Ok(json!([if context.chain.leader.is_some() { "Full" } else { PRODUCER }]))
+    methods.register_in_memory(&["system_health"], &[], |context, _| Ok(health(&context.chain)));
+    methods.register_in_memory(&["system_nodeRoles"], &[], |context, _| {
+        Ok(json!([if context.chain.leader.is_some() { "Full" } else { PRODUCER_ROLE }]))
     });
-    methods.register_light(&["system_peers"], &[], |_, _| Ok(json!([])));
-    methods.register_light(&["system_syncState"], &[], |context, _| {
+    methods.register_in_memory(&["system_peers"], &[], |_, _| Ok(json!([])));
+    methods.register_in_memory(&["system_syncState"], &[], |context, _| {
         let number = context.chain.head().number();
         let highest =
             context.chain.leader.as_ref().map_or(number, |leader| leader.height().max(number));

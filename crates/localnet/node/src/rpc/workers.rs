@@ -9,16 +9,16 @@ use tokio::sync::oneshot;
 const STACK_SIZE: usize = 64 << 20;
 
 /// A fixed number of threads; further jobs are queued.
-pub(crate) struct Workers(ThreadPool);
+pub(crate) struct WorkerPool(ThreadPool);
 
-impl Workers {
+impl WorkerPool {
     pub(crate) fn new() -> Result<Self, ThreadPoolBuildError> {
         let threads = available_parallelism().map_or(2, |cores| cores.get().clamp(2, 8));
         let pool = ThreadPoolBuilder::new()
             .num_threads(threads)
             .stack_size(STACK_SIZE)
             .thread_name(|number| format!("localnet-rpc-{number}"))
-            // The panic was printed; the waiting caller sees its channel closed.
+            // The panic hook has printed the message; the caller gets `None`.
             .panic_handler(|_| ())
             .build()?;
         Ok(Self(pool))

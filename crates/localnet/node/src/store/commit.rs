@@ -9,12 +9,12 @@ use sp_runtime::traits::BlakeTwo256;
 use sp_state_machine::BackendTransaction;
 
 use super::nodes::{
-    MAX_RECENT, NODES, Node, NodeName, RECENT, creation_block_of, find, nodes_in, recent_row,
-    row_key,
+    MAX_RECENT_NODES, NODES, Node, NodeName, RECENT_NODES, creation_block_of, find_node, nodes_in,
+    recent_row, row_key,
 };
 use super::{
-    BODIES, HEADERS, Head, History, META, NUMBERS, OBSOLETE_NODES, OLDEST_KEY, Store, StoreError,
-    decode_head, named, oldest_state,
+    BODIES, HEADERS, Head, History, META, NUMBERS, OBSOLETE_NODES, OLDEST_STATE_KEY, Store,
+    StoreError, decode_head, named, oldest_state,
 };
 
 /// Maximum number of blocks that a commit prunes in addition to the number of blocks that it adds.
@@ -35,9 +35,9 @@ impl StagedBlock {
         self.new_nodes.iter().map(|(name, node)| name.len() + node.len()).sum()
     }
 
-    /// Whether the block's trie nodes become one row of [`RECENT`].
+    /// Whether the block's trie nodes become one row of [`RECENT_NODES`].
     pub(super) fn has_recent_row(&self) -> bool {
-        self.new_nodes.len() <= MAX_RECENT
+        self.new_nodes.len() <= MAX_RECENT_NODES
     }
 }
 
@@ -50,7 +50,7 @@ impl Store {
         mut nodes: BackendTransaction<BlakeTwo256>,
     ) -> StagedBlock {
         let created_in = head.number();
-        let memory = self.memory();
+        let memory = self.node_memory();
         let (mut new_nodes, mut removed_nodes) = (Vec::new(), Vec::new());
         for (name, (bytes, references)) in nodes.drain() {
             if references > 0 {
@@ -77,18 +77,18 @@ impl Store {
         if blocks.is_empty() {
             return Ok(());
         }
-        let write = self.database.begin_write()?;
-        self.write(&write, blocks)?;
-        let removed = self.prune(&write, blocks)?;
-        write.commit()?;
+        let write_txn = self.database.begin_write()?;
+        self.write_blocks(&write_txn, blocks)?;
+        let removed = self.prune(&write_txn, blocks)?;
+        write_txn.commit()?;
         self.update_memory(blocks);
-        self.memory().remove_recent(&removed);
+        self.node_memory().remove_recent(&removed);
         Ok(())
     }
 
     /// Marks the nodes of blocks as committed.
     fn update_memory(&self, blocks: &[StagedBlock]) {
-        let memory = self.memory();
+        let memory = self.node_memory();
         for block in blocks.iter().filter(|block| block.has_recent_row()) {
             memory.add_recent(block.head.number(), block.new_nodes.iter().map(|(name, _)| &**name));
         }
@@ -99,33 +99,33 @@ impl Store {
 
     /// Discards all staged blocks.
     pub(crate) fn discard_staged(&self) {
-        self.memory().discard_staged();
+        self.node_memory().discard_staged();
     }
 
     #[allow(clippy::unused_self, reason = "operates on the tables of this store")]
-    pub(super) fn write(
+    pub(super) fn write_blocks(
         &self,
-        write: &WriteTransaction,
+        write_txn: &WriteTransaction,
         blocks: &[StagedBlock],
     ) -> Result<(), StoreError> {
-        let mut nodes = write.open_table(NODES)?;
-        let mut recent = write.open_table(RECENT)?;
-        let mut headers = write.open_table(HEADERS)?;
-        let mut bodies = write.open_table(BODIES)?;
-        let mut numbers = write.open_table(NUMBERS)?;
-        let mut obsolete = write.open_table(OBSOLETE_NODES)?;
+        let mut nodes = write_txn.open_table(NODES)?;
+        let mut recent = write_txn.open_table(RECENT_NODES)?;
+        let mut headers = write_txn.open_table(HEADERS)?;
+        let mut bodies = write_txn.open_table(BODIES)?;
+        let mut numbers = write_txn.open_table(NUMBERS)?;
+        let mut obsolete = write_txn.open_table(OBSOLETE_NODES)?;
         for block in blocks {
             let number = block.head.number();
             // If a block without a row has recreated a node, the creation block in memory is
             // outdated.
             let oldest = recent.first()?.map_or(number, |(oldest, _)| oldest.value());
-            let is_complete = recent.len()? == u64::from(number.saturating_sub(oldest));
+            let has_all_rows = recent.len()? == u64::from(number.saturating_sub(oldest));
             let mut removed_keys = Vec::with_capacity(block.removed_nodes.len());
             for (name, created_in) in &block.removed_nodes {
                 let created_in = match created_in {
-                    Some(created_in) if is_complete => Some(*created_in),
+                    Some(created_in) if has_all_rows => Some(*created_in),
                     created_in => (*created_in).max(
-                        find(&nodes, name, number.saturating_sub(1))?
+                        find_node(&nodes, name, number.saturating_sub(1))?
                             .map(|(created_in, _)| created_in),
                     ),
                 };
@@ -146,60 +146,67 @@ impl Store {
         Ok(())
     }
 
-    /// Prunes the oldest states and blocks, and moves nodes that are still in use from [`RECENT`]
-    /// to [`NODES`]. Returns the nodes that were in removed rows of [`RECENT`], with the blocks
-    /// that created them.
+    /// Prunes the oldest states and blocks, and moves nodes that are still in use from
+    /// [`RECENT_NODES`] to [`NODES`]. Returns the nodes that were in removed rows of
+    /// [`RECENT_NODES`], with the blocks that created them.
     ///
     /// The state of block `n` still needs the nodes that block `n + 1` made obsolete.
     fn prune(
         &self,
-        write: &WriteTransaction,
+        write_txn: &WriteTransaction,
         added: &[StagedBlock],
     ) -> Result<Vec<(u32, Vec<u8>)>, StoreError> {
         let Some(newest) = added.last().map(|block| block.head.number()) else {
             return Ok(Vec::new());
         };
-        let maximum =
+        let max_pruned =
             u32::try_from(added.len()).unwrap_or(u32::MAX).saturating_add(MAX_EXTRA_PRUNED);
-        let mut bodies = write.open_table(BODIES)?;
-        let mut recent = write.open_table(RECENT)?;
-        let mut nodes = write.open_table(NODES)?;
-        let mut headers = write.open_table(HEADERS)?;
-        let mut numbers = write.open_table(NUMBERS)?;
-        let mut obsolete = write.open_table(OBSOLETE_NODES)?;
-        let mut meta = write.open_table(META)?;
+        let mut bodies = write_txn.open_table(BODIES)?;
+        let mut recent = write_txn.open_table(RECENT_NODES)?;
+        let mut nodes = write_txn.open_table(NODES)?;
+        let mut headers = write_txn.open_table(HEADERS)?;
+        let mut numbers = write_txn.open_table(NUMBERS)?;
+        let mut obsolete = write_txn.open_table(OBSOLETE_NODES)?;
+        let mut meta = write_txn.open_table(META)?;
         let oldest = oldest_state(&meta, &bodies)?;
         // A named snapshot keeps the history that the chain had when it was taken.
-        let end = named::oldest_snapshot(write)?.map_or(newest, |kept| kept.min(newest)) + 1;
-        let (bound, block_bound) = match self.history {
-            History::Last(keep) => {
-                (end.saturating_sub(keep), end.saturating_sub(keep.max(self.kept_blocks)))
-            }
+        let end = named::oldest_snapshot(write_txn)?
+            .map_or(newest, |snapshot_block| snapshot_block.min(newest))
+            + 1;
+        let (first_kept_state, first_kept_block) = match self.history {
+            History::Last(max_states) => (
+                end.saturating_sub(max_states),
+                end.saturating_sub(max_states.max(self.kept_blocks)),
+            ),
             History::Archive => (0, 0),
         };
         let mut removed = Vec::new();
-        let oldest_kept = oldest.max(bound.min(oldest.saturating_add(maximum)));
+        let oldest_kept = oldest.max(first_kept_state.min(oldest.saturating_add(max_pruned)));
         for number in oldest..oldest_kept {
-            meta.insert(OLDEST_KEY, u64::from(number) + 1)?;
-            let rows = obsolete.remove(number + 1)?;
-            let rows = rows
+            meta.insert(OLDEST_STATE_KEY, u64::from(number) + 1)?;
+            let encoded_keys = obsolete.remove(number + 1)?;
+            let encoded_keys = encoded_keys
                 .ok_or(StoreError::Damaged("a block's list of obsolete trie nodes is missing"))?;
-            let rows = HashSet::<Vec<u8>>::from_iter(
-                Vec::decode(&mut rows.value())
+            let obsolete_keys = HashSet::<Vec<u8>>::from_iter(
+                Vec::decode(&mut encoded_keys.value())
                     .map_err(|_| StoreError::Damaged("malformed list of obsolete trie nodes"))?,
             );
-            let is_recent = move_row(&mut recent, &mut nodes, number, &rows, &mut removed)?;
-            for row in
-                rows.iter().filter(|row| !is_recent || creation_block_of(row) != Some(number))
+            let is_recent =
+                move_row(&mut recent, &mut nodes, number, &obsolete_keys, &mut removed)?;
+            for key in obsolete_keys
+                .iter()
+                .filter(|key| !is_recent || creation_block_of(key) != Some(number))
             {
-                nodes.remove(row.as_slice())?;
+                nodes.remove(key.as_slice())?;
             }
         }
         // The genesis block stays, because clients identify the chain by it. So do blocks whose
         // states are kept.
         let oldest =
             headers.range(1..)?.next().transpose()?.map_or(0, |(number, _)| number.value());
-        for number in oldest..block_bound.min(oldest_kept).min(oldest.saturating_add(maximum)) {
+        for number in
+            oldest..first_kept_block.min(oldest_kept).min(oldest.saturating_add(max_pruned))
+        {
             bodies.remove(number)?;
             let head =
                 headers.remove(number)?.ok_or(StoreError::Damaged("a block header is missing"))?;
@@ -207,17 +214,17 @@ impl Store {
             numbers.remove(&head.hash.0)?;
         }
         // The states of these blocks are kept for longer: all their nodes are still in use.
-        let bound = (newest + 1).saturating_sub(self.history.recent_blocks());
-        let oldest = recent.first()?.map_or(bound, |(number, _)| number.value());
-        for number in oldest..bound.min(oldest.saturating_add(maximum)) {
+        let first_recent = (newest + 1).saturating_sub(self.history.recent_blocks());
+        let oldest = recent.first()?.map_or(first_recent, |(number, _)| number.value());
+        for number in oldest..first_recent.min(oldest.saturating_add(max_pruned)) {
             move_row(&mut recent, &mut nodes, number, &HashSet::new(), &mut removed)?;
         }
         Ok(removed)
     }
 }
 
-/// Moves a block's nodes from [`RECENT`] to [`NODES`], except those in `obsolete`, and adds all of
-/// them to `moved`. Returns whether the block had a row in [`RECENT`].
+/// Moves a block's nodes from [`RECENT_NODES`] to [`NODES`], except those in `obsolete`, and adds
+/// all of them to `moved`. Returns whether the block had a row in [`RECENT_NODES`].
 fn move_row(
     recent: &mut Table<'_, u32, &'static [u8]>,
     nodes: &mut Table<'_, &'static [u8], &'static [u8]>,

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use sp_core::H256;
 use taonet_localnet_runtime::VERSION;
 
-use super::{FILE_NAME, FORMAT};
+use super::{FILE_NAME, FORMAT_VERSION};
 use crate::execute::panic_text;
 
 /// Why the store failed.
@@ -34,9 +34,9 @@ pub enum StoreError {
     Missing(PathBuf),
     /// The file has a different format version.
     #[error(
-        "the chain in {path} has format {stored}, expected {FORMAT}; hint: reset the chain with tao localnet reset"
+        "the chain in {path} has format {stored}, expected {FORMAT_VERSION}; hint: reset the chain with tao localnet reset"
     )]
-    Format {
+    FormatVersion {
         /// Path of the directory.
         path: PathBuf,
         /// The format version found.
@@ -47,7 +47,7 @@ pub enum StoreError {
         "the chain has runtime version {stored}, expected {}; hint: reset the chain with tao localnet reset",
         VERSION.spec_version
     )]
-    Spec {
+    SpecVersion {
         /// The runtime version found.
         stored: u64,
     },

@@ -14,9 +14,9 @@ use redb::{DatabaseError, StorageBackend, StorageError};
 /// the commit survives `kill -9`, but possibly not a power failure. Flushing each block would take
 /// milliseconds, far longer than producing it; a flush every few seconds costs little.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Flushing(Arc<AtomicBool>);
+pub(crate) struct FlushOnCommit(Arc<AtomicBool>);
 
-impl Flushing {
+impl FlushOnCommit {
     /// Enables flushing of each commit.
     pub(crate) fn enable(&self) {
         self.0.store(true, Ordering::SeqCst);
@@ -28,27 +28,27 @@ impl Flushing {
     }
 }
 
-/// A file that flushes commits to disk only while [`Flushing`] is enabled.
+/// A file that flushes commits to disk only while [`FlushOnCommit`] is enabled.
 #[derive(Debug)]
 pub(crate) struct LazyFile<B = FileBackend> {
     file: B,
-    flushing: Flushing,
+    flush_on_commit: FlushOnCommit,
     /// The file, which the caller has locked.
     lock_file: Option<File>,
 }
 
 impl LazyFile {
     /// Takes a locked file, and unlocks it when the database is closed.
-    pub(crate) fn new(file: File, flushing: Flushing) -> Result<Self, DatabaseError> {
+    pub(crate) fn new(file: File, flush_on_commit: FlushOnCommit) -> Result<Self, DatabaseError> {
         let lock_file = file.try_clone().map_err(StorageError::from)?;
-        Ok(Self { file: FileBackend::new(file)?, flushing, lock_file: Some(lock_file) })
+        Ok(Self { file: FileBackend::new(file)?, flush_on_commit, lock_file: Some(lock_file) })
     }
 }
 
 #[cfg(test)]
 impl<B> LazyFile<B> {
-    pub(crate) fn on_backend(file: B, flushing: Flushing) -> Self {
-        Self { file, flushing, lock_file: None }
+    pub(crate) fn on_backend(file: B, flush_on_commit: FlushOnCommit) -> Self {
+        Self { file, flush_on_commit, lock_file: None }
     }
 }
 
@@ -66,7 +66,7 @@ impl<B: StorageBackend> StorageBackend for LazyFile<B> {
     }
 
     fn sync_data(&self) -> io::Result<()> {
-        if self.flushing.0.load(Ordering::SeqCst) { self.file.sync_data() } else { Ok(()) }
+        if self.flush_on_commit.0.load(Ordering::SeqCst) { self.file.sync_data() } else { Ok(()) }
     }
 
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {

@@ -14,8 +14,10 @@ use taonet_localnet_runtime::genesis::{block_number, set_genesis_hash};
 use taonet_localnet_trie::Tree;
 
 use super::named::SNAPSHOTS;
-use super::nodes::{NODES, RECENT};
-use super::{BODIES, HEADERS, Head, META, NUMBERS, OBSOLETE_NODES, OLDEST_KEY, Store, StoreError};
+use super::nodes::{NODES, RECENT_NODES};
+use super::{
+    BODIES, HEADERS, Head, META, NUMBERS, OBSOLETE_NODES, OLDEST_STATE_KEY, Store, StoreError,
+};
 
 /// Key of the flag of chains that follow another node.
 const FOLLOWER_KEY: u8 = 4;
@@ -97,19 +99,19 @@ impl FirstBlock {
 
 impl Store {
     /// Writes the first block into empty tables.
-    pub(super) fn write_first(
+    pub(super) fn write_first_block(
         &self,
-        write: &WriteTransaction,
-        first: FirstBlock,
+        write_txn: &WriteTransaction,
+        first_block: FirstBlock,
     ) -> Result<(), StoreError> {
-        let FirstBlock { genesis, head, extrinsics, nodes, is_follower } = first;
+        let FirstBlock { genesis, head, extrinsics, nodes, is_follower } = first_block;
         if is_follower {
-            write.open_table(META)?.insert(FOLLOWER_KEY, 1)?;
+            write_txn.open_table(META)?.insert(FOLLOWER_KEY, 1)?;
         }
         // In a fork, the blocks between genesis and the first one then count as pruned.
-        write.open_table(HEADERS)?.insert(0, genesis.encode().as_slice())?;
-        write.open_table(NUMBERS)?.insert(&genesis.hash.0, 0)?;
-        self.write(write, &[self.stage(head, extrinsics, nodes)])
+        write_txn.open_table(HEADERS)?.insert(0, genesis.encode().as_slice())?;
+        write_txn.open_table(NUMBERS)?.insert(&genesis.hash.0, 0)?;
+        self.write_blocks(write_txn, &[self.stage(head, extrinsics, nodes)])
     }
 
     /// Replaces all blocks, states and named snapshots with a first block, in one transaction. No
@@ -117,18 +119,19 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError`]; the chain is then unchanged.
-    pub(crate) fn restart(&self, first: FirstBlock) -> Result<(), StoreError> {
-        let write = self.database.begin_write()?;
-        write.delete_table(HEADERS)?;
-        write.delete_table(BODIES)?;
-        write.delete_table(NUMBERS)?;
-        write.delete_table(OBSOLETE_NODES)?;
-        write.delete_table(NODES)?;
-        write.delete_table(RECENT)?;
-        write.delete_table(SNAPSHOTS)?;
-        write.open_table(META)?.remove(OLDEST_KEY)?;
-        let result =
-            self.write_first(&write, first).and_then(|()| self.commit_and_clear_cache(write));
+    pub(crate) fn restart(&self, first_block: FirstBlock) -> Result<(), StoreError> {
+        let write_txn = self.database.begin_write()?;
+        write_txn.delete_table(HEADERS)?;
+        write_txn.delete_table(BODIES)?;
+        write_txn.delete_table(NUMBERS)?;
+        write_txn.delete_table(OBSOLETE_NODES)?;
+        write_txn.delete_table(NODES)?;
+        write_txn.delete_table(RECENT_NODES)?;
+        write_txn.delete_table(SNAPSHOTS)?;
+        write_txn.open_table(META)?.remove(OLDEST_STATE_KEY)?;
+        let result = self
+            .write_first_block(&write_txn, first_block)
+            .and_then(|()| self.commit_and_clear_cache(write_txn));
         if result.is_err() {
             self.discard_staged();
         }
@@ -143,8 +146,8 @@ impl Store {
 
     /// Marks the chain as independent: this node produces its next blocks.
     pub(crate) fn clear_follower(&self) -> Result<(), StoreError> {
-        let write = self.database.begin_write()?;
-        write.open_table(META)?.remove(FOLLOWER_KEY)?;
-        Ok(write.commit()?)
+        let write_txn = self.database.begin_write()?;
+        write_txn.open_table(META)?.remove(FOLLOWER_KEY)?;
+        Ok(write_txn.commit()?)
     }
 }

@@ -1,6 +1,6 @@
 //! Named snapshots: blocks that the running chain can revert to.
 //!
-//! A named snapshot is a mark on a block, and costs nothing to take. Pruning keeps the marked block
+//! A named snapshot only marks a block, without a copy. Pruning keeps the marked block
 //! and the history that the chain had there, so a revert only deletes the later blocks.
 
 use std::ops::Bound;
@@ -11,8 +11,8 @@ use redb::{
 };
 use sp_core::H256;
 
-use super::nodes::{NODES, RECENT, creation_block_of};
-use super::time::{self, Time};
+use super::nodes::{NODES, RECENT_NODES, creation_block_of};
+use super::time::{self, TimeSetting};
 use super::{
     BODIES, HEADERS, Head, META, NUMBERS, OBSOLETE_NODES, SnapshotError, State, Store, StoreError,
     decode_head,
@@ -22,7 +22,7 @@ pub(super) const SNAPSHOTS: TableDefinition<'static, &str, &[u8]> =
     TableDefinition::new("snapshots");
 
 /// Maximum length of a snapshot's name, in bytes.
-const MAX_NAME: usize = 64;
+const MAX_NAME_BYTES: usize = 64;
 
 /// A named snapshot of the running chain.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,21 +37,21 @@ pub struct Snapshot {
 
 /// The row of a snapshot.
 #[derive(Encode, Decode)]
-struct Row {
+struct SnapshotRow {
     number: u32,
     hash: H256,
-    time: Time,
+    time: TimeSetting,
 }
 
 /// The block of a snapshot, with its state and the time that was set.
 pub(crate) struct RevertTarget {
     pub(crate) head: Head,
     pub(crate) state: State,
-    pub(crate) time: Time,
+    pub(crate) time: TimeSetting,
 }
 
-impl Row {
-    fn read(bytes: &[u8]) -> Result<Self, StoreError> {
+impl SnapshotRow {
+    fn decode_from(bytes: &[u8]) -> Result<Self, StoreError> {
         Self::decode(&mut &*bytes).map_err(|_| StoreError::Damaged("malformed named snapshot"))
     }
 }
@@ -62,26 +62,26 @@ impl Store {
     /// # Errors
     /// [`SnapshotError`], for instance if the name is in use.
     pub(crate) fn take_snapshot(&self, name: &str) -> Result<Snapshot, SnapshotError> {
-        let is_printable =
-            !name.is_empty() && name.len() <= MAX_NAME && !name.chars().any(char::is_control);
-        if !is_printable {
-            return Err(SnapshotError::Name(name.to_owned()));
+        let is_valid_name =
+            !name.is_empty() && name.len() <= MAX_NAME_BYTES && !name.chars().any(char::is_control);
+        if !is_valid_name {
+            return Err(SnapshotError::InvalidName(name.to_owned()));
         }
-        let write = self.database.begin_write()?;
+        let write_txn = self.database.begin_write()?;
         let head = {
-            let mut snapshots = write.open_table(SNAPSHOTS)?;
+            let mut snapshots = write_txn.open_table(SNAPSHOTS)?;
             if snapshots.get(name)?.is_some() {
-                return Err(SnapshotError::Taken(name.to_owned()));
+                return Err(SnapshotError::NameTaken(name.to_owned()));
             }
-            let headers = write.open_table(HEADERS)?;
+            let headers = write_txn.open_table(HEADERS)?;
             let (_, bytes) = headers.last()?.ok_or(StoreError::Damaged("there are no blocks"))?;
             let head = decode_head(bytes.value())?;
-            let time = time::read(&write.open_table(META)?)?;
-            let row = Row { number: head.number(), hash: head.hash, time };
+            let time = time::read(&write_txn.open_table(META)?)?;
+            let row = SnapshotRow { number: head.number(), hash: head.hash, time };
             snapshots.insert(name, row.encode().as_slice())?;
             head
         };
-        write.commit()?;
+        write_txn.commit()?;
         Ok(Snapshot { name: name.to_owned(), number: head.number(), hash: head.hash })
     }
 
@@ -90,11 +90,11 @@ impl Store {
     /// # Errors
     /// [`SnapshotError`].
     pub(crate) fn snapshots(&self) -> Result<Vec<Snapshot>, SnapshotError> {
-        let Some(table) = self.table()? else { return Ok(Vec::new()) };
+        let Some(table) = self.snapshots_table()? else { return Ok(Vec::new()) };
         let mut snapshots = Vec::new();
         for row in table.iter()? {
             let (name, bytes) = row?;
-            let Row { number, hash, .. } = Row::read(bytes.value())?;
+            let SnapshotRow { number, hash, .. } = SnapshotRow::decode_from(bytes.value())?;
             snapshots.push(Snapshot { name: name.value().to_owned(), number, hash });
         }
         snapshots.sort_by_key(|snapshot| snapshot.number);
@@ -103,7 +103,9 @@ impl Store {
 
     /// Opens the table; `None` if no snapshot was taken since the chain was created or loaded from
     /// a file.
-    fn table(&self) -> Result<Option<ReadOnlyTable<&'static str, &'static [u8]>>, SnapshotError> {
+    fn snapshots_table(
+        &self,
+    ) -> Result<Option<ReadOnlyTable<&'static str, &'static [u8]>>, SnapshotError> {
         match self.database.begin_read()?.open_table(SNAPSHOTS) {
             Err(TableError::TableDoesNotExist(_)) => Ok(None),
             table => Ok(Some(table?)),
@@ -115,10 +117,10 @@ impl Store {
     /// # Errors
     /// [`SnapshotError::Unknown`]; [`SnapshotError::Pruned`] if the block is not in the database.
     pub(crate) fn revert_target(&self, name: &str) -> Result<RevertTarget, SnapshotError> {
-        let table = self.table()?;
+        let table = self.snapshots_table()?;
         let row = table.as_ref().map(|table| table.get(name)).transpose()?.flatten();
         let row = row.ok_or_else(|| SnapshotError::Unknown(name.to_owned()))?;
-        let Row { hash, time, .. } = Row::read(row.value())?;
+        let SnapshotRow { hash, time, .. } = SnapshotRow::decode_from(row.value())?;
         match self.state(hash)? {
             Some((head, Some(state))) => Ok(RevertTarget { head, state, time }),
             _ => Err(SnapshotError::Pruned(name.to_owned())),
@@ -130,11 +132,11 @@ impl Store {
     /// # Errors
     /// [`SnapshotError::Unknown`].
     pub(crate) fn drop_snapshot(&self, name: &str) -> Result<(), SnapshotError> {
-        let write = self.database.begin_write()?;
-        if write.open_table(SNAPSHOTS)?.remove(name)?.is_none() {
+        let write_txn = self.database.begin_write()?;
+        if write_txn.open_table(SNAPSHOTS)?.remove(name)?.is_none() {
             return Err(SnapshotError::Unknown(name.to_owned()));
         }
-        Ok(write.commit()?)
+        Ok(write_txn.commit()?)
     }
 
     /// Deletes all blocks after `target` and the snapshots of these blocks, and sets the time, in
@@ -144,38 +146,38 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError`]; the chain is then unchanged.
-    pub(crate) fn revert(&self, target: &Head, time: Time) -> Result<(), StoreError> {
+    pub(crate) fn revert(&self, target: &Head, time: TimeSetting) -> Result<(), StoreError> {
         let number = target.number();
         let later: (Bound<u32>, Bound<u32>) = (Bound::Excluded(number), Bound::Unbounded);
-        let write = self.database.begin_write()?;
+        let write_txn = self.database.begin_write()?;
         {
-            let mut headers = write.open_table(HEADERS)?;
-            let mut numbers = write.open_table(NUMBERS)?;
+            let mut headers = write_txn.open_table(HEADERS)?;
+            let mut numbers = write_txn.open_table(NUMBERS)?;
             for row in headers.extract_from_if::<u32, _>(later, |_, _| true)? {
                 let (_, bytes) = row?;
                 numbers.remove(&decode_head(bytes.value())?.hash.0)?;
             }
         }
-        write.open_table(BODIES)?.retain_in::<u32, _>(later, |_, _| false)?;
-        write.open_table(OBSOLETE_NODES)?.retain_in::<u32, _>(later, |_, _| false)?;
-        write.open_table(RECENT)?.retain_in::<u32, _>(later, |_, _| false)?;
-        write.open_table(NODES)?.retain(|key, _| {
+        write_txn.open_table(BODIES)?.retain_in::<u32, _>(later, |_, _| false)?;
+        write_txn.open_table(OBSOLETE_NODES)?.retain_in::<u32, _>(later, |_, _| false)?;
+        write_txn.open_table(RECENT_NODES)?.retain_in::<u32, _>(later, |_, _| false)?;
+        write_txn.open_table(NODES)?.retain(|key, _| {
             creation_block_of(key).is_none_or(|created_in| created_in <= number)
         })?;
         write
             .open_table(SNAPSHOTS)?
-            .retain(|_, row| Row::read(row).is_ok_and(|row| row.number <= number))?;
-        time::write(&mut write.open_table(META)?, time)?;
-        self.commit_and_clear_cache(write)
+            .retain(|_, row| SnapshotRow::decode_from(row).is_ok_and(|row| row.number <= number))?;
+        time::write(&mut write_txn.open_table(META)?, time)?;
+        self.commit_and_clear_cache(write_txn)
     }
 }
 
 /// Returns the height of the oldest snapshot.
-pub(super) fn oldest_snapshot(write: &WriteTransaction) -> Result<Option<u32>, StoreError> {
-    let snapshots = write.open_table(SNAPSHOTS)?;
+pub(super) fn oldest_snapshot(write_txn: &WriteTransaction) -> Result<Option<u32>, StoreError> {
+    let snapshots = write_txn.open_table(SNAPSHOTS)?;
     let mut oldest: Option<u32> = None;
     for row in snapshots.iter()? {
-        let number = Row::read(row?.1.value())?.number;
+        let number = SnapshotRow::decode_from(row?.1.value())?.number;
         oldest = Some(oldest.map_or(number, |oldest| oldest.min(number)));
     }
     Ok(oldest)

@@ -1,11 +1,11 @@
 //! Trie nodes: their rows on disk, staged nodes in memory, and lookups by the trie.
 //!
 //! The trie identifies a node by its position (a prefix of storage keys) and its hash. The nodes
-//! that a recent block created are one row of [`RECENT`], because writing a row for each takes most
-//! of the time of an empty block, and most of them are obsolete after the next block. Later, the
-//! others move to [`NODES`]. There, a row's key starts with the position and the block that created
-//! the node, so that the versions of a position are adjacent. A state reads the newest version
-//! created at or before its block.
+//! that a recent block created are one row of [`RECENT_NODES`], because writing a row for each
+//! takes most of the time of an empty block, and most of them are obsolete after the next block.
+//! Later, the others move to [`NODES`]. There, a row's key starts with the position and the block
+//! that created the node, so that the versions of a position are adjacent. A state reads the newest
+//! version created at or before its block.
 
 use std::collections::HashMap;
 use std::hash::BuildHasher as _;
@@ -28,12 +28,13 @@ use super::StoreError;
 pub(crate) const NODES: TableDefinition<'static, &[u8], &[u8]> = TableDefinition::new("nodes");
 /// The nodes of recent blocks, keyed by the number of the block that created them; see
 /// [`nodes_in`].
-pub(crate) const RECENT: TableDefinition<'static, u32, &[u8]> = TableDefinition::new("recent");
+pub(crate) const RECENT_NODES: TableDefinition<'static, u32, &[u8]> =
+    TableDefinition::new("recent");
 
-/// Maximum number of nodes in a row of [`RECENT`], which a lookup searches from its start. Larger
-/// blocks, such as the genesis block, have only rows in [`NODES`]. Small in unit tests, which
-/// change few keys.
-pub(crate) const MAX_RECENT: usize = if cfg!(test) { 512 } else { 4_096 };
+/// Maximum number of nodes in a row of [`RECENT_NODES`], which a lookup searches from its start.
+/// Larger blocks, such as the genesis block, have only rows in [`NODES`]. Small in unit tests,
+/// which change few keys.
+pub(crate) const MAX_RECENT_NODES: usize = if cfg!(test) { 512 } else { 4_096 };
 /// The size of the node cache in bytes.
 const CACHE_BYTES: usize = 32 << 20;
 /// The overhead of a cache entry in bytes.
@@ -51,7 +52,7 @@ pub(crate) struct Node {
     pub(crate) bytes: Arc<DBValue>,
 }
 
-fn name_of(hash: &H256, prefix: Prefix<'_>) -> Vec<u8> {
+fn node_name(hash: &H256, prefix: Prefix<'_>) -> Vec<u8> {
     let mut name = Vec::with_capacity(prefix.0.len() + 33);
     name.extend_from_slice(prefix.0);
     name.extend(prefix.1);
@@ -82,29 +83,29 @@ pub(crate) fn creation_block_of(key: &[u8]) -> Option<u32> {
     without_tag.last_chunk::<4>().map(|bytes| u32::from_be_bytes(*bytes))
 }
 
-/// Returns the newest version of a node in [`NODES`] visible at block `at`, with the block that
-/// created it.
-pub(crate) fn find(
+/// Returns the newest version of a node in [`NODES`] visible at block `block_number`, with the
+/// block that created it.
+pub(crate) fn find_node(
     table: &impl ReadableTable<&'static [u8], &'static [u8]>,
     name: &[u8],
-    at: u32,
+    block_number: u32,
 ) -> Result<Option<(u32, DBValue)>, StoreError> {
     let (prefix, hash) = name.split_at(name.len().saturating_sub(32));
-    let tag = hash.get(..HASH_TAG_BYTES).unwrap_or(hash);
+    let hash_tag = hash.get(..HASH_TAG_BYTES).unwrap_or(hash);
     let first = position_key(prefix, 0);
-    let mut last = position_key(prefix, at);
+    let mut last = position_key(prefix, block_number);
     last.extend_from_slice(&[u8::MAX; HASH_TAG_BYTES]);
     for row in table.range(first.as_slice()..=last.as_slice())?.rev() {
         let (key, value) = row?;
         let Some(created_in) = creation_block_of(key.value()) else { continue };
-        if key.value().ends_with(tag) {
+        if key.value().ends_with(hash_tag) {
             return Ok(Some((created_in, value.value().to_vec())));
         }
     }
     Ok(None)
 }
 
-/// Encodes a row of [`RECENT`]: name and bytes of each node, with their lengths.
+/// Encodes a row of [`RECENT_NODES`]: name and bytes of each node, with their lengths.
 pub(crate) fn recent_row(nodes: &[(NodeName, Arc<DBValue>)]) -> Vec<u8> {
     let mut row =
         Vec::with_capacity(nodes.iter().map(|(name, bytes)| name.len() + bytes.len() + 8).sum());
@@ -114,7 +115,7 @@ pub(crate) fn recent_row(nodes: &[(NodeName, Arc<DBValue>)]) -> Vec<u8> {
     row
 }
 
-/// Returns the names and bytes of the nodes in a row of [`RECENT`].
+/// Returns the names and bytes of the nodes in a row of [`RECENT_NODES`].
 pub(crate) fn nodes_in(mut row: &[u8]) -> impl Iterator<Item = Result<(&[u8], &[u8]), StoreError>> {
     std::iter::from_fn(move || {
         let node =
@@ -134,10 +135,10 @@ fn read_sized<'a>(row: &mut &'a [u8]) -> Option<&'a [u8]> {
 }
 
 /// Trie nodes in memory: staged ones, a cache of recently read ones, and the blocks of those in
-/// [`RECENT`].
+/// [`RECENT_NODES`].
 pub(crate) struct NodeMemory {
     staged: RwLock<HashMap<NodeName, Node, RandomState>>,
-    /// The blocks that created the nodes in [`RECENT`], by the hash of the name.
+    /// The blocks that created the nodes in [`RECENT_NODES`], by the hash of the name.
     creation_blocks: RwLock<HashMap<u64, u32, RandomState>>,
     cache: Mutex<NodeCache>,
     hasher: RandomState,
@@ -189,7 +190,7 @@ impl NodeMemory {
         self.cache.lock().unwrap_or_else(PoisonError::into_inner).put(name, node);
     }
 
-    /// Returns the block that created a staged node or one in [`RECENT`].
+    /// Returns the block that created a staged node or one in [`RECENT_NODES`].
     pub(crate) fn created_in_block(&self, name: &[u8]) -> Option<u32> {
         let staged = self
             .staged
@@ -213,14 +214,14 @@ impl NodeMemory {
         self.staged.write().unwrap_or_else(PoisonError::into_inner).insert(name, node);
     }
 
-    /// Adds the names of nodes in the row of block `created_in` in [`RECENT`].
+    /// Adds the names of nodes in the row of block `created_in` in [`RECENT_NODES`].
     pub(crate) fn add_recent<'a>(&self, created_in: u32, names: impl Iterator<Item = &'a [u8]>) {
         let mut creation_blocks =
             self.creation_blocks.write().unwrap_or_else(PoisonError::into_inner);
         creation_blocks.extend(names.map(|name| (self.hasher.hash_one(name), created_in)));
     }
 
-    /// Adds the names of all nodes in [`RECENT`].
+    /// Adds the names of all nodes in [`RECENT_NODES`].
     pub(crate) fn load_recent(
         &self,
         table: &impl ReadableTable<u32, &'static [u8]>,
@@ -234,7 +235,8 @@ impl NodeMemory {
         Ok(())
     }
 
-    /// Removes the names of nodes of which the row in [`RECENT`] was removed, each with its block.
+    /// Removes the names of nodes of which the row in [`RECENT_NODES`] was removed, each with its
+    /// block.
     pub(crate) fn remove_recent(&self, names: &[(u32, Vec<u8>)]) {
         let mut creation_blocks =
             self.creation_blocks.write().unwrap_or_else(PoisonError::into_inner);
@@ -247,7 +249,7 @@ impl NodeMemory {
         }
     }
 
-    /// Returns the number of nodes in [`RECENT`] with different names.
+    /// Returns the number of nodes in [`RECENT_NODES`] with different names.
     pub(crate) fn recent_count(&self) -> u64 {
         self.creation_blocks.read().unwrap_or_else(PoisonError::into_inner).len() as u64
     }
@@ -273,23 +275,23 @@ pub(crate) struct NodeTables {
 }
 
 impl NodeTables {
-    pub(crate) fn open(read: &ReadTransaction) -> Result<Self, StoreError> {
-        Ok(Self { nodes: read.open_table(NODES)?, recent: read.open_table(RECENT)? })
+    pub(crate) fn open(read_txn: &ReadTransaction) -> Result<Self, StoreError> {
+        Ok(Self { nodes: read_txn.open_table(NODES)?, recent: read_txn.open_table(RECENT_NODES)? })
     }
 
-    /// Returns a node, given the block in whose row of [`RECENT`] it may be.
-    fn find(
+    /// Returns a node, given the block in whose row of [`RECENT_NODES`] it may be.
+    fn find_node(
         &self,
         name: &[u8],
         created_in: Option<u32>,
-        at: u32,
+        block_number: u32,
     ) -> Result<Option<DBValue>, StoreError> {
         if let Some(created_in) = created_in
             && let Some(node) = self.find_recent(name, created_in)?
         {
             return Ok(Some(node));
         }
-        Ok(find(&self.nodes, name, at)?.map(|(_, node)| node))
+        Ok(find_node(&self.nodes, name, block_number)?.map(|(_, node)| node))
     }
 
     fn find_recent(&self, name: &[u8], created_in: u32) -> Result<Option<DBValue>, StoreError> {
@@ -303,9 +305,13 @@ impl NodeTables {
         Ok(None)
     }
 
-    /// Searches all rows of [`RECENT`] up to block `at` for a node.
-    fn search(&self, name: &[u8], at: u32) -> Result<Option<DBValue>, StoreError> {
-        for row in self.recent.range(..=at)?.rev() {
+    /// Searches all rows of [`RECENT_NODES`] up to block `block_number` for a node.
+    fn search_recent_rows(
+        &self,
+        name: &[u8],
+        block_number: u32,
+    ) -> Result<Option<DBValue>, StoreError> {
+        for row in self.recent.range(..=block_number)?.rev() {
             if let Some(node) = self.find_recent(name, row?.0.value())? {
                 return Ok(Some(node));
             }
@@ -321,29 +327,31 @@ pub(crate) struct NodeView {
     pub(crate) database: Arc<Database>,
     pub(crate) memory: Arc<NodeMemory>,
     pub(crate) tables: NodeTables,
-    pub(crate) at: u32,
+    pub(crate) block_number: u32,
 }
 
 impl NodeView {
     fn read(&self, name: &[u8]) -> Result<Option<DBValue>, StoreError> {
-        if let Some(node) =
-            self.tables.find(name, self.memory.recent_creation_block(name), self.at)?
-        {
+        if let Some(node) = self.tables.find_node(
+            name,
+            self.memory.recent_creation_block(name),
+            self.block_number,
+        )? {
             return Ok(Some(node));
         }
         // Since this view was created, a staged node can be committed and leave memory, and the row
         // of a recent node can be removed.
         let tables = NodeTables::open(&self.database.begin_read()?)?;
-        match tables.find(name, self.memory.recent_creation_block(name), self.at)? {
+        match tables.find_node(name, self.memory.recent_creation_block(name), self.block_number)? {
             Some(node) => Ok(Some(node)),
-            None => self.tables.search(name, self.at),
+            None => self.tables.search_recent_rows(name, self.block_number),
         }
     }
 }
 
 impl TrieBackendStorage<BlakeTwo256> for NodeView {
     fn get(&self, hash: &H256, prefix: Prefix<'_>) -> Result<Option<DBValue>, String> {
-        let name = name_of(hash, prefix);
+        let name = node_name(hash, prefix);
         if let Some(node) = self.memory.get(&name) {
             return Ok(Some(DBValue::clone(&node)));
         }

@@ -15,14 +15,15 @@ use redb::{
     TableDefinition, Value,
 };
 
-use super::nodes::{NODES, RECENT};
+use super::nodes::{NODES, RECENT_NODES};
 use super::{
-    BODIES, FILE_NAME, FORMAT, HEADERS, META, NUMBERS, OBSOLETE_NODES, Store, StoreError, builder,
+    BODIES, FILE_NAME, FORMAT_VERSION, HEADERS, META, NUMBERS, OBSOLETE_NODES, Store, StoreError,
+    database_builder,
 };
 
 const MAGIC: [u8; 8] = *b"TAOCHAIN";
 /// Maximum length of a key or value, in bytes.
-const MAX_LENGTH: u32 = 64 << 20;
+const MAX_FIELD_BYTES: u32 = 64 << 20;
 /// Number of rows that are loaded per transaction.
 const ROWS_PER_TRANSACTION: u64 = 50_000;
 
@@ -40,7 +41,7 @@ pub enum SnapshotError {
     },
     /// The file already exists.
     #[error("the snapshot {0} already exists; hint: choose another name, or remove the file")]
-    Exists(PathBuf),
+    FileExists(PathBuf),
     /// The directory already contains a chain.
     #[error("there is already a chain in {0}; hint: reset it first, or choose another directory")]
     ChainExists(PathBuf),
@@ -54,10 +55,10 @@ pub enum SnapshotError {
     Damaged(PathBuf),
     /// The name of a named snapshot is malformed.
     #[error("{0:?} is not a name of a snapshot; hint: use 1 to 64 bytes of text on one line")]
-    Name(String),
+    InvalidName(String),
     /// A named snapshot has this name.
     #[error("the snapshot {0} already exists; hint: choose another name, or drop it first")]
-    Taken(String),
+    NameTaken(String),
     /// No named snapshot has this name.
     #[error("there is no snapshot {0}; hint: list the snapshots with tao localnet snapshot list")]
     Unknown(String),
@@ -114,7 +115,7 @@ impl<T: Read> HashingStream<T> {
 
     fn read_sized(&mut self) -> io::Result<Vec<u8>> {
         let length = u32::from_le_bytes(self.read_array()?);
-        if length > MAX_LENGTH {
+        if length > MAX_FIELD_BYTES {
             return Err(io::ErrorKind::InvalidData.into());
         }
         let mut bytes = Vec::new();
@@ -128,12 +129,12 @@ impl<T: Read> HashingStream<T> {
 }
 
 /// An error of the snapshot file or of the store, before the file's path is added.
-enum Failure {
+enum PathlessError {
     File(io::Error),
     Store(StoreError),
 }
 
-impl From<io::Error> for Failure {
+impl From<io::Error> for PathlessError {
     fn from(error: io::Error) -> Self {
         Self::File(error)
     }
@@ -149,7 +150,7 @@ macro_rules! from_redb {
     )+};
 }
 from_redb!(
-    Failure: redb::CommitError,
+    PathlessError: redb::CommitError,
     redb::DatabaseError,
     redb::StorageError,
     redb::TableError,
@@ -165,50 +166,50 @@ impl Store {
     pub(crate) fn save(&self, path: &Path) -> Result<(), SnapshotError> {
         let file = OpenOptions::new().write(true).create_new(true).open(path);
         let file = file.map_err(|source| match source.kind() {
-            io::ErrorKind::AlreadyExists => SnapshotError::Exists(path.to_owned()),
+            io::ErrorKind::AlreadyExists => SnapshotError::FileExists(path.to_owned()),
             _ => SnapshotError::file(path, source),
         })?;
-        let result = self.dump(BufWriter::new(file));
+        let result = self.write_tables(BufWriter::new(file));
         result.map_err(|failure| {
             // A partial snapshot is of no use; the first error is the one to report.
             let _ = fs::remove_file(path);
             match failure {
-                Failure::File(source) => SnapshotError::file(path, source),
-                Failure::Store(error) => error.into(),
+                PathlessError::File(source) => SnapshotError::file(path, source),
+                PathlessError::Store(error) => error.into(),
             }
         })
     }
 
-    fn dump(&self, out: BufWriter<File>) -> Result<(), Failure> {
-        let read = self.database.begin_read()?;
-        let mut out = HashingStream::new(out);
-        out.write_bytes(&MAGIC)?;
-        out.write_bytes(&(FORMAT as u32).to_le_bytes())?;
-        dump_table(&read, META, &mut out)?;
-        dump_table(&read, HEADERS, &mut out)?;
-        dump_table(&read, BODIES, &mut out)?;
-        dump_table(&read, NUMBERS, &mut out)?;
-        dump_table(&read, OBSOLETE_NODES, &mut out)?;
-        dump_table(&read, NODES, &mut out)?;
-        dump_table(&read, RECENT, &mut out)?;
-        let hash = out.hash.finalize();
-        out.inner.write_all(&hash)?;
-        out.inner.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()?;
+    fn write_tables(&self, writer: BufWriter<File>) -> Result<(), PathlessError> {
+        let read_txn = self.database.begin_read()?;
+        let mut writer = HashingStream::new(writer);
+        writer.write_bytes(&MAGIC)?;
+        writer.write_bytes(&(FORMAT_VERSION as u32).to_le_bytes())?;
+        write_table(&read_txn, META, &mut writer)?;
+        write_table(&read_txn, HEADERS, &mut writer)?;
+        write_table(&read_txn, BODIES, &mut writer)?;
+        write_table(&read_txn, NUMBERS, &mut writer)?;
+        write_table(&read_txn, OBSOLETE_NODES, &mut writer)?;
+        write_table(&read_txn, NODES, &mut writer)?;
+        write_table(&read_txn, RECENT_NODES, &mut writer)?;
+        let hash = writer.hash.finalize();
+        writer.inner.write_all(&hash)?;
+        writer.inner.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()?;
         Ok(())
     }
 }
 
-fn dump_table<K: Key, V: Value>(
-    read: &ReadTransaction,
+fn write_table<K: Key, V: Value>(
+    read_txn: &ReadTransaction,
     table: TableDefinition<'static, K, V>,
-    out: &mut HashingStream<BufWriter<File>>,
-) -> Result<(), Failure> {
-    let table = read.open_table(table)?;
-    out.write_bytes(&table.len()?.to_le_bytes())?;
+    writer: &mut HashingStream<BufWriter<File>>,
+) -> Result<(), PathlessError> {
+    let table = read_txn.open_table(table)?;
+    writer.write_bytes(&table.len()?.to_le_bytes())?;
     for row in table.iter()? {
         let (key, value) = row?;
-        out.write_sized(K::as_bytes(&key.value()).as_ref())?;
-        out.write_sized(V::as_bytes(&value.value()).as_ref())?;
+        writer.write_sized(K::as_bytes(&key.value()).as_ref())?;
+        writer.write_sized(V::as_bytes(&value.value()).as_ref())?;
     }
     Ok(())
 }
@@ -218,64 +219,68 @@ fn dump_table<K: Key, V: Value>(
 /// # Errors
 /// [`SnapshotError`].
 pub fn load_snapshot(file: &Path, directory: &Path) -> Result<(), SnapshotError> {
-    let target = directory.join(FILE_NAME);
-    if target.exists() {
+    let target_path = directory.join(FILE_NAME);
+    if target_path.exists() {
         return Err(SnapshotError::ChainExists(directory.to_owned()));
     }
-    let input = File::open(file).map_err(|source| SnapshotError::file(file, source))?;
+    let reader = File::open(file).map_err(|source| SnapshotError::file(file, source))?;
     fs::create_dir_all(directory).map_err(|source| SnapshotError::file(file, source))?;
-    let partial = directory.join(format!("{FILE_NAME}.loading"));
+    let partial_path = directory.join(format!("{FILE_NAME}.loading"));
     // Files left by an interrupted load would be mixed with this chain.
-    match fs::remove_file(&partial) {
+    match fs::remove_file(&partial_path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
             return Err(SnapshotError::file(file, error));
         }
         _ => {}
     }
-    let result = load_into(&partial, BufReader::new(input), file);
+    let result = load_into(&partial_path, BufReader::new(reader), file);
     if result.is_err() {
         // The first error is the one to report.
-        let _ = fs::remove_file(&partial);
+        let _ = fs::remove_file(&partial_path);
     }
     result?;
-    fs::rename(&partial, &target).map_err(|source| SnapshotError::file(file, source))
+    fs::rename(&partial_path, &target_path).map_err(|source| SnapshotError::file(file, source))
 }
 
 /// Returns the error for a snapshot that cannot be read.
-fn read_error(file: &Path, failure: Failure) -> SnapshotError {
+fn read_error(file: &Path, failure: PathlessError) -> SnapshotError {
     match failure {
-        Failure::File(source) => match source.kind() {
+        PathlessError::File(source) => match source.kind() {
             io::ErrorKind::UnexpectedEof | io::ErrorKind::InvalidData => {
                 SnapshotError::Damaged(file.to_owned())
             }
             _ => SnapshotError::file(file, source),
         },
-        Failure::Store(error) => error.into(),
+        PathlessError::Store(error) => error.into(),
     }
 }
 
-fn load_into(partial: &Path, input: BufReader<File>, file: &Path) -> Result<(), SnapshotError> {
-    let mut input = HashingStream::new(input);
-    let header = (|| Ok((input.read_array::<8>()?, input.read_array::<4>()?)))();
+fn load_into(
+    partial_path: &Path,
+    reader: BufReader<File>,
+    file: &Path,
+) -> Result<(), SnapshotError> {
+    let mut reader = HashingStream::new(reader);
+    let header = (|| Ok((reader.read_array::<8>()?, reader.read_array::<4>()?)))();
     let (magic, format) = header.map_err(|failure| read_error(file, failure))?;
-    if magic != MAGIC || u64::from(u32::from_le_bytes(format)) != FORMAT {
+    if magic != MAGIC || u64::from(u32::from_le_bytes(format)) != FORMAT_VERSION {
         return Err(SnapshotError::Format(file.to_owned()));
     }
     let result = (|| {
-        let database = builder().create(partial)?;
-        load_table(&database, META, &mut input)?;
-        load_table(&database, HEADERS, &mut input)?;
-        load_table(&database, BODIES, &mut input)?;
-        load_table(&database, NUMBERS, &mut input)?;
-        load_table(&database, OBSOLETE_NODES, &mut input)?;
-        load_table(&database, NODES, &mut input)?;
-        load_table(&database, RECENT, &mut input)?;
+        let database = database_builder().create(partial_path)?;
+        load_table(&database, META, &mut reader)?;
+        load_table(&database, HEADERS, &mut reader)?;
+        load_table(&database, BODIES, &mut reader)?;
+        load_table(&database, NUMBERS, &mut reader)?;
+        load_table(&database, OBSOLETE_NODES, &mut reader)?;
+        load_table(&database, NODES, &mut reader)?;
+        load_table(&database, RECENT_NODES, &mut reader)?;
         let mut stored_hash = Vec::new();
-        (&mut input.inner).take(33).read_to_end(&mut stored_hash)?;
+        (&mut reader.inner).take(33).read_to_end(&mut stored_hash)?;
         Ok(stored_hash)
     })();
     let stored_hash = result.map_err(|failure| read_error(file, failure))?;
-    let hash = input.hash.finalize();
+    let hash = reader.hash.finalize();
     if stored_hash.as_slice() == hash.as_slice() {
         Ok(())
     } else {
@@ -286,24 +291,24 @@ fn load_into(partial: &Path, input: BufReader<File>, file: &Path) -> Result<(), 
 fn load_table<K: Key, V: Value>(
     database: &Database,
     table: TableDefinition<'static, K, V>,
-    input: &mut HashingStream<BufReader<File>>,
-) -> Result<(), Failure> {
-    let mut rows = u64::from_le_bytes(input.read_array()?);
+    reader: &mut HashingStream<BufReader<File>>,
+) -> Result<(), PathlessError> {
+    let mut remaining_rows = u64::from_le_bytes(reader.read_array()?);
     loop {
-        let write = database.begin_write()?;
+        let write_txn = database.begin_write()?;
         {
-            let mut table = write.open_table(table)?;
-            for _ in 0..rows.min(ROWS_PER_TRANSACTION) {
-                let (key, value) = (input.read_sized()?, input.read_sized()?);
+            let mut table = write_txn.open_table(table)?;
+            for _ in 0..remaining_rows.min(ROWS_PER_TRANSACTION) {
+                let (key, value) = (reader.read_sized()?, reader.read_sized()?);
                 if !has_width(&key, K::fixed_width()) || !has_width(&value, V::fixed_width()) {
                     return Err(io::Error::from(io::ErrorKind::InvalidData).into());
                 }
                 table.insert(K::from_bytes(&key), V::from_bytes(&value))?;
             }
         }
-        write.commit()?;
-        rows = rows.saturating_sub(ROWS_PER_TRANSACTION);
-        if rows == 0 {
+        write_txn.commit()?;
+        remaining_rows = remaining_rows.saturating_sub(ROWS_PER_TRANSACTION);
+        if remaining_rows == 0 {
             return Ok(());
         }
     }

@@ -45,7 +45,7 @@ fn stage_next(store: &Store, head: &Head) -> StagedBlock {
 /// Stages a block with these changes.
 fn stage(store: &Store, head: &Head, items: Vec<(Vec<u8>, Option<Vec<u8>>)>) -> StagedBlock {
     let number = head.number() + 1;
-    let state = store.tip(head).unwrap();
+    let state = store.tip_state(head).unwrap();
     let mut overlay = OverlayedChanges::<BlakeTwo256>::default();
     for (key, value) in items {
         overlay.set_storage(key, value);
@@ -84,11 +84,11 @@ fn produce_blocks(store: &Store, blocks: u32, sizes: &[usize]) -> Head {
 fn pairs(store: &Store, head: &Head) -> Vec<(Vec<u8>, Vec<u8>)> {
     let uncached_store = Store {
         database: store.database.clone(),
-        memory: RwLock::new(Arc::new(NodeMemory::new())),
-        values: Arc::default(),
+        node_memory: RwLock::new(Arc::new(NodeMemory::new())),
+        value_cache: Arc::default(),
         kept_blocks: 0,
         history: store.history,
-        flushing: Flushing::default(),
+        flush_on_commit: FlushOnCommit::default(),
         path: None,
     };
     let (_, state) = uncached_store.state(head.hash).unwrap().unwrap();
@@ -106,7 +106,7 @@ fn stored_rows(store: &Store) -> BTreeSet<Vec<u8>> {
     let nodes = read.open_table(NODES).unwrap();
     let mut rows: BTreeSet<_> =
         nodes.iter().unwrap().map(|row| row.unwrap().0.value().to_vec()).collect();
-    for row in read.open_table(RECENT).unwrap().iter().unwrap() {
+    for row in read.open_table(RECENT_NODES).unwrap().iter().unwrap() {
         let (number, row) = row.unwrap();
         rows.extend(nodes_in(row.value()).map(|node| row_key(node.unwrap().0, number.value())));
     }
@@ -146,7 +146,7 @@ fn pruning_keeps_exactly_the_nodes_of_kept_states() {
     for sizes in [&[1][..], &[7, 1, 30]] {
         let store = Store::open(None, Some(genesis()), History::Last(20)).unwrap();
         let head = produce_blocks(&store, 300, sizes);
-        assert_eq!(store.oldest().unwrap(), head.number() - 19);
+        assert_eq!(store.oldest_block().unwrap(), head.number() - 19);
         let reached = reachable_rows(&store);
         let stored_rows = stored_rows(&store);
         assert_eq!(stored_rows.difference(&reached).count(), 0, "unreachable nodes");
@@ -161,7 +161,7 @@ fn only_recent_blocks_have_node_rows() {
     {
         let store = Store::open(None, Some(genesis()), history).unwrap();
         let head = produce_blocks(&store, 60, &[7, 1]);
-        let rows = store.database.begin_read().unwrap().open_table(RECENT).unwrap();
+        let rows = store.database.begin_read().unwrap().open_table(RECENT_NODES).unwrap();
         let numbers: Vec<u32> = rows.iter().unwrap().map(|row| row.unwrap().0.value()).collect();
         assert_eq!(numbers, (head.number() + 1 - expected..=head.number()).collect::<Vec<_>>());
         assert_eq!(stored_rows(&store), reachable_rows(&store));
@@ -207,7 +207,10 @@ fn headers_and_bodies_outlive_their_states() {
     let head = produce_blocks(&store, 99, &[1, 7]).number();
     drop(store);
     let store = open(None);
-    assert_eq!((store.oldest_state().unwrap(), store.oldest().unwrap()), (head - 19, head - 39));
+    assert_eq!(
+        (store.oldest_state().unwrap(), store.oldest_block().unwrap()),
+        (head - 19, head - 39)
+    );
     for (number, has_block, has_state) in [
         (0, true, false),
         (1, false, false),
@@ -245,7 +248,7 @@ fn truncated_node_row_is_an_error() {
 fn archive_keeps_every_state() {
     let archive = Store::open(None, Some(genesis()), History::Archive).unwrap();
     let head = produce_blocks(&archive, 120, &[5]);
-    assert_eq!(archive.oldest().unwrap(), 1);
+    assert_eq!(archive.oldest_block().unwrap(), 1);
     assert!(reachable_rows(&archive).len() > 400);
     let first = archive.hash(0).unwrap().unwrap();
     assert!(archive.state(first).unwrap().unwrap().1.is_some());
@@ -323,9 +326,9 @@ fn chain_opened_with_less_history_is_pruned_gradually() {
     drop(store);
     let store = Store::open(Some(directory.path()), None, History::Last(20)).unwrap();
     let head = produce_blocks(&store, 1, &[1]);
-    assert_eq!(store.oldest().unwrap(), u32::from(MAX_EXTRA_PRUNED > 0) + MAX_EXTRA_PRUNED);
+    assert_eq!(store.oldest_block().unwrap(), u32::from(MAX_EXTRA_PRUNED > 0) + MAX_EXTRA_PRUNED);
     let head = produce_blocks(&store, 10, &[1]).number().max(head.number());
-    assert_eq!(store.oldest().unwrap(), head - 19);
+    assert_eq!(store.oldest_block().unwrap(), head - 19);
 }
 
 #[test]
@@ -334,19 +337,22 @@ fn reverted_store_equals_its_snapshot() {
         let store = Store::open(None, Some(genesis()), History::Last(20)).unwrap();
         let head = produce_blocks(&store, 100, sizes);
         let (oldest, nodes, before) =
-            (store.oldest().unwrap(), stored_rows(&store), pairs(&store, &head));
+            (store.oldest_block().unwrap(), stored_rows(&store), pairs(&store, &head));
         store.take_snapshot("here").unwrap();
         for _ in 0..2 {
             let later = produce_blocks(&store, 150, sizes);
             // The snapshot keeps its own history.
-            assert_eq!(store.oldest().unwrap(), oldest);
+            assert_eq!(store.oldest_block().unwrap(), oldest);
             store.take_snapshot("later").unwrap();
-            store.set_time(Time { offset: 5, floor: 9 }).unwrap();
+            store.set_time(TimeSetting { offset: 5, floor: 9 }).unwrap();
             let RevertTarget { head: target, time, .. } = store.revert_target("here").unwrap();
             store.revert(&target, time).unwrap();
-            assert_eq!(store.time().unwrap(), Time::default());
+            assert_eq!(store.time().unwrap(), TimeSetting::default());
             assert_eq!(store.head().unwrap(), head);
-            assert_eq!((store.oldest().unwrap(), stored_rows(&store)), (oldest, nodes.clone()));
+            assert_eq!(
+                (store.oldest_block().unwrap(), stored_rows(&store)),
+                (oldest, nodes.clone())
+            );
             assert_eq!(pairs(&store, &head), before);
             assert!(store.header(later.hash).unwrap().is_none());
             assert!(store.hash(head.number() + 1).unwrap().is_none());
@@ -357,7 +363,7 @@ fn reverted_store_equals_its_snapshot() {
         // Without the snapshot, pruning catches up and leaves no unreachable node.
         store.drop_snapshot("here").unwrap();
         let head = produce_blocks(&store, 300, sizes);
-        assert_eq!(store.oldest().unwrap(), head.number() - 19);
+        assert_eq!(store.oldest_block().unwrap(), head.number() - 19);
         assert_eq!(stored_rows(&store), reachable_rows(&store));
     }
 }
@@ -371,15 +377,15 @@ fn view_of_reverted_block_does_not_affect_later_blocks() {
     store.take_snapshot("here").unwrap();
     let reverted_head = produce_blocks(&store, 40, &[1]);
     let target = store.revert_target("here").unwrap().head;
-    let view = store.tip(&reverted_head).unwrap();
-    store.revert(&target, Time::default()).unwrap();
+    let view = store.tip_state(&reverted_head).unwrap();
+    store.revert(&target, TimeSetting::default()).unwrap();
     assert!(
         view.pairs(sp_state_machine::IterArgs::default()).unwrap().map(Result::unwrap).count()
             > 190
     );
     store.drop_snapshot("here").unwrap();
     let head = produce_blocks(&store, 100, &[1]);
-    assert_eq!(store.oldest().unwrap(), head.number() - 19);
+    assert_eq!(store.oldest_block().unwrap(), head.number() - 19);
     assert_eq!(stored_rows(&store), reachable_rows(&store));
 }
 
@@ -391,7 +397,7 @@ fn revert_to_pruned_block_is_refused() {
     store.drop_snapshot("here").unwrap();
     produce_blocks(&store, 100, &[1]);
     // A version of the node without named snapshots would leave such a row.
-    let row = (5u32, H256::repeat_byte(5), Time::default()).encode();
+    let row = (5u32, H256::repeat_byte(5), TimeSetting::default()).encode();
     let write = store.database.begin_write().unwrap();
     write.open_table(named::SNAPSHOTS).unwrap().insert("here", row.as_slice()).unwrap();
     write.commit().unwrap();

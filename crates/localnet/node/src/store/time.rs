@@ -19,7 +19,7 @@ const INSTANT: u64 = 2;
 
 /// The time that was set on a chain; by default none was set.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Encode, Decode)]
-pub(crate) struct Time {
+pub(crate) struct TimeSetting {
     /// Offset of the chain's clock from the wall clock, in milliseconds.
     pub(crate) offset: i64,
     /// A time in milliseconds since the Unix epoch: the following blocks are stamped later.
@@ -28,12 +28,12 @@ pub(crate) struct Time {
 
 impl Store {
     /// Returns the time that was set.
-    pub(crate) fn time(&self) -> Result<Time, StoreError> {
+    pub(crate) fn time(&self) -> Result<TimeSetting, StoreError> {
         read(&self.database.begin_read()?.open_table(META)?)
     }
 
     /// Sets the time of the following blocks.
-    pub(crate) fn set_time(&self, time: Time) -> Result<(), StoreError> {
+    pub(crate) fn set_time(&self, time: TimeSetting) -> Result<(), StoreError> {
         let transaction = self.database.begin_write()?;
         write(&mut transaction.open_table(META)?, time)?;
         Ok(transaction.commit()?)
@@ -71,13 +71,13 @@ impl Store {
     }
 }
 
-pub(super) fn read(meta: &impl ReadableTable<u8, u64>) -> Result<Time, StoreError> {
+pub(super) fn read(meta: &impl ReadableTable<u8, u64>) -> Result<TimeSetting, StoreError> {
     let offset = meta.get(OFFSET_KEY)?.map_or(0, |offset| offset.value());
     let floor = meta.get(FLOOR_KEY)?.map_or(0, |floor| floor.value());
-    Ok(Time { offset: offset.cast_signed(), floor })
+    Ok(TimeSetting { offset: offset.cast_signed(), floor })
 }
 
-pub(super) fn write(meta: &mut Table<'_, u8, u64>, time: Time) -> Result<(), StoreError> {
+pub(super) fn write(meta: &mut Table<'_, u8, u64>, time: TimeSetting) -> Result<(), StoreError> {
     meta.insert(OFFSET_KEY, time.offset.cast_unsigned())?;
     meta.insert(FLOOR_KEY, time.floor)?;
     Ok(())

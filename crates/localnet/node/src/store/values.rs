@@ -21,12 +21,12 @@ use super::{State, StoreError};
 
 /// Maximum size of the values and their keys in bytes; beyond it they are read from the trie again.
 const MAX_BYTES: usize = 16 << 20;
-/// Maximum number of positions whose next key is known.
+/// Maximum number of positions whose next key is cached.
 const MAX_POSITIONS: usize = 1_000;
 /// Maximum number of decoded trie nodes; beyond it they are read again.
 const MAX_NODES: usize = 65_536;
 
-type Outcome<T> = Result<T, DefaultError>;
+type BackendResult<T> = Result<T, DefaultError>;
 type TrieKeys = <State as Backend<BlakeTwo256>>::RawIter;
 
 /// Values of one state.
@@ -35,13 +35,13 @@ pub(crate) struct ValueCache {
     tree: Tree,
     /// The trie after the changes whose root was computed last. They may be those of the next
     /// block.
-    candidate: Option<Tree>,
+    candidate_tree: Option<Tree>,
     /// The items that were read; `None` for keys without a value.
     items: HashMap<StorageKey, Option<StorageValue>, RandomState>,
     /// The size of `items` in bytes.
     bytes: usize,
     /// The first key after a position.
-    next: BTreeMap<StorageKey, Option<StorageKey>>,
+    next_keys: BTreeMap<StorageKey, Option<StorageKey>>,
 }
 
 impl ValueCache {
@@ -49,7 +49,7 @@ impl ValueCache {
     /// are discarded.
     fn advance(&mut self, parent: H256, root: H256, changes: &[StorageEntry]) {
         let tree = self
-            .candidate
+            .candidate_tree
             .take()
             .filter(|tree| tree.root() == root)
             .unwrap_or_else(|| Tree::new(root));
@@ -59,26 +59,26 @@ impl ValueCache {
         }
         self.tree = tree;
         for (key, value) in changes {
-            self.change(key, value.as_ref());
-            self.forget_positions(key, value.is_some());
+            self.apply_change(key, value.as_ref());
+            self.remove_positions(key, value.is_some());
         }
     }
 
-    /// Remembers the trie of a state that may be the next one.
-    fn set_candidate(&mut self, tree: Tree) {
-        let fits = tree.loaded_nodes() <= MAX_NODES;
-        if !fits {
+    /// Caches the trie of a state that may be the next one.
+    fn set_candidate_tree(&mut self, tree: Tree) {
+        let is_within_limit = tree.loaded_nodes() <= MAX_NODES;
+        if !is_within_limit {
             self.tree = Tree::new(self.tree.root());
         }
-        self.candidate = fits.then_some(tree);
+        self.candidate_tree = is_within_limit.then_some(tree);
     }
 
-    /// Forgets the positions whose first key changes when a key appears or disappears.
-    fn forget_positions(&mut self, key: &StorageKey, exists: bool) {
+    /// Removes the positions whose first key changes when a key appears or disappears.
+    fn remove_positions(&mut self, key: &StorageKey, exists: bool) {
         // A later position has no earlier first key, so the affected ones are the last before the
         // key.
         let affected_positions: Vec<StorageKey> = self
-            .next
+            .next_keys
             .range::<StorageKey, _>(..key)
             .rev()
             .take_while(|(_, next)| match next {
@@ -89,11 +89,11 @@ impl ValueCache {
             .map(|(position, _)| position.clone())
             .collect();
         for position in affected_positions {
-            self.next.remove(&position);
+            self.next_keys.remove(&position);
         }
     }
 
-    fn change(&mut self, key: &StorageKey, value: Option<&StorageValue>) {
+    fn apply_change(&mut self, key: &StorageKey, value: Option<&StorageValue>) {
         let Some(item) = self.items.get_mut(key) else { return };
         self.bytes = self.bytes.saturating_sub(size(item.as_ref()));
         match (&item, value) {
@@ -120,10 +120,10 @@ impl ValueCache {
     }
 
     fn cache_next(&mut self, position: &[u8], next: Option<&StorageKey>) {
-        if self.next.len() >= MAX_POSITIONS {
-            self.next.clear();
+        if self.next_keys.len() >= MAX_POSITIONS {
+            self.next_keys.clear();
         }
-        self.next.insert(position.to_vec(), next.cloned());
+        self.next_keys.insert(position.to_vec(), next.cloned());
     }
 }
 
@@ -137,22 +137,23 @@ pub(crate) struct CachedState {
     state: State,
     /// Values of this state, or of another one if blocks were built since.
     values: Arc<RwLock<ValueCache>>,
-    /// Why a root could not be computed.
-    failure: OnceLock<TreeError>,
+    /// The first error of computing a root.
+    root_error: OnceLock<TreeError>,
 }
 
 impl CachedState {
     pub(crate) fn new(state: State, values: Arc<RwLock<ValueCache>>) -> Self {
-        Self { state, values, failure: OnceLock::new() }
+        Self { state, values, root_error: OnceLock::new() }
     }
 
     /// Checks that all roots of changes to this state could be computed: [`Backend::storage_root`]
     /// has no error.
     ///
     /// # Errors
-    /// Why a root could not be computed; it was then given as that of the unchanged state.
+    /// Why a root could not be computed; [`Backend::storage_root`] then returned the unchanged
+    /// root.
     pub(crate) fn check_roots(&self) -> Result<(), String> {
-        match self.failure.get() {
+        match self.root_error.get() {
             None => Ok(()),
             Some(TreeError::Storage(reason)) => Err(reason.clone()),
             Some(error) => Err(StoreError::Corrupt(error.to_string()).to_string()),
@@ -186,7 +187,7 @@ impl CachedState {
     }
 
     /// Whether no key has this prefix.
-    fn is_empty(&self, prefix: &[u8]) -> Outcome<bool> {
+    fn is_empty(&self, prefix: &[u8]) -> BackendResult<bool> {
         let has_next = self.next_storage_key(prefix)?.is_some_and(|next| next.starts_with(prefix));
         Ok(!has_next && !self.exists_storage(prefix)?)
     }
@@ -201,7 +202,7 @@ impl CachedState {
         let (tree, nodes) = tree.with_changes(delta, self.state.backend_storage())?;
         let root = tree.root();
         if let Some(mut values) = self.values_mut() {
-            values.set_candidate(tree);
+            values.set_candidate_tree(tree);
         }
         Ok((root, nodes))
     }
@@ -210,9 +211,9 @@ impl CachedState {
 impl Backend<BlakeTwo256> for CachedState {
     type Error = DefaultError;
     type TrieBackendStorage = <State as Backend<BlakeTwo256>>::TrieBackendStorage;
-    type RawIter = Keys;
+    type RawIter = KeyIterator;
 
-    fn storage(&self, key: &[u8]) -> Outcome<Option<StorageValue>> {
+    fn storage(&self, key: &[u8]) -> BackendResult<Option<StorageValue>> {
         if let Some(value) = self.cached_value(key) {
             return Ok(value);
         }
@@ -223,7 +224,7 @@ impl Backend<BlakeTwo256> for CachedState {
         Ok(value)
     }
 
-    fn exists_storage(&self, key: &[u8]) -> Outcome<bool> {
+    fn exists_storage(&self, key: &[u8]) -> BackendResult<bool> {
         if let Some(exists) =
             self.values().and_then(|values| values.items.get(key).map(Option::is_some))
         {
@@ -232,8 +233,8 @@ impl Backend<BlakeTwo256> for CachedState {
         Ok(self.storage(key)?.is_some())
     }
 
-    fn next_storage_key(&self, key: &[u8]) -> Outcome<Option<StorageKey>> {
-        if let Some(next) = self.values().and_then(|values| values.next.get(key).cloned()) {
+    fn next_storage_key(&self, key: &[u8]) -> BackendResult<Option<StorageKey>> {
+        if let Some(next) = self.values().and_then(|values| values.next_keys.get(key).cloned()) {
             return Ok(next);
         }
         let next = self.state.next_storage_key(key)?;
@@ -243,12 +244,12 @@ impl Backend<BlakeTwo256> for CachedState {
         Ok(next)
     }
 
-    fn raw_iter(&self, args: IterArgs<'_>) -> Outcome<Self::RawIter> {
+    fn raw_iter(&self, args: IterArgs<'_>) -> BackendResult<Self::RawIter> {
         let is_empty = match args.prefix {
             Some(prefix) if args.child_info.is_none() => self.is_empty(prefix)?,
             _ => false,
         };
-        Ok(Keys(if is_empty { TrieKeys::default() } else { self.state.raw_iter(args)? }))
+        Ok(KeyIterator(if is_empty { TrieKeys::default() } else { self.state.raw_iter(args)? }))
     }
 
     fn storage_root<'b>(
@@ -261,16 +262,16 @@ impl Backend<BlakeTwo256> for CachedState {
         }
         self.compute_root(delta).unwrap_or_else(|error| {
             // The first failure is the one to report.
-            let _ = self.failure.set(error);
+            let _ = self.root_error.set(error);
             (*self.state.root(), BackendTransaction::default())
         })
     }
 
-    fn storage_hash(&self, key: &[u8]) -> Outcome<Option<H256>> {
+    fn storage_hash(&self, key: &[u8]) -> BackendResult<Option<H256>> {
         self.state.storage_hash(key)
     }
 
-    fn closest_merkle_value(&self, key: &[u8]) -> Outcome<Option<MerkleValue<H256>>> {
+    fn closest_merkle_value(&self, key: &[u8]) -> BackendResult<Option<MerkleValue<H256>>> {
         self.state.closest_merkle_value(key)
     }
 
@@ -278,19 +279,23 @@ impl Backend<BlakeTwo256> for CachedState {
         &self,
         child: &ChildInfo,
         key: &[u8],
-    ) -> Outcome<Option<MerkleValue<H256>>> {
+    ) -> BackendResult<Option<MerkleValue<H256>>> {
         self.state.child_closest_merkle_value(child, key)
     }
 
-    fn child_storage(&self, child: &ChildInfo, key: &[u8]) -> Outcome<Option<StorageValue>> {
+    fn child_storage(&self, child: &ChildInfo, key: &[u8]) -> BackendResult<Option<StorageValue>> {
         self.state.child_storage(child, key)
     }
 
-    fn child_storage_hash(&self, child: &ChildInfo, key: &[u8]) -> Outcome<Option<H256>> {
+    fn child_storage_hash(&self, child: &ChildInfo, key: &[u8]) -> BackendResult<Option<H256>> {
         self.state.child_storage_hash(child, key)
     }
 
-    fn next_child_storage_key(&self, child: &ChildInfo, key: &[u8]) -> Outcome<Option<StorageKey>> {
+    fn next_child_storage_key(
+        &self,
+        child: &ChildInfo,
+        key: &[u8],
+    ) -> BackendResult<Option<StorageKey>> {
         self.state.next_child_storage_key(child, key)
     }
 
@@ -313,17 +318,20 @@ impl Backend<BlakeTwo256> for CachedState {
 }
 
 /// An iterator over the keys of a [`CachedState`].
-pub(crate) struct Keys(TrieKeys);
+pub(crate) struct KeyIterator(TrieKeys);
 
-impl StorageIterator<BlakeTwo256> for Keys {
+impl StorageIterator<BlakeTwo256> for KeyIterator {
     type Backend = CachedState;
     type Error = DefaultError;
 
-    fn next_key(&mut self, state: &CachedState) -> Option<Outcome<StorageKey>> {
+    fn next_key(&mut self, state: &CachedState) -> Option<BackendResult<StorageKey>> {
         self.0.next_key(&state.state)
     }
 
-    fn next_pair(&mut self, state: &CachedState) -> Option<Outcome<(StorageKey, StorageValue)>> {
+    fn next_pair(
+        &mut self,
+        state: &CachedState,
+    ) -> Option<BackendResult<(StorageKey, StorageValue)>> {
         self.0.next_pair(&state.state)
     }
 

@@ -334,7 +334,7 @@ async fn follower_serves_reads_while_leader_is_unreachable() {
     follower.stop().await;
     config.follow = Some(leader.url());
     let error = Node::start(config).await.unwrap_err();
-    assert!(matches!(error, NodeError::OwnChain(_)), "{error}");
+    assert!(matches!(error, NodeError::NotFollower(_)), "{error}");
     leader.stop().await;
 }
 
@@ -410,7 +410,7 @@ async fn following_an_unsuitable_leader_is_refused() {
     let follower = start_follower(&leader).await;
     let error = Node::start(follower_config(&follower)).await.unwrap_err();
     assert!(
-        matches!(&error, NodeError::Follow(FollowError::Follower(url)) if *url == follower.url()),
+        matches!(&error, NodeError::Follow(FollowError::LeaderIsFollower(url)) if *url == follower.url()),
         "{error}"
     );
     let mut config = follower_config(&leader);

@@ -165,7 +165,7 @@ async fn snapshots_restore_the_chain() {
     let head = node.mine(30).await.unwrap();
     let saved = try_rpc(&node, "dev_snapshot", json!([file])).await.unwrap();
     assert_eq!(saved, json!(file));
-    assert!(matches!(node.save_snapshot(&file), Err(SnapshotError::Exists(_))));
+    assert!(matches!(node.save_snapshot(&file), Err(SnapshotError::FileExists(_))));
     assert!(try_rpc(&node, "dev_snapshot", json!(["relative"])).await.is_err());
     let next = node.mine(5).await.unwrap();
 

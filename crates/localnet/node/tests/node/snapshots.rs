@@ -72,9 +72,12 @@ async fn snapshots_are_listed_dropped_and_refused_by_name() {
     let listed = rpc(&node, "dev_listSnapshots", json!([])).await;
     assert_eq!(listed[1], json!({"name": "a", "number": 1, "hash": second.hash}));
     assert_eq!(names(listed), ["z", "a", "last"]);
-    assert!(matches!(node.take_snapshot("a"), Err(SnapshotError::Taken(_))));
+    assert!(matches!(node.take_snapshot("a"), Err(SnapshotError::NameTaken(_))));
     for name in [String::new(), "two\nlines".to_owned(), "n".repeat(65)] {
-        assert!(matches!(node.take_snapshot(&name), Err(SnapshotError::Name(_))), "{name:?}");
+        assert!(
+            matches!(node.take_snapshot(&name), Err(SnapshotError::InvalidName(_))),
+            "{name:?}"
+        );
     }
     let error = node.revert("b").await.unwrap_err();
     assert!(matches!(error, AuthorError::Snapshot(SnapshotError::Unknown(_))), "{error}");

@@ -29,13 +29,13 @@ fn blocks(author: &Author, first: u32) -> Vec<Block> {
 #[test]
 fn imported_blocks_reproduce_the_leader_chain() {
     let (mut leader, mut follower) = (author(), author());
-    leader.produce(3).unwrap();
+    leader.produce_blocks(3).unwrap();
     leader
         .set_storage(vec![(b"new key".to_vec(), Some(vec![7; 50])), (b"none".to_vec(), None)])
         .unwrap();
     leader.advance(7_000).unwrap();
     leader.impersonate(alice(), remark()).unwrap();
-    leader.produce(80).unwrap();
+    leader.produce_blocks(80).unwrap();
     let (_, mut events) = follower.chain.subscribe();
     follower.import(blocks(&leader, 1)).unwrap();
     assert_eq!((&follower.tip, follower.last_timestamp), (&leader.tip, leader.last_timestamp));
@@ -54,7 +54,7 @@ type BlockChange = fn(&mut Block);
 #[test]
 fn block_with_wrong_result_is_refused() {
     let mut leader = author();
-    leader.produce(2).unwrap();
+    leader.produce_blocks(2).unwrap();
     let changes: [(BlockChange, &str); 7] = [
         (|block| block.head.header.state_root = H256::zero(), "its state root is 0x0000"),
         (|block| block.head.header.extrinsics_root = H256::zero(), "its extrinsics root is 0x0000"),
@@ -90,7 +90,7 @@ fn block_with_wrong_result_is_refused() {
 #[test]
 fn chain_restarts_from_checkpoint() {
     let (mut leader, mut follower) = (author(), author());
-    leader.produce(30).unwrap();
+    leader.produce_blocks(30).unwrap();
     follower.set_storage(vec![(b"own".to_vec(), Some(vec![1]))]).unwrap();
     let own = follower.tip.clone();
     let mut checkpoint = Checkpoint {

@@ -10,7 +10,7 @@ fn uncommitted_blocks_are_dropped() {
     let head = produce_blocks(&store, 3, &[1]);
     let staged = stage_next(&store, &head);
     let uncommitted_head = staged.head.clone();
-    assert!(store.tip(&uncommitted_head).unwrap().storage(b"a").unwrap().is_some());
+    assert!(store.tip_state(&uncommitted_head).unwrap().storage(b"a").unwrap().is_some());
     drop(store);
     let store = Store::open(Some(directory.path()), None, History::Archive).unwrap();
     assert_eq!(store.head().unwrap(), head);
@@ -40,7 +40,11 @@ fn file_of_interrupted_load_is_discarded() {
 
 #[test]
 fn store_with_other_format_or_spec_version_is_refused() {
-    for (key, value) in [(FORMAT_KEY, FORMAT - 1), (FORMAT_KEY, FORMAT + 1), (SPEC_KEY, 7)] {
+    for (key, value) in [
+        (FORMAT_VERSION_KEY, FORMAT_VERSION - 1),
+        (FORMAT_VERSION_KEY, FORMAT_VERSION + 1),
+        (SPEC_VERSION_KEY, 7),
+    ] {
         let directory = tempfile::tempdir().unwrap();
         let store = Store::open(Some(directory.path()), Some(genesis()), History::Archive).unwrap();
         let write = store.database.begin_write().unwrap();
@@ -80,13 +84,13 @@ fn damaged_database_error_names_its_path() {
     let store = Store::open(Some(directory.path()), Some(genesis()), History::Archive).unwrap();
     produce_blocks(&store, 3, &[1]);
     let write = store.database.begin_write().unwrap();
-    write.open_table(RECENT).unwrap().insert(2_u32, &[7_u8; 3][..]).unwrap();
+    write.open_table(RECENT_NODES).unwrap().insert(2_u32, &[7_u8; 3][..]).unwrap();
     write.commit().unwrap();
     // A revert to a block with a malformed row has no effect.
     let target = find_head(&store.database.begin_read().unwrap(), store.hash(2).unwrap().unwrap())
         .unwrap()
         .unwrap();
-    let error = store.revert(&target, Time::default()).unwrap_err();
+    let error = store.revert(&target, TimeSetting::default()).unwrap_err();
     assert!(matches!(error, StoreError::Damaged(_)), "{error}");
     assert_eq!(store.head().unwrap().number(), 3);
     drop(store);

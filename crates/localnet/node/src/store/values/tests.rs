@@ -45,7 +45,7 @@ proptest! {
         let store = Store::open(None, Some(genesis::genesis(&[]).unwrap()), History::Archive).unwrap();
         let mut head = store.head().unwrap();
         for (reads, changes) in blocks {
-            let newest = store.tip(&head).unwrap();
+            let newest = store.tip_state(&head).unwrap();
             let state = &newest.state;
             for key in &reads {
                 prop_assert_eq!(newest.storage(key), state.storage(key));
@@ -73,7 +73,7 @@ proptest! {
 
 /// Returns a view of the newest state, and its root.
 fn newest_state(store: &Store) -> (CachedState, H256) {
-    let state = store.tip(&store.head().unwrap()).unwrap();
+    let state = store.tip_state(&store.head().unwrap()).unwrap();
     let root = *state.state.root();
     (state, root)
 }
@@ -86,7 +86,7 @@ fn cached_item_is_not_read_again() {
     // The first block of an author makes its state the one whose values are kept.
     state.advance(root, &[]);
     assert_eq!(state.storage(key), Ok(None));
-    store.values.write().unwrap().items.insert(key.to_vec(), Some(vec![7]));
+    store.value_cache.write().unwrap().items.insert(key.to_vec(), Some(vec![7]));
     assert_eq!(state.storage(key), Ok(Some(vec![7])));
     assert_eq!(newest_state(&store).0.storage(key), Ok(Some(vec![7])));
 }
@@ -99,13 +99,13 @@ fn cached_values_of_another_state_are_not_used() {
     let (key, next) = (b":slot_duration".to_vec(), H256::repeat_byte(1));
     assert_eq!(state.storage(&key), Ok(None));
     state.advance(next, &[(key.clone(), Some(vec![7]))]);
-    assert_eq!(store.values.read().unwrap().items.get(&key), Some(&Some(vec![7])));
+    assert_eq!(store.value_cache.read().unwrap().items.get(&key), Some(&Some(vec![7])));
     assert_eq!(state.storage(&key), Ok(None));
     assert_eq!(state.storage(b"another"), Ok(None));
-    assert!(!store.values.read().unwrap().items.contains_key(b"another".as_slice()));
+    assert!(!store.value_cache.read().unwrap().items.contains_key(b"another".as_slice()));
     // A block after the older state, for instance after a revert.
     state.advance(root, &[]);
-    assert!(store.values.read().unwrap().items.is_empty());
+    assert!(store.value_cache.read().unwrap().items.is_empty());
     assert_eq!(state.storage(&key), Ok(None));
 }
 
@@ -130,11 +130,11 @@ fn missing_trie_node_is_reported() {
         H256::zero(),
         Digest::default(),
     ));
-    let state = store.tip(&incomplete).unwrap();
+    let state = store.tip_state(&incomplete).unwrap();
     // The trie in memory is of this state, or of another one.
     for root in [*state.state.root(), root] {
-        store.values.write().unwrap().advance(H256::zero(), root, &[]);
-        let state = store.tip(&incomplete).unwrap();
+        store.value_cache.write().unwrap().advance(H256::zero(), root, &[]);
+        let state = store.tip_state(&incomplete).unwrap();
         assert_eq!(change_one_item(&state).0, *incomplete.header.state_root());
         assert!(state.check_roots().unwrap_err().contains("is missing; hint: reset the chain"));
     }
@@ -145,12 +145,15 @@ fn trie_of_next_state_stays_in_memory() {
     let store = Store::open(None, Some(genesis::genesis(&[]).unwrap()), History::Archive).unwrap();
     let (state, root) = newest_state(&store);
     let (first, changes) = change_one_item(&state);
-    assert!(store.values.read().unwrap().candidate.is_none(), "the trie of another state");
+    assert!(
+        store.value_cache.read().unwrap().candidate_tree.is_none(),
+        "the trie of another state"
+    );
     state.advance(root, &[]);
     let (second, _) = change_one_item(&state);
     assert_eq!(second, first);
     state.advance(second, &changes);
-    let values = store.values.read().unwrap();
+    let values = store.value_cache.read().unwrap();
     assert_eq!(values.tree.root(), second);
     assert!(values.tree.loaded_nodes() > 1, "no node is in memory");
 }
@@ -162,10 +165,10 @@ fn trie_of_discarded_state_leaves_memory() {
     state.advance(root, &[]);
     let _ = change_one_item(&state);
     state.advance(H256::repeat_byte(1), &[]);
-    let values = store.values.read().unwrap();
+    let values = store.value_cache.read().unwrap();
     assert_eq!(values.tree.root(), H256::repeat_byte(1));
     assert_eq!(values.tree.loaded_nodes(), 1, "only the tree");
-    assert!(values.candidate.is_none());
+    assert!(values.candidate_tree.is_none());
 }
 
 #[test]
@@ -178,8 +181,8 @@ fn number_of_cached_nodes_is_bounded() {
     let (tree, _) = empty.with_changes(delta, state.state.backend_storage()).unwrap();
     let mut values = ValueCache { tree, ..ValueCache::default() };
     let root = values.tree.root();
-    values.set_candidate(values.tree.clone());
-    assert!(values.candidate.is_none());
+    values.set_candidate_tree(values.tree.clone());
+    assert!(values.candidate_tree.is_none());
     assert_eq!(values.tree.root(), root);
     assert_eq!(values.tree.loaded_nodes(), 1, "only the tree");
 }
@@ -207,7 +210,7 @@ fn change_invalidates_positions_up_to_the_previous_key() {
             .filter(|position| !forgotten.contains(position))
             .map(|position| vec![position])
             .collect();
-        assert_eq!(values.next.into_keys().collect::<Vec<_>>(), expected, "{key} {exists}");
+        assert_eq!(values.next_keys.into_keys().collect::<Vec<_>>(), expected, "{key} {exists}");
     }
 }
 
@@ -234,5 +237,5 @@ fn memory_of_the_value_cache_is_bounded() {
     for number in 0..3_000_u32 {
         values.cache_next(&number.to_le_bytes(), None);
     }
-    assert!(values.next.len() <= MAX_POSITIONS);
+    assert!(values.next_keys.len() <= MAX_POSITIONS);
 }
