@@ -283,7 +283,7 @@ where
     let request = synapse.parse::<P>()?;
     let start = Instant::now();
     let response = forward(request, caller).await;
-    metrics::forwarded(kind, start.elapsed());
+    metrics::record_forward(kind, start.elapsed());
     for (field, value) in fields(&response?).map_err(|error| SynapseError::internal(&error))? {
         synapse.set(field, value);
     }
@@ -306,7 +306,7 @@ where
     let request = synapse.parse::<P>()?;
     let start = Instant::now();
     let parts = forward(request, caller).await;
-    metrics::forwarded(kind, start.elapsed());
+    metrics::record_forward(kind, start.elapsed());
     Ok(event_stream(Body::from_stream(parts?)))
 }
 
