@@ -43,7 +43,8 @@ struct TaskSlots<T> {
     slot_length: Seconds,
     total: u64,
     remaining: u64,
-    due: Seconds,
+    /// Time of the next request.
+    next_time: Seconds,
 }
 
 /// Synthetic requests of all tasks in one period, ordered by time. Times are relative to the start
@@ -53,13 +54,13 @@ pub struct Schedule<T> {
     queue: BinaryHeap<QueuedTask<T>>,
 }
 
-/// A task in the queue, ordered so that the earliest due time comes first.
+/// A task in the queue, ordered so that the earliest `next_time` comes first.
 #[derive(Debug, Clone)]
 struct QueuedTask<T>(TaskSlots<T>);
 
 impl<T> QueuedTask<T> {
     fn order(&self, other: &Self) -> Ordering {
-        other.0.due.get().total_cmp(&self.0.due.get())
+        other.0.next_time.get().total_cmp(&self.0.next_time.get())
     }
 }
 
@@ -84,11 +85,11 @@ impl<T> Ord for QueuedTask<T> {
 }
 
 impl<T> TaskSlots<T> {
-    /// Consumes `used` slots, then sets the due time to a random time in the next slot.
+    /// Consumes `used` slots, then sets `next_time` to a random time in the next slot.
     fn advance(&mut self, used: u64, jitter: f64) {
         self.remaining = self.remaining.saturating_sub(used);
         let index = (self.total - self.remaining) as f64;
-        self.due = request_time(self.slot_length, index, jitter).unwrap_or(self.due);
+        self.next_time = request_time(self.slot_length, index, jitter).unwrap_or(self.next_time);
     }
 }
 
@@ -106,18 +107,18 @@ impl<T: Clone> Schedule<T> {
         tasks: impl IntoIterator<Item = (T, u64)>,
         mut jitter: impl FnMut() -> f64,
     ) -> Self {
-        let slots = |(task, total): (T, u64)| {
+        let first_slot = |(task, total): (T, u64)| {
             let slot_length =
                 Seconds::new(period.get() / total as f64).ok().filter(|_| total > 0)?;
-            let due = request_time(slot_length, 0.0, jitter())?;
-            Some(QueuedTask(TaskSlots { task, slot_length, total, remaining: total, due }))
+            let next_time = request_time(slot_length, 0.0, jitter())?;
+            Some(QueuedTask(TaskSlots { task, slot_length, total, remaining: total, next_time }))
         };
-        Self { queue: tasks.into_iter().filter_map(slots).collect() }
+        Self { queue: tasks.into_iter().filter_map(first_slot).collect() }
     }
 
     /// Returns the next slot's time and task; `None` if no requests remain.
     pub fn next(&self) -> Option<(Seconds, &T)> {
-        self.queue.peek().map(|entry| (entry.0.due, &entry.0.task))
+        self.queue.peek().map(|entry| (entry.0.next_time, &entry.0.task))
     }
 
     /// Takes the next slot from the queue; returns its task and the action, or `None` if the queue

@@ -11,7 +11,7 @@ use http::StatusCode;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::request_slots::RunningRequest;
-use crate::sse::{Accepted, EventFilter, StreamFault};
+use crate::sse::{AcceptedParts, EventFilter, StreamFault};
 use crate::{Deadlines, metrics};
 
 /// Maximum time from `[DONE]` to the end of the backend's response.
@@ -60,7 +60,7 @@ impl RelayError {
 
 /// A backend's stream, read on demand. Dropping the relay cancels the backend's request.
 pub(crate) struct Relay {
-    answer: Option<reqwest::Response>,
+    response: Option<reqwest::Response>,
     filter: EventFilter,
     ready: VecDeque<Bytes>,
     /// Fault of the stream, which follows the events that are ready.
@@ -74,8 +74,8 @@ pub(crate) struct Relay {
 impl Relay {
     /// Starts a relay; returns once the first chunk has arrived.
     pub(crate) async fn start(
-        answer: reqwest::Response,
-        accepted: Accepted,
+        response: reqwest::Response,
+        accepted: AcceptedParts,
         deadlines: Deadlines,
         start: Instant,
         running: RunningRequest,
@@ -84,11 +84,19 @@ impl Relay {
         let deadline = start + deadlines.total;
         let filter = EventFilter::new(accepted);
         let (ready, fault) = (VecDeque::new(), None);
-        let answer = Some(answer);
-        let mut relay =
-            Self { answer, filter, ready, fault, deadlines, deadline, warning, _running: running };
+        let response = Some(response);
+        let mut relay = Self {
+            response,
+            filter,
+            ready,
+            fault,
+            deadlines,
+            deadline,
+            warning,
+            _running: running,
+        };
         let first_deadline = start + deadlines.first_chunk;
-        while relay.ready.is_empty() && relay.answer.is_some() {
+        while relay.ready.is_empty() && relay.response.is_some() {
             relay.read(first_deadline, deadlines.first_chunk).await;
         }
         // An answer without text ends with an event as well.
@@ -120,9 +128,9 @@ impl Relay {
     }
 
     async fn next(&mut self) -> Result<Option<Bytes>, RelayError> {
-        while self.ready.is_empty() && self.answer.is_some() {
-            let silence_deadline = Instant::now() + self.deadlines.between_chunks;
-            self.read(silence_deadline, self.deadlines.between_chunks).await;
+        while self.ready.is_empty() && self.response.is_some() {
+            let chunk_deadline = Instant::now() + self.deadlines.between_chunks;
+            self.read(chunk_deadline, self.deadlines.between_chunks).await;
         }
         match self.ready.pop_front() {
             Some(event) => Ok(Some(event)),
@@ -130,20 +138,20 @@ impl Relay {
         }
     }
 
-    /// Reads one chunk of the backend's response. At its end, or after a fault, `answer` becomes
+    /// Reads one chunk of the backend's response. At its end, or after a fault, `response` becomes
     /// `None`.
-    async fn read(&mut self, silence_deadline: Instant, max_silence: Duration) {
-        let before = self.ready.len();
-        match self.try_read(silence_deadline, max_silence).await {
+    async fn read(&mut self, chunk_deadline: Instant, max_silence: Duration) {
+        let ready_before = self.ready.len();
+        match self.try_read(chunk_deadline, max_silence).await {
             Ok(true) => {}
-            Ok(false) => self.answer = None,
+            Ok(false) => self.response = None,
             Err(fault) => {
-                self.answer = None;
+                self.response = None;
                 self.fault = Some(fault);
             }
         }
-        metrics::record_chunks(self.ready.len() - before);
-        if self.answer.is_none() && self.filter.lacks_logprobs() {
+        metrics::record_chunks(self.ready.len() - ready_before);
+        if self.response.is_none() && self.filter.lacks_logprobs() {
             self.warning.log_once();
         }
     }
@@ -151,13 +159,13 @@ impl Relay {
     /// Reads one chunk of the backend's response; returns `false` at the end of the answer.
     async fn try_read(
         &mut self,
-        silence_deadline: Instant,
+        chunk_deadline: Instant,
         max_silence: Duration,
     ) -> Result<bool, RelayError> {
-        let Some(answer) = self.answer.as_mut() else { return Ok(false) };
-        let bytes = timeout_at(silence_deadline.min(self.deadline), answer.chunk()).await.map_err(
+        let Some(response) = self.response.as_mut() else { return Ok(false) };
+        let bytes = timeout_at(chunk_deadline.min(self.deadline), response.chunk()).await.map_err(
             |_| {
-                if self.deadline <= silence_deadline {
+                if self.deadline <= chunk_deadline {
                     RelayError::TooLong(self.deadlines.total)
                 } else {
                     RelayError::Silent(max_silence)
@@ -169,9 +177,9 @@ impl Relay {
             if !self.filter.is_done() {
                 return Ok(true);
             }
-            // A response that was read to its end leaves its connection to the next request.
-            let end = async { while let Ok(Some(_)) = answer.chunk().await {} };
-            let _ended_or_not = timeout(MAX_DONE_GRACE, end).await;
+            // Reading the response to its end makes its connection reusable.
+            let drain = async { while let Ok(Some(_)) = response.chunk().await {} };
+            let _drained_or_not = timeout(MAX_DONE_GRACE, drain).await;
         }
         self.filter.finish(&mut self.ready)?;
         Ok(false)

@@ -54,14 +54,14 @@ pub fn tokens(chunks: &[Value]) -> Result<Vec<Token>, TextFault> {
         };
         let text = text.and_then(Value::as_str);
         let has_logprobs = choice.get("logprobs").is_some_and(|logprobs| !logprobs.is_null());
-        let is_cut = || {
+        let is_cut_character = || {
             let has_ended = choice.get("finish_reason").is_some_and(Value::is_string);
             has_ended
                 && text.is_some_and(|text| {
                     text.chars().all(|character| character == char::REPLACEMENT_CHARACTER)
                 })
         };
-        if !has_logprobs && (text.unwrap_or_default().is_empty() || is_cut()) {
+        if !has_logprobs && (text.unwrap_or_default().is_empty() || is_cut_character()) {
             continue;
         }
         let token = text.zip(logprob.and_then(Value::as_f64));
