@@ -110,11 +110,12 @@ impl Judge {
         conversation: Vec<Message>,
         answers: Vec<Answer>,
     ) -> Result<JudgedCompletions, JudgeError> {
-        let (judge, caller) = (Arc::clone(self), Arc::new(()));
-        let waiting = Arc::downgrade(&caller);
-        let work = move || judge.rewards(&conversation, answers, || waiting.strong_count() == 0);
-        let result = spawn_blocking(work).await;
-        drop(caller);
+        let (judge, caller_token) = (Arc::clone(self), Arc::new(()));
+        let weak_token = Arc::downgrade(&caller_token);
+        let compute_rewards =
+            move || judge.rewards(&conversation, answers, || weak_token.strong_count() == 0);
+        let result = spawn_blocking(compute_rewards).await;
+        drop(caller_token);
         result.map_err(JudgeError::Panicked)?
     }
 

@@ -121,7 +121,7 @@ async fn next_tokens_come_from_the_language_model() {
         .await
         .unwrap_err();
     assert!(long.is_err());
-    assert_eq!(other, CompleteError::NoModel.status());
+    assert_eq!(other, CompleteError::NoModel.to_synapse_error());
 }
 
 #[tokio::test]
