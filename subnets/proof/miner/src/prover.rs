@@ -142,7 +142,7 @@ impl Miner {
     /// [`Refusal`]: the inputs do not fit, values saturate, the miner is at capacity, or the proof
     /// times out.
     pub async fn answer(&self, query: &ProofQuery) -> Result<ProofAnswer, Refusal> {
-        let served = self.0.served(&query.circuit)?;
+        let served = self.0.served_circuit(&query.circuit)?;
         let mut proven = match &self.0.settings.behaviour {
             Behaviour::Honest | Behaviour::WrongOutput => self.prove(query).await?,
             Behaviour::Slow(pause) => {
@@ -153,7 +153,10 @@ impl Miner {
             Behaviour::OtherCircuit => {
                 let accepts_inputs = |circuit: &&Digest| {
                     **circuit != query.circuit
-                        && self.0.served(circuit).is_ok_and(|served| served.accepts(&query.inputs))
+                        && self
+                            .0
+                            .served_circuit(circuit)
+                            .is_ok_and(|served| served.accepts(&query.inputs))
                 };
                 let other_circuit =
                     self.circuits().find(accepts_inputs).copied().unwrap_or(query.circuit);
@@ -199,7 +202,7 @@ impl Miner {
         precheck: impl FnOnce(&InputCheck, &[i64]) -> Result<(), CircuitError> + Send + 'static,
     ) -> Result<ProofWithOutputs, Refusal> {
         let ServedCircuit { circuit, prover, check, verification_key, .. } =
-            self.0.served(&query.circuit)?;
+            self.0.served_circuit(&query.circuit)?;
         circuit.check_inputs(&query.inputs)?;
         let permit =
             Arc::clone(&self.0.proof_slots).try_acquire_owned().map_err(|_| Refusal::Full)?;
@@ -216,7 +219,7 @@ impl Miner {
             precheck(&check, &inputs)?;
             let (_proving, start) = (ProofGuard::begin(), Instant::now());
             let proven = prover.prove(&inputs, &binding);
-            metrics::proof(start.elapsed());
+            metrics::record_proof(start.elapsed());
             proven.map_err(|error| check.with_tensor(error))
         });
         let timeout = self.0.settings.timeout;
@@ -239,7 +242,7 @@ impl Miner {
 }
 
 impl Inner {
-    fn served(&self, circuit: &Digest) -> Result<&ServedCircuit, Refusal> {
+    fn served_circuit(&self, circuit: &Digest) -> Result<&ServedCircuit, Refusal> {
         self.circuits.get(circuit).ok_or(Refusal::UnknownCircuit(*circuit))
     }
 }

@@ -61,7 +61,7 @@ fn respond(caller: &Caller, answer: Result<ProofAnswer, Refusal>) -> Response {
         tracing::debug!(hotkey = %caller.hotkey, %refusal, "request refused");
     }
     let response = answer.map(Json).into_response();
-    metrics::request(response.status());
+    metrics::count_request(response.status());
     response
 }
 

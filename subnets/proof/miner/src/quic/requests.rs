@@ -87,7 +87,7 @@ async fn prove_slice(
 /// Counts an outcome in the metrics, by HTTP status. The protocol has no code for a miner at
 /// capacity, so such a refusal becomes an answer with `busy` set.
 fn count_outcome<T>(answer: Result<T, Refusal>, busy: impl FnOnce() -> T) -> Result<T, Refusal> {
-    metrics::request(answer.as_ref().map_or_else(Refusal::status, |_| http::StatusCode::OK));
+    metrics::count_request(answer.as_ref().map_or_else(Refusal::status, |_| http::StatusCode::OK));
     match answer {
         Err(Refusal::Full) => Ok(busy()),
         answer => answer,
