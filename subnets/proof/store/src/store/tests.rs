@@ -353,7 +353,7 @@ async fn changed_file_is_not_cached() {
         file_server.store(LARGE_LIMIT, &[]).fetch(&id).await,
         Err(StoreError::OtherCircuit { .. })
     ));
-    fs::write(file_server.file(0, metadata::FILE), vec![b' '; (MAX_METADATA + 1) as usize])
+    fs::write(file_server.file(0, metadata::FILE), vec![b' '; (MAX_METADATA_BYTES + 1) as usize])
         .unwrap();
     assert!(matches!(
         file_server.store(LARGE_LIMIT, &[]).fetch(&id).await,
