@@ -28,7 +28,7 @@ use taonet_wire::{
 use tokio::net::TcpListener;
 
 use crate::metrics;
-use crate::protocol::{Protocol, fields};
+use crate::protocol::{Protocol, serialise_fields};
 use crate::request_scheme::RequestScheme;
 use crate::validator::BoxError;
 
@@ -284,7 +284,9 @@ where
     let start = Instant::now();
     let response = forward(request, caller).await;
     metrics::record_forward(kind, start.elapsed());
-    for (field, value) in fields(&response?).map_err(|error| SynapseError::internal(&error))? {
+    for (field, value) in
+        serialise_fields(&response?).map_err(|error| SynapseError::internal(&error))?
+    {
         synapse.set(field, value);
     }
     Ok(synapse)

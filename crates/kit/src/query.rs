@@ -13,7 +13,7 @@ use taonet_wire::{
 };
 
 use crate::metrics;
-use crate::protocol::{Protocol, fields};
+use crate::protocol::{Protocol, serialise_fields};
 
 /// Maximum length of the reason that is read from the body of a refusal, in characters.
 const MAX_REASON_CHARS: usize = 500;
@@ -146,7 +146,7 @@ pub async fn query<P: Protocol>(
     request: &P,
     limits: QueryLimits,
 ) -> Result<Vec<Reply<P>>, QueryError> {
-    let (class, request) = (P::class(), fields(request)?);
+    let (class, request) = (P::class(), serialise_fields(request)?);
     let call = new_call(&class, &request, limits)?;
     let (mut replies, mut called_miners, mut calls) = (Vec::new(), Vec::new(), Vec::new());
     for miner in miners {
@@ -234,7 +234,7 @@ fn parse_response<P: Protocol>(
     let response: P = serde_json::from_slice(&response.body).map_err(ReplyError::Malformed)?;
     // Values are compared in the form of this type: a peer may write the same number or text
     // differently.
-    let response_fields = fields(&response).map_err(ReplyError::Malformed)?;
+    let response_fields = serialise_fields(&response).map_err(ReplyError::Malformed)?;
     match signed_fields.iter().find(|(name, value)| response_fields.get(*name) != Some(*value)) {
         Some((field, _)) => Err(ReplyError::OtherRequest { field: field.clone() }),
         None => Ok(response),

@@ -6,7 +6,7 @@ use taonet_neuron::MinerEntry;
 use taonet_primitives::take_complete_text;
 use taonet_wire::{CallResponseStream, SignedClient};
 
-use crate::protocol::{Protocol, fields};
+use crate::protocol::{Protocol, serialise_fields};
 use crate::query::{QueryError, QueryLimits, ReplyError, new_call, refusal_error};
 
 /// Why a response cannot be streamed.
@@ -62,7 +62,7 @@ pub async fn query_stream<P: Protocol>(
     request: &P,
     limits: QueryLimits,
 ) -> Result<TextReply, StreamError> {
-    let request = fields(request).map_err(QueryError::from)?;
+    let request = serialise_fields(request).map_err(QueryError::from)?;
     let call = new_call(&P::class(), &request, limits).map_err(QueryError::from)?;
     let peer = miner.peer().map_err(ReplyError::from)?;
     let mut response = client.stream(&peer, &call).await.map_err(ReplyError::from)?;

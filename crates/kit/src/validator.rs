@@ -72,7 +72,7 @@ pub trait Challenge: Send + Sync + 'static {
 /// Selection of the neurons that a step queries, from the eligible ones.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Selection {
-    /// All of them.
+    /// All eligible neurons.
     All,
     /// At most this many, chosen at random for each step.
     Random(usize),

@@ -80,7 +80,7 @@ pub enum AddressError {
     Scheme(String),
     /// The URL has a user name, query or fragment.
     #[error("`{0}` must not contain a user name, a query or a fragment")]
-    Parts(String),
+    ForbiddenParts(String),
     /// The port is 0.
     #[error("`{0}` has port 0; hint: use a port from 1 to 65535")]
     Port(String),
@@ -92,13 +92,13 @@ pub enum AddressError {
     NotPublic(IpAddr),
     /// The host is a name instead of an IP address.
     #[error("`{0}` is a host name, expected an IP address")]
-    Name(String),
+    HostName(String),
 }
 
 impl AddressError {
     /// Returns whether the address is well-formed, but forbidden by the policy.
     pub const fn is_forbidden(&self) -> bool {
-        matches!(self, Self::NotPublic(_) | Self::Name(_))
+        matches!(self, Self::NotPublic(_) | Self::HostName(_))
     }
 }
 
@@ -143,7 +143,7 @@ impl AddressPolicy {
             || url.query().is_some()
             || url.fragment().is_some()
         {
-            return Err(AddressError::Parts(text.to_owned()));
+            return Err(AddressError::ForbiddenParts(text.to_owned()));
         }
         let port = url.port_or_known_default().filter(|port| *port != 0);
         let port = port.ok_or_else(|| AddressError::Port(text.to_owned()))?;
@@ -179,7 +179,7 @@ impl AddressPolicy {
             Host::Domain(name) if allow_names && is_public_name(&name) => {
                 return Ok(Host::Domain(name));
             }
-            Host::Domain(name) => return Err(AddressError::Name(name)),
+            Host::Domain(name) => return Err(AddressError::HostName(name)),
             Host::Ipv4(ip) => IpAddr::V4(ip),
             Host::Ipv6(ip) => IpAddr::V6(ip),
         };
@@ -297,7 +297,7 @@ mod tests {
         for name in ["localhost", "miner.example.com", "metadata.google.internal"] {
             assert_eq!(
                 in_production(&format!("{name}:80")),
-                Err(AddressError::Name(name.to_owned()))
+                Err(AddressError::HostName(name.to_owned()))
             );
         }
     }
@@ -320,7 +320,7 @@ mod tests {
             assert!(
                 matches!(
                     policy.resolve_managed(&format!("http://{name}:80")),
-                    Err(AddressError::Name(_))
+                    Err(AddressError::HostName(_))
                 ),
                 "{name}"
             );
@@ -350,7 +350,7 @@ mod tests {
         );
         assert_eq!(in_production("8.8.8.8:0"), Err(AddressError::Port("8.8.8.8:0".into())));
         for text in ["http://me@8.8.8.8:1", "http://8.8.8.8:1/?q", "http://8.8.8.8:1/#f"] {
-            assert_eq!(in_production(text), Err(AddressError::Parts(text.into())));
+            assert_eq!(in_production(text), Err(AddressError::ForbiddenParts(text.into())));
         }
     }
 

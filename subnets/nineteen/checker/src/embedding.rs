@@ -23,8 +23,10 @@ impl EmbeddingReference {
         payload: &Map<String, Value>,
         answer: &[Value],
     ) -> Result<CheckResult, CheckError> {
-        let texts =
-            payload.get("input").and_then(Value::as_array).ok_or(CheckError::Sample("no input"))?;
+        let texts = payload
+            .get("input")
+            .and_then(Value::as_array)
+            .ok_or(CheckError::MalformedSample("no input"))?;
         let Some(returned) = answer.first().and_then(|answer| parse_vectors(answer, texts.len()))
         else {
             return Ok(CheckResult::failed(&"malformed answer"));

@@ -37,7 +37,7 @@ impl ReferenceModel for LocalReference {
             model.answer_probabilities(&prompt, &tokens, TOP_TOKENS)
         })
         .await;
-        let probabilities = probabilities.map_err(|_| CheckError::Stopped)??;
+        let probabilities = probabilities.map_err(|_| CheckError::ShuttingDown)??;
         let token_text = |token: u32| vocabulary.text(token).to_owned();
         let position_logprobs = |position: Option<usize>| match position
             .and_then(|position| probabilities.get(position))
@@ -141,14 +141,14 @@ fn prompt(model: &LanguageModel, request: &LogprobsRequest<'_>) -> Result<Vec<u3
             .payload
             .get("prompt")
             .and_then(Value::as_str)
-            .ok_or(CheckError::Sample("no prompt"))?;
+            .ok_or(CheckError::MalformedSample("no prompt"))?;
         return Ok(model.completion_prompt(text)?);
     }
     let messages = request
         .payload
         .get("messages")
         .and_then(Value::as_array)
-        .ok_or(CheckError::Sample("no messages"))?;
+        .ok_or(CheckError::MalformedSample("no messages"))?;
     let message = |value: &Value| {
         let field =
             |name: &str| value.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();

@@ -38,12 +38,12 @@ impl OpenAiReference {
         body.insert("model".to_owned(), self.model.as_str().into());
         if request.endpoint == Endpoint::Completions {
             let prompt = request.payload.get("prompt").and_then(Value::as_str);
-            let prompt = prompt.ok_or(CheckError::Sample("no prompt"))?;
+            let prompt = prompt.ok_or(CheckError::MalformedSample("no prompt"))?;
             body.insert("prompt".to_owned(), format!("{prompt}{answer_start}").into());
             body.insert("logprobs".to_owned(), TOP_TOKENS.into());
         } else {
             let messages = request.payload.get("messages").and_then(Value::as_array);
-            let mut messages = messages.ok_or(CheckError::Sample("no messages"))?.clone();
+            let mut messages = messages.ok_or(CheckError::MalformedSample("no messages"))?.clone();
             if !answer_start.is_empty() {
                 messages.push(json!({"role": "assistant", "content": answer_start}));
                 body.insert("add_generation_prompt".to_owned(), false.into());
@@ -139,7 +139,7 @@ impl ReferenceModel for OpenAiReference {
             "model": self.model, "messages": messages, "max_tokens": max_tokens, "temperature": 1.0, "seed": seed,
             "stream": false,
         });
-        let body = body.as_object().ok_or(CheckError::Sample("no messages"))?;
+        let body = body.as_object().ok_or(CheckError::MalformedSample("no messages"))?;
         let response = self.server.post(Endpoint::Chat.path(), body).await?;
         let content = response.pointer("/choices/0/message/content").and_then(Value::as_str);
         content

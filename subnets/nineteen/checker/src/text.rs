@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 use taonet_nineteen_core::checker::full_text::{self, TokenLikelihood};
 use taonet_nineteen_core::checker::text::{
-    comparable_positions, distance_score, draw_positions, token_distance, tokens,
+    comparable_positions, distance_score, draw_positions, parse_tokens, token_distance,
 };
 use taonet_nineteen_core::scoring::ScoringProfile;
 use taonet_nineteen_core::task::Endpoint;
@@ -47,7 +47,7 @@ pub async fn check_text(
     profile: ScoringProfile,
     draw: impl FnMut(usize) -> usize + Send,
 ) -> Result<CheckResult, CheckError> {
-    let tokens = match tokens(chunks) {
+    let tokens = match parse_tokens(chunks) {
         Ok(tokens) => tokens,
         Err(fault) => return Ok(CheckResult::failed(&fault)),
     };

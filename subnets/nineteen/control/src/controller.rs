@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use taonet_chain::{Chain, ChainError};
 use taonet_neuron::{AddressPolicy, MinerDirectory, Neurons};
-use taonet_nineteen_core::schedule::synthetic_requests;
+use taonet_nineteen_core::schedule::synthetic_request_count;
 use taonet_nineteen_core::{MarketConfig, TaskName};
 use taonet_nineteen_query::{PeriodMiners, ProcessRole, Querier, Recorder, sessions};
 use taonet_nineteen_store::{
@@ -375,5 +375,5 @@ fn synthetic_budget(config: &MarketConfig, task: &TaskName, contenders: &[NewCon
         .sum();
     let volume =
         config.task(task.as_str()).map_or(f64::INFINITY, |task| task.volume_to_requests_conversion);
-    synthetic_requests(to_score, config.period_multiplier(), volume)
+    synthetic_request_count(to_score, config.period_multiplier(), volume)
 }

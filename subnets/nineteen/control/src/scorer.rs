@@ -141,9 +141,9 @@ async fn check(
     config: &MarketConfig,
 ) -> Result<CheckResult, CheckError> {
     let request: Map<String, Value> = serde_json::from_str(&sample.request)
-        .map_err(|_| CheckError::Sample("request is not a JSON object"))?;
+        .map_err(|_| CheckError::MalformedSample("request is not a JSON object"))?;
     let answer: Vec<Value> = serde_json::from_str(&sample.answer)
-        .map_err(|_| CheckError::Sample("answer is not a JSON array"))?;
+        .map_err(|_| CheckError::MalformedSample("answer is not a JSON array"))?;
     let draw = |count: usize| rand::rng().random_range(0..count.max(1));
     reference.check(task.endpoint, &request, &answer, config.scoring_profile, draw).await
 }

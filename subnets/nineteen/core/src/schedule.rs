@@ -16,7 +16,7 @@ use taonet_primitives::Seconds;
 /// `capacities_to_score` is the sum over the task's contenders, `period_multiplier` the ratio of
 /// the period's length to the reference's 1 800 s, `volume_per_request` the assumed volume of a
 /// request.
-pub fn synthetic_requests(
+pub fn synthetic_request_count(
     capacities_to_score: f64,
     period_multiplier: f64,
     volume_per_request: f64,
@@ -161,11 +161,11 @@ mod tests {
     #[test]
     fn synthetic_request_count_follows_capacity() {
         // Ten miners with 120 000 tokens each, of which 4 % are tested, at 300 tokens per request.
-        assert_eq!(synthetic_requests(10.0 * 120_000.0 * 0.04, 1.0, 300.0), 160);
-        assert_eq!(synthetic_requests(10.0 * 120_000.0 * 0.04, 2.0, 300.0), 320);
-        assert_eq!(synthetic_requests(299.0, 1.0, 300.0), 0);
-        assert_eq!(synthetic_requests(299.0, 1.0, 0.0), 0);
-        assert_eq!(synthetic_requests(f64::NAN, 1.0, 300.0), 0);
+        assert_eq!(synthetic_request_count(10.0 * 120_000.0 * 0.04, 1.0, 300.0), 160);
+        assert_eq!(synthetic_request_count(10.0 * 120_000.0 * 0.04, 2.0, 300.0), 320);
+        assert_eq!(synthetic_request_count(299.0, 1.0, 300.0), 0);
+        assert_eq!(synthetic_request_count(299.0, 1.0, 0.0), 0);
+        assert_eq!(synthetic_request_count(f64::NAN, 1.0, 300.0), 0);
     }
 
     #[test]

@@ -45,7 +45,7 @@ pub(crate) struct Market {
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct PastSpend {
     /// The first day after these, in UTC.
-    pub(crate) end: String,
+    pub(crate) end_day: String,
     /// Spend by day and key, newest day first.
     pub(crate) rows: Vec<KeySpend>,
 }

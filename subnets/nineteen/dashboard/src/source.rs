@@ -106,10 +106,10 @@ async fn read_database(
             None => PeriodId(period.id.0.saturating_sub(1)),
         });
         let yesterday = day(now_ms.saturating_sub(DAY_MS));
-        if newest_closed != market.newest_closed || market.older_spend.end != yesterday {
+        if newest_closed != market.newest_closed || market.older_spend.end_day != yesterday {
             let first_day = day(now_ms.saturating_sub((SPEND_DAYS - 1) * DAY_MS));
             let rows = store.spend_between(&first_day, &yesterday, MAX_SPEND_ROWS).await?;
-            market.older_spend = Arc::new(PastSpend { end: yesterday.clone(), rows });
+            market.older_spend = Arc::new(PastSpend { end_day: yesterday.clone(), rows });
         }
         if newest_closed != market.newest_closed {
             let past = match newest_closed {

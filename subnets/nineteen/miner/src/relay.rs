@@ -65,7 +65,7 @@ pub(crate) struct Relay {
     ready: VecDeque<Bytes>,
     /// Fault of the stream, which follows the events that are ready.
     fault: Option<RelayError>,
-    deadlines: Deadlines,
+    timeouts: Deadlines,
     deadline: Instant,
     warning: LogprobsWarning,
     _running: RunningRequest,
@@ -76,28 +76,20 @@ impl Relay {
     pub(crate) async fn start(
         response: reqwest::Response,
         accepted: AcceptedParts,
-        deadlines: Deadlines,
+        timeouts: Deadlines,
         start: Instant,
         running: RunningRequest,
         warning: LogprobsWarning,
     ) -> Result<Self, RelayError> {
-        let deadline = start + deadlines.total;
+        let deadline = start + timeouts.total;
         let filter = EventFilter::new(accepted);
         let (ready, fault) = (VecDeque::new(), None);
         let response = Some(response);
-        let mut relay = Self {
-            response,
-            filter,
-            ready,
-            fault,
-            deadlines,
-            deadline,
-            warning,
-            _running: running,
-        };
-        let first_deadline = start + deadlines.first_chunk;
+        let mut relay =
+            Self { response, filter, ready, fault, timeouts, deadline, warning, _running: running };
+        let first_deadline = start + timeouts.first_chunk;
         while relay.ready.is_empty() && relay.response.is_some() {
-            relay.read(first_deadline, deadlines.first_chunk).await;
+            relay.read(first_deadline, timeouts.first_chunk).await;
         }
         // An answer without text ends with an event as well.
         match relay.fault.take_if(|_| relay.ready.is_empty()) {
@@ -129,8 +121,8 @@ impl Relay {
 
     async fn next(&mut self) -> Result<Option<Bytes>, RelayError> {
         while self.ready.is_empty() && self.response.is_some() {
-            let chunk_deadline = Instant::now() + self.deadlines.between_chunks;
-            self.read(chunk_deadline, self.deadlines.between_chunks).await;
+            let chunk_deadline = Instant::now() + self.timeouts.between_chunks;
+            self.read(chunk_deadline, self.timeouts.between_chunks).await;
         }
         match self.ready.pop_front() {
             Some(event) => Ok(Some(event)),
@@ -166,7 +158,7 @@ impl Relay {
         let bytes = timeout_at(chunk_deadline.min(self.deadline), response.chunk()).await.map_err(
             |_| {
                 if self.deadline <= chunk_deadline {
-                    RelayError::TooLong(self.deadlines.total)
+                    RelayError::TooLong(self.timeouts.total)
                 } else {
                     RelayError::Silent(max_silence)
                 }

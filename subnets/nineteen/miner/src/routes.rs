@@ -233,8 +233,8 @@ async fn handle_request(
         .acquire(validator, miner.announced_concurrency(&validator), is_probe)
         .await;
     let running = running.ok_or(RequestRefusal::Full)?;
-    let (start, deadlines) = (Instant::now(), miner.0.config.deadlines);
-    let first_deadline = start + deadlines.first_chunk;
+    let (start, timeouts) = (Instant::now(), miner.0.config.deadlines);
+    let first_deadline = start + timeouts.first_chunk;
     let is_openai_image = miner.0.backend.uses_openai_images() && images::is_convertible(endpoint);
     let call = if is_openai_image {
         openai_call(endpoint, payload).await?
@@ -255,7 +255,7 @@ async fn handle_request(
         let accepted = AcceptedParts { wants_logprobs, relays_end };
         let warning = miner.0.logprobs_warning.clone();
         let relay =
-            Relay::start(backend_response, accepted, deadlines, start, running, warning).await;
+            Relay::start(backend_response, accepted, timeouts, start, running, warning).await;
         let relay = relay.map_err(|error| miner.log_refusal(error.status(), &error))?;
         miner.0.backend_limit_log.record_acceptance();
         let headers =

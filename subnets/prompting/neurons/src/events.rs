@@ -81,7 +81,7 @@ pub struct LatestSteps {
     /// The steps, newest first.
     pub steps: Vec<StepRecord>,
     /// Time of the last write; `None` if there is no log.
-    pub written: Option<SystemTime>,
+    pub written_at: Option<SystemTime>,
 }
 
 /// The file with the record of each step, one JSON object a line.
@@ -162,7 +162,7 @@ impl EventLog {
         let lines = bytes.split(|byte| *byte == b'\n').rev();
         let steps =
             lines.filter_map(|line| serde_json::from_slice(line).ok()).take(max_steps).collect();
-        Ok(LatestSteps { steps, written: Some(modified) })
+        Ok(LatestSteps { steps, written_at: Some(modified) })
     }
 }
 
@@ -232,7 +232,7 @@ mod tests {
         }
         let latest = log.latest(2).unwrap();
         assert_eq!(latest.steps, [record("three"), record("two")]);
-        assert!(latest.written.is_some());
+        assert!(latest.written_at.is_some());
         let questions = log.latest(9).unwrap().steps.into_iter().map(|step| step.question);
         assert_eq!(questions.collect::<Vec<_>>(), ["three", "two", "one"]);
     }

@@ -54,13 +54,13 @@ pub(crate) struct Answer {
 
 impl Answer {
     /// Returns the answer in a reply, limited to [`MAX_TEXT`].
-    pub(crate) fn from_reply(reply: &Reply<Prompting>, deadline: std::time::Duration) -> Self {
+    pub(crate) fn from_reply(reply: &Reply<Prompting>, timeout: std::time::Duration) -> Self {
         let text = reply
             .response
             .as_ref()
             .map(|response| response.completion.as_str())
             .unwrap_or_default();
-        let elapsed = reply.elapsed.as_secs_f64() / deadline.as_secs_f64().max(f64::MIN_POSITIVE);
+        let elapsed = reply.elapsed.as_secs_f64() / timeout.as_secs_f64().max(f64::MIN_POSITIVE);
         Self { text: text.trim().chars().take(MAX_TEXT).collect(), elapsed }
     }
 }

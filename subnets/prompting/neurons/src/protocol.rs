@@ -115,10 +115,14 @@ pub(crate) fn last_text(conversation: &[Message]) -> &str {
     conversation.last().map(|message| message.content.as_str()).unwrap_or_default()
 }
 
-/// Returns the limits of the subnet's requests with this deadline: 64 concurrent ones, and
+/// Returns the limits of the subnet's requests with this timeout: 64 concurrent ones, and
 /// responses of up to 512 KiB.
-pub fn query_limits(deadline: Duration) -> QueryLimits {
-    QueryLimits { deadline, max_response_bytes: MAX_RESPONSE_BYTES, ..QueryLimits::default() }
+pub fn query_limits(timeout: Duration) -> QueryLimits {
+    QueryLimits {
+        deadline: timeout,
+        max_response_bytes: MAX_RESPONSE_BYTES,
+        ..QueryLimits::default()
+    }
 }
 
 #[cfg(test)]

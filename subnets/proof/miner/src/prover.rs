@@ -58,7 +58,7 @@ struct Inner {
 struct ServedCircuit {
     circuit: Arc<Circuit>,
     prover: Arc<dyn Prover>,
-    check: Arc<InputCheck>,
+    input_check: Arc<InputCheck>,
     verification_key: Digest,
     output_scale: i32,
 }
@@ -75,7 +75,7 @@ impl Miner {
             let served = ServedCircuit {
                 circuit: Arc::clone(directory.circuit()),
                 prover: directory.prover()?.into(),
-                check: Arc::new(directory.input_check()?),
+                input_check: Arc::new(directory.input_check()?),
                 verification_key: metadata.verification_key()?,
                 output_scale: metadata.output.scale,
             };
@@ -201,7 +201,7 @@ impl Miner {
         query: &ProofQuery,
         precheck: impl FnOnce(&InputCheck, &[i64]) -> Result<(), CircuitError> + Send + 'static,
     ) -> Result<ProofWithOutputs, Refusal> {
-        let ServedCircuit { circuit, prover, check, verification_key, .. } =
+        let ServedCircuit { circuit, prover, input_check, verification_key, .. } =
             self.0.served_circuit(&query.circuit)?;
         circuit.check_inputs(&query.inputs)?;
         let permit =
@@ -212,21 +212,22 @@ impl Miner {
             circuit: query.circuit,
             verification_key: *verification_key,
         };
-        let (prover, check, inputs) = (Arc::clone(prover), Arc::clone(check), query.inputs.clone());
+        let (prover, input_check, inputs) =
+            (Arc::clone(prover), Arc::clone(input_check), query.inputs.clone());
         // A proof continues after its caller disconnects, and holds its permit until it ends.
         let proof_task = tokio::task::spawn_blocking(move || {
             let _permit = permit;
-            precheck(&check, &inputs)?;
+            precheck(&input_check, &inputs)?;
             let (_proving, start) = (ProofGuard::begin(), Instant::now());
             let proven = prover.prove(&inputs, &binding);
             metrics::record_proof(start.elapsed());
-            proven.map_err(|error| check.with_tensor(error))
+            proven.map_err(|error| input_check.with_tensor(error))
         });
         let timeout = self.0.settings.timeout;
         let proven = tokio::time::timeout(timeout, proof_task)
             .await
             .map_err(|_| Refusal::Timeout(timeout))?;
-        Ok(proven.map_err(|_| Refusal::Broken)??)
+        Ok(proven.map_err(|_| Refusal::TaskFailed)??)
     }
 
     async fn replay(&self, query: &ProofQuery) -> Result<ProofWithOutputs, Refusal> {

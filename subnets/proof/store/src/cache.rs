@@ -141,7 +141,7 @@ impl Cache {
         if size <= self.limit {
             Ok(())
         } else {
-            Err(StoreError::Full { used: size, limit: self.limit })
+            Err(StoreError::CacheFull { used: size, limit: self.limit })
         }
     }
 

@@ -39,7 +39,7 @@
 //!   is downloaded again.
 //! - **The cache has a size limit.** A full cache evicts the least recently used circuits, except
 //!   pinned ones and those that this process has fetched; if these exceed the limit, the result is
-//!   [`StoreError::Full`].
+//!   [`StoreError::CacheFull`].
 //! - **Sizes are bounded**: 64 MiB for a catalogue, 1 MiB for metadata, 4 GiB for any other file. A
 //!   server that sends nothing for 30 s is treated as failed. Redirects are not followed.
 //!

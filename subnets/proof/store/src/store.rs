@@ -39,13 +39,13 @@ pub struct StoreSettings {
 pub enum StoreError {
     /// No identities are given, and catalogues are not trusted to choose circuits.
     #[error("no identities of circuits to fetch are given")]
-    NotPinned,
+    NoIdentities,
     /// A catalogue or file cannot be read.
     #[error(transparent)]
     Source(#[from] SourceError),
     /// No catalogue lists the circuit.
     #[error("no catalogue lists circuit {0}")]
-    Unknown(Digest),
+    NotListed(Digest),
     /// A file does not match the digest in the circuit's metadata.
     #[error("{location} is corrupt: expected SHA-256 {expected}")]
     Checksum {
@@ -75,7 +75,7 @@ pub enum StoreError {
         "the circuits in use take {used} bytes, more than the cache limit of {limit} bytes; hint: raise the limit or \
          select fewer circuits"
     )]
-    Full {
+    CacheFull {
         /// Size of the circuits in use, in bytes.
         used: u64,
         /// Maximum size of the cache, in bytes.
@@ -170,11 +170,11 @@ impl CircuitStore {
     /// being fetched.
     ///
     /// # Errors
-    /// [`StoreError::NotPinned`] when `required` is empty. The first error when a circuit is not
+    /// [`StoreError::NoIdentities`] when `required` is empty. The first error when a circuit is not
     /// listed, is refused, its download fails, or the cache is too small for all of them.
     pub async fn sync(&self, required: &BTreeSet<Digest>) -> Result<(), StoreError> {
         if required.is_empty() {
-            return Err(StoreError::NotPinned);
+            return Err(StoreError::NoIdentities);
         }
         let documents = self.read_documents().await.require_readable()?;
         let listings = || documents.listings.iter().map(|(_, listing)| listing);
@@ -262,7 +262,7 @@ impl CircuitStore {
     async fn download(&self, id: Digest, documents: &Documents<'_>) -> Result<(), StoreError> {
         let partial = self.cache.partial_directory(id);
         tokio::fs::create_dir_all(&partial).await.map_err(StoreError::file(&partial))?;
-        let mut last_error = StoreError::Unknown(id);
+        let mut last_error = StoreError::NotListed(id);
         for (source, listing) in &documents.listings {
             let Some(listed_circuit) = listing.get(&id) else { continue };
             match self.download_from(source, listed_circuit, &partial).await {

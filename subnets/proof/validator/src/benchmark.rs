@@ -104,7 +104,7 @@ impl Examiner {
                 // Without circuits for benchmarks there is nothing to request.
                 return std::future::pending().await;
             };
-            match self.dispatcher.next(circuit, &self.miners(), Instant::now()) {
+            match self.dispatcher.next_benchmark(circuit, &self.miners(), Instant::now()) {
                 Ok(assignment) => return (assignment, permit),
                 Err(Some(ready_at)) => tokio::select! {
                     () = tokio::time::sleep_until(ready_at.into()) => {}
@@ -121,7 +121,7 @@ impl Examiner {
     pub async fn examine(&self, miner: &ProofMiner) -> Option<Outcome> {
         let circuit = self.choose_circuit()?;
         let permit = Arc::clone(&self.requests).acquire_owned().await.ok()?;
-        self.benchmark(self.dispatcher.assign_to(circuit, miner), permit).await
+        self.benchmark(self.dispatcher.assign_benchmark_to(circuit, miner), permit).await
     }
 
     async fn benchmark(

@@ -214,7 +214,11 @@ mod tests {
             let slowdown = (in_flight as f64 / parallel as f64).max(1.0);
             // Response times vary by a tenth.
             let jitter = 1.0 + (number * 7 % 11) as f64 / 100.0;
-            performance.record_verified(0, Duration::from_secs_f64(0.5 * slowdown * jitter), in_flight);
+            performance.record_verified(
+                0,
+                Duration::from_secs_f64(0.5 * slowdown * jitter),
+                in_flight,
+            );
             performance.capacity
         };
         (0..proofs).map(|number| proof(performance, number)).collect()
@@ -259,7 +263,11 @@ mod tests {
             let in_flight = performance.capacity();
             let slowdown = (in_flight as f64 / 10.0).max(1.0);
             let jitter = 1.0 + f64::from(number * 7 % 11) / 100.0;
-            performance.record_verified(0, Duration::from_secs_f64(1.5 * slowdown * jitter), in_flight);
+            performance.record_verified(
+                0,
+                Duration::from_secs_f64(1.5 * slowdown * jitter),
+                in_flight,
+            );
         }
         assert!((10..=25).contains(&performance.capacity), "{}", performance.capacity);
     }

@@ -148,7 +148,7 @@ impl Examiner {
     ///
     /// # Errors
     /// When the model is unknown or the inputs do not fit.
-    pub fn check(&self, id: &Digest, inputs: &[i64]) -> Result<(), DeliveryError> {
+    pub fn check_inputs(&self, id: &Digest, inputs: &[i64]) -> Result<(), DeliveryError> {
         let first_circuit =
             self.models.get(id).and_then(|model| model.slices.first()).unwrap_or(id);
         Ok(self
@@ -158,13 +158,13 @@ impl Examiner {
             .check_inputs(inputs)?)
     }
 
-    /// Checks a model's inputs like [`Self::check`], and that miners can prove them: no value
+    /// Checks a model's inputs like [`Self::check_inputs`], and that miners can prove them: no value
     /// saturates or has no proof. Runs the model, so it is CPU-bound.
     ///
     /// # Errors
     /// When the model is unknown, the inputs do not fit, or they cannot be proven.
     pub fn check_provable(&self, id: &Digest, inputs: &[i64]) -> Result<(), DeliveryError> {
-        self.check(id, inputs)?;
+        self.check_inputs(id, inputs)?;
         let circuits =
             self.models.get(id).map_or(std::slice::from_ref(id), |model| model.slices.as_slice());
         let mut values = inputs.to_vec();
@@ -195,7 +195,7 @@ impl Examiner {
         report: ProgressCallback,
     ) -> Result<ModelBundle, DeliveryError> {
         let nonce = Digest::from_bytes(rand::random());
-        self.check(id, inputs)?;
+        self.check_inputs(id, inputs)?;
         if let Ok((position, _)) = self.find_loaded(id) {
             let (examiner, circuit, values) = (Arc::clone(self), *id, inputs.to_vec());
             self.execute_model(move || examiner.check_provable(&circuit, &values)).await?;
@@ -292,7 +292,12 @@ impl Examiner {
                 && tried_miners.len() < MAX_ATTEMPTS
                 && busy_time < self.settings.timeout;
             let assignment = if may_send {
-                self.dispatcher.assign(position, &self.miners(), &tried_miners, Instant::now())
+                self.dispatcher.assign_user_request(
+                    position,
+                    &self.miners(),
+                    &tried_miners,
+                    Instant::now(),
+                )
             } else {
                 None
             };

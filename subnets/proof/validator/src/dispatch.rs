@@ -146,7 +146,7 @@ impl Dispatcher {
     /// with free capacity, then the fastest share, then those with the fewest requests in flight,
     /// then the one with the oldest last request. Without benchmarks, a miner that failed is tried
     /// again after its pause.
-    pub(crate) fn assign(
+    pub(crate) fn assign_user_request(
         self: &Arc<Self>,
         circuit: usize,
         miners: &[ProofMiner],
@@ -177,7 +177,11 @@ impl Dispatcher {
     }
 
     /// Assigns a benchmark request to one miner.
-    pub(crate) fn assign_to(self: &Arc<Self>, circuit: usize, miner: &ProofMiner) -> Assignment {
+    pub(crate) fn assign_benchmark_to(
+        self: &Arc<Self>,
+        circuit: usize,
+        miner: &ProofMiner,
+    ) -> Assignment {
         self.create_assignment(
             &mut self.lock(),
             miner.clone(),
@@ -194,7 +198,7 @@ impl Dispatcher {
     /// # Errors
     /// When no miner may receive a request now; contains the earliest time at which one may, if
     /// known.
-    pub(crate) fn next(
+    pub(crate) fn next_benchmark(
         self: &Arc<Self>,
         circuit: usize,
         miners: &[ProofMiner],

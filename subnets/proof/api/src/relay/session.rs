@@ -301,7 +301,7 @@ impl Relay {
         };
         let inputs = inputs.map_err(|error| Refusal::ErrorFrame(INVALID_PARAMS_CODE, error))?;
         examiner
-            .check(&circuit, &inputs)
+            .check_inputs(&circuit, &inputs)
             .map_err(|error| Refusal::ErrorFrame(INVALID_PARAMS_CODE, error.to_string()))?;
         Ok((circuit, model.slices, inputs))
     }

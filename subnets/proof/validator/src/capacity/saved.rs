@@ -206,7 +206,7 @@ mod tests {
         times.0.extend([5.0; MAX_STORED_TIMES]);
         let (miners, _) = saved.restore(&[circuit("a")], NOW);
         let restored = miners.values().next().unwrap();
-        assert_eq!((restored.capacity, restored.idle.len()), (MAX_CONCURRENT_PER_MINER, 0));
+        assert_eq!((restored.capacity, restored.idle_times.len()), (MAX_CONCURRENT_PER_MINER, 0));
         assert_eq!(restored.times[&0].0, [5.0; MAX_STORED_TIMES]);
     }
 
