@@ -171,7 +171,7 @@ async fn saturating_inputs_of_a_user_reach_no_miner() {
     assert!(error.to_string().starts_with(expected), "{error}");
     assert!(observed.lock().unwrap().is_empty());
     assert_eq!(score_store.events(), 0);
-    examiner.check(&circuit, &bright_image).unwrap();
+    examiner.check_inputs(&circuit, &bright_image).unwrap();
     assert!(matches!(
         examiner.check_provable(&circuit, &bright_image),
         Err(DeliveryError::Unprovable(_))
