@@ -189,8 +189,8 @@ impl<C: Challenge> StepLoop<C> {
     }
 
     /// Draws the miners of a step from the eligible neurons. A drawn neuron that cannot be called
-    /// has the reward 0: otherwise a miner could keep its score by withdrawing its address. So have
-    /// neurons that are not miners.
+    /// has the reward 0: otherwise a miner could keep its score by withdrawing its address. Neurons
+    /// that are not eligible have the reward 0, too.
     fn select_miners(&self, neurons: &Neurons) -> StepNeurons {
         let (eligible, ineligible): (Vec<Neuron>, Vec<Neuron>) =
             neurons.list.iter().copied().partition(|neuron| self.directory.is_eligible(neuron));

@@ -14,7 +14,7 @@ use taonet_nineteen_core::payload::{EmbeddingPayload, MAX_SEED, TextInput, TextP
 use taonet_nineteen_core::task::Endpoint;
 
 pub use drafts::Drafts;
-use words::{TextKind, text};
+use words::{TextKind, generate_text};
 
 /// Upper limit for `max_tokens` of a request, unless the task sets a smaller one.
 const MAX_TOKENS: u64 = 2_000;
@@ -52,7 +52,7 @@ pub fn payload(
             let draft_text =
                 draft.and_then(|draft| contents(&truncate_messages(draft, max_words)).pop());
             let prompt = draft_text.unwrap_or_else(|| {
-                text(TextKind::Message, random_length(max_words, random), random)
+                generate_text(TextKind::Message, random_length(max_words, random), random)
             });
             Some(text_payload(task, TextInput::Prompt(prompt), kwarg("max_tokens"), random))
         }
@@ -62,7 +62,9 @@ pub fn payload(
             } else {
                 let count = random.random_range(1..=4);
                 (0..count)
-                    .map(|_| text(TextKind::Message, random_length(max_words, random), random))
+                    .map(|_| {
+                        generate_text(TextKind::Message, random_length(max_words, random), random)
+                    })
                     .collect()
             };
             Some(
@@ -120,7 +122,7 @@ fn text_payload(
 fn generate_messages(max_words: usize, random: &mut impl Rng) -> Vec<Value> {
     let mut messages = Vec::new();
     let mut push_message = |role: &str, kind: TextKind, words: usize, random: &mut _| {
-        messages.push(json!({"role": role, "content": text(kind, words, random)}));
+        messages.push(json!({"role": role, "content": generate_text(kind, words, random)}));
     };
     if random.random_bool(0.25) {
         push_message(

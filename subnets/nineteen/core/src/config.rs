@@ -45,8 +45,8 @@ pub struct MarketConfig {
     /// Multiplier of the part of each capacity that synthetic requests test: above 0, at most 1.
     #[serde(default = "default_score_multiplier")]
     pub capacity_to_score_multiplier: f64,
-    /// Further names of models for buyers. Each one stands for a list of tasks, of which the next
-    /// one answers if one cannot.
+    /// Further names of models for buyers. Each alias stands for a list of tasks; if one
+    /// cannot serve a request, the next one does.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub aliases: BTreeMap<TaskName, Vec<TaskName>>,
     /// Tasks, in scoring order.

@@ -174,8 +174,8 @@ impl Market {
         }
     }
 
-    /// Returns the miners of the newest period that answer. One without requests is not known to
-    /// fail.
+    /// Returns the miners of the newest period that answer. A miner without requests
+    /// counts as answering.
     pub(crate) fn answering_miners(&self) -> AnsweringMiners {
         let miners = self.miners();
         let answering = miners

@@ -62,7 +62,7 @@ impl RelayError {
 pub(crate) struct Relay {
     response: Option<reqwest::Response>,
     filter: EventFilter,
-    ready: VecDeque<Bytes>,
+    ready_events: VecDeque<Bytes>,
     /// Fault of the stream, which follows the events that are ready.
     fault: Option<RelayError>,
     timeouts: Deadlines,
@@ -83,16 +83,24 @@ impl Relay {
     ) -> Result<Self, RelayError> {
         let deadline = start + timeouts.total;
         let filter = EventFilter::new(accepted);
-        let (ready, fault) = (VecDeque::new(), None);
+        let (ready_events, fault) = (VecDeque::new(), None);
         let response = Some(response);
-        let mut relay =
-            Self { response, filter, ready, fault, timeouts, deadline, warning, _running: running };
+        let mut relay = Self {
+            response,
+            filter,
+            ready_events,
+            fault,
+            timeouts,
+            deadline,
+            warning,
+            _running: running,
+        };
         let first_deadline = start + timeouts.first_chunk;
-        while relay.ready.is_empty() && relay.response.is_some() {
+        while relay.ready_events.is_empty() && relay.response.is_some() {
             relay.read(first_deadline, timeouts.first_chunk).await;
         }
         // An answer without text ends with an event as well.
-        match relay.fault.take_if(|_| relay.ready.is_empty()) {
+        match relay.fault.take_if(|_| relay.ready_events.is_empty()) {
             Some(fault) => Err(fault),
             None => Ok(relay),
         }
@@ -120,11 +128,11 @@ impl Relay {
     }
 
     async fn next(&mut self) -> Result<Option<Bytes>, RelayError> {
-        while self.ready.is_empty() && self.response.is_some() {
+        while self.ready_events.is_empty() && self.response.is_some() {
             let chunk_deadline = Instant::now() + self.timeouts.between_chunks;
             self.read(chunk_deadline, self.timeouts.between_chunks).await;
         }
-        match self.ready.pop_front() {
+        match self.ready_events.pop_front() {
             Some(event) => Ok(Some(event)),
             None => self.fault.take().map_or(Ok(None), Err),
         }
@@ -133,7 +141,7 @@ impl Relay {
     /// Reads one chunk of the backend's response. At its end, or after a fault, `response` becomes
     /// `None`.
     async fn read(&mut self, chunk_deadline: Instant, max_silence: Duration) {
-        let ready_before = self.ready.len();
+        let ready_before = self.ready_events.len();
         match self.try_read(chunk_deadline, max_silence).await {
             Ok(true) => {}
             Ok(false) => self.response = None,
@@ -142,7 +150,7 @@ impl Relay {
                 self.fault = Some(fault);
             }
         }
-        metrics::record_chunks(self.ready.len() - ready_before);
+        metrics::record_chunks(self.ready_events.len() - ready_before);
         if self.response.is_none() && self.filter.lacks_logprobs() {
             self.warning.log_once();
         }
@@ -165,7 +173,7 @@ impl Relay {
             },
         )?;
         if let Some(bytes) = bytes.map_err(RelayError::Broken)? {
-            self.filter.push(&bytes, &mut self.ready)?;
+            self.filter.push(&bytes, &mut self.ready_events)?;
             if !self.filter.is_done() {
                 return Ok(true);
             }
@@ -173,7 +181,7 @@ impl Relay {
             let drain = async { while let Ok(Some(_)) = response.chunk().await {} };
             let _drained_or_not = timeout(MAX_DONE_GRACE, drain).await;
         }
-        self.filter.finish(&mut self.ready)?;
+        self.filter.finish(&mut self.ready_events)?;
         Ok(false)
     }
 }

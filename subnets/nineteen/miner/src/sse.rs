@@ -157,24 +157,24 @@ impl EventFilter {
         Self { stream: EventStream::default(), answer }
     }
 
-    /// Adds the next bytes, and appends the completed events to `ready`, each as `data:
+    /// Adds the next bytes, and appends the completed events to `ready_events`, each as `data:
     /// <JSON>\n\n`.
     pub(crate) fn push(
         &mut self,
         bytes: &[u8],
-        ready: &mut VecDeque<Bytes>,
+        ready_events: &mut VecDeque<Bytes>,
     ) -> Result<(), StreamFault> {
         let Self { stream, answer } = self;
-        stream.push(bytes, |event| answer.handle_event(event, ready))
+        stream.push(bytes, |event| answer.handle_event(event, ready_events))
     }
 
-    /// Ends the stream, and appends its last events to `ready`.
-    pub(crate) fn finish(&mut self, ready: &mut VecDeque<Bytes>) -> Result<(), StreamFault> {
+    /// Ends the stream, and appends its last events to `ready_events`.
+    pub(crate) fn finish(&mut self, ready_events: &mut VecDeque<Bytes>) -> Result<(), StreamFault> {
         let Self { stream, answer } = self;
         if answer.stream_state != StreamState::Done {
-            stream.finish(|event| answer.handle_event(event, ready))?;
+            stream.finish(|event| answer.handle_event(event, ready_events))?;
         }
-        answer.finish(ready)
+        answer.finish(ready_events)
     }
 
     /// Returns whether the stream has sent `[DONE]`; what follows is not part of the answer.
@@ -192,23 +192,27 @@ impl AnswerState {
     fn handle_event(
         &mut self,
         event: ServerEvent<'_>,
-        ready: &mut VecDeque<Bytes>,
+        ready_events: &mut VecDeque<Bytes>,
     ) -> Result<(), StreamFault> {
         // As the standard prescribes, malformed UTF-8 becomes U+FFFD.
         let text = String::from_utf8_lossy(event.data);
         if event.is_error() {
             return Err(parse_reported_error(&text));
         }
-        self.handle_data(&text, ready).or_else(|fault| {
+        self.handle_data(&text, ready_events).or_else(|fault| {
             if !text.contains('\n') || !matches!(fault, StreamFault::Malformed(_)) {
                 return Err(fault);
             }
             // Some servers leave out the empty line between two events.
-            text.lines().try_for_each(|line| self.handle_data(line, ready))
+            text.lines().try_for_each(|line| self.handle_data(line, ready_events))
         })
     }
 
-    fn handle_data(&mut self, json: &str, ready: &mut VecDeque<Bytes>) -> Result<(), StreamFault> {
+    fn handle_data(
+        &mut self,
+        json: &str,
+        ready_events: &mut VecDeque<Bytes>,
+    ) -> Result<(), StreamFault> {
         let json = json.trim_ascii();
         if json == "[DONE]" {
             self.stream_state = StreamState::Done;
@@ -239,7 +243,7 @@ impl AnswerState {
         }
         if self.should_forward(choice, !finish_reason.is_empty())? {
             self.has_event = true;
-            ready.push_back(format_event(json));
+            ready_events.push_back(format_event(json));
         }
         Ok(())
     }
@@ -289,14 +293,14 @@ impl AnswerState {
     }
 
     /// Checks that the stream is complete. An answer without text becomes a chunk without text.
-    fn finish(&mut self, ready: &mut VecDeque<Bytes>) -> Result<(), StreamFault> {
+    fn finish(&mut self, ready_events: &mut VecDeque<Bytes>) -> Result<(), StreamFault> {
         let kind = self.kind.ok_or(StreamFault::Empty)?;
         if self.stream_state == StreamState::Open {
             return Err(StreamFault::Truncated);
         }
         if !self.has_event {
             self.has_event = true;
-            ready.push_back(format_event(match kind {
+            ready_events.push_back(format_event(match kind {
                 ChunkKind::Chat => EMPTY_CHAT,
                 ChunkKind::Completion => EMPTY_COMPLETION,
             }));

@@ -143,7 +143,7 @@ impl Challenge for PromptingChallenge {
         let hotkeys: Vec<Hotkey> = eligible.iter().map(|neuron| neuron.hotkey).collect();
         let mut state = self.lock_state();
         let State { file, next_step } = &mut *state;
-        // Also without a choice by the gate, which learns in any case.
+        // Also when the gate does not choose the miners, since it is trained in any case.
         if file.gate.miners() > MAX_GATE_HOTKEYS {
             file.gate.retain(&hotkeys.iter().copied().collect());
         }
@@ -182,7 +182,7 @@ impl Challenge for PromptingChallenge {
         self.train(&judged, question.clone(), record).await?;
         match self.prepare(question).await {
             Ok(step) => self.lock_state().next_step = Some(step),
-            // The rewards of this step count nevertheless: the next one prepares its own question.
+            // The rewards of this step still count. The next step prepares its own question.
             Err(error) => {
                 tracing::warn!(error = with_causes(&*error), "cannot prepare the next question");
             }

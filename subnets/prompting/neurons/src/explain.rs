@@ -1,4 +1,4 @@
-//! Completions from which a miner's score comes.
+//! The completions behind a miner's score.
 
 use std::collections::BTreeMap;
 

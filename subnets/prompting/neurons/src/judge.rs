@@ -119,7 +119,7 @@ impl Judge {
         result.map_err(JudgeError::Panicked)?
     }
 
-    /// Rewards the completions of a conversation, unless the caller no longer waits.
+    /// Rewards the completions of a conversation; stops when `is_abandoned` returns `true`.
     fn rewards(
         &self,
         conversation: &[Message],

@@ -47,7 +47,7 @@ pub enum RemoteError {
     Cid {
         /// URL of the file.
         url: String,
-        /// Why the CID is of no use.
+        /// Why the CID cannot be used.
         source: CidError,
     },
     /// The stated SHA-256 is not that of the CID.
@@ -67,7 +67,7 @@ pub enum RemoteError {
         /// URL of the file.
         url: String,
     },
-    /// The downloaded content is another one. It was deleted.
+    /// The downloaded content has another SHA-256. It was deleted.
     #[error(
         "{url} has other content: expected SHA-256 {expected}, found {found}; hint: the download was deleted"
     )]

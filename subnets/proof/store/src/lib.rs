@@ -4,7 +4,7 @@
 //! files, and sliced models, on any static web server or bucket. Catalogues are not trusted: a
 //! circuit's identity is the hash of its metadata, which contains the hash of every other file, and
 //! no circuit enters the cache before all hashes match and its verification key is found to follow
-//! from its network. Which circuits are worth proving is not for a catalogue to say: only circuits
+//! from its network. A catalogue does not decide which circuits to prove: only circuits
 //! whose identities the caller gives are fetched.
 //!
 //! [`CircuitStore::fetch`] returns a circuit's directory and downloads it if it is not in the

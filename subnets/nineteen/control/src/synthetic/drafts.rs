@@ -14,7 +14,7 @@ use taonet_nineteen_checker::{CheckError, Reference, ReferenceModel};
 use taonet_nineteen_core::task::TaskType;
 use taonet_service::Shutdown;
 
-use super::words::{TextKind, text};
+use super::words::{TextKind, generate_text};
 use crate::{MarketFile, References};
 
 /// Number of conversations to keep ready.
@@ -124,7 +124,7 @@ async fn generate_conversation(
 ) -> Result<Option<Vec<Value>>, CheckError> {
     let mut messages = Vec::new();
     if random.random_bool(0.25) {
-        let example = text(TextKind::System, 12, random);
+        let example = generate_text(TextKind::System, 12, random);
         let instruction = format!(
             "Write the system prompt of an AI assistant. An example of a different one: \"{example}\". Reply with the \
              prompt only."
@@ -136,8 +136,10 @@ async fn generate_conversation(
         };
         messages.push(message("system", &draft_text));
     }
-    let (example, style) =
-        (text(TextKind::Message, 25, random), STYLES.choose(random).copied().unwrap_or_default());
+    let (example, style) = (
+        generate_text(TextKind::Message, 25, random),
+        STYLES.choose(random).copied().unwrap_or_default(),
+    );
     let instruction = format!(
         "Write a message that a person could send to an AI assistant, {style}. These words set the subject, which you \
          can change to make sense: \"{example}\". Reply with the message only."

@@ -9,7 +9,7 @@ use taonet_nineteen_core::payload::{ImagePayload, MAX_SEED};
 use taonet_nineteen_core::task::Endpoint;
 
 use super::picture::{mask, portrait, scene};
-use super::words::{TextKind, text};
+use super::words::{TextKind, generate_text};
 
 /// Widths and heights that image models are trained for, both also swapped.
 const SIZES: [(u64, u64); 6] =
@@ -75,7 +75,7 @@ pub(super) fn payload(
     }
     let (width, height) = size(random);
     let payload = ImagePayload {
-        prompt: text(TextKind::ImagePrompt, random.random_range(4..=30), random),
+        prompt: generate_text(TextKind::ImagePrompt, random.random_range(4..=30), random),
         negative_prompt: negative_prompt(random),
         steps: steps(random),
         cfg_scale: cfg_scale(random),

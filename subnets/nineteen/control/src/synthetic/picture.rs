@@ -65,7 +65,7 @@ pub(super) fn scene(width: u32, height: u32, random: &mut impl Rng) -> String {
         shapes.push(Ellipse {
             centre: (random.random_range(0.0..1.0), random.random_range(0.0..1.0)),
             radii: (radius, radius * random.random_range(0.4..1.6_f32)),
-            colour: colour(random),
+            colour: random_colour(random),
             edge: random.random_range(0.02..0.4),
         });
     }
@@ -89,7 +89,7 @@ pub(super) fn portrait(width: u32, height: u32, random: &mut impl Rng) -> String
     let mut add_ellipse =
         |centre, radii, colour, edge| shapes.push(Ellipse { centre, radii, colour, edge });
     add_ellipse((x, y - h * 0.25), (w * 1.2, h * random.random_range(1.0..1.3_f32)), hair, 0.1);
-    add_ellipse((x, 1.05), (w * 2.4, h * 1.2), colour(random), 0.05);
+    add_ellipse((x, 1.05), (w * 2.4, h * 1.2), random_colour(random), 0.05);
     add_ellipse((x, y + h * 0.95), (w * 0.5, h * 0.6), shade(skin, 0.9), 0.1);
     add_ellipse((x, y), (w, h), skin, 0.06);
     add_ellipse((x, y - h * 0.85), (w * 0.9, h * 0.35), hair, 0.3);
@@ -131,7 +131,7 @@ pub(super) fn mask(width: u32, height: u32, random: &mut impl Rng) -> String {
     png(width, height, pixel)
 }
 
-fn colour(random: &mut impl Rng) -> Colour {
+fn random_colour(random: &mut impl Rng) -> Colour {
     // Muted: most photographs have few saturated colours.
     let light = random.random_range(40.0..220.0_f32);
     [(); 3].map(|()| (light + random.random_range(-45.0..45.0_f32)).clamp(0.0, 255.0))
@@ -139,7 +139,7 @@ fn colour(random: &mut impl Rng) -> Colour {
 
 /// Draws shapes on a background that fades from one colour to another, with uneven light and grain.
 fn draw(width: u32, height: u32, shapes: &[Ellipse], random: &mut impl Rng) -> String {
-    let (top, bottom) = (colour(random), colour(random));
+    let (top, bottom) = (random_colour(random), random_colour(random));
     let octaves: Vec<_> =
         (0..OCTAVES).map(|octave| Noise::new(NOISE_POINTS << octave, random)).collect();
     let strength = random.random_range(10.0..45.0_f32);

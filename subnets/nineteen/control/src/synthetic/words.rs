@@ -50,7 +50,7 @@ impl TextKind {
 }
 
 /// Generates a text of at most `max_words` words; usually its length is close to this maximum.
-pub(super) fn text(kind: TextKind, max_words: usize, random: &mut impl Rng) -> String {
+pub(super) fn generate_text(kind: TextKind, max_words: usize, random: &mut impl Rng) -> String {
     let (first, later) = kind.symbols();
     let mut text = String::new();
     expand(&mut text, first, MAX_DEPTH, random);
@@ -199,7 +199,8 @@ mod tests {
     #[test]
     fn synthetic_texts_rarely_repeat_phrases() {
         let mut random = StdRng::seed_from_u64(1);
-        let texts: Vec<_> = (0..2_000).map(|_| text(TextKind::Message, 30, &mut random)).collect();
+        let texts: Vec<_> =
+            (0..2_000).map(|_| generate_text(TextKind::Message, 30, &mut random)).collect();
         assert!(
             texts
                 .iter()

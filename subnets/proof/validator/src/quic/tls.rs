@@ -20,7 +20,7 @@ const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(30);
 const RECEIVE_WINDOW: u32 = 1 << 20;
 
 /// Returns the configuration of connections to miners. Miners open no streams, and send at most 1
-/// MiB that nobody has read.
+/// MiB of unread data.
 pub(super) fn client_config() -> Result<ClientConfig, QuicError> {
     let provider = Arc::new(aws_lc_rs::default_provider());
     let verifier = Arc::new(KeyPossessionVerifier(Arc::clone(&provider)));

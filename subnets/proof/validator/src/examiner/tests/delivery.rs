@@ -189,10 +189,10 @@ async fn random_inputs_of_benchmarks_do_not_saturate() {
     let (honest, miner) = market.miner("//Bob", Behaviour::Honest).await;
     let loaded = &examiner.circuits[0];
     for _ in 0..20 {
-        let query = loaded.benchmark().unwrap();
+        let query = loaded.benchmark_query().unwrap();
         loaded.outputs(&query.inputs).unwrap();
     }
-    miner.answer(&loaded.benchmark().unwrap()).await.unwrap();
+    miner.answer(&loaded.benchmark_query().unwrap()).await.unwrap();
     for _ in 0..3 {
         let outcome = examiner.examine(&honest).await;
         assert!(matches!(outcome, Some(Outcome::Verified { .. })), "{outcome:?}");
