@@ -90,8 +90,9 @@ impl Explanation {
             .fold(self.initial_score(), |score, (step, _)| score * (1.0 - step.alpha))
     }
 
-    /// Whether the score follows from the record: each step starts from the score after the previous
-    /// step and moves it towards its reward, and the last step results in the miner's score.
+    /// Whether the score follows from the record: each step starts from the score after the
+    /// previous step and moves it towards its reward, and the last step results in the miner's
+    /// score.
     pub fn is_consistent(&self) -> bool {
         let mut score = self.initial_score();
         let are_steps_consistent = self.rewards.iter().all(|(step, reward)| {

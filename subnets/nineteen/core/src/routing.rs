@@ -17,8 +17,8 @@ pub use limit::{InFlightLimit, Position};
 
 /// Lower bound of the latency in [`RoutingCandidate::value`], in seconds.
 const MIN_LATENCY: f64 = 0.01;
-/// Number of requests in flight that a contender can have regardless of its share ([`exceeds_share`]):
-/// most servers have as many slots.
+/// Number of requests in flight that a contender can have regardless of its share
+/// ([`exceeds_share`]): most servers have as many slots.
 const MIN_RUNNING: f64 = 4.0;
 /// Multiple of its share of the requests in flight that a contender can have in addition. One share
 /// would move most requests away from the miners of their prefixes, because the numbers in flight
@@ -169,8 +169,8 @@ pub fn share(candidates: &[RoutingCandidate], index: usize) -> f64 {
     candidates.get(index).map_or(0.0, RoutingCandidate::value) / total.max(f64::MIN_POSITIVE)
 }
 
-/// Returns whether a contender has too many requests in flight to get more by prefix affinity alone:
-/// at least 4 more than twice its [`share`] of the requests in flight at all contenders.
+/// Returns whether a contender has too many requests in flight to get more by prefix affinity
+/// alone: at least 4 more than twice its [`share`] of the requests in flight at all contenders.
 /// `index` is its index in `candidates`.
 pub fn exceeds_share(candidates: &[RoutingCandidate], index: usize) -> bool {
     let Some(candidate) = candidates.get(index) else { return true };

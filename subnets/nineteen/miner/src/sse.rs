@@ -315,9 +315,9 @@ fn has_logprob_entry(logprobs: &RawValue) -> bool {
     ["/content/0", "/token_logprobs/0"].iter().any(|path| logprobs.pointer(path).is_some())
 }
 
-/// Formats JSON as a server-sent event. Line feeds between its tokens become spaces. Line separators in its
-/// texts are escaped: clients such as Python's httpx, which the reference uses, end a line at each
-/// of them.
+/// Formats JSON as a server-sent event. Line feeds between its tokens become spaces. Line
+/// separators in its texts are escaped: clients such as Python's httpx, which the reference uses,
+/// end a line at each of them.
 fn format_event(json: &str) -> Bytes {
     let mut event = String::with_capacity(json.len() + 8);
     event.push_str("data: ");

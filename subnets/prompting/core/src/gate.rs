@@ -181,13 +181,14 @@ impl Gate {
         errors.iter().map(|error| error * error).sum::<f64>() / count
     }
 
-    /// Removes the rows of hotkeys that are not registered, so that the gate does not grow without limit.
+    /// Removes the rows of hotkeys that are not registered, so that the gate does not grow without
+    /// limit.
     pub fn retain(&mut self, registered: &BTreeSet<Hotkey>) {
         self.rows.retain(|hotkey, _| registered.contains(hotkey));
     }
 
-    /// Chooses the `best` hotkeys by score, then `random` further ones, all distinct and in the order
-    /// of choice. Ties are broken at random.
+    /// Chooses the `best` hotkeys by score, then `random` further ones, all distinct and in the
+    /// order of choice. Ties are broken at random.
     pub fn choose(
         &self,
         embedding: &[f32],

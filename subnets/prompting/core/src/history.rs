@@ -24,9 +24,9 @@ pub struct EventReward {
 }
 
 /// Computes the weights from the history: the moving average of each hotkey's shares, in which the
-/// newest share has the weight `alpha`, normalised to a sum of 1. A miner that was not asked in a step
-/// keeps its average, also at another uid, and a new hotkey starts at 0. The weight of a uid is
-/// that of its newest hotkey. Without a positive average, there are no weights.
+/// newest share has the weight `alpha`, normalised to a sum of 1. A miner that was not asked in a
+/// step keeps its average, also at another uid, and a new hotkey starts at 0. The weight of a uid
+/// is that of its newest hotkey. Without a positive average, there are no weights.
 pub fn compute_weights<'a>(events: impl IntoIterator<Item = &'a Event>, alpha: f64) -> Weights {
     let (mut averages, mut owners) =
         (BTreeMap::<Hotkey, f64>::new(), BTreeMap::<Uid, Hotkey>::new());

@@ -64,7 +64,8 @@ pub(crate) fn best_answer(step: &StepRecord) -> Option<&AnswerRecord> {
 }
 
 impl Steps {
-    /// Returns the current problems at `now_unix`, in seconds since the Unix epoch: titles and reasons.
+    /// Returns the current problems at `now_unix`, in seconds since the Unix epoch: titles and
+    /// reasons.
     pub(crate) fn problems(&self, now_unix: i64) -> impl Iterator<Item = (&'static str, &str)> {
         let read_problem =
             self.problem.as_deref().map(|reason| ("The validator's steps are unavailable", reason));

@@ -47,7 +47,8 @@ pub enum CompleteError {
 }
 
 impl CompleteError {
-    /// Returns the error for the caller: invalid requests are explained, internal errors only logged.
+    /// Returns the error for the caller: invalid requests are explained, internal errors only
+    /// logged.
     fn to_synapse_error(&self) -> SynapseError {
         match self {
             Self::Prompt(error) | Self::Submit(SubmitError::Prompt(error)) => {

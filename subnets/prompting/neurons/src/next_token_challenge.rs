@@ -12,8 +12,8 @@ use tokio::task::spawn_blocking;
 use crate::events::truncate_text;
 use crate::{AnswerRecord, Dataset, EventLog, Item, NextTokens, StepRecord};
 
-/// Number of texts in a step, all of different items: a longer part of an item would reveal the token
-/// after a shorter part.
+/// Number of texts in a step, all of different items: a longer part of an item would reveal the
+/// token after a shorter part.
 const TEXTS_PER_STEP: usize = 8;
 /// Minimum number of tokens before the token that is predicted.
 const MIN_CONTEXT_TOKENS: usize = 8;

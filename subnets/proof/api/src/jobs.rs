@@ -338,8 +338,8 @@ impl Jobs {
     }
 }
 
-/// Selects the finished proofs, each with its completion time and size, to remove from `stored` proofs
-/// so that one more has room.
+/// Selects the finished proofs, each with its completion time and size, to remove from `stored`
+/// proofs so that one more has room.
 fn ids_to_evict(
     mut finished: Vec<((Instant, usize), Digest)>,
     mut stored: usize,

@@ -60,7 +60,8 @@ pub enum KeyError {
     Version(u32),
     /// The name is empty, too long, or already in use.
     #[error(
-        "invalid name '{0}' for a new key: it is empty, longer than {MAX_NAME_CHARS} characters, or in use"
+        "invalid name '{0}' for a new key: it is empty, longer than {MAX_NAME_CHARS} characters, or in \
+        use"
     )]
     Name(String),
     /// No key has this name.

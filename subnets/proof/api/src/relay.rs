@@ -141,7 +141,9 @@ impl Relay {
             let mut is_authenticated = false;
             let outcome = tokio::select! {
                 () = relay.wait_until_drained(stop) => return,
-                outcome = relay.run_session(session, &outbound, &mut queue, &mut is_authenticated) => outcome,
+                outcome = relay.run_session(
+                    session, &outbound, &mut queue, &mut is_authenticated,
+                ) => outcome,
             };
             if is_authenticated {
                 failures = 0;

@@ -225,8 +225,8 @@ struct SubmissionBody {
 }
 
 impl SubmissionBody {
-    /// Checks that the circuit accepts the submission. Blocks: runs the circuit with inputs, so that no
-    /// miner receives inputs that it would refuse, and reads the tokenizer for a prompt.
+    /// Checks that the circuit accepts the submission. Blocks: runs the circuit with inputs, so
+    /// that no miner receives inputs that it would refuse, and reads the tokenizer for a prompt.
     fn validate(self, examiner: &Examiner) -> Result<(Digest, Submission), Refusal> {
         let circuit = self.circuit;
         let submission = match (self.input, self.prompt) {

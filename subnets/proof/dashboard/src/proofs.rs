@@ -109,7 +109,8 @@ impl Proofs {
         Totals::of(self.miners.iter().map(|miner| &miner.tally))
     }
 
-    /// Returns the current problems at `now_unix`, in seconds since the Unix epoch: titles and reasons.
+    /// Returns the current problems at `now_unix`, in seconds since the Unix epoch: titles and
+    /// reasons.
     pub(crate) fn problems(&self, now_unix: i64) -> impl Iterator<Item = (&'static str, &str)> {
         let scores_problem = self
             .scores_problem

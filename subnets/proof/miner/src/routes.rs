@@ -17,8 +17,8 @@ const MAX_REQUEST_BYTES: usize = 10 << 20;
 /// Grace period for the answer, beyond the timeout of a proof.
 const RESPONSE_GRACE: Duration = Duration::from_secs(10);
 
-/// Creates the signature verification of requests to the hotkey `miner`. `timeout` is the timeout of a
-/// proof; see [`router`].
+/// Creates the signature verification of requests to the hotkey `miner`. `timeout` is the timeout
+/// of a proof; see [`router`].
 pub fn signed_requests(miner: Hotkey, timeout: Duration) -> SignedLayerBuilder {
     let answer_timeout = timeout.saturating_add(RESPONSE_GRACE);
     let limits = Limits { body_bytes: MAX_REQUEST_BYTES, answer_timeout, ..Limits::default() };

@@ -51,7 +51,8 @@ impl Examiner {
                     stop.request();
                 },
                 (assignment, permit) = self.next_assignment() => {
-                    let (examiner, mut miner_list, miner) = (Arc::clone(&self), miner_list.clone(), assignment.miner.clone());
+                    let (examiner, mut miner_list) = (Arc::clone(&self), miner_list.clone());
+                    let miner = assignment.miner.clone();
                     tasks.spawn(async move {
                         tokio::select! {
                             _ = examiner.benchmark(assignment, permit) => {}
@@ -93,7 +94,8 @@ impl Examiner {
         tasks.spawn(async move { examiner.connect(&miners).await });
     }
 
-    /// Waits for a free permit and a miner with free capacity; never returns if benchmarks are disabled.
+    /// Waits for a free permit and a miner with free capacity; never returns if benchmarks are
+    /// disabled.
     async fn next_assignment(&self) -> (Assignment, OwnedSemaphorePermit) {
         if !self.settings.benchmarks {
             return std::future::pending().await;

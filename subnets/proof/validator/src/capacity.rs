@@ -28,8 +28,8 @@ const STEP_SHARE: f64 = 0.1;
 const MIN_PROOFS_PER_STEP: usize = 8;
 /// Number of verified proofs after which the miner's idle response time is measured again.
 const PROOFS_PER_PROBE: usize = 256;
-/// Number of verified proofs after which a pending measurement is skipped, because the miner is never
-/// idle.
+/// Number of verified proofs after which a pending measurement is skipped, because the miner is
+/// never idle.
 const MAX_PROOFS_WITHOUT_PROBE: usize = 16;
 /// Weight of a new idle response time in the moving average, if it is longer than the average.
 const SLOWER_TIME_WEIGHT: f64 = 0.25;

@@ -158,8 +158,8 @@ impl Examiner {
             .check_inputs(inputs)?)
     }
 
-    /// Checks a model's inputs like [`Self::check_inputs`], and that miners can prove them: no value
-    /// saturates or has no proof. Runs the model, so it is CPU-bound.
+    /// Checks a model's inputs like [`Self::check_inputs`], and that miners can prove them: no
+    /// value saturates or has no proof. Runs the model, so it is CPU-bound.
     ///
     /// # Errors
     /// When the model is unknown, the inputs do not fit, or they cannot be proven.

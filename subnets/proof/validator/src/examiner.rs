@@ -238,8 +238,8 @@ impl Examiner {
         }
     }
 
-    /// Runs an operation that executes circuits, on a thread for blocking work. Returns `None` if it
-    /// panicked.
+    /// Runs an operation that executes circuits, on a thread for blocking work. Returns `None` if
+    /// it panicked.
     pub(crate) async fn execute<T: Send + 'static>(
         &self,
         operation: impl FnOnce() -> T + Send + 'static,

@@ -25,7 +25,8 @@ pub enum Wire {
 
 impl ProofMiner {
     /// Creates a miner of the metagraph. The chain does not record the protocol: every miner
-    /// announces protocol number 4. Over QUIC, only miners with an IPv4 address can be called; `None` for others.
+    /// announces protocol number 4. Over QUIC, only miners with an IPv4 address can be called;
+    /// `None` for others.
     pub fn new(miner: &MinerEntry, wire: Wire) -> Option<Self> {
         let is_callable = wire == Wire::Http || miner.address.host().parse::<Ipv4Addr>().is_ok();
         let peer = miner.peer().ok().filter(|_| is_callable)?;

@@ -1,9 +1,9 @@
 //! QUIC client of the validator: the protocol of the published crate `btlightning`, with its frames
 //! and messages.
 //!
-//! That crate's own client lets a miner open streams and send data that nobody reads, does not limit
-//! the total size of answers, and does not check that a server has the key of its certificate. This
-//! client refuses streams from miners, limits the answers, and checks the key.
+//! That crate's own client lets a miner open streams and send data that nobody reads, does not
+//! limit the total size of answers, and does not check that a server has the key of its
+//! certificate. This client refuses streams from miners, limits the answers, and checks the key.
 
 mod connections;
 mod handshake;

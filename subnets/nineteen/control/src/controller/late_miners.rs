@@ -14,8 +14,8 @@ use crate::metrics;
 use crate::onboarding::Offer;
 
 impl Controller {
-    /// Until `end`, queries at intervals the capacities of new miners and of those that have offered
-    /// none, and admits those that offer some.
+    /// Until `end`, queries at intervals the capacities of new miners and of those that have
+    /// offered none, and admits those that offer some.
     pub(super) async fn admit_late_miners(
         &self,
         period: PeriodId,
@@ -30,9 +30,9 @@ impl Controller {
         }
     }
 
-    /// Queries and admits late miners once. A late miner gets its capacity and its synthetic requests
-    /// in proportion to the remaining time, out of the period's budget, so that no miner avoids
-    /// synthetic requests by starting late.
+    /// Queries and admits late miners once. A late miner gets its capacity and its synthetic
+    /// requests in proportion to the remaining time, out of the period's budget, so that no miner
+    /// avoids synthetic requests by starting late.
     async fn admit_late_miners_once(
         &self,
         period: PeriodId,

@@ -15,7 +15,8 @@ pub struct ChallengeSettings {
     /// Number of miners that the gate chooses for a question; `None` leaves the choice to the
     /// validator's settings.
     pub best: Option<usize>,
-    /// Number of further miners that are chosen at random, so that the gate also learns about miners that it would not choose.
+    /// Number of further miners that are chosen at random, so that the gate also learns about
+    /// miners that it would not choose.
     pub random: usize,
     /// Training of the gate.
     pub gate: GateSettings,

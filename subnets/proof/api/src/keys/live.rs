@@ -63,8 +63,8 @@ impl LiveKeys {
         self.with_keys(|keys| keys.name_of(key).map(str::to_owned))
     }
 
-    /// Calls `use_keys` with the keys, after reading the file again if it has changed. While it cannot
-    /// be read, the previous keys apply.
+    /// Calls `use_keys` with the keys, after reading the file again if it has changed. While it
+    /// cannot be read, the previous keys apply.
     fn with_keys<T>(&self, use_keys: impl FnOnce(&ApiKeys) -> T) -> T {
         let mut loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
         match file_version(&self.path) {

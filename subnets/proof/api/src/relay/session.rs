@@ -97,7 +97,8 @@ impl Relay {
                     },
                     Some(Ok(Message::Pong(_))) => last_pong = Instant::now(),
                     Some(Ok(Message::Close(close))) => {
-                        let is_superseded = close.is_some_and(|close| u16::from(close.code) == SUPERSEDED_CODE);
+                        let is_superseded =
+                            close.is_some_and(|close| u16::from(close.code) == SUPERSEDED_CODE);
                         return Ok(if is_superseded {
                             SessionEnd::Superseded
                         } else {

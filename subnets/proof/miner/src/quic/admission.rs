@@ -182,9 +182,9 @@ impl Validators {
         self.by_hotkey.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Registers the connection of a validator, and closes its previous one. Returns `None` if no slot
-    /// is available, because all connections, or all from this address, have a request in progress;
-    /// the previous connection then remains.
+    /// Registers the connection of a validator, and closes its previous one. Returns `None` if no
+    /// slot is available, because all connections, or all from this address, have a request in
+    /// progress; the previous connection then remains.
     pub(super) fn register(
         self: &Arc<Self>,
         hotkey: Hotkey,

@@ -72,7 +72,8 @@ impl ServerState {
         }
     }
 
-    /// Answers handshakes, one at a time, until one is accepted; `None` if the connection ends first.
+    /// Answers handshakes, one at a time, until one is accepted; `None` if the connection ends
+    /// first.
     async fn admit(&self, connection: &Connection) -> Option<Registration> {
         loop {
             let (mut send, mut recv) = connection.accept_bi().await.ok()?;

@@ -5,8 +5,8 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::request::RequestError;
 
-/// Deadline of an exchange with a miner, extended by the time for which the exchange waits for memory
-/// in this process.
+/// Deadline of an exchange with a miner, extended by the time for which the exchange waits for
+/// memory in this process.
 #[derive(Debug)]
 pub(super) struct PausableDeadline {
     deadline: Instant,
