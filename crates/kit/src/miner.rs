@@ -224,7 +224,7 @@ impl Miner {
             return Err(MinerError::NotRegistered { hotkey, netuid });
         }
         let readiness = self.readiness.clone();
-        let router = self.router(registrations)?;
+        let router = self.build_router(registrations)?;
         readiness.set_ready();
         sync.spawn(neurons, refresh_interval, shutdown);
         serve(listener, router, shutdown, limits).await;
@@ -232,7 +232,7 @@ impl Miner {
     }
 
     /// Builds the routes behind the checks of signature, admission, replay and load.
-    fn router(self, registrations: Arc<RegistrationTable>) -> Result<Router, ReplayLogError> {
+    fn build_router(self, registrations: Arc<RegistrationTable>) -> Result<Router, ReplayLogError> {
         let Self { keypair, settings, dendrite, routes, .. } = self;
         let layer = match settings.scheme {
             RequestScheme::Dendrite => SignedLayer::builder(keypair.hotkey(), dendrite),

@@ -231,7 +231,7 @@ impl Scores {
         let mut rewards = Vec::new();
         for row in &rows {
             if row.get::<Option<i64>>("number")?.is_some() {
-                rewards.push((recorded_step(row)?, recorded_reward(row)?));
+                rewards.push((parse_recorded_step(row)?, parse_recorded_reward(row)?));
             }
         }
         Ok(Some(Explanation { hotkey: *hotkey, score, rewards }))
@@ -248,7 +248,7 @@ impl Scores {
         );
         let row =
             query.bind(self.netuid_column()).bind(i64::from(uid.0)).row(&self.database).await?;
-        row.map(|row| hotkey_column(&row)).transpose()
+        row.map(|row| parse_hotkey(&row)).transpose()
     }
 
     /// Moves the averages towards the rewards of one step, and returns the new scores. Miners
@@ -285,12 +285,13 @@ impl Scores {
             .bind(self.netuid_column());
         let rows = query.rows(&mut transaction).await?;
         let (recorded_steps, mut steps) =
-            (rows.iter().map(recorded_step).collect::<Result<Vec<_>, _>>()?, Vec::new());
+            (rows.iter().map(parse_recorded_step).collect::<Result<Vec<_>, _>>()?, Vec::new());
         for step in recorded_steps {
             let query = statement("SELECT * FROM rewards WHERE netuid = $1 AND step = $2")
                 .bind(self.netuid_column());
             let rows = query.bind(to_column(step.number)).rows(&mut transaction).await?;
-            let mut rewards = rows.iter().map(recorded_reward).collect::<Result<Vec<_>, _>>()?;
+            let mut rewards =
+                rows.iter().map(parse_recorded_reward).collect::<Result<Vec<_>, _>>()?;
             rewards.sort_unstable_by_key(|reward| reward.hotkey);
             steps.push((step, rewards));
         }
@@ -349,7 +350,7 @@ impl Scores {
         for row in query.rows(executor).await? {
             let absent_since = row.get::<Option<i64>>("absent_since")?.map(to_block_number);
             averages
-                .insert(hotkey_column(&row)?, Average { score: row.get("score")?, absent_since });
+                .insert(parse_hotkey(&row)?, Average { score: row.get("score")?, absent_since });
         }
         Ok(averages)
     }
@@ -360,7 +361,7 @@ impl Scores {
     ) -> Result<Option<CompletedStep>, ScoresError> {
         let query = statement("SELECT block, began_ms FROM last_steps WHERE netuid = $1")
             .bind(self.netuid_column());
-        query.row(executor).await?.map(|row| completed_step(&row)).transpose()
+        query.row(executor).await?.map(|row| parse_completed_step(&row)).transpose()
     }
 
     /// Replaces the averages.
@@ -501,7 +502,7 @@ impl Scores {
 }
 
 /// Reads the hotkey of a row.
-fn hotkey_column(row: &Row) -> Result<Hotkey, ScoresError> {
+fn parse_hotkey(row: &Row) -> Result<Hotkey, ScoresError> {
     let text: String = row.get("hotkey")?;
     match text.parse::<Hotkey>() {
         Ok(hotkey) => Ok(hotkey),
@@ -510,7 +511,7 @@ fn hotkey_column(row: &Row) -> Result<Hotkey, ScoresError> {
 }
 
 /// Reads block and time of a step.
-fn completed_step(row: &Row) -> Result<CompletedStep, ScoresError> {
+fn parse_completed_step(row: &Row) -> Result<CompletedStep, ScoresError> {
     let started_at = from_unix_ms(u64::try_from(row.get::<i64>("began_ms")?).unwrap_or_default());
     Ok(CompletedStep {
         block: to_block_number(row.get("block")?),
@@ -518,19 +519,19 @@ fn completed_step(row: &Row) -> Result<CompletedStep, ScoresError> {
     })
 }
 
-fn recorded_step(row: &Row) -> Result<RecordedStep, ScoresError> {
+fn parse_recorded_step(row: &Row) -> Result<RecordedStep, ScoresError> {
     let request: String = row.get("request")?;
     Ok(RecordedStep {
         number: row.get::<i64>("number")?.unsigned_abs(),
-        completed: completed_step(row)?,
+        completed: parse_completed_step(row)?,
         alpha: row.get("alpha")?,
         request: request.parse()?,
     })
 }
 
-fn recorded_reward(row: &Row) -> Result<RecordedReward, ScoresError> {
+fn parse_recorded_reward(row: &Row) -> Result<RecordedReward, ScoresError> {
     Ok(RecordedReward {
-        hotkey: hotkey_column(row)?,
+        hotkey: parse_hotkey(row)?,
         // Values that are no uids are written only by another program.
         uid: Uid(u16::try_from(row.get::<i64>("uid")?).unwrap_or(u16::MAX)),
         reward: row.get("reward")?,

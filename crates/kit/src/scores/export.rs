@@ -224,7 +224,7 @@ impl ScoresExport {
                     return Err(ExportError::Version { version });
                 }
                 let last_step = last_step
-                    .map(|last| completed_step(line, last.block, last.began_ms))
+                    .map(|last| parse_completed_step(line, last.block, last.began_ms))
                     .transpose()?;
                 Self { netuid, last_step, averages: BTreeMap::new(), steps: Vec::new() }
             }
@@ -301,7 +301,7 @@ impl ScoresExport {
                         reason: "the rewards are not in the order of their hotkeys",
                     });
                 }
-                let completed = completed_step(line, block, began_ms)?;
+                let completed = parse_completed_step(line, block, began_ms)?;
                 self.steps.push((RecordedStep { number, completed, alpha, request }, rewards));
             }
             Line::Subnet { .. } | Line::End { .. } => {
@@ -357,7 +357,7 @@ fn write_line(writer: &mut impl Write, line: &Line) -> io::Result<()> {
 }
 
 /// Returns block and time of a step; an error if the clock cannot represent the time.
-fn completed_step(
+fn parse_completed_step(
     line: usize,
     block: BlockNumber,
     began_ms: u64,

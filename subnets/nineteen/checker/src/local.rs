@@ -28,7 +28,7 @@ impl LocalReference {
 #[async_trait]
 impl ReferenceModel for LocalReference {
     async fn logprobs(&self, request: &LogprobsRequest<'_>) -> Result<AnswerLogprobs, CheckError> {
-        let prompt = prompt(&self.model, request)?;
+        let prompt = tokenise_prompt(&self.model, request)?;
         let vocabulary = self.model.vocabulary();
         let TokenisedAnswer { tokens, positions } =
             TokenisedAnswer::tokenise(vocabulary, request.tokens)?;
@@ -84,7 +84,7 @@ impl TokenisedAnswer {
             let (model_count, miner_count) = same_text_lengths(model_tokens, miner_tokens);
             let (model_run, model_rest) = model_tokens.split_at(model_count);
             let (miner_run, miner_rest) = miner_tokens.split_at(miner_count);
-            answer.add(vocabulary, model_run, miner_run);
+            answer.add_run(vocabulary, model_run, miner_run);
             (model_tokens, miner_tokens) = (model_rest, miner_rest);
         }
         Ok(answer)
@@ -92,7 +92,12 @@ impl TokenisedAnswer {
 
     /// Adds a run of the miner's tokens, which has the same text as `model_run`, a run of the
     /// tokenised answer.
-    fn add(&mut self, vocabulary: &Vocabulary, model_run: &[(u32, String)], miner_run: &[Token]) {
+    fn add_run(
+        &mut self,
+        vocabulary: &Vocabulary,
+        model_run: &[(u32, String)],
+        miner_run: &[Token],
+    ) {
         let is_same = model_run.len() == miner_run.len()
             && model_run.iter().zip(miner_run).all(|((_, text), token)| *text == token.text);
         let model_ids = || model_run.iter().map(|(token, _)| *token).collect::<Vec<_>>();
@@ -135,7 +140,10 @@ fn same_text_lengths(model_tokens: &[(u32, String)], miner_tokens: &[Token]) -> 
     }
 }
 
-fn prompt(model: &LanguageModel, request: &LogprobsRequest<'_>) -> Result<Vec<u32>, CheckError> {
+fn tokenise_prompt(
+    model: &LanguageModel,
+    request: &LogprobsRequest<'_>,
+) -> Result<Vec<u32>, CheckError> {
     if request.endpoint == Endpoint::Completions {
         let text = request
             .payload

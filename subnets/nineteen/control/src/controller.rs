@@ -184,16 +184,18 @@ impl Controller {
         // After a restart, a period is open in the database but not in memory.
         let resumed = match (&open_period, self.querier.market().period_miners()) {
             (Some(period), None) if self.time_left(period) > Duration::ZERO => {
-                self.resume(period, &config).await?
+                self.resume_period(period, &config).await?
             }
             _ => None,
         };
         let (period_miners, time_left) = match resumed {
             Some(resumed) => resumed,
-            None => match self.open(open_period.map(|period| period.id), &config).await? {
-                Some(opened) => opened,
-                None => return Ok(false),
-            },
+            None => {
+                match self.open_next_period(open_period.map(|period| period.id), &config).await? {
+                    Some(opened) => opened,
+                    None => return Ok(false),
+                }
+            }
         };
         metrics::set_period(period_miners.period.0);
         metrics::set_contenders(&period_miners);
@@ -222,7 +224,7 @@ impl Controller {
 
     /// Queries the miners' capacities, closes the last period and opens the next one. Returns
     /// `None` when no miner offers capacity.
-    async fn open(
+    async fn open_next_period(
         &self,
         open_period: Option<PeriodId>,
         config: &MarketConfig,
@@ -254,7 +256,7 @@ impl Controller {
             .collect();
         let rows: Vec<_> = contenders.into_iter().map(initial_row).collect();
         let period_miners =
-            self.publish(PeriodMiners::from_rows(period, config, &rows, &sessions, &budgets));
+            self.open_market(PeriodMiners::from_rows(period, config, &rows, &sessions, &budgets));
         let contenders = period_miners.contenders().count();
         tracing::info!(%period, contenders, seconds = length.as_secs_f64(), "period opened");
         Ok(Some((period_miners, length)))
@@ -284,7 +286,7 @@ impl Controller {
 
     /// Resumes a period that an earlier process opened. Returns `None` when no miner of the period
     /// has a session key.
-    async fn resume(
+    async fn resume_period(
         &self,
         period: &PeriodRow,
         config: &MarketConfig,
@@ -297,14 +299,14 @@ impl Controller {
         }
         let budgets = self.store.budgets(period.id, None).await?;
         let budgets: Vec<_> = budgets.into_iter().map(|row| (row.task, row.remaining)).collect();
-        let period_miners =
-            self.publish(PeriodMiners::from_rows(period.id, config, &rows, &sessions, &budgets));
+        let period_miners = self
+            .open_market(PeriodMiners::from_rows(period.id, config, &rows, &sessions, &budgets));
         let time_left = self.time_left(period);
         tracing::info!(period = %period.id, seconds = time_left.as_secs_f64(), "period resumed");
         Ok(Some((period_miners, time_left)))
     }
 
-    fn publish(&self, period_miners: PeriodMiners) -> Arc<PeriodMiners> {
+    fn open_market(&self, period_miners: PeriodMiners) -> Arc<PeriodMiners> {
         let period = period_miners.period;
         let market = self.querier.market();
         market.open(period_miners);

@@ -309,7 +309,7 @@ impl TopUpWatcher {
                 });
             }
             batch.last = header.block;
-            let transfers = self.transfers(header.block, events, terms.account).await?;
+            let transfers = self.incoming_transfers(header.block, events, terms.account).await?;
             let (creditable, worthless): (Vec<_>, Vec<_>) =
                 transfers.into_iter().partition(|transfer| terms.credits(transfer.amount) > 0);
             batch.transfers.extend(creditable);
@@ -348,7 +348,7 @@ impl TopUpWatcher {
     /// operator's account and to this account. Another derivative can be the address of a key that
     /// a restored, older database lacks. Transfers from these addresses, with which the operator
     /// collects the TAO, are not payments.
-    async fn transfers(
+    async fn incoming_transfers(
         &self,
         block: Block,
         events: Vec<Event>,

@@ -171,7 +171,7 @@ impl IntoResponse for RequestRefusal {
 /// type.
 pub fn routes(miner: Miner) -> Router {
     let task_type = miner.0.config.task_type;
-    let mut router = Router::new().route("/capacity", post(capacity));
+    let mut router = Router::new().route("/capacity", post(handle_capacity));
     for endpoint in Endpoint::ALL.into_iter().filter(|endpoint| endpoint.task_type() == task_type) {
         let handler = move |State(miner): State<Miner>,
                             caller: Caller,
@@ -194,7 +194,7 @@ pub fn miner_router(miner: Miner, handshake: MinerHandshake, signed: SignedLayer
     taonet_nineteen_transport::routes(handshake, signed, routes(miner)).merge(health)
 }
 
-async fn capacity(State(miner): State<Miner>, caller: Caller, body: Bytes) -> Response {
+async fn handle_capacity(State(miner): State<Miner>, caller: Caller, body: Bytes) -> Response {
     let share = miner.share(&caller.hotkey);
     let capacities = parse_payload(&body).map(|payload| {
         let offered = payload.get("task_configs").unwrap_or(&Value::Null);

@@ -139,7 +139,7 @@ impl Completer {
             }
             Backend::Server { server, model, max_tokens } => {
                 let body = json!({ "model": model, "messages": conversation, "max_tokens": max_tokens, "stream": true });
-                Ok(server_parts(server.clone(), body))
+                Ok(stream_from_server(server.clone(), body))
             }
             Backend::Canned(_) => {
                 let completion = self.complete(conversation).await?;
@@ -224,7 +224,7 @@ impl ModelAnswer {
 
 /// Streams the completion of an inference server. The channel is bounded by the maximum size of the
 /// server's response.
-fn server_parts(server: ModelServer, body: Value) -> CompletionStream {
+fn stream_from_server(server: ModelServer, body: Value) -> CompletionStream {
     let (parts, receiver) = unbounded_channel::<String>();
     let relay_events = async move {
         let handle_event = |event: Value| match event_text(&event) {

@@ -119,14 +119,14 @@ impl RemoteFile {
         let cid_digest = cid_of(&url).map(|cid| cid::raw_sha256(&cid));
         let sha256 = match (sha256, cid_digest) {
             (Some(expected_digest), Some(Ok(cid_digest))) if expected_digest != cid_digest => {
-                return Err(RemoteError::Contradiction(redacted(&url)));
+                return Err(RemoteError::Contradiction(redact_url(&url)));
             }
             (Some(expected_digest), _) => expected_digest,
             (None, Some(Ok(cid_digest))) => cid_digest,
             (None, Some(Err(source))) => {
-                return Err(RemoteError::Cid { url: redacted(&url), source });
+                return Err(RemoteError::Cid { url: redact_url(&url), source });
             }
-            (None, None) => return Err(RemoteError::Unverified(redacted(&url))),
+            (None, None) => return Err(RemoteError::Unverified(redact_url(&url))),
         };
         let suffix = suffix_of(&url);
         Ok(Self { url, sha256, suffix })
@@ -134,7 +134,7 @@ impl RemoteFile {
 
     /// Returns the URL, without credentials and parameters.
     pub fn redacted_url(&self) -> String {
-        redacted(&self.url)
+        redact_url(&self.url)
     }
 
     /// Downloads the file to a directory unless it is there, and returns its path. An interrupted
@@ -161,20 +161,20 @@ impl RemoteFile {
         download.run(&origin, |_, _| ()).await.map_err(|error| match error {
             DownloadError::Origin(error) => error,
             DownloadError::File(source) => RemoteError::File { path: part_path.clone(), source },
-            DownloadError::TooLarge => RemoteError::TooLarge { url: redacted(&self.url) },
+            DownloadError::TooLarge => RemoteError::TooLarge { url: redact_url(&self.url) },
         })?;
         let digest = sha256(&part_path).await.map_err(file_error(&part_path))?.unwrap_or_default();
         if digest != self.sha256 {
             tokio::fs::remove_file(&part_path).await.map_err(file_error(&part_path))?;
             let [expected, found] = [self.sha256, digest].map(hex::encode);
-            return Err(RemoteError::Content { url: redacted(&self.url), expected, found });
+            return Err(RemoteError::Content { url: redact_url(&self.url), expected, found });
         }
         tokio::fs::rename(&part_path, &path).await.map_err(file_error(&path))?;
         Ok(path)
     }
 
     fn http_error(&self, source: Fault) -> RemoteError {
-        RemoteError::Http { url: redacted(&self.url), source }
+        RemoteError::Http { url: redact_url(&self.url), source }
     }
 }
 
@@ -254,7 +254,7 @@ fn suffix_of(url: &Url) -> String {
 }
 
 /// Returns a URL without credentials and parameters, which can be secrets.
-fn redacted(url: &Url) -> String {
+fn redact_url(url: &Url) -> String {
     let mut url = url.clone();
     // Both calls fail only for URLs without a host, and http URLs have one.
     let _ = (url.set_username(""), url.set_password(None));

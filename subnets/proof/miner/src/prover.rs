@@ -188,15 +188,15 @@ impl Miner {
 
     /// Proves the outputs of inputs for which no value saturates.
     async fn prove(&self, query: &ProofQuery) -> Result<ProofWithOutputs, Refusal> {
-        self.prove_if(query, |check, inputs| check.execute(inputs).map(drop)).await
+        self.prove_with_precheck(query, |check, inputs| check.execute(inputs).map(drop)).await
     }
 
     /// Proves the outputs even if values saturate, as dishonest miners do.
     async fn prove_unchecked(&self, query: &ProofQuery) -> Result<ProofWithOutputs, Refusal> {
-        self.prove_if(query, |_, _| Ok(())).await
+        self.prove_with_precheck(query, |_, _| Ok(())).await
     }
 
-    async fn prove_if(
+    async fn prove_with_precheck(
         &self,
         query: &ProofQuery,
         precheck: impl FnOnce(&InputCheck, &[i64]) -> Result<(), CircuitError> + Send + 'static,

@@ -82,7 +82,12 @@ impl State {
     /// Returns the given percentage of the miners: those whose answers for a circuit are overdue
     /// soonest. Miners with too few response times are not among them. With 100 %, the set is
     /// empty, since all miners are equal.
-    fn fastest(&self, circuit: usize, miners: &[ProofMiner], percent: u8) -> BTreeSet<Hotkey> {
+    fn fastest_miners(
+        &self,
+        circuit: usize,
+        miners: &[ProofMiner],
+        percent: u8,
+    ) -> BTreeSet<Hotkey> {
         if percent >= 100 {
             return BTreeSet::new();
         }
@@ -154,7 +159,7 @@ impl Dispatcher {
         now: Instant,
     ) -> Option<Assignment> {
         let mut state = self.lock();
-        let fastest = state.fastest(circuit, miners, self.limits.users_percent);
+        let fastest = state.fastest_miners(circuit, miners, self.limits.users_percent);
         let eligible = miners.iter().filter(|miner| !excluded.contains(miner.hotkey()));
         let rank = |miner: &&ProofMiner| {
             let default_load = MinerLoad::default();

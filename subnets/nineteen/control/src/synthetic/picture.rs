@@ -41,7 +41,7 @@ impl Noise {
     }
 
     /// Returns the noise at a position in `0..=1`.
-    fn at(&self, x: f32, y: f32) -> f32 {
+    fn sample(&self, x: f32, y: f32) -> f32 {
         let lattice_position = |position: f32| {
             let scaled = position.clamp(0.0, 0.999) * self.side as f32;
             let fraction = scaled.fract();
@@ -58,7 +58,7 @@ impl Noise {
 
 /// Returns an image of a scene, as base64-encoded PNG: a sky or a wall, light and shadow, and a few
 /// objects.
-pub(super) fn scene(width: u32, height: u32, random: &mut impl Rng) -> String {
+pub(super) fn draw_scene(width: u32, height: u32, random: &mut impl Rng) -> String {
     let mut shapes = Vec::new();
     for _ in 0..random.random_range(3..=9) {
         let radius = random.random_range(0.03..0.3_f32);
@@ -74,7 +74,7 @@ pub(super) fn scene(width: u32, height: u32, random: &mut impl Rng) -> String {
 
 /// Returns an image of a face, as base64-encoded PNG: head, hair, eyes, nose, mouth and clothes of
 /// random shape and colour.
-pub(super) fn portrait(width: u32, height: u32, random: &mut impl Rng) -> String {
+pub(super) fn draw_portrait(width: u32, height: u32, random: &mut impl Rng) -> String {
     let skin = random.random_range(0.35..1.0_f32);
     let skin: Colour = [245.0 * skin, 205.0 * skin, 175.0 * skin];
     let shade = |colour: Colour, factor: f32| colour.map(|channel| channel * factor);
@@ -115,7 +115,7 @@ pub(super) fn portrait(width: u32, height: u32, random: &mut impl Rng) -> String
 }
 
 /// Returns a mask, as base64-encoded PNG: the white part of the image is replaced.
-pub(super) fn mask(width: u32, height: u32, random: &mut impl Rng) -> String {
+pub(super) fn draw_mask(width: u32, height: u32, random: &mut impl Rng) -> String {
     let spots = random.random_range(1..=3_usize);
     let shapes: Vec<_> = (0..spots)
         .map(|_| Ellipse {
@@ -128,7 +128,7 @@ pub(super) fn mask(width: u32, height: u32, random: &mut impl Rng) -> String {
     let pixel = |x: f32, y: f32| {
         if shapes.iter().any(|shape| coverage(shape, x, y) > 0.5) { [255; 3] } else { [0; 3] }
     };
-    png(width, height, pixel)
+    encode_png(width, height, pixel)
 }
 
 fn random_colour(random: &mut impl Rng) -> Colour {
@@ -151,12 +151,12 @@ fn draw(width: u32, height: u32, shapes: &[Ellipse], random: &mut impl Rng) -> S
         let light: f32 = octaves
             .iter()
             .zip(0..)
-            .map(|(noise, octave)| noise.at(x, y) / (1 << octave) as f32)
+            .map(|(noise, octave)| noise.sample(x, y) / (1 << octave) as f32)
             .sum();
         let shift = light * strength + random.random_range(-MAX_PIXEL_NOISE..MAX_PIXEL_NOISE);
         pixel.map(|channel| (channel + shift).clamp(0.0, 255.0) as u8)
     };
-    png(width, height, pixel)
+    encode_png(width, height, pixel)
 }
 
 /// Returns a mixture of two colours, of which `fraction` is the second.
@@ -185,7 +185,7 @@ fn coverage(shape: &Ellipse, x: f32, y: f32) -> f32 {
 }
 
 /// Encodes an image as PNG, in base64. `pixel` returns the colour at a position in `0..1`.
-fn png(width: u32, height: u32, mut pixel: impl FnMut(f32, f32) -> [u8; 3]) -> String {
+fn encode_png(width: u32, height: u32, mut pixel: impl FnMut(f32, f32) -> [u8; 3]) -> String {
     let mut rows = ZlibEncoder::new(Vec::new(), Compression::fast());
     let mut row = Vec::new();
     for y in 0..height {

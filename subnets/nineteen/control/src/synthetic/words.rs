@@ -116,29 +116,29 @@ fn push_random_word(out: &mut String, name: &str, random: &mut impl Rng) {
         "small" => out.push_str(&random.random_range(2..=12).to_string()),
         "year" => out.push_str(&random.random_range(1_200..=2_060).to_string()),
         "code" => {
-            let mut name = word(random);
+            let mut name = random_word(random);
             if random.random_bool(0.5) {
                 name.push('_');
-                name.push_str(&word(random));
+                name.push_str(&random_word(random));
             }
             out.push_str(&name);
         }
         "name" => {
             let mut name = String::new();
-            push_sentence_part(&mut name, &(syllable(random) + &word(random)));
+            push_sentence_part(&mut name, &(random_syllable(random) + &random_word(random)));
             out.push_str(&name);
         }
-        _ => push_sentence_part(out, &(syllable(random) + &word(random))),
+        _ => push_sentence_part(out, &(random_syllable(random) + &random_word(random))),
     }
 }
 
 /// Returns an invented word of one to three syllables.
-fn word(random: &mut impl Rng) -> String {
+fn random_word(random: &mut impl Rng) -> String {
     let syllables = random.random_range(1..=3);
-    (0..syllables).map(|_| syllable(random)).collect()
+    (0..syllables).map(|_| random_syllable(random)).collect()
 }
 
-fn syllable(random: &mut impl Rng) -> String {
+fn random_syllable(random: &mut impl Rng) -> String {
     let mut pick = |parts: &[&'static str]| parts.choose(random).copied().unwrap_or_default();
     [pick(&ONSETS), pick(&VOWELS), pick(&CODAS)].concat()
 }
