@@ -260,7 +260,7 @@ mod tests {
         let draw_from_seed = |seed, draw: fn(u32, u32, &mut StdRng) -> String| {
             draw(64, 48, &mut StdRng::seed_from_u64(seed))
         };
-        let draw_functions: [fn(u32, u32, &mut StdRng) -> String; 2] = [scene, portrait];
+        let draw_functions: [fn(u32, u32, &mut StdRng) -> String; 2] = [draw_scene, draw_portrait];
         for draw in draw_functions {
             let one = pixels(&draw_from_seed(1, draw), 64, 48);
             let shades: std::collections::HashSet<_> = one.chunks(3).collect();
@@ -268,7 +268,7 @@ mod tests {
             assert_eq!(draw_from_seed(1, draw), draw_from_seed(1, draw));
             assert_ne!(one, pixels(&draw_from_seed(2, draw), 64, 48));
         }
-        let mask = pixels(&draw_from_seed(3, mask), 64, 48);
+        let mask = pixels(&draw_from_seed(3, draw_mask), 64, 48);
         assert!(
             mask.contains(&0)
                 && mask.contains(&255)
