@@ -238,7 +238,7 @@ mod tests {
     fn invalid_capacities_are_ignored_or_clamped() {
         let config = MarketConfig::default();
         let read = |answer: Value| {
-            let actual = capacities(&config, answer.as_object().unwrap(), &mut || 0.0);
+            let actual = parse_capacities(&config, answer.as_object().unwrap(), &mut || 0.0);
             actual
                 .into_iter()
                 .map(|(task, capacity)| (task.to_string(), capacity.accepted))

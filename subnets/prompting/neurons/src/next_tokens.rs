@@ -133,7 +133,7 @@ mod tests {
     fn texts_above_the_byte_limit_are_refused() {
         let with_text_bytes =
             |bytes| NextTokens { texts: vec!["x".repeat(bytes)], ..NextTokens::default() };
-        assert!(with_text_bytes(MAX_TEXT_BYTES).check().is_ok());
-        assert!(with_text_bytes(MAX_TEXT_BYTES + 1).check().is_err());
+        assert!(with_text_bytes(MAX_TEXT_BYTES).check_size().is_ok());
+        assert!(with_text_bytes(MAX_TEXT_BYTES + 1).check_size().is_err());
     }
 }

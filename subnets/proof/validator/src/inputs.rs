@@ -119,10 +119,15 @@ mod tests {
 
     #[test]
     fn input_narrowings_halve_range_and_count_alternately() {
-        let narrowings: Vec<[u32; 2]> =
-            (0..5).map(Narrowing::new).map(|Narrowing { range, count }| [range, count]).collect();
+        let narrowings: Vec<[u32; 2]> = (0..5)
+            .map(Narrowing::new)
+            .map(|Narrowing { range_halvings, count_halvings }| [range_halvings, count_halvings])
+            .collect();
         assert_eq!(narrowings, [[0, 0], [1, 0], [0, 1], [2, 0], [0, 2]]);
-        assert_eq!(Narrowing::new(NARROWINGS - 1), Narrowing { range: 0, count: MAX_HALVINGS });
+        assert_eq!(
+            Narrowing::new(NARROWINGS - 1),
+            Narrowing { range_halvings: 0, count_halvings: MAX_HALVINGS }
+        );
     }
 
     #[test]
@@ -139,7 +144,11 @@ mod tests {
             ((-20, -10), [0, 2], (-20, -10), ALL / 4),
         ] {
             let (range, [halvings, count]) = (Range { low: range.0, high: range.1 }, narrowing);
-            let inputs = Narrowing { range: halvings, count }.draw(ALL, range, &mut generator);
+            let inputs = Narrowing { range_halvings: halvings, count_halvings: count }.draw(
+                ALL,
+                range,
+                &mut generator,
+            );
             let (random, others) = inputs.split_at(drawn);
             let extremes = (random.iter().copied().min(), random.iter().copied().max());
             assert_eq!(extremes, (Some(low), Some(high)), "{range:?}, {narrowing:?}");

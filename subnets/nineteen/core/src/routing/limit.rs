@@ -318,7 +318,7 @@ mod tests {
         limit.record_rate_limit(limit.position(1));
         let lowered_limit = limit.get();
         limit.renew();
-        assert_eq!((limit.required(), limit.get()), (8, lowered));
+        assert_eq!((limit.required(), limit.get()), (8, lowered_limit));
     }
 
     #[test]

@@ -292,7 +292,10 @@ fn limits_bound_the_total_bytes_in_flight() {
         assert!(limits.validators_per_address > 0, "{inputs}");
     }
     let shipped = Limits::for_inputs(784);
-    assert_eq!((shipped.message, shipped.validators, shipped.streams), (64 << 10, 64, 128));
+    assert_eq!(
+        (shipped.max_message_bytes, shipped.validators, shipped.max_streams),
+        (64 << 10, 64, 128)
+    );
     let large_limits = Limits::for_inputs(1 << 20);
     assert_eq!(
         (large_limits.max_message_bytes, large_limits.validators, large_limits.max_streams),

@@ -317,8 +317,8 @@ async fn streams_opened_by_miners_are_refused() {
         miner.accept_handshake(&connection).await;
         let mut stream = FakeMiner::request(&connection).await;
         for opened in [
-            timeout(LIMITS.transfer, connection.open_uni()).await.map(drop),
-            timeout(LIMITS.transfer, connection.open_bi()).await.map(drop),
+            timeout(LIMITS.transfer_timeout, connection.open_uni()).await.map(drop),
+            timeout(LIMITS.transfer_timeout, connection.open_bi()).await.map(drop),
         ] {
             assert!(opened.is_err(), "the miner opened a stream");
         }

@@ -225,7 +225,7 @@ impl Attack {
             Self::HalfMessages => {
                 authenticate(connection, number).await?;
                 let mut streams = Vec::new();
-                for _ in 0..LIMITS.streams {
+                for _ in 0..LIMITS.max_streams {
                     streams.push(send_half(connection, MessageType::SynapsePacket).await?);
                 }
                 Some(streams)
