@@ -129,7 +129,7 @@ impl Job {
 
     fn finish(&self, status: Status) {
         self.state.send_modify(|state| {
-            (state.status, state.finished_at) = (status, Some(Instant::now()))
+            (state.status, state.finished_at) = (status, Some(Instant::now()));
         });
     }
 
