@@ -32,7 +32,7 @@ pub(super) fn create_handlers(miner: &Miner, requests: &RequestTracker) -> Handl
     HashMap::from([(QUERY_ZK_PROOF, circuit_handler), (SLICE_PROOF, slice_handler)])
 }
 
-/// RequestTracker in progress.
+/// Counts the requests in progress, so that shutdown waits for them.
 #[derive(Clone, Default)]
 pub(super) struct RequestTracker(TaskTracker);
 
