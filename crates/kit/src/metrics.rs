@@ -32,19 +32,19 @@ pub fn describe_metrics() {
     LocalWeights::describe_metrics();
 }
 
-pub(crate) fn forwarded(kind: String, elapsed: Duration) {
+pub(crate) fn record_forward(kind: String, elapsed: Duration) {
     histogram!(FORWARD_SECONDS, "kind" => kind).record(elapsed.as_secs_f64());
 }
 
-pub(crate) fn step(result: &'static str) {
+pub(crate) fn count_step(result: &'static str) {
     counter!(STEPS, "result" => result).increment(1);
 }
 
-pub(crate) fn reply(outcome: &'static str, elapsed: Duration) {
+pub(crate) fn record_reply(outcome: &'static str, elapsed: Duration) {
     counter!(REPLIES, "outcome" => outcome).increment(1);
     histogram!(REPLY_SECONDS, "outcome" => outcome).record(elapsed.as_secs_f64());
 }
 
-pub(crate) fn scored(miners: usize) {
+pub(crate) fn set_scored_miners(miners: usize) {
     gauge!(SCORED).set(miners as f64);
 }

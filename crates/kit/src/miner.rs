@@ -28,7 +28,7 @@ use taonet_wire::{
 use tokio::net::TcpListener;
 
 use crate::metrics;
-use crate::protocol::{Protocol, fields};
+use crate::protocol::{Protocol, serialise_fields};
 use crate::request_scheme::RequestScheme;
 use crate::validator::BoxError;
 
@@ -224,7 +224,7 @@ impl Miner {
             return Err(MinerError::NotRegistered { hotkey, netuid });
         }
         let readiness = self.readiness.clone();
-        let router = self.router(registrations)?;
+        let router = self.build_router(registrations)?;
         readiness.set_ready();
         sync.spawn(neurons, refresh_interval, shutdown);
         serve(listener, router, shutdown, limits).await;
@@ -232,7 +232,7 @@ impl Miner {
     }
 
     /// Builds the routes behind the checks of signature, admission, replay and load.
-    fn router(self, registrations: Arc<RegistrationTable>) -> Result<Router, ReplayLogError> {
+    fn build_router(self, registrations: Arc<RegistrationTable>) -> Result<Router, ReplayLogError> {
         let Self { keypair, settings, dendrite, routes, .. } = self;
         let layer = match settings.scheme {
             RequestScheme::Dendrite => SignedLayer::builder(keypair.hotkey(), dendrite),
@@ -283,8 +283,10 @@ where
     let request = synapse.parse::<P>()?;
     let start = Instant::now();
     let response = forward(request, caller).await;
-    metrics::forwarded(kind, start.elapsed());
-    for (field, value) in fields(&response?).map_err(|error| SynapseError::internal(&error))? {
+    metrics::record_forward(kind, start.elapsed());
+    for (field, value) in
+        serialise_fields(&response?).map_err(|error| SynapseError::internal(&error))?
+    {
         synapse.set(field, value);
     }
     Ok(synapse)
@@ -306,7 +308,7 @@ where
     let request = synapse.parse::<P>()?;
     let start = Instant::now();
     let parts = forward(request, caller).await;
-    metrics::forwarded(kind, start.elapsed());
+    metrics::record_forward(kind, start.elapsed());
     Ok(event_stream(Body::from_stream(parts?)))
 }
 

@@ -46,7 +46,9 @@ pub trait Protocol: Serialize + DeserializeOwned + Send + Sync + 'static {
 }
 
 /// Serialises a message to the object that is sent.
-pub(crate) fn fields(message: &impl Protocol) -> Result<Map<String, Value>, serde_json::Error> {
+pub(crate) fn serialise_fields(
+    message: &impl Protocol,
+) -> Result<Map<String, Value>, serde_json::Error> {
     match serde_json::to_value(message)? {
         Value::Object(fields) => Ok(fields),
         _ => Err(serde_json::Error::custom("a message must serialise to a JSON object")),
@@ -81,7 +83,8 @@ mod tests {
         let signer =
             Signer::new(keypair, "10.0.0.2", DendriteScheme::new().class(SumRequest::class()));
         let body =
-            serde_json::to_vec(&fields(&SumRequest { a: 20, b: -3, sum: None }).unwrap()).unwrap();
+            serde_json::to_vec(&serialise_fields(&SumRequest { a: 20, b: -3, sum: None }).unwrap())
+                .unwrap();
         let timeout = Duration::from_secs(12);
         let headers = signer.headers(&peer, &Method::POST, "/Sum", "Sum", timeout, &body).unwrap();
         for (name, value) in PYTHON_HEADERS {
@@ -119,7 +122,7 @@ mod tests {
             }
         }
 
-        let error = fields(&Bare(1)).unwrap_err().to_string();
+        let error = serialise_fields(&Bare(1)).unwrap_err().to_string();
         assert_eq!(error, "a message must serialise to a JSON object");
     }
 }

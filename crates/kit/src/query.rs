@@ -13,7 +13,7 @@ use taonet_wire::{
 };
 
 use crate::metrics;
-use crate::protocol::{Protocol, fields};
+use crate::protocol::{Protocol, serialise_fields};
 
 /// Maximum length of the reason that is read from the body of a refusal, in characters.
 const MAX_REASON_CHARS: usize = 500;
@@ -55,7 +55,10 @@ pub struct Reply<P> {
 
 impl<P> Reply<P> {
     fn new(miner: &MinerEntry, response: Result<P, ReplyError>, elapsed: Duration) -> Self {
-        metrics::reply(response.as_ref().map_or_else(ReplyError::outcome, |_| "answered"), elapsed);
+        metrics::record_reply(
+            response.as_ref().map_or_else(ReplyError::outcome, |_| "answered"),
+            elapsed,
+        );
         if let Err(error) = &response {
             tracing::debug!(uid = miner.uid.0, %error, "no response");
         }
@@ -136,15 +139,15 @@ pub(crate) fn common_failure<P>(replies: &[Reply<P>]) -> Option<&'static str> {
 /// are slow. The scheme of the client must know the class of the request.
 ///
 /// # Errors
-/// [`QueryError`] when the request cannot be serialised or signed. No miner got it then.
+/// [`QueryError`] when the request cannot be serialised or signed; no miner has received it.
 pub async fn query<P: Protocol>(
     client: &SignedClient,
     miners: &[MinerEntry],
     request: &P,
     limits: QueryLimits,
 ) -> Result<Vec<Reply<P>>, QueryError> {
-    let (class, request) = (P::class(), fields(request)?);
-    let call = call(&class, &request, limits)?;
+    let (class, request) = (P::class(), serialise_fields(request)?);
+    let call = new_call(&class, &request, limits)?;
     let (mut replies, mut called_miners, mut calls) = (Vec::new(), Vec::new(), Vec::new());
     for miner in miners {
         match miner.peer() {
@@ -155,7 +158,7 @@ pub async fn query<P: Protocol>(
             Err(error) => replies.push(Reply::new(miner, Err(error.into()), Duration::ZERO)),
         }
     }
-    // A fault of the request or of its class is not a failure of the miners.
+    // A request that cannot be signed is an error of the caller, not a failure of the miners.
     if let Some((peer, call)) = calls.first() {
         let path = format!("/{}", class.name());
         client.signer().headers(
@@ -172,12 +175,12 @@ pub async fn query<P: Protocol>(
         .iter()
         .filter_map(|name| Some((name.clone(), request.get(name)?.clone())))
         .collect();
-    let parsed = client
-        .call_each(calls, limits.concurrency, |reply| {
-            (parse::<P>(reply.result, &signed_fields), reply.elapsed)
+    let responses = client
+        .call_each(calls, limits.concurrency, |outcome| {
+            (parse_response::<P>(outcome.result, &signed_fields), outcome.elapsed)
         })
         .await;
-    let called_miners = called_miners.into_iter().zip(parsed);
+    let called_miners = called_miners.into_iter().zip(responses);
     replies.extend(
         called_miners.map(|(miner, (response, elapsed))| Reply::new(miner, response, elapsed)),
     );
@@ -185,8 +188,8 @@ pub async fn query<P: Protocol>(
     Ok(replies)
 }
 
-/// Creates the call of a request.
-pub(crate) fn call(
+/// Creates the HTTP call that sends a request.
+pub(crate) fn new_call(
     class: &SynapseClass,
     request: &Map<String, Value>,
     limits: QueryLimits,
@@ -208,7 +211,7 @@ struct Refusal {
 
 /// Returns the error of a response with a status other than 200. An axon of the SDK states the
 /// reason in the headers, any other server in the body.
-pub(crate) fn refusal(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> ReplyError {
+pub(crate) fn refusal_error(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> ReplyError {
     let message = match AxonStatus::of(headers) {
         Some(status) => status.message,
         None => serde_json::from_slice::<Refusal>(body)
@@ -220,18 +223,18 @@ pub(crate) fn refusal(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> R
 
 /// Parses a response: a message of the requested kind. `signed_fields` are the fields of the
 /// request that the signature covers.
-fn parse<P: Protocol>(
+fn parse_response<P: Protocol>(
     response: Result<CallResponse, CallError>,
     signed_fields: &Map<String, Value>,
 ) -> Result<P, ReplyError> {
     let response = response?;
     if response.status != StatusCode::OK {
-        return Err(refusal(response.status, &response.headers, &response.body));
+        return Err(refusal_error(response.status, &response.headers, &response.body));
     }
     let response: P = serde_json::from_slice(&response.body).map_err(ReplyError::Malformed)?;
     // Values are compared in the form of this type: a peer may write the same number or text
     // differently.
-    let response_fields = fields(&response).map_err(ReplyError::Malformed)?;
+    let response_fields = serialise_fields(&response).map_err(ReplyError::Malformed)?;
     match signed_fields.iter().find(|(name, value)| response_fields.get(*name) != Some(*value)) {
         Some((field, _)) => Err(ReplyError::OtherRequest { field: field.clone() }),
         None => Ok(response),

@@ -4,7 +4,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use crate::protocol::{Protocol, fields};
+use crate::protocol::{Protocol, serialise_fields};
 
 /// The SHA-256 of a request's JSON, as the miners got it. It identifies the request of a step in
 /// the records of a validator; written as 64 hex digits.
@@ -23,7 +23,7 @@ impl RequestHash {
     /// # Errors
     /// When the request cannot be serialised to a JSON object.
     pub fn of(request: &impl Protocol) -> Result<Self, serde_json::Error> {
-        let json = serde_json::to_vec(&fields(request)?)?;
+        let json = serde_json::to_vec(&serialise_fields(request)?)?;
         Ok(Self(Sha256::digest(json).into()))
     }
 

@@ -199,7 +199,7 @@ impl Scores {
     /// # Errors
     /// [`ScoresError`] when the database fails.
     pub async fn read(&self) -> Result<BTreeMap<Hotkey, f64>, ScoresError> {
-        Ok(scores_of(&self.averages((&self.database).into()).await?))
+        Ok(scores_of(&self.read_averages((&self.database).into()).await?))
     }
 
     /// Returns the last step that is part of the scores; `None` if there was none.
@@ -207,7 +207,7 @@ impl Scores {
     /// # Errors
     /// [`ScoresError`] when the database fails.
     pub async fn last_step(&self) -> Result<Option<CompletedStep>, ScoresError> {
-        self.last_step_with((&self.database).into()).await
+        self.read_last_step((&self.database).into()).await
     }
 
     /// Returns how the score of a hotkey came about; `None` if it has no score.
@@ -224,13 +224,14 @@ impl Scores {
              LEFT JOIN steps ON steps.netuid = rewards.netuid AND steps.number = rewards.step \
              WHERE scores.netuid = $1 AND scores.hotkey = $2 ORDER BY steps.number",
         );
-        let rows = query.bind(self.key()).bind(hotkey.to_string()).rows(&self.database).await?;
+        let rows =
+            query.bind(self.netuid_column()).bind(hotkey.to_string()).rows(&self.database).await?;
         let Some(first) = rows.first() else { return Ok(None) };
         let score = first.get("score")?;
         let mut rewards = Vec::new();
         for row in &rows {
             if row.get::<Option<i64>>("number")?.is_some() {
-                rewards.push((recorded_step(row)?, recorded_reward(row)?));
+                rewards.push((parse_recorded_step(row)?, parse_recorded_reward(row)?));
             }
         }
         Ok(Some(Explanation { hotkey: *hotkey, score, rewards }))
@@ -245,8 +246,9 @@ impl Scores {
         let query = statement(
             "SELECT hotkey FROM rewards WHERE netuid = $1 AND uid = $2 ORDER BY step DESC LIMIT 1",
         );
-        let row = query.bind(self.key()).bind(i64::from(uid.0)).row(&self.database).await?;
-        row.map(|row| hotkey_column(&row)).transpose()
+        let row =
+            query.bind(self.netuid_column()).bind(i64::from(uid.0)).row(&self.database).await?;
+        row.map(|row| parse_hotkey(&row)).transpose()
     }
 
     /// Moves the averages towards the rewards of one step, and returns the new scores. Miners
@@ -262,10 +264,10 @@ impl Scores {
         averaging: Averaging,
     ) -> Result<BTreeMap<Hotkey, f64>, ScoresError> {
         let mut transaction = self.database.begin().await?;
-        let before = self.averages((&mut transaction).into()).await?;
+        let before = self.read_averages((&mut transaction).into()).await?;
         let after = update_averages(before.clone(), results, averaging);
         self.write_averages(&after, &mut transaction).await?;
-        self.record(results, averaging.alpha, &before, &after, &mut transaction).await?;
+        self.record_step(results, averaging.alpha, &before, &after, &mut transaction).await?;
         self.write_last_step(results.step, &mut transaction).await?;
         transaction.commit().await?;
         Ok(scores_of(&after))
@@ -277,18 +279,19 @@ impl Scores {
     /// [`ScoresError`] when the database fails.
     pub async fn export(&self) -> Result<ScoresExport, ScoresError> {
         let mut transaction = self.database.begin_reading().await?;
-        let last_step = self.last_step_with((&mut transaction).into()).await?;
-        let averages = self.averages((&mut transaction).into()).await?;
-        let query =
-            statement("SELECT * FROM steps WHERE netuid = $1 ORDER BY number").bind(self.key());
+        let last_step = self.read_last_step((&mut transaction).into()).await?;
+        let averages = self.read_averages((&mut transaction).into()).await?;
+        let query = statement("SELECT * FROM steps WHERE netuid = $1 ORDER BY number")
+            .bind(self.netuid_column());
         let rows = query.rows(&mut transaction).await?;
-        let (recorded, mut steps) =
-            (rows.iter().map(recorded_step).collect::<Result<Vec<_>, _>>()?, Vec::new());
-        for step in recorded {
-            let query =
-                statement("SELECT * FROM rewards WHERE netuid = $1 AND step = $2").bind(self.key());
+        let (recorded_steps, mut steps) =
+            (rows.iter().map(parse_recorded_step).collect::<Result<Vec<_>, _>>()?, Vec::new());
+        for step in recorded_steps {
+            let query = statement("SELECT * FROM rewards WHERE netuid = $1 AND step = $2")
+                .bind(self.netuid_column());
             let rows = query.bind(to_column(step.number)).rows(&mut transaction).await?;
-            let mut rewards = rows.iter().map(recorded_reward).collect::<Result<Vec<_>, _>>()?;
+            let mut rewards =
+                rows.iter().map(parse_recorded_reward).collect::<Result<Vec<_>, _>>()?;
             rewards.sort_unstable_by_key(|reward| reward.hotkey);
             steps.push((step, rewards));
         }
@@ -307,19 +310,19 @@ impl Scores {
             return Err(ScoresError::OtherSubnet { actual: export.netuid, expected: self.netuid });
         }
         let mut transaction = self.database.begin().await?;
-        let own_step = self.last_step_with((&mut transaction).into()).await?;
+        let current_step = self.read_last_step((&mut transaction).into()).await?;
         // Times instead of blocks: a development chain can have been restarted from genesis.
-        if let Some(own_step) = own_step.filter(|own_step| {
-            export.last_step.is_none_or(|imported| imported.started_at < own_step.started_at)
+        if let Some(current_step) = current_step.filter(|current_step| {
+            export.last_step.is_none_or(|imported| imported.started_at < current_step.started_at)
         }) {
-            return Err(ScoresError::Newer { block: own_step.block });
+            return Err(ScoresError::Newer { block: current_step.block });
         }
         for delete in [
             "DELETE FROM last_steps WHERE netuid = $1",
             "DELETE FROM rewards WHERE netuid = $1",
             "DELETE FROM steps WHERE netuid = $1",
         ] {
-            statement(delete).bind(self.key()).execute(&mut transaction).await?;
+            statement(delete).bind(self.netuid_column()).execute(&mut transaction).await?;
         }
         self.write_averages(&export.averages, &mut transaction).await?;
         for (step, rewards) in &export.steps {
@@ -333,32 +336,32 @@ impl Scores {
     }
 
     /// Returns the netuid as a column value.
-    fn key(&self) -> i64 {
+    fn netuid_column(&self) -> i64 {
         i64::from(self.netuid.0)
     }
 
-    async fn averages(
+    async fn read_averages(
         &self,
         executor: Executor<'_>,
     ) -> Result<BTreeMap<Hotkey, Average>, ScoresError> {
         let query = statement("SELECT hotkey, score, absent_since FROM scores WHERE netuid = $1")
-            .bind(self.key());
+            .bind(self.netuid_column());
         let mut averages = BTreeMap::new();
         for row in query.rows(executor).await? {
-            let absent_since = row.get::<Option<i64>>("absent_since")?.map(block);
+            let absent_since = row.get::<Option<i64>>("absent_since")?.map(to_block_number);
             averages
-                .insert(hotkey_column(&row)?, Average { score: row.get("score")?, absent_since });
+                .insert(parse_hotkey(&row)?, Average { score: row.get("score")?, absent_since });
         }
         Ok(averages)
     }
 
-    async fn last_step_with(
+    async fn read_last_step(
         &self,
         executor: Executor<'_>,
     ) -> Result<Option<CompletedStep>, ScoresError> {
-        let query =
-            statement("SELECT block, began_ms FROM last_steps WHERE netuid = $1").bind(self.key());
-        query.row(executor).await?.map(|row| completed_step(&row)).transpose()
+        let query = statement("SELECT block, began_ms FROM last_steps WHERE netuid = $1")
+            .bind(self.netuid_column());
+        query.row(executor).await?.map(|row| parse_completed_step(&row)).transpose()
     }
 
     /// Replaces the averages.
@@ -368,14 +371,14 @@ impl Scores {
         transaction: &mut Transaction,
     ) -> Result<(), ScoresError> {
         statement("DELETE FROM scores WHERE netuid = $1")
-            .bind(self.key())
+            .bind(self.netuid_column())
             .execute(&mut *transaction)
             .await?;
         for (hotkey, average) in averages {
             statement(
                 "INSERT INTO scores (netuid, hotkey, score, absent_since) VALUES ($1, $2, $3, $4)",
             )
-            .bind(self.key())
+            .bind(self.netuid_column())
             .bind(hotkey.to_string())
             .bind(average.score)
             .bind(average.absent_since.map(|block| i64::from(block.get())))
@@ -393,11 +396,11 @@ impl Scores {
     ) -> Result<(), ScoresError> {
         let CompletedStep { block, started_at } = step;
         statement("DELETE FROM last_steps WHERE netuid = $1")
-            .bind(self.key())
+            .bind(self.netuid_column())
             .execute(&mut *transaction)
             .await?;
         statement("INSERT INTO last_steps (netuid, block, began_ms) VALUES ($1, $2, $3)")
-            .bind(self.key())
+            .bind(self.netuid_column())
             .bind(i64::from(block.get()))
             .bind(to_column(unix_ms(started_at)))
             .execute(&mut *transaction)
@@ -406,7 +409,7 @@ impl Scores {
     }
 
     /// Records a step, and deletes the record of old steps and of deleted scores.
-    async fn record(
+    async fn record_step(
         &self,
         results: &StepResults,
         alpha: f64,
@@ -414,9 +417,10 @@ impl Scores {
         after: &BTreeMap<Hotkey, Average>,
         transaction: &mut Transaction,
     ) -> Result<(), ScoresError> {
-        let newest = statement("SELECT COALESCE(MAX(number), 0) FROM steps WHERE netuid = $1")
-            .bind(self.key());
-        let number = newest.number(&mut *transaction).await?.saturating_add(1);
+        let newest_number =
+            statement("SELECT COALESCE(MAX(number), 0) FROM steps WHERE netuid = $1")
+                .bind(self.netuid_column());
+        let number = newest_number.number(&mut *transaction).await?.saturating_add(1);
         let rewards = results.rewards.iter().filter_map(|(hotkey, reward)| {
             // Hotkeys that are not registered get no reward.
             let (uid, average) = (*results.registered.get(hotkey)?, after.get(hotkey)?);
@@ -437,18 +441,22 @@ impl Scores {
             request: results.request,
         };
         self.write_step(&step, &rewards, transaction).await?;
-        let oldest = number.saturating_sub(RECORDED_STEPS);
+        let newest_deleted = number.saturating_sub(RECORDED_STEPS);
         for delete in [
             "DELETE FROM rewards WHERE netuid = $1 AND step <= $2",
             "DELETE FROM steps WHERE netuid = $1 AND number <= $2",
         ] {
-            statement(delete).bind(self.key()).bind(oldest).execute(&mut *transaction).await?;
+            statement(delete)
+                .bind(self.netuid_column())
+                .bind(newest_deleted)
+                .execute(&mut *transaction)
+                .await?;
         }
         let deleted: Vec<Hotkey> =
             before.keys().filter(|hotkey| !after.contains_key(hotkey)).copied().collect();
         for hotkey in deleted {
-            let delete =
-                statement("DELETE FROM rewards WHERE netuid = $1 AND hotkey = $2").bind(self.key());
+            let delete = statement("DELETE FROM rewards WHERE netuid = $1 AND hotkey = $2")
+                .bind(self.netuid_column());
             delete.bind(hotkey.to_string()).execute(&mut *transaction).await?;
         }
         Ok(())
@@ -466,7 +474,7 @@ impl Scores {
         statement(
             "INSERT INTO steps (netuid, number, block, began_ms, alpha, request) VALUES ($1, $2, $3, $4, $5, $6)",
         )
-        .bind(self.key())
+        .bind(self.netuid_column())
         .bind(to_column(number))
         .bind(i64::from(block.get()))
         .bind(to_column(unix_ms(started_at)))
@@ -479,7 +487,7 @@ impl Scores {
                 "INSERT INTO rewards (netuid, step, hotkey, uid, reward, score_before, score_after) VALUES ($1, $2, $3, \
                  $4, $5, $6, $7)",
             )
-            .bind(self.key())
+            .bind(self.netuid_column())
             .bind(to_column(number))
             .bind(reward.hotkey.to_string())
             .bind(i64::from(reward.uid.0))
@@ -494,7 +502,7 @@ impl Scores {
 }
 
 /// Reads the hotkey of a row.
-fn hotkey_column(row: &Row) -> Result<Hotkey, ScoresError> {
+fn parse_hotkey(row: &Row) -> Result<Hotkey, ScoresError> {
     let text: String = row.get("hotkey")?;
     match text.parse::<Hotkey>() {
         Ok(hotkey) => Ok(hotkey),
@@ -503,28 +511,28 @@ fn hotkey_column(row: &Row) -> Result<Hotkey, ScoresError> {
 }
 
 /// Reads block and time of a step.
-fn completed_step(row: &Row) -> Result<CompletedStep, ScoresError> {
+fn parse_completed_step(row: &Row) -> Result<CompletedStep, ScoresError> {
     let started_at = from_unix_ms(u64::try_from(row.get::<i64>("began_ms")?).unwrap_or_default());
     Ok(CompletedStep {
-        block: block(row.get("block")?),
+        block: to_block_number(row.get("block")?),
         started_at: started_at.unwrap_or(UNIX_EPOCH),
     })
 }
 
-fn recorded_step(row: &Row) -> Result<RecordedStep, ScoresError> {
+fn parse_recorded_step(row: &Row) -> Result<RecordedStep, ScoresError> {
     let request: String = row.get("request")?;
     Ok(RecordedStep {
         number: row.get::<i64>("number")?.unsigned_abs(),
-        completed: completed_step(row)?,
+        completed: parse_completed_step(row)?,
         alpha: row.get("alpha")?,
         request: request.parse()?,
     })
 }
 
-fn recorded_reward(row: &Row) -> Result<RecordedReward, ScoresError> {
+fn parse_recorded_reward(row: &Row) -> Result<RecordedReward, ScoresError> {
     Ok(RecordedReward {
-        hotkey: hotkey_column(row)?,
-        // Only another program writes values that are not uids.
+        hotkey: parse_hotkey(row)?,
+        // Values that are no uids are written only by another program.
         uid: Uid(u16::try_from(row.get::<i64>("uid")?).unwrap_or(u16::MAX)),
         reward: row.get("reward")?,
         score_before: row.get("score_before")?,
@@ -542,14 +550,14 @@ fn unix_ms(time: SystemTime) -> u64 {
     u64::try_from(unix_time(time).as_millis()).unwrap_or(u64::MAX)
 }
 
-/// Returns the time at these milliseconds since the Unix epoch, if a clock can have it.
+/// Converts milliseconds since the Unix epoch to a time; `None` if the clock cannot represent it.
 fn from_unix_ms(milliseconds: u64) -> Option<SystemTime> {
     UNIX_EPOCH.checked_add(Duration::from_millis(milliseconds))
 }
 
-/// Converts a column value. Only another program writes values that are not block numbers; these
-/// are long ago.
-fn block(number: i64) -> BlockNumber {
+/// Converts a column value to a block number. Values that are out of range, which only another
+/// program writes, become block 0.
+fn to_block_number(number: i64) -> BlockNumber {
     BlockNumber::new(u32::try_from(number).unwrap_or_default())
 }
 
@@ -563,7 +571,7 @@ fn update_averages(
     results: &StepResults,
     averaging: Averaging,
 ) -> BTreeMap<Hotkey, Average> {
-    let now = results.step.block;
+    let current_block = results.step.block;
     for (hotkey, reward) in
         results.rewards.iter().filter(|(hotkey, _)| results.registered.contains_key(hotkey))
     {
@@ -576,9 +584,10 @@ fn update_averages(
             return true;
         }
         // After a restart of a development chain from genesis, block numbers are lower.
-        let since = average.absent_since.map_or(now, |since| since.min(now));
-        average.absent_since = Some(since);
-        now.since(since) < averaging.absence
+        let absent_since =
+            average.absent_since.map_or(current_block, |block| block.min(current_block));
+        average.absent_since = Some(absent_since);
+        current_block.since(absent_since) < averaging.absence
     });
     averages
 }

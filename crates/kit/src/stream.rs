@@ -6,8 +6,8 @@ use taonet_neuron::MinerEntry;
 use taonet_primitives::take_complete_text;
 use taonet_wire::{CallResponseStream, SignedClient};
 
-use crate::protocol::{Protocol, fields};
-use crate::query::{QueryError, QueryLimits, ReplyError, call, refusal};
+use crate::protocol::{Protocol, serialise_fields};
+use crate::query::{QueryError, QueryLimits, ReplyError, new_call, refusal_error};
 
 /// Why a response cannot be streamed.
 #[derive(Debug, thiserror::Error)]
@@ -27,7 +27,7 @@ pub enum StreamError {
 pub struct TextReply {
     response: CallResponseStream,
     /// Incomplete character at the end of the last part.
-    unfinished_text: Vec<u8>,
+    partial_character: Vec<u8>,
 }
 
 impl TextReply {
@@ -36,15 +36,15 @@ impl TextReply {
     pub async fn next_part(&mut self) -> Option<Result<String, ReplyError>> {
         while let Some(chunk) = self.response.next().await {
             match chunk {
-                Ok(chunk) => self.unfinished_text.extend_from_slice(&chunk),
+                Ok(chunk) => self.partial_character.extend_from_slice(&chunk),
                 Err(error) => return Some(Err(error.into())),
             }
-            let text = take_complete_text(&mut self.unfinished_text);
+            let text = take_complete_text(&mut self.partial_character);
             if !text.is_empty() {
                 return Some(Ok(text));
             }
         }
-        let remaining = std::mem::take(&mut self.unfinished_text);
+        let remaining = std::mem::take(&mut self.partial_character);
         (!remaining.is_empty()).then(|| Ok(String::from_utf8_lossy(&remaining).into_owned()))
     }
 }
@@ -62,8 +62,8 @@ pub async fn query_stream<P: Protocol>(
     request: &P,
     limits: QueryLimits,
 ) -> Result<TextReply, StreamError> {
-    let request = fields(request).map_err(QueryError::from)?;
-    let call = call(&P::class(), &request, limits).map_err(QueryError::from)?;
+    let request = serialise_fields(request).map_err(QueryError::from)?;
+    let call = new_call(&P::class(), &request, limits).map_err(QueryError::from)?;
     let peer = miner.peer().map_err(ReplyError::from)?;
     let mut response = client.stream(&peer, &call).await.map_err(ReplyError::from)?;
     if response.status != StatusCode::OK {
@@ -72,9 +72,9 @@ pub async fn query_stream<P: Protocol>(
         while let Some(Ok(chunk)) = response.next().await {
             body.extend_from_slice(&chunk);
         }
-        return Err(refusal(response.status, &response.headers, &body).into());
+        return Err(refusal_error(response.status, &response.headers, &body).into());
     }
-    Ok(TextReply { response, unfinished_text: Vec::new() })
+    Ok(TextReply { response, partial_character: Vec::new() })
 }
 
 #[cfg(test)]

@@ -22,7 +22,7 @@ use crate::protocol::Protocol;
 use crate::query::{QueryLimits, Reply};
 use crate::request_scheme::RequestScheme;
 use crate::scores::{Scores, ScoresError};
-use steps::Steps;
+use steps::StepLoop;
 use weights::AverageWeights;
 
 pub use steps::{StepError, StepReport};
@@ -72,7 +72,7 @@ pub trait Challenge: Send + Sync + 'static {
 /// Selection of the neurons that a step queries, from the eligible ones.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Selection {
-    /// All of them.
+    /// All eligible neurons.
     All,
     /// At most this many, chosen at random for each step.
     Random(usize),
@@ -150,7 +150,7 @@ impl ValidatorSettings {
         self.epochs.tempo.saturating_mul(self.max_score_epochs)
     }
 
-    fn check(&self) -> Result<(), ValidatorError> {
+    fn validate(&self) -> Result<(), ValidatorError> {
         // NaN is in no range.
         if !(f64::MIN_POSITIVE..=1.0).contains(&self.alpha) {
             return Err(ValidatorError::Setting("`alpha` must be above 0 and at most 1"));
@@ -187,7 +187,7 @@ pub enum ValidatorError {
 /// these averages as weights. Both run side by side, each in its own task, and a restart
 /// resumes both.
 pub struct Validator<C> {
-    steps: Arc<Steps<C>>,
+    steps: Arc<StepLoop<C>>,
     epochs: taonet_validator::Validator<AverageWeights>,
 }
 
@@ -207,7 +207,7 @@ impl<C: Challenge> Validator<C> {
         settings: ValidatorSettings,
         shutdown: &Shutdown,
     ) -> Result<Self, ValidatorError> {
-        settings.check()?;
+        settings.validate()?;
         let netuid = settings.epochs.netuid;
         let local_weights = LocalWeights::open(keypair.clone(), chain, directory).await?;
         let scores = Scores::open(&directory.join("scores.sqlite"), netuid).await?;
@@ -227,7 +227,7 @@ impl<C: Challenge> Validator<C> {
             system_clock(),
             sleeper(),
         );
-        let steps = Steps {
+        let steps = StepLoop {
             challenge,
             service,
             client,

@@ -5,8 +5,8 @@ use taonet_wire::{Peer, PeerError};
 use url::{Host, ParseError, Url};
 
 /// Host name of the Docker host, as seen from a container.
-const HOST_OF_CONTAINER: &str = "host.docker.internal";
-/// Published address that represents this machine on Nineteen's development networks.
+const DOCKER_HOST_NAME: &str = "host.docker.internal";
+/// Published address that stands for this machine on Nineteen's development networks.
 const PLACEHOLDER_IP: Ipv4Addr = Ipv4Addr::new(0, 0, 0, 1);
 
 /// Address of a miner: a base URL with a known host and port.
@@ -80,7 +80,7 @@ pub enum AddressError {
     Scheme(String),
     /// The URL has a user name, query or fragment.
     #[error("`{0}` must not contain a user name, a query or a fragment")]
-    Parts(String),
+    ForbiddenParts(String),
     /// The port is 0.
     #[error("`{0}` has port 0; hint: use a port from 1 to 65535")]
     Port(String),
@@ -92,13 +92,13 @@ pub enum AddressError {
     NotPublic(IpAddr),
     /// The host is a name instead of an IP address.
     #[error("`{0}` is a host name, expected an IP address")]
-    Name(String),
+    HostName(String),
 }
 
 impl AddressError {
     /// Returns whether the address is well-formed, but forbidden by the policy.
     pub const fn is_forbidden(&self) -> bool {
-        matches!(self, Self::NotPublic(_) | Self::Name(_))
+        matches!(self, Self::NotPublic(_) | Self::HostName(_))
     }
 }
 
@@ -113,7 +113,7 @@ impl AddressPolicy {
     /// # Errors
     /// [`AddressError`] when the text is malformed or the address is not allowed.
     pub fn resolve(&self, text: &str) -> Result<MinerAddress, AddressError> {
-        self.address(text, false)
+        self.resolve_text(text, false)
     }
 
     /// Resolves the address of a managed miner, which may also be a public host name. The name
@@ -123,7 +123,7 @@ impl AddressPolicy {
     /// # Errors
     /// [`AddressError`] when the text is malformed or the address is not allowed.
     pub fn resolve_managed(&self, text: &str) -> Result<MinerAddress, AddressError> {
-        self.address(text, true)
+        self.resolve_text(text, true)
     }
 
     /// Returns a predicate that decides to which IP addresses host names may resolve.
@@ -131,7 +131,7 @@ impl AddressPolicy {
         if self.allow_private { |_| true } else { is_public }
     }
 
-    fn address(&self, text: &str, allow_names: bool) -> Result<MinerAddress, AddressError> {
+    fn resolve_text(&self, text: &str, allow_names: bool) -> Result<MinerAddress, AddressError> {
         let url_text =
             if text.contains("://") { text.to_owned() } else { format!("http://{text}") };
         let mut url = Url::parse(&url_text).map_err(|source| malformed(text, source))?;
@@ -143,16 +143,16 @@ impl AddressPolicy {
             || url.query().is_some()
             || url.fragment().is_some()
         {
-            return Err(AddressError::Parts(text.to_owned()));
+            return Err(AddressError::ForbiddenParts(text.to_owned()));
         }
         let port = url.port_or_known_default().filter(|port| *port != 0);
         let port = port.ok_or_else(|| AddressError::Port(text.to_owned()))?;
-        let Some(published) = url.host() else {
+        let Some(published_host) = url.host() else {
             return Err(malformed(text, ParseError::EmptyHost));
         };
-        let published = published.to_owned();
-        let host_to_call = self.called_host(published.clone(), allow_names)?;
-        if host_to_call != published {
+        let published_host = published_host.to_owned();
+        let host_to_call = self.resolve_host(published_host.clone(), allow_names)?;
+        if host_to_call != published_host {
             url.set_host(Some(&host_to_call.to_string()))
                 .map_err(|source| malformed(text, source))?;
         }
@@ -164,30 +164,32 @@ impl AddressPolicy {
     }
 
     /// Returns the host to call for a published one. `allow_names` permits public host names.
-    fn called_host(&self, published: Host, allow_names: bool) -> Result<Host, AddressError> {
-        let is_local =
-            self.is_local_miner(&published) || self.allow_private && is_placeholder(&published);
-        if is_local || self.allow_private && is_loopback(&published) {
-            return Ok(match published {
-                _ if self.in_container => Host::Domain(HOST_OF_CONTAINER.to_owned()),
+    fn resolve_host(&self, published_host: Host, allow_names: bool) -> Result<Host, AddressError> {
+        let is_local = self.is_local_miner(&published_host)
+            || self.allow_private && is_placeholder(&published_host);
+        if is_local || self.allow_private && is_loopback(&published_host) {
+            return Ok(match published_host {
+                _ if self.in_container => Host::Domain(DOCKER_HOST_NAME.to_owned()),
                 _ if is_local => Host::Ipv4(Ipv4Addr::LOCALHOST),
-                published => published,
+                published_host => published_host,
             });
         }
-        let ip = match published {
-            _ if self.allow_private => return Ok(published),
+        let ip = match published_host {
+            _ if self.allow_private => return Ok(published_host),
             Host::Domain(name) if allow_names && is_public_name(&name) => {
                 return Ok(Host::Domain(name));
             }
-            Host::Domain(name) => return Err(AddressError::Name(name)),
+            Host::Domain(name) => return Err(AddressError::HostName(name)),
             Host::Ipv4(ip) => IpAddr::V4(ip),
             Host::Ipv6(ip) => IpAddr::V6(ip),
         };
-        if is_public(ip) { Ok(published) } else { Err(AddressError::NotPublic(ip)) }
+        if is_public(ip) { Ok(published_host) } else { Err(AddressError::NotPublic(ip)) }
     }
 
     fn is_local_miner(&self, host: &Host) -> bool {
-        self.local_miner_ip.as_deref().is_some_and(|local| local.trim() == without_brackets(host))
+        self.local_miner_ip
+            .as_deref()
+            .is_some_and(|local_ip| local_ip.trim() == host_without_brackets(host))
     }
 }
 
@@ -195,7 +197,7 @@ fn malformed(address: &str, source: ParseError) -> AddressError {
     AddressError::Malformed { address: address.to_owned(), source }
 }
 
-fn without_brackets(host: &Host) -> String {
+fn host_without_brackets(host: &Host) -> String {
     match host {
         Host::Ipv4(ip) => ip.to_string(),
         Host::Ipv6(ip) => ip.to_string(),
@@ -232,7 +234,7 @@ fn is_public_name(name: &str) -> bool {
         "invalid",
         "example",
     ];
-    name.rsplit_once('.').is_some_and(|(_, last)| !local_domains.contains(&last))
+    name.rsplit_once('.').is_some_and(|(_, top_level)| !local_domains.contains(&top_level))
 }
 
 #[cfg(test)]
@@ -295,7 +297,7 @@ mod tests {
         for name in ["localhost", "miner.example.com", "metadata.google.internal"] {
             assert_eq!(
                 in_production(&format!("{name}:80")),
-                Err(AddressError::Name(name.to_owned()))
+                Err(AddressError::HostName(name.to_owned()))
             );
         }
     }
@@ -318,7 +320,7 @@ mod tests {
             assert!(
                 matches!(
                     policy.resolve_managed(&format!("http://{name}:80")),
-                    Err(AddressError::Name(_))
+                    Err(AddressError::HostName(_))
                 ),
                 "{name}"
             );
@@ -348,7 +350,7 @@ mod tests {
         );
         assert_eq!(in_production("8.8.8.8:0"), Err(AddressError::Port("8.8.8.8:0".into())));
         for text in ["http://me@8.8.8.8:1", "http://8.8.8.8:1/?q", "http://8.8.8.8:1/#f"] {
-            assert_eq!(in_production(text), Err(AddressError::Parts(text.into())));
+            assert_eq!(in_production(text), Err(AddressError::ForbiddenParts(text.into())));
         }
     }
 
@@ -360,7 +362,7 @@ mod tests {
             policy.resolve(text).unwrap().host().to_owned()
         };
         for own in ["127.0.0.1:1", "localhost:1", "0.0.0.0:1", "192.168.7.7:1"] {
-            assert_eq!(host(true, own), HOST_OF_CONTAINER, "{own}");
+            assert_eq!(host(true, own), DOCKER_HOST_NAME, "{own}");
         }
         for own in ["127.0.0.1:1", "localhost:1", "0.0.0.0:1"] {
             assert_eq!(host(false, own), own.trim_end_matches(":1"));

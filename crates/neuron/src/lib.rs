@@ -2,7 +2,7 @@
 //!
 //! - [`OperatorConfig`] has the settings that are the same for every subnet: network, wallet,
 //!   database, queue and object storage, under the names of the reference systems' variables. A
-//!   subnet's own settings stand beside it.
+//!   subnet adds its own settings.
 //! - [`Neurons`] are the neurons of a subnet at one block, from a node's metagraph or the subtensor
 //!   gateway.
 //! - [`MinerDirectory`] selects the miners among them that a validator calls, each as a
@@ -28,8 +28,8 @@
 //! assert_eq!(MinerDirectory::new(AddressPolicy::private()).select(&neurons).miners.len(), 2);
 //! ```
 //!
-//! The crate knows no subnet, and does not call the miners: `taonet-wire` has the client. A policy
-//! decides about an address as it is published. Host names resolve later: give the client
+//! The crate is independent of subnets, and does not call the miners: `taonet-wire` has the client.
+//! A policy checks an address as published. Host names resolve later: give the client
 //! [`AddressPolicy::permitted`], which it applies to each resolved IP address.
 //!
 //! Uses `taonet-chain` (the metagraph), `taonet-primitives` (public addresses, backoff),

@@ -35,7 +35,7 @@ pub struct WalletSettings {
 }
 
 /// Defines the variable of a field of the `OperatorConfig` in a configuration `C`.
-macro_rules! shared {
+macro_rules! variable {
     ($name:literal, $help:literal, $($field:ident).+ = $parse:expr) => {
         Variable {
             name: $name,
@@ -115,21 +115,21 @@ impl OperatorConfig {
     #[rustfmt::skip]
     pub fn variables<C: AsRef<Self> + AsMut<Self>>() -> Vec<Variable<C>> {
         vec![
-            shared!("BITTENSOR_SUBTENSOR_ENDPOINT", "Network or node: finney, test, local or a URL; BT_CHAIN_ENDPOINT and BT_NETWORK take precedence", network = |t: &str| t.parse::<Network>().map_err(|_| "a network")),
-            shared!("BITTENSOR_WALLET_COLD", "Name of the wallet whose hotkey signs when no option names a key", wallet.name = any),
-            shared!("BITTENSOR_WALLET_HOT", "Name of the hotkey in the wallet BITTENSOR_WALLET_COLD", wallet.hotkey = any),
-            shared!("BITTENSOR_WALLET_PATH", "Directory of wallets, or path of a keyfile", wallet.path = |t: &str| any(t).map(Some)),
-            shared!("NATS_URL", "NATS server of bb runner and its transcription workers, or of tao nineteen's entry processes and query workers; default: none", nats_url = queue),
-            shared!("DATABASE_URL",
-            "Database of bb scoring-api (postgres://… or sqlite:FILE), of bb runner with its transcription workers (postgres://…), or of tao nineteen (postgres://…); each of the three needs its own", database_url = database),
-            shared!("S3_ENDPOINT_URL", "URL of the S3 service; default: AWS", s3.endpoint_url = s3::endpoint),
-            shared!("S3_REGION", "Region of the S3 service", s3.region = any),
-            shared!("S3_ACCESS_KEY_ID", "Access key of the S3 service; default: the credentials of the machine's role", s3.access_key_id = secret),
-            shared!("S3_SECRET_ACCESS_KEY", "Secret key of the S3 service", s3.secret_access_key = secret),
-            shared!("S3_BUCKET_NAME", "Name of the bucket", s3.bucket = any),
-            shared!("S3_LOG_DIR", "Prefix of run logs in the bucket", s3.log_dir = s3::folder),
-            shared!("S3_ADDRESSING_STYLE", "Bucket addressing in URLs: path or virtual", s3.addressing = s3::addressing),
-            shared!("S3_USE_SSL", "Use TLS when S3_ENDPOINT_URL has no scheme", s3.use_ssl = flag),
+            variable!("BITTENSOR_SUBTENSOR_ENDPOINT", "Network or node: finney, test, local or a URL; BT_CHAIN_ENDPOINT and BT_NETWORK take precedence", network = |t: &str| t.parse::<Network>().map_err(|_| "a network")),
+            variable!("BITTENSOR_WALLET_COLD", "Name of the wallet whose hotkey signs when no option names a key", wallet.name = any),
+            variable!("BITTENSOR_WALLET_HOT", "Name of the hotkey in the wallet BITTENSOR_WALLET_COLD", wallet.hotkey = any),
+            variable!("BITTENSOR_WALLET_PATH", "Directory of wallets, or path of a keyfile", wallet.path = |t: &str| any(t).map(Some)),
+            variable!("NATS_URL", "NATS server of bb runner and its transcription workers, or of tao nineteen's entry processes and query workers; default: none", nats_url = parse_nats_url),
+            variable!("DATABASE_URL",
+            "Database of bb scoring-api (postgres://… or sqlite:FILE), of bb runner with its transcription workers (postgres://…), or of tao nineteen (postgres://…); each of the three needs its own", database_url = parse_database_url),
+            variable!("S3_ENDPOINT_URL", "URL of the S3 service; default: AWS", s3.endpoint_url = s3::endpoint),
+            variable!("S3_REGION", "Region of the S3 service", s3.region = any),
+            variable!("S3_ACCESS_KEY_ID", "Access key of the S3 service; default: the credentials of the machine's role", s3.access_key_id = secret),
+            variable!("S3_SECRET_ACCESS_KEY", "Secret key of the S3 service", s3.secret_access_key = secret),
+            variable!("S3_BUCKET_NAME", "Name of the bucket", s3.bucket = any),
+            variable!("S3_LOG_DIR", "Prefix of run logs in the bucket", s3.log_dir = s3::folder),
+            variable!("S3_ADDRESSING_STYLE", "Bucket addressing in URLs: path or virtual", s3.addressing = s3::addressing),
+            variable!("S3_USE_SSL", "Use TLS when S3_ENDPOINT_URL has no scheme", s3.use_ssl = flag),
             Variable {
                 name: "S3_SIGNATURE_VERSION",
                 help: "Signature version of S3 requests; only s3v4 is supported",
@@ -141,7 +141,7 @@ impl OperatorConfig {
 }
 
 /// Parses a database URL.
-fn database(text: &str) -> Result<Option<Secret>, Expected> {
+fn parse_database_url(text: &str) -> Result<Option<Secret>, Expected> {
     let is_supported =
         ["postgres://", "postgresql://", "sqlite:"].iter().any(|scheme| text.starts_with(scheme));
     if is_supported {
@@ -152,7 +152,7 @@ fn database(text: &str) -> Result<Option<Secret>, Expected> {
 }
 
 /// Parses the URL of a NATS server.
-fn queue(text: &str) -> Result<Option<Secret>, Expected> {
+fn parse_nats_url(text: &str) -> Result<Option<Secret>, Expected> {
     let is_supported = ["nats://", "tls://"].iter().any(|scheme| text.starts_with(scheme));
     if is_supported {
         Ok(Some(Secret::new(text)))

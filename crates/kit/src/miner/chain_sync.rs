@@ -10,17 +10,17 @@ use taonet_wallet::Keypair;
 use taonet_wire::RegistrationTable;
 
 /// Keeps a server up to date with the chain: reads the stakes and permits by which a
-/// [`Policy`](taonet_wire::Policy) admits callers. A [`Miner`](crate::Miner) has its own one, which
-/// also publishes its address.
+/// [`Policy`](taonet_wire::Policy) admits callers. A [`Miner`](crate::Miner) has one
+/// that also publishes its address.
 pub struct ChainSync {
     chain: Arc<dyn Chain>,
     netuid: NetUid,
     registrations: Arc<RegistrationTable>,
-    own: Option<OwnNeuron>,
+    published_neuron: Option<PublishedNeuron>,
 }
 
-/// The neuron of a miner.
-struct OwnNeuron {
+/// The neuron of a miner, whose address the sync publishes.
+struct PublishedNeuron {
     keypair: Keypair,
     /// The address to publish; `None` leaves the chain as it is.
     address: Option<SocketAddr>,
@@ -34,7 +34,7 @@ impl ChainSync {
         netuid: NetUid,
         registrations: Arc<RegistrationTable>,
     ) -> Self {
-        Self { chain, netuid, registrations, own: None }
+        Self { chain, netuid, registrations, published_neuron: None }
     }
 
     /// Publishes the address of a miner, too.
@@ -44,7 +44,7 @@ impl ChainSync {
         address: Option<SocketAddr>,
         version: u32,
     ) -> Self {
-        Self { own: Some(OwnNeuron { keypair, address, version }), ..self }
+        Self { published_neuron: Some(PublishedNeuron { keypair, address, version }), ..self }
     }
 
     /// Reads stakes and permits, and starts a task of `shutdown` that reads them again at each
@@ -58,7 +58,7 @@ impl ChainSync {
         Ok(())
     }
 
-    /// Starts the task after a first [`Self::refresh`] with these neurons.
+    /// Starts the refresh task with the neurons of a first [`Self::refresh`].
     pub(super) fn spawn(self, neurons: Neurons, interval: Duration, shutdown: &Shutdown) {
         shutdown.spawn_until("chain sync", |stop| async move {
             self.follow(neurons, interval, &stop).await;
@@ -96,12 +96,14 @@ impl ChainSync {
     /// Publishes the address unless the chain already has it. A failure is logged; the next refresh
     /// tries again, since the chain limits how often an address changes.
     async fn announce(&self, neurons: &Neurons) {
-        let Some(OwnNeuron { keypair, address, version }) = &self.own else { return };
+        let Some(PublishedNeuron { keypair, address, version }) = &self.published_neuron else {
+            return;
+        };
         let hotkey = keypair.hotkey();
-        let Some(own) = neurons.list.iter().find(|neuron| neuron.hotkey == hotkey) else {
+        let Some(neuron) = neurons.list.iter().find(|neuron| neuron.hotkey == hotkey) else {
             return tracing::warn!(%hotkey, netuid = self.netuid.0, "not registered");
         };
-        let Some(address) = address.filter(|address| !is_published(*address, own)) else {
+        let Some(address) = address.filter(|address| !is_published(*address, neuron)) else {
             return;
         };
         let call = calls::serve_axon(self.netuid, *version, address);

@@ -56,8 +56,9 @@ impl Served {
             registration("//poorest", 0, true),
             registration("//neuron", 5, false),
         ];
-        let router =
-            miner.router(Arc::new(RegistrationTable::new(HashMap::from(registrations)))).unwrap();
+        let router = miner
+            .build_router(Arc::new(RegistrationTable::new(HashMap::from(registrations))))
+            .unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let entry = entry(1, key("//miner").hotkey(), listener.local_addr().unwrap().port());
         let shutdown = Shutdown::new();

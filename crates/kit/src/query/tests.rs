@@ -86,7 +86,7 @@ fn refusal_reason_comes_from_headers_or_body() {
             headers.insert("bt_header_axon_status_code", "503".parse().unwrap());
             headers.insert("bt_header_axon_status_message", reason.parse().unwrap());
         }
-        let error = refusal(StatusCode::SERVICE_UNAVAILABLE, &headers, body.as_bytes());
+        let error = refusal_error(StatusCode::SERVICE_UNAVAILABLE, &headers, body.as_bytes());
         assert_eq!(error.to_string(), format!("status 503 Service Unavailable: {expected}"));
     }
 }

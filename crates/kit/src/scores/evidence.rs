@@ -11,7 +11,7 @@ const TOLERANCE: f64 = 1e-9;
 /// A step of the record.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct RecordedStep {
-    /// Number of the step, from 1: each step has the next one, also after a restart.
+    /// Number of the step, from 1; consecutive, also after a restart.
     pub number: u64,
     /// Block and time of the step.
     pub completed: CompletedStep,
@@ -40,7 +40,7 @@ pub struct RecordedReward {
 ///
 /// A step moves a score by `alpha` × (reward − score). So each reward still counts
 /// `alpha` × (1 − `alpha`)^(number of later rewards), and a score is the sum of these contributions
-/// and of what is left of the score before the oldest recorded reward.
+/// and of the remainder of the score before the oldest recorded reward.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Explanation {
     /// Hotkey of the miner.
@@ -83,15 +83,16 @@ impl Explanation {
         contributions
     }
 
-    /// Returns what is left of [`Self::initial_score`] in the score.
+    /// Returns the part of the score that stems from [`Self::initial_score`].
     pub fn remainder(&self) -> f64 {
         self.rewards
             .iter()
             .fold(self.initial_score(), |score, (step, _)| score * (1.0 - step.alpha))
     }
 
-    /// Whether the score follows from the record: each step begins with the score that the one
-    /// before has left, moves it as its reward says, and the last one leaves the miner's score.
+    /// Whether the score follows from the record: each step starts from the score after the
+    /// previous step and moves it towards its reward, and the last step results in the miner's
+    /// score.
     pub fn is_consistent(&self) -> bool {
         let mut score = self.initial_score();
         let are_steps_consistent = self.rewards.iter().all(|(step, reward)| {

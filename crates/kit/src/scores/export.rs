@@ -82,7 +82,7 @@ enum Line {
     },
     Score {
         hotkey: Hotkey,
-        #[serde(deserialize_with = "exact")]
+        #[serde(deserialize_with = "exact_float")]
         score: f64,
         absent_since: Option<BlockNumber>,
     },
@@ -90,7 +90,7 @@ enum Line {
         number: u64,
         block: BlockNumber,
         began_ms: u64,
-        #[serde(deserialize_with = "exact")]
+        #[serde(deserialize_with = "exact_float")]
         alpha: f64,
         request: RequestHash,
         rewards: Vec<RewardLine>,
@@ -124,17 +124,17 @@ struct LastStepLine {
 struct RewardLine {
     hotkey: Hotkey,
     uid: Uid,
-    #[serde(deserialize_with = "exact")]
+    #[serde(deserialize_with = "exact_float")]
     reward: f64,
-    #[serde(deserialize_with = "exact")]
+    #[serde(deserialize_with = "exact_float")]
     score_before: f64,
-    #[serde(deserialize_with = "exact")]
+    #[serde(deserialize_with = "exact_float")]
     score_after: f64,
 }
 
 /// Parses a number to the float that was written. The parser of `serde_json` can return an
 /// adjacent float.
-fn exact<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+fn exact_float<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
     Box::<RawValue>::deserialize(deserializer)?.get().parse().map_err(D::Error::custom)
 }
 
@@ -163,16 +163,19 @@ impl ScoresExport {
     ///
     /// # Errors
     /// When writing fails.
-    pub fn write(&self, to: impl Write) -> io::Result<()> {
-        let mut to = BufWriter::new(to);
+    pub fn write(&self, writer: impl Write) -> io::Result<()> {
+        let mut writer = BufWriter::new(writer);
         let last_step = self.last_step.map(|CompletedStep { block, started_at }| LastStepLine {
             block,
             began_ms: unix_ms(started_at),
         });
-        write_line(&mut to, &Line::Subnet { version: VERSION, netuid: self.netuid, last_step })?;
+        write_line(
+            &mut writer,
+            &Line::Subnet { version: VERSION, netuid: self.netuid, last_step },
+        )?;
         for (hotkey, Average { score, absent_since }) in &self.averages {
             write_line(
-                &mut to,
+                &mut writer,
                 &Line::Score { hotkey: *hotkey, score: *score, absent_since: *absent_since },
             )?;
         }
@@ -185,7 +188,7 @@ impl ScoresExport {
             } = *step;
             let rewards = rewards.iter().copied().map(RewardLine::from).collect();
             write_line(
-                &mut to,
+                &mut writer,
                 &Line::Step {
                     number,
                     block,
@@ -196,8 +199,11 @@ impl ScoresExport {
                 },
             )?;
         }
-        write_line(&mut to, &Line::End { scores: self.averages.len(), steps: self.steps.len() })?;
-        to.flush()
+        write_line(
+            &mut writer,
+            &Line::End { scores: self.averages.len(), steps: self.steps.len() },
+        )?;
+        writer.flush()
     }
 
     /// Reads the lines of a file, and checks that the scores follow from the recorded steps.
@@ -211,14 +217,14 @@ impl ScoresExport {
                 Err(source) => Err(ExportError::Line { line, source }),
             });
         let incomplete = ExportError::Incomplete { scores: 0, steps: 0 };
-        let first = lines.next().ok_or(incomplete)?;
-        let mut export = match first.map_err(|error| other_version(text).unwrap_or(error))? {
+        let first_line = lines.next().ok_or(incomplete)?;
+        let mut export = match first_line.map_err(|error| version_error(text).unwrap_or(error))? {
             (line, Line::Subnet { version, netuid, last_step }) => {
                 if version != VERSION {
                     return Err(ExportError::Version { version });
                 }
                 let last_step = last_step
-                    .map(|last| completed_step(line, last.block, last.began_ms))
+                    .map(|last| parse_completed_step(line, last.block, last.began_ms))
                     .transpose()?;
                 Self { netuid, last_step, averages: BTreeMap::new(), steps: Vec::new() }
             }
@@ -240,19 +246,19 @@ impl ScoresExport {
             }
             match parsed {
                 Line::End { scores, steps } => end = Some((scores, steps)),
-                other => export.add(line, other)?,
+                other => export.add_line(line, other)?,
             }
         }
         let (scores, steps) = (export.scores(), export.steps());
         if end != Some((scores, steps)) {
             return Err(ExportError::Incomplete { scores, steps });
         }
-        export.check()?;
+        export.check_consistency()?;
         Ok(export)
     }
 
     /// Adds the score or the step of a line.
-    fn add(&mut self, line: usize, parsed: Line) -> Result<(), ExportError> {
+    fn add_line(&mut self, line: usize, parsed: Line) -> Result<(), ExportError> {
         match parsed {
             Line::Score { hotkey, score, absent_since } => {
                 if !is_share(score) {
@@ -289,13 +295,13 @@ impl ScoresExport {
                         reason: "a number of the step is not within 0 and 1",
                     });
                 }
-                if !rewards.is_sorted_by(|one, other| one.hotkey < other.hotkey) {
+                if !rewards.is_sorted_by(|earlier, later| earlier.hotkey < later.hotkey) {
                     return Err(ExportError::Invalid {
                         line,
                         reason: "the rewards are not in the order of their hotkeys",
                     });
                 }
-                let completed = completed_step(line, block, began_ms)?;
+                let completed = parse_completed_step(line, block, began_ms)?;
                 self.steps.push((RecordedStep { number, completed, alpha, request }, rewards));
             }
             Line::Subnet { .. } | Line::End { .. } => {
@@ -306,7 +312,7 @@ impl ScoresExport {
     }
 
     /// Checks that the scores follow from the recorded steps.
-    fn check(&self) -> Result<(), ExportError> {
+    fn check_consistency(&self) -> Result<(), ExportError> {
         let mut rewards: BTreeMap<Hotkey, Vec<(RecordedStep, RecordedReward)>> = BTreeMap::new();
         for (step, step_rewards) in &self.steps {
             for reward in step_rewards {
@@ -339,19 +345,19 @@ impl From<RewardLine> for RecordedReward {
 }
 
 /// Returns the error for a file of another version, whose first line can have other fields.
-fn other_version(text: &str) -> Option<ExportError> {
+fn version_error(text: &str) -> Option<ExportError> {
     let line: VersionLine = serde_json::from_str(text.lines().next()?).ok()?;
     let version = line.subnet.version;
     (version != VERSION).then_some(ExportError::Version { version })
 }
 
-fn write_line(to: &mut impl Write, line: &Line) -> io::Result<()> {
-    serde_json::to_writer(&mut *to, line)?;
-    to.write_all(b"\n")
+fn write_line(writer: &mut impl Write, line: &Line) -> io::Result<()> {
+    serde_json::to_writer(&mut *writer, line)?;
+    writer.write_all(b"\n")
 }
 
-/// Returns block and time of a step; an error if no clock has the time.
-fn completed_step(
+/// Returns block and time of a step; an error if the clock cannot represent the time.
+fn parse_completed_step(
     line: usize,
     block: BlockNumber,
     began_ms: u64,

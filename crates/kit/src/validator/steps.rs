@@ -73,8 +73,8 @@ pub enum StepError {
     Scores(#[from] ScoresError),
 }
 
-/// The loop of steps.
-pub(super) struct Steps<C> {
+/// Runs a validator's steps at intervals.
+pub(super) struct StepLoop<C> {
     pub(super) challenge: C,
     pub(super) service: WeightService,
     pub(super) client: SignedClient,
@@ -84,12 +84,12 @@ pub(super) struct Steps<C> {
     pub(super) clock: Clock,
 }
 
-impl<C: Challenge> Steps<C> {
+impl<C: Challenge> StepLoop<C> {
     /// Runs a step per interval until shutdown. The first one waits for the rest of the interval
     /// since the last step before the start: otherwise each restart would add a step to the
     /// averages.
     pub(super) async fn run(&self, shutdown: &Shutdown) {
-        let mut pause = self.first_pause().await;
+        let mut pause = self.initial_pause().await;
         loop {
             let next_step = async move {
                 tokio::time::sleep(pause).await;
@@ -107,7 +107,7 @@ impl<C: Challenge> Steps<C> {
     async fn step_and_log(&self) {
         match self.step().await {
             Ok(report) => {
-                metrics::step("complete");
+                metrics::count_step("complete");
                 // The sum of no numbers is -0.
                 let total = report.rewards.iter().fold(0.0, |total, (_, reward)| total + reward);
                 tracing::info!(block = %report.block, miners = report.rewards.len(), total, "step complete");
@@ -120,15 +120,15 @@ impl<C: Challenge> Steps<C> {
                 }
             }
             Err(error) => {
-                metrics::step("failed");
+                metrics::count_step("failed");
                 tracing::warn!(error = with_causes(&error), "step failed");
             }
         }
     }
 
-    async fn first_pause(&self) -> Duration {
-        let last = match self.scores.last_step().await {
-            Ok(last) => last,
+    async fn initial_pause(&self) -> Duration {
+        let last_step = match self.scores.last_step().await {
+            Ok(last_step) => last_step,
             Err(error) => {
                 tracing::warn!(
                     error = with_causes(&error),
@@ -137,8 +137,8 @@ impl<C: Challenge> Steps<C> {
                 return self.settings.interval;
             }
         };
-        let pause = last.map_or(Duration::ZERO, |last| {
-            remaining(self.settings.interval, last.started_at, (self.clock)())
+        let pause = last_step.map_or(Duration::ZERO, |last_step| {
+            remaining(self.settings.interval, last_step.started_at, (self.clock)())
         });
         if !pause.is_zero() {
             tracing::info!(
@@ -168,8 +168,8 @@ impl<C: Challenge> Steps<C> {
         let rewards =
             with_timeout(settings.challenge_timeout, self.challenge.rewards(&request, &replies))
                 .await?;
-        let rewarded = zip_rewards(&replies, &rewards)?;
-        let queried_rewards = rewarded.iter().map(|(_, hotkey, reward)| (*hotkey, *reward));
+        let rewarded_miners = zip_rewards(&replies, &rewards)?;
+        let queried_rewards = rewarded_miners.iter().map(|(_, hotkey, reward)| (*hotkey, *reward));
         let results = StepResults {
             step: CompletedStep { block, started_at: start },
             request: RequestHash::of(&request).map_err(QueryError::from)?,
@@ -182,17 +182,17 @@ impl<C: Challenge> Steps<C> {
         };
         let averaging = Averaging { alpha: settings.alpha, absence: settings.absence };
         let scores = self.scores.update(&results, averaging).await?;
-        let rewards = rewarded.iter().map(|(uid, _, reward)| (*uid, *reward)).collect();
+        let rewards = rewarded_miners.iter().map(|(uid, _, reward)| (*uid, *reward)).collect();
         let is_registered =
             neurons.list.iter().any(|neuron| Some(neuron.hotkey) == self.directory.own_hotkey);
         Ok(StepReport { block, rewards, scores, is_registered })
     }
 
     /// Draws the miners of a step from the eligible neurons. A drawn neuron that cannot be called
-    /// has the reward 0: otherwise a miner could keep its score by withdrawing its address. So have
-    /// neurons that are not miners.
+    /// has the reward 0: otherwise a miner could keep its score by withdrawing its address. Neurons
+    /// that are not eligible have the reward 0, too.
     fn select_miners(&self, neurons: &Neurons) -> StepNeurons {
-        let (eligible, others): (Vec<Neuron>, Vec<Neuron>) =
+        let (eligible, ineligible): (Vec<Neuron>, Vec<Neuron>) =
             neurons.list.iter().copied().partition(|neuron| self.directory.is_eligible(neuron));
         let mut selected = self.challenge.select(eligible, self.settings.selection);
         selected.sort_unstable_by_key(|neuron| neuron.uid);
@@ -201,7 +201,11 @@ impl<C: Challenge> Steps<C> {
         selected.retain(|neuron| miners.iter().all(|miner| miner.uid != neuron.uid));
         StepNeurons {
             miners,
-            unavailable: selected.into_iter().chain(others).map(|neuron| neuron.hotkey).collect(),
+            unavailable: selected
+                .into_iter()
+                .chain(ineligible)
+                .map(|neuron| neuron.hotkey)
+                .collect(),
         }
     }
 }
@@ -214,20 +218,20 @@ struct StepNeurons {
     unavailable: Vec<Hotkey>,
 }
 
-/// Returns the part of the interval that is left. A clock that was set back delays a step by one
+/// Returns the remaining part of the interval. A clock that was set back delays a step by one
 /// interval at most.
 fn remaining(interval: Duration, start: SystemTime, now: SystemTime) -> Duration {
     interval.saturating_sub(now.duration_since(start).unwrap_or_default())
 }
 
-/// Refuses neurons that are older than those of the last step. Further behind than an epoch, the
-/// development chain was restarted from genesis, as the epoch loop assumes, too.
+/// Rejects neurons that are older than those of the last step. A block more than an epoch behind is
+/// accepted: a development chain was restarted from genesis, as the epoch loop assumes, too.
 fn check_block(
-    last: Option<CompletedStep>,
+    last_step: Option<CompletedStep>,
     block: BlockNumber,
     tempo: u32,
 ) -> Result<(), StepError> {
-    match last {
+    match last_step {
         Some(CompletedStep { block: last, .. }) if (1..=tempo).contains(&last.since(block)) => {
             Err(StepError::OldBlock { block, last })
         }
@@ -237,16 +241,16 @@ fn check_block(
 
 /// Applies the timeout of the challenge.
 async fn with_timeout<T>(
-    after: Duration,
-    work: impl Future<Output = Result<T, BoxError>>,
+    timeout: Duration,
+    future: impl Future<Output = Result<T, BoxError>>,
 ) -> Result<T, StepError> {
-    match tokio::time::timeout(after, work).await {
+    match tokio::time::timeout(timeout, future).await {
         Ok(result) => result.map_err(StepError::Challenge),
-        Err(_) => Err(StepError::Timeout { after }),
+        Err(_) => Err(StepError::Timeout { after: timeout }),
     }
 }
 
-fn clamped_reward(reward: f64) -> f64 {
+fn clamp_reward(reward: f64) -> f64 {
     if reward.is_nan() { 0.0 } else { reward.clamp(0.0, 1.0) }
 }
 
@@ -259,7 +263,7 @@ fn zip_rewards<P>(
         return Err(StepError::Rewards { rewards: rewards.len(), replies: replies.len() });
     }
     let pairs = replies.iter().zip(rewards);
-    Ok(pairs.map(|(reply, reward)| (reply.uid, reply.hotkey, clamped_reward(*reward))).collect())
+    Ok(pairs.map(|(reply, reward)| (reply.uid, reply.hotkey, clamp_reward(*reward))).collect())
 }
 
 #[cfg(test)]

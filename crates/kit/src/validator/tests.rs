@@ -61,9 +61,9 @@ fn out_of_range_settings_are_refused() {
             max_score_epochs,
             ..ValidatorSettings::new(NETUID)
         };
-        assert_eq!(settings.check().is_ok(), is_valid, "{alpha} {max_score_epochs}");
+        assert_eq!(settings.validate().is_ok(), is_valid, "{alpha} {max_score_epochs}");
     }
-    assert!(ValidatorSettings::new(NETUID).check().is_ok());
+    assert!(ValidatorSettings::new(NETUID).validate().is_ok());
 }
 
 /// The client's own limit is 16 MiB.

@@ -56,7 +56,7 @@ impl Subnet for AverageWeights {
     }
 
     fn measure(&mut self, scores: &Self::Scores) {
-        metrics::scored(scores.iter().filter(|(_, score)| *score > 0.0).count());
+        metrics::set_scored_miners(scores.iter().filter(|(_, score)| *score > 0.0).count());
     }
 }
 

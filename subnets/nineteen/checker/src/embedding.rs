@@ -1,7 +1,7 @@
 //! Check of embeddings against the validator's own server.
 
 use serde_json::{Map, Value};
-use taonet_nineteen_core::checker::embedding::{quality, similarity, vectors};
+use taonet_nineteen_core::checker::embedding::{parse_vectors, quality, similarity};
 
 use crate::{CheckError, CheckResult, CheckingServer};
 
@@ -23,15 +23,18 @@ impl EmbeddingReference {
         payload: &Map<String, Value>,
         answer: &[Value],
     ) -> Result<CheckResult, CheckError> {
-        let texts =
-            payload.get("input").and_then(Value::as_array).ok_or(CheckError::Sample("no input"))?;
-        let Some(returned) = answer.first().and_then(|answer| vectors(answer, texts.len())) else {
+        let texts = payload
+            .get("input")
+            .and_then(Value::as_array)
+            .ok_or(CheckError::MalformedSample("no input"))?;
+        let Some(returned) = answer.first().and_then(|answer| parse_vectors(answer, texts.len()))
+        else {
             return Ok(CheckResult::failed(&"malformed answer"));
         };
         let mut request = payload.clone();
         request.insert("model".to_owned(), self.model.as_str().into());
         let expected = self.server.post("/embeddings", &request).await?;
-        let expected = vectors(&expected, texts.len())
+        let expected = parse_vectors(&expected, texts.len())
             .ok_or(CheckError::Malformed("has no vector for some texts"))?;
         let similarity = similarity(&returned, &expected);
         Ok(CheckResult {

@@ -28,7 +28,7 @@ impl ImageReference {
         payload: &Map<String, Value>,
         answer: &[Value],
     ) -> Result<CheckResult, CheckError> {
-        let Some(image) = answer.first().and_then(parse) else {
+        let Some(image) = answer.first().and_then(parse_answer) else {
             return Ok(CheckResult::failed(&"malformed answer"));
         };
         let mut payload = payload.clone();
@@ -36,7 +36,8 @@ impl ImageReference {
             payload.insert("model".to_owned(), model.as_str().into());
         }
         let expected = self.server.post(endpoint.path(), &payload).await?;
-        let expected = parse(&expected).ok_or(CheckError::Malformed("is not an image answer"))?;
+        let expected =
+            parse_answer(&expected).ok_or(CheckError::Malformed("is not an image answer"))?;
         Ok(match quality(&image, &expected) {
             Some(quality) => CheckResult {
                 quality: Some(quality),
@@ -50,6 +51,6 @@ impl ImageReference {
     }
 }
 
-fn parse(answer: &Value) -> Option<ImageAnswer> {
+fn parse_answer(answer: &Value) -> Option<ImageAnswer> {
     serde_json::from_value(answer.clone()).ok()
 }

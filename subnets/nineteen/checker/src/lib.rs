@@ -147,10 +147,10 @@ pub enum CheckError {
     Setup(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// The process is shutting down.
     #[error("the check was cancelled: the process is shutting down")]
-    Stopped,
+    ShuttingDown,
     /// The stored sample is malformed.
     #[error("the stored sample is malformed: {0}")]
-    Sample(&'static str),
+    MalformedSample(&'static str),
 }
 
 impl CheckError {
@@ -160,7 +160,9 @@ impl CheckError {
     pub const fn is_final(&self) -> bool {
         matches!(
             self,
-            Self::Sample(_) | Self::Model(_) | Self::Refused { status: 400 | 404 | 413 | 422, .. }
+            Self::MalformedSample(_)
+                | Self::Model(_)
+                | Self::Refused { status: 400 | 404 | 413 | 422, .. }
         )
     }
 }

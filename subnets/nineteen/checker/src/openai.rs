@@ -29,7 +29,7 @@ impl OpenAiReference {
     }
 
     /// Builds a request for the next token after `answer_start`, the beginning of an answer.
-    fn request(
+    fn request_body(
         &self,
         request: &LogprobsRequest<'_>,
         answer_start: &str,
@@ -38,12 +38,12 @@ impl OpenAiReference {
         body.insert("model".to_owned(), self.model.as_str().into());
         if request.endpoint == Endpoint::Completions {
             let prompt = request.payload.get("prompt").and_then(Value::as_str);
-            let prompt = prompt.ok_or(CheckError::Sample("no prompt"))?;
+            let prompt = prompt.ok_or(CheckError::MalformedSample("no prompt"))?;
             body.insert("prompt".to_owned(), format!("{prompt}{answer_start}").into());
             body.insert("logprobs".to_owned(), TOP_TOKENS.into());
         } else {
             let messages = request.payload.get("messages").and_then(Value::as_array);
-            let mut messages = messages.ok_or(CheckError::Sample("no messages"))?.clone();
+            let mut messages = messages.ok_or(CheckError::MalformedSample("no messages"))?.clone();
             if !answer_start.is_empty() {
                 messages.push(json!({"role": "assistant", "content": answer_start}));
                 body.insert("add_generation_prompt".to_owned(), false.into());
@@ -68,7 +68,7 @@ impl OpenAiReference {
         request: &LogprobsRequest<'_>,
     ) -> Result<Option<Vec<PositionLogprobs>>, CheckError> {
         let text: String = request.tokens.iter().map(|token| token.text.as_str()).collect();
-        let mut body = self.request(request, &text)?;
+        let mut body = self.request_body(request, &text)?;
         body.insert("prompt_logprobs".to_owned(), TOP_TOKENS.into());
         let response = match self.server.post(request.endpoint.path(), &body).await {
             // The server does not support the option.
@@ -92,7 +92,7 @@ impl OpenAiReference {
             request.tokens.iter().take(position).map(|token| token.text.as_str()).collect();
         let response = self
             .server
-            .post(request.endpoint.path(), &self.request(request, &answer_start)?)
+            .post(request.endpoint.path(), &self.request_body(request, &answer_start)?)
             .await?;
         let missing = CheckError::Malformed("has no log-probabilities of the likeliest tokens");
         let top: Vec<(String, f64)> = if request.endpoint == Endpoint::Completions {
@@ -107,10 +107,10 @@ impl OpenAiReference {
             let top = response
                 .pointer("/choices/0/logprobs/content/0/top_logprobs")
                 .and_then(Value::as_array);
-            let entry = |entry: &Value| {
+            let parse_entry = |entry: &Value| {
                 Some((entry.get("token")?.as_str()?.to_owned(), entry.get("logprob")?.as_f64()?))
             };
-            top.ok_or(missing)?.iter().filter_map(entry).collect()
+            top.ok_or(missing)?.iter().filter_map(parse_entry).collect()
         };
         Ok(PositionLogprobs { top, miner_token: None, end_logprob: None })
     }
@@ -139,7 +139,7 @@ impl ReferenceModel for OpenAiReference {
             "model": self.model, "messages": messages, "max_tokens": max_tokens, "temperature": 1.0, "seed": seed,
             "stream": false,
         });
-        let body = body.as_object().ok_or(CheckError::Sample("no messages"))?;
+        let body = body.as_object().ok_or(CheckError::MalformedSample("no messages"))?;
         let response = self.server.post(Endpoint::Chat.path(), body).await?;
         let content = response.pointer("/choices/0/message/content").and_then(Value::as_str);
         content
@@ -154,19 +154,19 @@ fn align(positions: &[Value], tokens: &[Token]) -> Option<Vec<PositionLogprobs>>
     let answer_positions = positions.get(positions.len().checked_sub(tokens.len())?..)?;
     let comparable = comparable_positions(tokens);
     // Servers differ in how they show a part of a character.
-    let text = |position: usize| {
+    let comparable_token = |position: usize| {
         tokens.get(position).filter(|_| comparable.binary_search(&position).is_ok())
     };
     let parse = |(position, entries): (usize, &Value)| {
-        parse_position(entries.as_object()?, text(position).map(|token| &*token.text))
+        parse_position(entries.as_object()?, comparable_token(position).map(|token| &*token.text))
     };
     answer_positions.iter().enumerate().map(parse).collect()
 }
 
 /// Parses a position in vLLM's format: a map from token IDs to log-probability, rank and text. The
-/// prompt's own token comes first, and must have this text if one is given.
+/// token of the prompt comes first; its text must equal `text`, if given.
 fn parse_position(entries: &Map<String, Value>, text: Option<&str>) -> Option<PositionLogprobs> {
-    let entry = |entry: &Value| {
+    let parse_entry = |entry: &Value| {
         let text = entry.get("decoded_token")?.as_str()?.to_owned();
         Some((
             text,
@@ -174,11 +174,11 @@ fn parse_position(entries: &Map<String, Value>, text: Option<&str>) -> Option<Po
             entry.get("logprob")?.as_f64()?,
         ))
     };
-    let (first, rank, logprob) = entry(entries.values().next()?)?;
+    let (first, rank, logprob) = parse_entry(entries.values().next()?)?;
     if text.is_some_and(|text| first != text) {
         return None;
     }
-    let mut top: Vec<_> = entries.values().filter_map(entry).collect();
+    let mut top: Vec<_> = entries.values().filter_map(parse_entry).collect();
     top.sort_by_key(|(_, rank, _)| *rank);
     let top = top.into_iter().map(|(text, _, logprob)| (text, logprob)).collect();
     Some(PositionLogprobs { top, miner_token: Some((rank, logprob)), end_logprob: None })

@@ -56,9 +56,11 @@ impl CheckingServer {
         if let Some(authorization) = &self.authorization {
             request = request.header(AUTHORIZATION, authorization.clone());
         }
-        let answer = request.send().await.map_err(|error| CheckError::NoResponse(fault(error)))?;
-        let status = answer.status();
-        let body = read_capped(answer, MAX_RESPONSE_BYTES).await.map_err(CheckError::NoResponse)?;
+        let response =
+            request.send().await.map_err(|error| CheckError::NoResponse(fault(error)))?;
+        let status = response.status();
+        let body =
+            read_capped(response, MAX_RESPONSE_BYTES).await.map_err(CheckError::NoResponse)?;
         if !status.is_success() {
             let text = String::from_utf8_lossy(&body).chars().take(MAX_EXCERPT_CHARS).collect();
             return Err(CheckError::Refused { status: status.as_u16(), text });

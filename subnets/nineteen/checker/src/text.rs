@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 use taonet_nineteen_core::checker::full_text::{self, TokenLikelihood};
 use taonet_nineteen_core::checker::text::{
-    comparable_positions, distance_score, draw_positions, token_distance, tokens,
+    comparable_positions, distance_score, draw_positions, parse_tokens, token_distance,
 };
 use taonet_nineteen_core::scoring::ScoringProfile;
 use taonet_nineteen_core::task::Endpoint;
@@ -47,7 +47,7 @@ pub async fn check_text(
     profile: ScoringProfile,
     draw: impl FnMut(usize) -> usize + Send,
 ) -> Result<CheckResult, CheckError> {
-    let tokens = match tokens(chunks) {
+    let tokens = match parse_tokens(chunks) {
         Ok(tokens) => tokens,
         Err(fault) => return Ok(CheckResult::failed(&fault)),
     };
@@ -83,10 +83,11 @@ pub async fn check_text(
     }
     let is_character_part = |position: usize| comparable.binary_search(&position).is_err();
     // The answer's last character may be cut off, so that its tokens are unknown.
-    let end = tokens.iter().rposition(|token| !token.text.is_empty()).map_or(0, |last| last + 1);
-    // Parts of characters that the model does not spread over as many tokens: a miner could hide
-    // its tokens there.
-    let unmatched_parts = (0..end).filter(|position| {
+    let text_end =
+        tokens.iter().rposition(|token| !token.text.is_empty()).map_or(0, |last| last + 1);
+    // The model spreads these characters over another number of tokens: a miner could hide its
+    // tokens there.
+    let unmatched_parts = (0..text_end).filter(|position| {
         is_character_part(*position)
             && logprobs
                 .get(*position)
@@ -95,9 +96,10 @@ pub async fn check_text(
     positions.extend(unmatched_parts);
     if profile.is_later() {
         // Parts of characters that the model spreads over the same tokens, and those after the last
-        // character, pass.
+        // character, are exempt.
         let is_exempt = |position: usize, model_logprobs: &PositionLogprobs| {
-            is_character_part(position) && (model_logprobs.miner_token.is_some() || position >= end)
+            is_character_part(position)
+                && (model_logprobs.miner_token.is_some() || position >= text_end)
         };
         let likelihoods = logprobs.iter().enumerate().map(|(position, model_logprobs)| {
             likelihood(model_logprobs, is_exempt(position, model_logprobs))
@@ -105,9 +107,9 @@ pub async fn check_text(
         match full_text::check(&likelihoods.collect::<Vec<_>>(), tokens.len(), max_tokens(payload))
         {
             Ok(unlikely) => {
-                let new_positions: Vec<_> =
+                let added_positions: Vec<_> =
                     unlikely.into_iter().filter(|position| !positions.contains(position)).collect();
-                positions.extend(new_positions);
+                positions.extend(added_positions);
             }
             Err(fault) => return Ok(CheckResult::failed(&fault)),
         }
@@ -126,7 +128,7 @@ pub async fn check_text(
     Ok(score_distances(&distances.collect::<Vec<_>>()))
 }
 
-/// Returns the model's likelihood of a token. One that passes has the probability of certainty.
+/// Returns the model's likelihood of a token. An exempt token counts as certain.
 fn likelihood(model_logprobs: &PositionLogprobs, is_exempt: bool) -> TokenLikelihood {
     let rank_and_logprob = if is_exempt { Some((1, 0.0)) } else { model_logprobs.miner_token };
     TokenLikelihood {

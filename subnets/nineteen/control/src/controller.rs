@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use taonet_chain::{Chain, ChainError};
 use taonet_neuron::{AddressPolicy, MinerDirectory, Neurons};
-use taonet_nineteen_core::schedule::synthetic_requests;
+use taonet_nineteen_core::schedule::synthetic_request_count;
 use taonet_nineteen_core::{MarketConfig, TaskName};
 use taonet_nineteen_query::{PeriodMiners, ProcessRole, Querier, Recorder, sessions};
 use taonet_nineteen_store::{
@@ -20,14 +20,14 @@ use taonet_primitives::{Hotkey, NetUid};
 use taonet_service::{Clock, Shutdown, millis, unix_millis, unix_time};
 use tokio::time::Instant;
 
-use crate::onboarding::{HandshakeLog, Offer, offers};
-use crate::schedule::{Random, draw, random, send_all};
+use crate::onboarding::{HandshakeLog, Offer, query_offers};
+use crate::schedule::{Random, draw, seeded_random, send_all};
 use crate::synthetic::Drafts;
 use crate::{MarketFile, metrics};
 
 /// Default delay before the next attempt to open a period.
 const OPEN_RETRY_DELAY: Duration = Duration::from_secs(20);
-/// Default interval at which miners that have offered no capacity are asked again.
+/// Default interval at which miners that have offered no capacity are queried again.
 const CAPACITY_RETRY_INTERVAL: Duration = Duration::from_mins(3);
 /// Minimum validity of a session key after the period's end.
 const MIN_KEY_MARGIN: Duration = Duration::from_mins(10);
@@ -45,7 +45,7 @@ pub struct ControlSettings {
     /// Rules for miners' addresses.
     pub addresses: AddressPolicy,
     /// Interval at which the list is refreshed during a period, and miners that have offered no
-    /// capacity in it are asked again.
+    /// capacity in it are queried again.
     pub capacity_retry_interval: Duration,
     /// Delay before a retry after an error, and while no miner offers capacity.
     pub retry_delay: Duration,
@@ -57,7 +57,7 @@ pub struct ControlSettings {
 
 impl Default for ControlSettings {
     /// Returns the defaults: a period opens with a list of miners of the last 30 minutes, miners
-    /// without an offer, and new ones, are asked every 3 minutes, and only public addresses are
+    /// without an offer, and new ones, are queried every 3 minutes, and only public addresses are
     /// allowed.
     fn default() -> Self {
         Self {
@@ -100,10 +100,10 @@ pub struct Controller {
 }
 
 impl Controller {
-    /// Creates a controller for the validator with the hotkey `me` on the subnet `netuid`.
+    /// Creates a controller for the validator with the hotkey `own_hotkey` on the subnet `netuid`.
     #[expect(clippy::too_many_arguments, reason = "the caller creates each part")]
     pub fn new(
-        me: Hotkey,
+        own_hotkey: Hotkey,
         store: Store,
         querier: Querier,
         client: FiberClient,
@@ -113,12 +113,13 @@ impl Controller {
         settings: ControlSettings,
         clock: Clock,
     ) -> Self {
-        let random = random(settings.seed);
+        let random = seeded_random(settings.seed);
         let recorder =
             Recorder::new(store.clone(), querier.market().clone(), ProcessRole::Validator);
         let handshakes = HandshakeLog::default();
         let policy = settings.addresses.clone();
-        let directory = MinerDirectory { own_hotkey: Some(me), ..MinerDirectory::new(policy) };
+        let directory =
+            MinerDirectory { own_hotkey: Some(own_hotkey), ..MinerDirectory::new(policy) };
         Self {
             directory,
             store,
@@ -175,26 +176,29 @@ impl Controller {
     /// [`ControlError`] when the database fails or the chain cannot be read.
     pub async fn run_period(&self) -> Result<bool, ControlError> {
         let config = self.market.reload();
-        let running = self.store.current_period().await?;
-        // While no miner offers capacity, any new one must be found at once.
-        let max_age = if running.is_some() { self.settings.max_list_age } else { Duration::ZERO };
+        let open_period = self.store.current_period().await?;
+        // While no miner offers capacity, a new miner must be listed at once.
+        let max_age =
+            if open_period.is_some() { self.settings.max_list_age } else { Duration::ZERO };
         self.refresh_nodes(max_age).await?;
         // After a restart, a period is open in the database but not in memory.
-        let resumed = match (&running, self.querier.market().period_miners()) {
-            (Some(period), None) if self.remaining(period) > Duration::ZERO => {
-                self.resume(period, &config).await?
+        let resumed = match (&open_period, self.querier.market().period_miners()) {
+            (Some(period), None) if self.time_left(period) > Duration::ZERO => {
+                self.resume_period(period, &config).await?
             }
             _ => None,
         };
         let (period_miners, time_left) = match resumed {
             Some(resumed) => resumed,
-            None => match self.open(running.map(|period| period.id), &config).await? {
-                Some(opened) => opened,
-                None => return Ok(false),
-            },
+            None => {
+                match self.open_next_period(open_period.map(|period| period.id), &config).await? {
+                    Some(opened) => opened,
+                    None => return Ok(false),
+                }
+            }
         };
-        metrics::period(period_miners.period.0);
-        metrics::contenders(&period_miners);
+        metrics::set_period(period_miners.period.0);
+        metrics::set_contenders(&period_miners);
         tokio::select! {
             () = send_all(&self.querier, &period_miners, time_left, &self.random, &self.settings.drafts, &config) => {}
             () = self.admit_late_miners(period_miners.period, Instant::now() + time_left, &config) => {}
@@ -220,17 +224,17 @@ impl Controller {
 
     /// Queries the miners' capacities, closes the last period and opens the next one. Returns
     /// `None` when no miner offers capacity.
-    async fn open(
+    async fn open_next_period(
         &self,
-        running: Option<PeriodId>,
+        open_period: Option<PeriodId>,
         config: &MarketConfig,
     ) -> Result<Option<(Arc<PeriodMiners>, Duration)>, ControlError> {
         let length = Duration::from_secs_f64(config.period().get());
         let nodes = self.store.nodes().await?;
         self.handshakes.retain_miners(&nodes);
-        let offers = self.offers(nodes, config, length).await?;
-        if let Some(running) = running {
-            self.close_period(running).await?;
+        let offers = self.query_offers(nodes, config, length).await?;
+        if let Some(open_period) = open_period {
+            self.close_period(open_period).await?;
         }
         self.sweep().await?;
         let contenders: Vec<_> = offers.iter().flat_map(|offer| offer.contenders.clone()).collect();
@@ -239,7 +243,7 @@ impl Controller {
         }
         let budgets: Vec<_> = config
             .enabled()
-            .map(|task| (task.task.clone(), budget(config, &task.task, &contenders)))
+            .map(|task| (task.task.clone(), synthetic_budget(config, &task.task, &contenders)))
             .collect();
         let (now_ms, length_ms, profile) = (self.now_ms(), millis(length), config.period_profile);
         let period = self
@@ -250,31 +254,39 @@ impl Controller {
             .into_iter()
             .map(|Offer { session, .. }| (*session.peer().hotkey(), session))
             .collect();
-        let rows: Vec<_> = contenders.into_iter().map(new_row).collect();
+        let rows: Vec<_> = contenders.into_iter().map(initial_row).collect();
         let period_miners =
-            self.publish(PeriodMiners::from_rows(period, config, &rows, &sessions, &budgets));
+            self.open_market(PeriodMiners::from_rows(period, config, &rows, &sessions, &budgets));
         let contenders = period_miners.contenders().count();
         tracing::info!(%period, contenders, seconds = length.as_secs_f64(), "period opened");
         Ok(Some((period_miners, length)))
     }
 
-    /// Queries the capacities of `nodes` for a period that ends after `remaining`.
-    async fn offers(
+    /// Queries the capacities of `nodes` for a period that ends after `time_left`.
+    async fn query_offers(
         &self,
         nodes: Vec<Node>,
         config: &MarketConfig,
-        remaining: Duration,
+        time_left: Duration,
     ) -> Result<Vec<Offer>, StoreError> {
-        let min_expiry = unix_time((self.clock)()) + remaining + MIN_KEY_MARGIN;
+        let min_expiry = unix_time((self.clock)()) + time_left + MIN_KEY_MARGIN;
         let min_expiry_ns = u64::try_from(min_expiry.as_nanos()).unwrap_or(u64::MAX);
         let draw = || draw(&self.random);
-        offers(&self.client, &self.handshakes, &self.store, nodes, config, min_expiry_ns, draw)
-            .await
+        query_offers(
+            &self.client,
+            &self.handshakes,
+            &self.store,
+            nodes,
+            config,
+            min_expiry_ns,
+            draw,
+        )
+        .await
     }
 
     /// Resumes a period that an earlier process opened. Returns `None` when no miner of the period
     /// has a session key.
-    async fn resume(
+    async fn resume_period(
         &self,
         period: &PeriodRow,
         config: &MarketConfig,
@@ -287,14 +299,14 @@ impl Controller {
         }
         let budgets = self.store.budgets(period.id, None).await?;
         let budgets: Vec<_> = budgets.into_iter().map(|row| (row.task, row.remaining)).collect();
-        let period_miners =
-            self.publish(PeriodMiners::from_rows(period.id, config, &rows, &sessions, &budgets));
-        let time_left = self.remaining(period);
+        let period_miners = self
+            .open_market(PeriodMiners::from_rows(period.id, config, &rows, &sessions, &budgets));
+        let time_left = self.time_left(period);
         tracing::info!(period = %period.id, seconds = time_left.as_secs_f64(), "period resumed");
         Ok(Some((period_miners, time_left)))
     }
 
-    fn publish(&self, period_miners: PeriodMiners) -> Arc<PeriodMiners> {
+    fn open_market(&self, period_miners: PeriodMiners) -> Arc<PeriodMiners> {
         let period = period_miners.period;
         let market = self.querier.market();
         market.open(period_miners);
@@ -302,8 +314,8 @@ impl Controller {
         market.period_miners().unwrap_or_else(|| Arc::new(PeriodMiners::new(period, Vec::new())))
     }
 
-    /// Reads the subnet's neurons from the chain, and replaces the list of miners, if the list has
-    /// at least this age.
+    /// Reads the subnet's neurons from the chain and replaces the list of miners, if the list is at
+    /// least `max_age` old.
     async fn refresh_nodes(&self, max_age: Duration) -> Result<(), ControlError> {
         let now = self.now_ms();
         let age = self.store.nodes_seen_ms().await?.map(|seen_ms| now.saturating_sub(seen_ms));
@@ -339,7 +351,7 @@ impl Controller {
             .await
     }
 
-    fn remaining(&self, period: &PeriodRow) -> Duration {
+    fn time_left(&self, period: &PeriodRow) -> Duration {
         let end = period.started_ms.saturating_add(period.length_ms);
         // A clock that was set back must not extend a period.
         let left_ms = end.saturating_sub(self.now_ms()).min(period.length_ms);
@@ -351,13 +363,13 @@ impl Controller {
     }
 }
 
-fn new_row(offer: NewContender) -> ContenderRow {
+fn initial_row(offer: NewContender) -> ContenderRow {
     let counts = taonet_nineteen_core::period::PeriodCounts::with_capacity(offer.capacity.accepted);
     ContenderRow { offer, counts, sent: 0.0, score: None }
 }
 
 /// Returns the number of synthetic requests of a task in one period.
-fn budget(config: &MarketConfig, task: &TaskName, contenders: &[NewContender]) -> u64 {
+fn synthetic_budget(config: &MarketConfig, task: &TaskName, contenders: &[NewContender]) -> u64 {
     let to_score: f64 = contenders
         .iter()
         .filter(|offer| offer.task == *task)
@@ -365,5 +377,5 @@ fn budget(config: &MarketConfig, task: &TaskName, contenders: &[NewContender]) -
         .sum();
     let volume =
         config.task(task.as_str()).map_or(f64::INFINITY, |task| task.volume_to_requests_conversion);
-    synthetic_requests(to_score, config.period_multiplier(), volume)
+    synthetic_request_count(to_score, config.period_multiplier(), volume)
 }

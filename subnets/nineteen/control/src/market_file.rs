@@ -58,7 +58,7 @@ struct State {
 impl State {
     /// Derives the configuration in effect: with the voted weights, and without checks of tasks
     /// that have no reference.
-    fn derive(&mut self) {
+    fn derive_current(&mut self) {
         let mut config = self.file.with_votes(&self.votes);
         if let Some(references) = &self.references {
             for task in &mut config.tasks {
@@ -108,20 +108,20 @@ impl MarketFile {
     /// Sets the references of the tasks. From now on, tasks without a reference are not checked,
     /// and each of them is logged once.
     pub fn set_references(&self, references: References) {
-        let mut state = self.state();
+        let mut state = self.write_state();
         state.references = Some(references);
-        state.derive();
+        state.derive_current();
     }
 
     /// Sets the weights that the validators have voted for, by task. They apply from the next
     /// [`Self::reload`], that is at the start of a period. An empty vote changes nothing.
     pub fn set_votes(&self, votes: impl IntoIterator<Item = (String, f64)>) {
-        self.state().votes.update(votes);
+        self.write_state().votes.update(votes);
     }
 
     /// Returns the weight of each task in the last valid file, without votes: 0 for tasks that the
     /// file disables.
-    pub(crate) fn own_weights(&self) -> Vec<(TaskName, f64)> {
+    pub(crate) fn file_weights(&self) -> Vec<(TaskName, f64)> {
         let state = self.0.state.read().unwrap_or_else(PoisonError::into_inner);
         let weight = |task: &Task| if task.enabled { task.weight } else { 0.0 };
         state.file.tasks.iter().map(|task| (task.task.clone(), weight(task))).collect()
@@ -129,9 +129,9 @@ impl MarketFile {
 
     /// Replaces the configuration.
     pub fn replace(&self, config: MarketConfig) {
-        let mut state = self.state();
+        let mut state = self.write_state();
         state.file = config;
-        state.derive();
+        state.derive_current();
     }
 
     /// Returns the configuration in effect, which is derived from the last valid file.
@@ -143,7 +143,7 @@ impl MarketFile {
     /// logs why and uses the last valid one.
     pub fn reload(&self) -> Arc<MarketConfig> {
         let config = self.0.path.as_deref().map(|path| (path, read(path)));
-        let mut state = self.state();
+        let mut state = self.write_state();
         match config {
             Some((path, Ok(config))) if state.file != config => {
                 tracing::info!(path = %path.display(), "market configuration reloaded");
@@ -154,11 +154,11 @@ impl MarketFile {
             }
             _ => {}
         }
-        state.derive();
+        state.derive_current();
         Arc::clone(&state.current)
     }
 
-    fn state(&self) -> RwLockWriteGuard<'_, State> {
+    fn write_state(&self) -> RwLockWriteGuard<'_, State> {
         self.0.state.write().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -26,27 +26,27 @@ pub fn describe() {
     topups::describe_metrics();
 }
 
-pub(crate) fn period(number: i64) {
+pub(crate) fn set_period(number: i64) {
     metrics::gauge!(PERIOD).set(number as f64);
 }
 
-pub(crate) fn contenders(period_miners: &PeriodMiners) {
+pub(crate) fn set_contenders(period_miners: &PeriodMiners) {
     for task_miners in period_miners.tasks() {
         let (task, count) = (&task_miners.task.task, task_miners.contenders().len());
         metrics::gauge!(CONTENDERS, "task" => task.as_str().to_owned()).set(count as f64);
     }
 }
 
-pub(crate) fn handshake(succeeded: bool) {
+pub(crate) fn count_handshake(succeeded: bool) {
     metrics::counter!(HANDSHAKES, "result" => if succeeded { "made" } else { "failed" })
         .increment(1);
 }
 
-pub(crate) fn check(task: &str, result: &'static str, elapsed: Duration) {
+pub(crate) fn record_check(task: &str, result: &'static str, elapsed: Duration) {
     metrics::counter!(CHECKS, "task" => task.to_owned(), "result" => result).increment(1);
     metrics::histogram!(CHECK_SECONDS).record(elapsed.as_secs_f64());
 }
 
-pub(crate) fn skipped(reason: &'static str) {
+pub(crate) fn count_skipped(reason: &'static str) {
     metrics::counter!(SKIPPED, "reason" => reason).increment(1);
 }

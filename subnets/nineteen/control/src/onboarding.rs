@@ -24,7 +24,7 @@ const CAPACITY_TIMEOUT: Duration = Duration::from_secs(10);
 /// Maximum size of a capacity response, in bytes.
 const MAX_CAPACITY_BYTES: usize = 256 * 1024;
 
-/// A miner's session and offers.
+/// A miner's session and its offers for tasks.
 pub(crate) struct Offer {
     pub(crate) session: Session,
     pub(crate) contenders: Vec<NewContender>,
@@ -45,8 +45,8 @@ impl HandshakeLog {
     /// Logs a failed handshake. Unreachable miners, of which a subnet has many, are logged at debug
     /// level.
     fn log_failure(&self, node: &Node, error: &HandshakeError) {
-        let (uid, hotkey, is_new) =
-            (node.uid, node.peer.hotkey(), self.is_new(node.peer.hotkey(), error));
+        let (uid, hotkey) = (node.uid, node.peer.hotkey());
+        let is_new = self.record_reason(hotkey, error);
         let is_unsigned = node.has_signed && matches!(error, HandshakeError::Unsigned);
         let error = error as &dyn std::error::Error;
         if !is_new {
@@ -63,7 +63,7 @@ impl HandshakeLog {
     }
 
     /// Records the reason of a refused handshake; returns whether it is new.
-    fn is_new(&self, hotkey: &Hotkey, error: &HandshakeError) -> bool {
+    fn record_reason(&self, hotkey: &Hotkey, error: &HandshakeError) -> bool {
         // A miner's explanation may differ each time.
         let reason = match error {
             HandshakeError::Call(_) => return false,
@@ -73,11 +73,11 @@ impl HandshakeLog {
         self.reasons().insert(*hotkey, reason.clone()).is_none_or(|previous| previous != reason)
     }
 
-    fn log_success(&self, hotkey: &Hotkey) {
+    fn clear_reason(&self, hotkey: &Hotkey) {
         self.reasons().remove(hotkey);
     }
 
-    /// Forgets miners that have left the subnet.
+    /// Removes the reasons of miners that have left the subnet.
     pub(crate) fn retain_miners(&self, nodes: &[Node]) {
         self.reasons().retain(|hotkey, _| nodes.iter().any(|node| node.peer.hotkey() == hotkey));
     }
@@ -88,14 +88,14 @@ impl HandshakeLog {
 }
 
 /// Queries the capacities of all miners. First performs a handshake with each miner whose key
-/// expires before `needed_ns` (Unix time in nanoseconds). Omits unreachable miners.
-pub(crate) async fn offers(
+/// expires before `min_expiry_ns` (Unix time in nanoseconds). Omits unreachable miners.
+pub(crate) async fn query_offers(
     client: &FiberClient,
     log: &HandshakeLog,
     store: &Store,
     nodes: Vec<Node>,
     config: &MarketConfig,
-    needed_ns: u64,
+    min_expiry_ns: u64,
     mut draw: impl FnMut() -> f64,
 ) -> Result<Vec<Offer>, StoreError> {
     let configs: Vec<_> = config.enabled().map(taonet_nineteen_core::Task::public).collect();
@@ -105,7 +105,7 @@ pub(crate) async fn offers(
         let payload = payload.clone();
         async move {
             let stored_session =
-                node.session.clone().filter(|session| session.expires_at_ns() > needed_ns);
+                node.session.clone().filter(|session| session.expires_at_ns() > min_expiry_ns);
             let is_stored = stored_session.is_some();
             let session = match stored_session {
                 Some(session) => session,
@@ -115,26 +115,26 @@ pub(crate) async fn offers(
                 // A restarted miner no longer has its session keys.
                 Err(CapacityError::UnknownSession) if is_stored => {
                     let session = handshake(client, log, store, &node).await?;
-                    let answer = query_capacity(client, &session, payload).await.ok()?;
-                    Some((node, session, answer))
+                    let response = query_capacity(client, &session, payload).await.ok()?;
+                    Some((node, session, response))
                 }
-                answer => Some((node, session, answer.ok()?)),
+                result => Some((node, session, result.ok()?)),
             }
         }
     });
-    let answers: Vec<_> =
+    let responses: Vec<_> =
         futures::stream::iter(calls).buffer_unordered(MAX_CONCURRENT_CALLS).collect().await;
-    let mut answers: Vec<_> = answers.into_iter().flatten().collect();
-    answers.sort_by_key(|(node, _, _)| node.uid);
-    let offer = |(node, session, answer): (Node, Session, CapacityResponse)| {
-        let capacities = capacities(config, &answer.body, &mut draw);
-        let (hotkey, uid, concurrency) = (*node.peer.hotkey(), node.uid, answer.concurrency);
+    let mut responses: Vec<_> = responses.into_iter().flatten().collect();
+    responses.sort_by_key(|(node, _, _)| node.uid);
+    let offer = |(node, session, response): (Node, Session, CapacityResponse)| {
+        let capacities = parse_capacities(config, &response.body, &mut draw);
+        let (hotkey, uid, concurrency) = (*node.peer.hotkey(), node.uid, response.concurrency);
         let contender =
             |(task, capacity)| NewContender { task, hotkey, uid, capacity, concurrency };
         let contenders = capacities.into_iter().map(contender).collect();
         Offer { session, contenders }
     };
-    Ok(answers.into_iter().map(offer).collect())
+    Ok(responses.into_iter().map(offer).collect())
 }
 
 async fn handshake(
@@ -148,10 +148,10 @@ async fn handshake(
     } else {
         client.handshake(&node.peer).await
     };
-    metrics::handshake(result.is_ok());
+    metrics::count_handshake(result.is_ok());
     match result {
         Ok(session) => {
-            log.log_success(node.peer.hotkey());
+            log.clear_reason(node.peer.hotkey());
             // If the key is not stored, the next start repeats the handshake.
             if let Err(error) = store.put_session(&session).await {
                 tracing::warn!(
@@ -178,18 +178,18 @@ async fn query_capacity(
     session: &Session,
     payload: Map<String, Value>,
 ) -> Result<CapacityResponse, CapacityError> {
-    let answer = client.send(session, "/capacity", payload, CAPACITY_TIMEOUT).await;
-    let mut answer = answer.map_err(|_| CapacityError::Other)?;
-    match answer.status.as_u16() {
+    let response = client.send(session, "/capacity", payload, CAPACITY_TIMEOUT).await;
+    let mut response = response.map_err(|_| CapacityError::Other)?;
+    match response.status.as_u16() {
         200 => {}
         400 => return Err(CapacityError::UnknownSession),
         _ => return Err(CapacityError::Other),
     }
     let concurrency =
-        answer.headers.get(CONCURRENCY).and_then(|value| value.to_str().ok()?.parse().ok());
+        response.headers.get(CONCURRENCY).and_then(|value| value.to_str().ok()?.parse().ok());
     let concurrency = concurrency.filter(|concurrency| *concurrency > 0);
     let mut body = Vec::new();
-    while let Some(chunk) = answer.next().await {
+    while let Some(chunk) = response.next().await {
         let chunk = chunk.map_err(|_| CapacityError::Other)?;
         if body.len() + chunk.len() > MAX_CAPACITY_BYTES {
             return Err(CapacityError::Other);
@@ -204,16 +204,16 @@ async fn query_capacity(
 
 /// Parses a capacity response: `miner_type`, and a number for each task of that type. Ignores other
 /// tasks.
-fn capacities(
+fn parse_capacities(
     config: &MarketConfig,
-    answer: &Map<String, Value>,
+    response: &Map<String, Value>,
     draw: &mut impl FnMut() -> f64,
 ) -> Vec<(taonet_nineteen_core::TaskName, Capacity)> {
-    let task_type = answer.get("miner_type").and_then(|name| TaskType::deserialize(name).ok());
+    let task_type = response.get("miner_type").and_then(|name| TaskType::deserialize(name).ok());
     let Some(task_type) = task_type else { return Vec::new() };
     let mut capacities = Vec::new();
     for task in config.enabled().filter(|task| task.task_type == task_type) {
-        let Some(declared) = answer.get(task.task.as_str()).and_then(Value::as_f64) else {
+        let Some(declared) = response.get(task.task.as_str()).and_then(Value::as_f64) else {
             continue;
         };
         let share = sampled_share(draw());
@@ -238,7 +238,7 @@ mod tests {
     fn invalid_capacities_are_ignored_or_clamped() {
         let config = MarketConfig::default();
         let read = |answer: Value| {
-            let actual = capacities(&config, answer.as_object().unwrap(), &mut || 0.0);
+            let actual = parse_capacities(&config, answer.as_object().unwrap(), &mut || 0.0);
             actual
                 .into_iter()
                 .map(|(task, capacity)| (task.to_string(), capacity.accepted))
@@ -267,19 +267,22 @@ mod tests {
             status: status.try_into().unwrap(),
             text: text.to_owned(),
         };
-        assert!(log.is_new(&hotkey, &refused(401, "retry in 60 s")));
-        assert!(!log.is_new(&hotkey, &refused(401, "retry in 30 s")));
-        assert!(log.is_new(&hotkey, &refused(403, "no stake")));
-        assert!(log.is_new(&hotkey, &HandshakeError::Clock));
+        assert!(log.record_reason(&hotkey, &refused(401, "retry in 60 s")));
+        assert!(!log.record_reason(&hotkey, &refused(401, "retry in 30 s")));
+        assert!(log.record_reason(&hotkey, &refused(403, "no stake")));
+        assert!(log.record_reason(&hotkey, &HandshakeError::Clock));
         // An unreachable miner is not a refusal.
-        assert!(!log.is_new(
+        assert!(!log.record_reason(
             &hotkey,
             &HandshakeError::Call(taonet_wire::CallError::ConnectionLost("closed".into()))
         ));
-        assert!(!log.is_new(&hotkey, &HandshakeError::Clock));
-        log.log_success(&hotkey);
-        assert!(log.is_new(&hotkey, &HandshakeError::Clock));
+        assert!(!log.record_reason(&hotkey, &HandshakeError::Clock));
+        log.clear_reason(&hotkey);
+        assert!(log.record_reason(&hotkey, &HandshakeError::Clock));
         log.retain_miners(&[]);
-        assert!(log.is_new(&hotkey, &HandshakeError::Clock), "a miner that has left and come back");
+        assert!(
+            log.record_reason(&hotkey, &HandshakeError::Clock),
+            "a miner that has left and come back"
+        );
     }
 }

@@ -204,7 +204,7 @@ impl MarketState {
     /// Computes the weights and scores from this state.
     pub fn report(&self, config: &MarketConfig) -> MarketReport {
         let rules = config.scoring_profile.rules();
-        let scores = score(&self.input(config), &rules);
+        let scores = score(&self.scoring_input(config), &rules);
         let mut miners: Vec<MinerReport> = Vec::new();
         for task in &scores.tasks {
             for contender in &task.contenders {
@@ -236,7 +236,7 @@ impl MarketState {
         }
     }
 
-    fn input<'a>(&'a self, config: &'a MarketConfig) -> ScoringInput<&'a str, Hotkey> {
+    fn scoring_input<'a>(&'a self, config: &'a MarketConfig) -> ScoringInput<&'a str, Hotkey> {
         let task = |task: &'a Task| TaskWeight {
             task: task.task.as_str(),
             weight: task.weight,
@@ -356,8 +356,8 @@ impl Subnet for Nineteen {
         neurons: &Neurons,
         _is_late: bool,
     ) -> Result<RoundScores<MarketReport>, StoreError> {
-        let now = unix_millis((self.clock)());
-        let mut report = market_report(&self.store, &self.market.current(), now).await?;
+        let now_ms = unix_millis((self.clock)());
+        let mut report = market_report(&self.store, &self.market.current(), now_ms).await?;
         // The miner's uid may have changed or been reassigned since the period began.
         report.miners.retain_mut(|miner| {
             let uid = neurons.uid_of(&miner.hotkey);
@@ -368,8 +368,8 @@ impl Subnet for Nineteen {
     }
 
     fn weights(&self, scores: &MarketReport, _burn_uid: Option<Uid>) -> Option<Weights> {
-        let weighted = scores.miners.iter().filter(|miner| miner.weight > 0.0);
-        let weights: Vec<_> = weighted.map(|miner| (miner.uid, miner.weight)).collect();
+        let weighted_miners = scores.miners.iter().filter(|miner| miner.weight > 0.0);
+        let weights: Vec<_> = weighted_miners.map(|miner| (miner.uid, miner.weight)).collect();
         Weights::proportional(&weights, None)
     }
 

@@ -27,7 +27,7 @@ const GRACE_PERIOD: Duration = Duration::from_secs(10);
 /// A source of random numbers that tests can seed.
 pub(crate) type Random = Arc<Mutex<StdRng>>;
 
-pub(crate) fn random(seed: Option<u64>) -> Random {
+pub(crate) fn seeded_random(seed: Option<u64>) -> Random {
     Arc::new(Mutex::new(seed.map_or_else(StdRng::from_os_rng, StdRng::seed_from_u64)))
 }
 
@@ -52,25 +52,25 @@ pub(crate) async fn send_all(
         .tasks()
         .iter()
         .map(|task_miners| (task_miners.task.task.clone(), task_miners.budget()));
-    let length = Seconds::new(remaining_time.as_secs_f64()).unwrap_or_default();
-    let mut schedule = Schedule::new(length, budgets, || draw(random));
+    let duration = Seconds::new(remaining_time.as_secs_f64()).unwrap_or_default();
+    let mut schedule = Schedule::new(duration, budgets, || draw(random));
     let permits = Arc::new(Semaphore::new(MAX_IN_FLIGHT));
-    let mut running = JoinSet::new();
+    let mut in_flight = JoinSet::new();
     while let Some((time, task)) = schedule.next() {
         let Some(task_miners) = period_miners.task(task.as_str()) else { break };
-        let due_at = start + Duration::from_secs_f64(time.get().max(0.0));
-        if due_at > end {
+        let send_at = start + Duration::from_secs_f64(time.get().max(0.0));
+        if send_at > end {
             break;
         }
-        while running.try_join_next().is_some() {}
-        sleep_until(due_at).await;
+        while in_flight.try_join_next().is_some() {}
+        sleep_until(send_at).await;
         let Some((task, action)) = schedule.take(task_miners.budget(), draw(random)) else { break };
         if action != SlotAction::Send {
             continue;
         }
         task_miners.spend();
         let Ok(permit) = Arc::clone(&permits).try_acquire_owned() else {
-            metrics::skipped("busy");
+            metrics::count_skipped("busy");
             continue;
         };
         let (querier, definition) = (querier.clone(), Arc::clone(&task_miners.task));
@@ -79,26 +79,26 @@ pub(crate) async fn send_all(
         let draft = if is_text { drafts.take() } else { None };
         let seed: u64 =
             rand::Rng::random(&mut *random.lock().unwrap_or_else(PoisonError::into_inner));
-        running.spawn(async move {
-            // Drawing an input image takes too long for the thread of the requests in flight.
+        in_flight.spawn(async move {
+            // Drawing an input image takes too long for an async task.
             let generate = move || {
                 synthetic::payload(&definition, draft, names_task, &mut StdRng::seed_from_u64(seed))
             };
             if let Ok(Some(payload)) = tokio::task::spawn_blocking(generate).await {
-                send_and_drain(&querier, request(&task, payload), &task).await;
+                send_and_drain(&querier, synthetic_request(&task, payload), &task).await;
             }
             drop(permit);
         });
     }
     sleep_until(end).await;
-    let all_ended = async { while running.join_next().await.is_some() {} };
-    if tokio::time::timeout(GRACE_PERIOD, all_ended).await.is_err() {
+    let drain = async { while in_flight.join_next().await.is_some() {} };
+    if tokio::time::timeout(GRACE_PERIOD, drain).await.is_err() {
         tracing::debug!("requests still in flight after the period's end");
     }
 }
 
-/// Returns the synthetic request with a payload.
-fn request(task: &TaskName, payload: Map<String, Value>) -> Request {
+/// Creates a synthetic request from its payload.
+fn synthetic_request(task: &TaskName, payload: Map<String, Value>) -> Request {
     Request {
         task: task.clone(),
         has_images: false,

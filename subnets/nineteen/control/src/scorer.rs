@@ -76,8 +76,8 @@ impl Scorer {
     /// instead.
     pub async fn check_next(&self) -> Result<bool, ScoreError> {
         let config = self.market.current();
-        let stored = self.store.samples_by_task().await?;
-        let checkable = stored.iter().filter_map(|(name, count)| {
+        let sample_counts = self.store.samples_by_task().await?;
+        let checkable = sample_counts.iter().filter_map(|(name, count)| {
             let task = config.task(name.as_str())?;
             Some((task, self.references.for_task(task)?, *count))
         });
@@ -97,20 +97,20 @@ impl Scorer {
                 (None, error.to_string())
             }
             Err(error) => {
-                metrics::check(name.as_str(), "error", start.elapsed());
+                metrics::record_check(name.as_str(), "error", start.elapsed());
                 return Err(error.into());
             }
         };
-        metrics::check(
+        metrics::record_check(
             name.as_str(),
             if quality.is_some() { "checked" } else { "unchecked" },
             start.elapsed(),
         );
-        let now = unix_millis((self.clock)());
+        let now_ms = unix_millis((self.clock)());
         let metric = speed(sample.work, sample.response_time);
         tracing::debug!(task = %name, uid = %sample.uid, quality, reason, "answer checked");
         self.store
-            .put_reward(&sample, &Reward { quality, metric, reason, created_ms: now })
+            .put_reward(&sample, &Reward { quality, metric, reason, created_ms: now_ms })
             .await?;
         self.update_routing_quality(&sample, quality);
         Ok(true)
@@ -141,9 +141,9 @@ async fn check(
     config: &MarketConfig,
 ) -> Result<CheckResult, CheckError> {
     let request: Map<String, Value> = serde_json::from_str(&sample.request)
-        .map_err(|_| CheckError::Sample("request is not a JSON object"))?;
+        .map_err(|_| CheckError::MalformedSample("request is not a JSON object"))?;
     let answer: Vec<Value> = serde_json::from_str(&sample.answer)
-        .map_err(|_| CheckError::Sample("answer is not a JSON array"))?;
+        .map_err(|_| CheckError::MalformedSample("answer is not a JSON array"))?;
     let draw = |count: usize| rand::rng().random_range(0..count.max(1));
     reference.check(task.endpoint, &request, &answer, config.scoring_profile, draw).await
 }

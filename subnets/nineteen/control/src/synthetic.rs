@@ -14,7 +14,7 @@ use taonet_nineteen_core::payload::{EmbeddingPayload, MAX_SEED, TextInput, TextP
 use taonet_nineteen_core::task::Endpoint;
 
 pub use drafts::Drafts;
-use words::{TextKind, text};
+use words::{TextKind, generate_text};
 
 /// Upper limit for `max_tokens` of a request, unless the task sets a smaller one.
 const MAX_TOKENS: u64 = 2_000;
@@ -37,31 +37,34 @@ pub fn payload(
     names_task: bool,
     random: &mut impl Rng,
 ) -> Option<Map<String, Value>> {
-    let limit =
+    let kwarg =
         |name: &str| task.synthetic_generation_config.kwargs.get(name).and_then(Value::as_u64);
-    let words = usize::try_from(limit("max_words").unwrap_or(140)).unwrap_or(usize::MAX).max(4);
+    let max_words = usize::try_from(kwarg("max_words").unwrap_or(140)).unwrap_or(usize::MAX).max(4);
     match task.endpoint {
         Endpoint::Chat => {
             let messages = match draft {
-                Some(draft) => truncate_messages(draft, words),
-                None => messages(words, random),
+                Some(draft) => truncate_messages(draft, max_words),
+                None => generate_messages(max_words, random),
             };
-            Some(text_payload(task, TextInput::Messages(messages), limit("max_tokens"), random))
+            Some(text_payload(task, TextInput::Messages(messages), kwarg("max_tokens"), random))
         }
         Endpoint::Completions => {
             let draft_text =
-                draft.and_then(|draft| contents(&truncate_messages(draft, words)).pop());
-            let prompt = draft_text
-                .unwrap_or_else(|| text(TextKind::Message, random_length(words, random), random));
-            Some(text_payload(task, TextInput::Prompt(prompt), limit("max_tokens"), random))
+                draft.and_then(|draft| contents(&truncate_messages(draft, max_words)).pop());
+            let prompt = draft_text.unwrap_or_else(|| {
+                generate_text(TextKind::Message, random_length(max_words, random), random)
+            });
+            Some(text_payload(task, TextInput::Prompt(prompt), kwarg("max_tokens"), random))
         }
         Endpoint::Embeddings => {
             let texts = if let Some(draft) = draft {
-                contents(&truncate_messages(draft, words))
+                contents(&truncate_messages(draft, max_words))
             } else {
                 let count = random.random_range(1..=4);
                 (0..count)
-                    .map(|_| text(TextKind::Message, random_length(words, random), random))
+                    .map(|_| {
+                        generate_text(TextKind::Message, random_length(max_words, random), random)
+                    })
                     .collect()
             };
             Some(
@@ -116,25 +119,25 @@ fn text_payload(
 }
 
 /// Generates a single question, or a conversation that ends with one.
-fn messages(words: usize, random: &mut impl Rng) -> Vec<Value> {
+fn generate_messages(max_words: usize, random: &mut impl Rng) -> Vec<Value> {
     let mut messages = Vec::new();
     let mut push_message = |role: &str, kind: TextKind, words: usize, random: &mut _| {
-        messages.push(json!({"role": role, "content": text(kind, words, random)}));
+        messages.push(json!({"role": role, "content": generate_text(kind, words, random)}));
     };
     if random.random_bool(0.25) {
         push_message(
             "system",
             TextKind::System,
-            random.random_range(4..=20.min(words).max(4)),
+            random.random_range(4..=20.min(max_words).max(4)),
             random,
         );
     }
     let exchange_count = [0, 0, 0, 0, 0, 0, 1, 1, 2, 4].choose(random).copied().unwrap_or(0);
     for _ in 0..exchange_count {
-        push_message("user", TextKind::Message, random_length(words, random), random);
-        push_message("assistant", TextKind::Reply, random_length(words, random), random);
+        push_message("user", TextKind::Message, random_length(max_words, random), random);
+        push_message("assistant", TextKind::Reply, random_length(max_words, random), random);
     }
-    push_message("user", TextKind::Message, random_length(words, random), random);
+    push_message("user", TextKind::Message, random_length(max_words, random), random);
     messages
 }
 

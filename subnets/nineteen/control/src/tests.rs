@@ -335,10 +335,17 @@ async fn removed_key_signature_is_rejected() {
     let offering_uids = async || -> Vec<u16> {
         store.replace_nodes(&nodes, &[], 1).await.unwrap();
         let stored_nodes = store.nodes().await.unwrap();
-        let offers =
-            onboarding::offers(&client, &log, &store, stored_nodes, &config, u64::MAX, || 0.5)
-                .await
-                .unwrap();
+        let offers = onboarding::query_offers(
+            &client,
+            &log,
+            &store,
+            stored_nodes,
+            &config,
+            u64::MAX,
+            || 0.5,
+        )
+        .await
+        .unwrap();
         assert!(offers.iter().all(|offer| offer.contenders[0].concurrency == Some(7)));
         offers.iter().map(|offer| offer.contenders[0].uid.0).collect()
     };
@@ -377,7 +384,8 @@ async fn capacity_with_a_raw_value_key_is_refused() {
         let peer = Peer::new(keypair.hotkey(), address.ip().to_string(), address.port()).unwrap();
         store.replace_nodes(&[(Uid(1), peer)], &[], 1).await.unwrap();
         let (log, nodes) = (onboarding::HandshakeLog::default(), store.nodes().await.unwrap());
-        let offered = onboarding::offers(&client, &log, &store, nodes, &config, u64::MAX, || 0.5);
+        let offered =
+            onboarding::query_offers(&client, &log, &store, nodes, &config, u64::MAX, || 0.5);
         assert_eq!(offered.await.unwrap().len(), offers, "{extra_json}");
     }
 }

@@ -168,7 +168,7 @@ struct BlockBatch {
     /// Transfers to derivatives of the operator's account, such as deposit addresses, and to the
     /// account itself.
     transfers: Vec<Transfer>,
-    /// Number of such transfers that are worth no credit.
+    /// Number of such transfers whose amount is too small for a credit.
     worthless: u64,
 }
 
@@ -185,7 +185,7 @@ impl Failures {
     /// Counts the result of an attempt, and returns the pause after it. Logs a failure once,
     /// regardless of how long it lasts, and again when its kind changes.
     fn record(&mut self, result: Result<(), TopUpError>) -> Duration {
-        metrics::deposits_failing(result.is_err());
+        metrics::set_deposits_failing(result.is_err());
         let Err(error) = result else {
             if std::mem::take(self).kind.is_some() {
                 tracing::info!("transfers are credited again");
@@ -234,11 +234,11 @@ impl TopUpWatcher {
         let mut announcements = self.blocks.announcements();
         let mut failures = Failures::default();
         loop {
-            let credited = tokio::select! {
+            let result = tokio::select! {
                 () = shutdown.requested() => return,
-                credited = self.advance() => credited,
+                result = self.advance() => result,
             };
-            let pause = failures.record(credited);
+            let pause = failures.record(result);
             tokio::select! {
                 () = shutdown.requested() => return,
                 () = tokio::time::sleep(pause) => {}
@@ -255,27 +255,27 @@ impl TopUpWatcher {
     pub async fn advance(&self) -> Result<(), TopUpError> {
         let topups = self.store.topups().await?.filter(|topups| topups.is_enabled);
         let Some(TopUps { terms, block: number, hash, .. }) = topups else { return Ok(()) };
-        let mut recorded = Block { number, hash };
+        let mut last_recorded = Block { number, hash };
         let newest = self.blocks.newest().await?;
-        if newest.number == recorded.number && newest != recorded {
-            return Err(TopUpError::Reverted(recorded));
+        if newest.number == last_recorded.number && newest != last_recorded {
+            return Err(TopUpError::Reverted(last_recorded));
         }
         // A node that lags behind has no further blocks.
-        while recorded.number < newest.number {
+        while last_recorded.number < newest.number {
             let BlockBatch { last, transfers, worthless } =
-                self.read_batch(recorded, newest, &terms).await?;
+                self.read_batch(last_recorded, newest, &terms).await?;
             let now_ms = unix_millis((self.clock)());
-            let hash = recorded.hash;
+            let hash = last_recorded.hash;
             let deposits = self
                 .store
                 .record_transfers(hash, (last.number, last.hash), &transfers, now_ms)
                 .await?;
             // Another process has recorded these blocks, or has disabled top-ups.
             let Some(deposits) = deposits else { return Ok(()) };
-            deposits.iter().for_each(report);
+            deposits.iter().for_each(log_deposit);
             metrics::record_worthless_deposits(worthless);
-            metrics::deposit_block(last.number.get());
-            recorded = last;
+            metrics::set_deposit_block(last.number.get());
+            last_recorded = last;
         }
         Ok(())
     }
@@ -283,29 +283,33 @@ impl TopUpWatcher {
     /// Reads finalized blocks after the last recorded one, up to the newest one.
     async fn read_batch(
         &self,
-        recorded: Block,
+        last_recorded: Block,
         newest: Block,
         terms: &TopUpTerms,
     ) -> Result<BlockBatch, TopUpError> {
-        let end = newest.number.min(recorded.number.plus(MAX_BLOCKS));
-        // Alone, so that a node that has pruned the block gets few requests.
-        let first = self.read_block(recorded.number.plus(1)).await?;
-        let later_blocks = recorded.number.plus(2).get()..=end.get();
+        let end = newest.number.min(last_recorded.number.plus(MAX_BLOCKS));
+        // Read the first block alone, so that a node that has pruned it gets few requests.
+        let first = self.read_block(last_recorded.number.plus(1)).await?;
+        let later_blocks = last_recorded.number.plus(2).get()..=end.get();
         let later_blocks = stream::iter(later_blocks)
             .map(|number| self.read_block(BlockNumber::new(number)))
             .buffered(MAX_CONCURRENT_READS);
         let mut blocks = pin!(stream::iter([Ok(first)]).chain(later_blocks));
-        let mut batch = BlockBatch { last: recorded, transfers: Vec::new(), worthless: 0 };
+        let mut batch = BlockBatch { last: last_recorded, transfers: Vec::new(), worthless: 0 };
         while batch.transfers.len() < MAX_TRANSFERS_PER_BATCH
             && let Some((header, events)) = blocks.try_next().await?
         {
             if header.parent != batch.last.hash {
-                let is_first = batch.last == recorded;
+                let is_first = batch.last == last_recorded;
                 let lagging_error = TopUpError::Lagging(header.block.number);
-                return Err(if is_first { TopUpError::Reverted(recorded) } else { lagging_error });
+                return Err(if is_first {
+                    TopUpError::Reverted(last_recorded)
+                } else {
+                    lagging_error
+                });
             }
             batch.last = header.block;
-            let transfers = self.transfers(header.block, events, terms.account).await?;
+            let transfers = self.incoming_transfers(header.block, events, terms.account).await?;
             let (creditable, worthless): (Vec<_>, Vec<_>) =
                 transfers.into_iter().partition(|transfer| terms.credits(transfer.amount) > 0);
             batch.transfers.extend(creditable);
@@ -344,7 +348,7 @@ impl TopUpWatcher {
     /// operator's account and to this account. Another derivative can be the address of a key that
     /// a restored, older database lacks. Transfers from these addresses, with which the operator
     /// collects the TAO, are not payments.
-    async fn transfers(
+    async fn incoming_transfers(
         &self,
         block: Block,
         events: Vec<Event>,
@@ -362,7 +366,7 @@ impl TopUpWatcher {
             // Read after the block: a buyer knows an address before the block with the transfer
             // exists.
             let accounts: HashSet<AccountId> =
-                transfers.iter().flat_map(|one| [one.from, one.to]).collect();
+                transfers.iter().flat_map(|transfer| [transfer.from, transfer.to]).collect();
             let deposit_addresses = self.store.deposit_addresses_among(accounts).await?;
             let involves_deposit_address = |transfer: &Transfer| {
                 deposit_addresses.contains(&transfer.to)
@@ -391,10 +395,10 @@ async fn wait_for_announcement(announcements: &mut watch::Receiver<Option<Block>
 }
 
 /// Logs and counts a deposit.
-fn report(deposit: &Deposit) {
+fn log_deposit(deposit: &Deposit) {
     let Deposit { block, event, from, amount_rao, credits, .. } = deposit;
     let rao = amount_rao.get();
-    metrics::deposit(deposit.key_id.is_some(), *credits);
+    metrics::record_deposit(deposit.key_id.is_some(), *credits);
     if let Some(key) = &deposit.key_id {
         tracing::info!(%block, event, %from, rao, key, credits, "transfer credited");
     } else {

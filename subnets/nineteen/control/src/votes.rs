@@ -16,13 +16,13 @@ pub use self::peers::PeerVotes;
 use crate::MarketFile;
 
 /// Path of the votes below the service's URL.
-const PATH: &str = "v1/weights";
+const WEIGHTS_PATH: &str = "v1/weights";
 /// Interval between two fetches.
 const FETCH_INTERVAL: Duration = Duration::from_mins(10);
 /// Timeout of a fetch.
-const TIMEOUT: Duration = Duration::from_secs(10);
+const FETCH_TIMEOUT: Duration = Duration::from_secs(10);
 /// Maximum size of a response, in bytes.
-const MAX_BYTES: usize = 64 << 10;
+const MAX_RESPONSE_BYTES: usize = 64 << 10;
 
 /// Why the votes cannot be fetched.
 #[derive(Debug, thiserror::Error)]
@@ -58,7 +58,7 @@ impl VotesFeed {
     /// # Errors
     /// [`VotesError::Setup`] when TLS cannot be initialised.
     pub fn new(url: &Url, market: MarketFile) -> Result<Self, VotesError> {
-        let client = JsonClient::new(url, None, MAX_BYTES)
+        let client = JsonClient::new(url, None, MAX_RESPONSE_BYTES)
             .map_err(|error| VotesError::Setup(error.into()))?;
         Ok(Self { client, market })
     }
@@ -68,7 +68,8 @@ impl VotesFeed {
     /// # Errors
     /// [`VotesError::Call`] when the service fails; the last votes remain.
     pub async fn fetch(&self) -> Result<(), VotesError> {
-        let votes: HashMap<String, f64> = parse_fields(self.client.get(PATH, &[], TIMEOUT).await?)?;
+        let votes: HashMap<String, f64> =
+            parse_fields(self.client.get(WEIGHTS_PATH, &[], FETCH_TIMEOUT).await?)?;
         tracing::debug!(tasks = votes.len(), "votes fetched");
         self.market.set_votes(votes);
         Ok(())

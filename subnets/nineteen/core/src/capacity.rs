@@ -1,7 +1,7 @@
 //! Capacity: the accepted part of a miner's declaration, and the part tested in a period.
 
-/// Cumulative probabilities with the share of the capacity to test, in ascending order, for
-/// [`sampled_share`].
+/// For [`sampled_share`]: cumulative probabilities in ascending order, each with the share of the
+/// capacity to test.
 const SHARES: [(f64, f64); 3] = [(0.500, 0.04), (0.900, 0.08), (0.995, 0.12)];
 
 /// Share of the capacity to test with the remaining probability of 0.5 %.
@@ -35,7 +35,7 @@ impl Capacity {
 ///
 /// The expected value is 0.0674.
 pub fn sampled_share(draw: f64) -> f64 {
-    SHARES.iter().find(|(up_to, _)| draw < *up_to).map_or(MAX_SHARE, |(_, share)| *share)
+    SHARES.iter().find(|(cumulative, _)| draw < *cumulative).map_or(MAX_SHARE, |(_, share)| *share)
 }
 
 #[cfg(test)]

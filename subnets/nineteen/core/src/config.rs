@@ -26,7 +26,7 @@ const MAX_TASKS: usize = 256;
 /// Maximum number of tasks of an alias.
 const MAX_ALIAS_TASKS: usize = 16;
 
-const DEFAULT: &str = include_str!("../tasks.toml");
+const DEFAULT_TOML: &str = include_str!("../tasks.toml");
 
 /// A validator's tasks and scoring rules.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -43,17 +43,17 @@ pub struct MarketConfig {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     period: Option<Seconds>,
     /// Multiplier of the part of each capacity that synthetic requests test: above 0, at most 1.
-    #[serde(default = "full_share")]
+    #[serde(default = "default_score_multiplier")]
     pub capacity_to_score_multiplier: f64,
-    /// Further names of models for buyers. Each one stands for a list of tasks, of which the next
-    /// one answers if one cannot.
+    /// Further names of models for buyers. Each alias stands for a list of tasks; if one
+    /// cannot serve a request, the next one does.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub aliases: BTreeMap<TaskName, Vec<TaskName>>,
     /// Tasks, in scoring order.
     pub tasks: Vec<Task>,
 }
 
-const fn full_share() -> f64 {
+const fn default_score_multiplier() -> f64 {
     1.0
 }
 
@@ -89,14 +89,14 @@ impl Default for MarketConfig {
     /// embeddings.
     #[expect(clippy::expect_used, reason = "the shipped file is parsed by a test")]
     fn default() -> Self {
-        Self::from_toml(DEFAULT).expect("the shipped configuration is valid")
+        Self::from_toml(DEFAULT_TOML).expect("the shipped configuration is valid")
     }
 }
 
 impl MarketConfig {
     /// Returns the content of the default configuration file, with comments.
     pub const fn default_toml() -> &'static str {
-        DEFAULT
+        DEFAULT_TOML
     }
 
     /// Parses and validates a configuration file.
@@ -162,7 +162,7 @@ impl MarketConfig {
 
     fn validate(&self) -> Result<(), ConfigError> {
         let period = self.period().get();
-        check(
+        ensure(
             period > 0.0 && period <= MAX_PERIOD,
             || "period".into(),
             &period,
@@ -170,14 +170,14 @@ impl MarketConfig {
         )?;
         let multiplier = self.capacity_to_score_multiplier;
         let path = || "capacity_to_score_multiplier".to_owned();
-        check(
+        ensure(
             multiplier > 0.0 && multiplier <= 1.0,
             path,
             &multiplier,
             "use a number above 0, at most 1",
         )?;
         let count = self.tasks.len();
-        check(
+        ensure(
             (1..=MAX_TASKS).contains(&count),
             || "tasks".into(),
             &format!("{count} tasks"),
@@ -185,7 +185,7 @@ impl MarketConfig {
         )?;
         let mut names = HashSet::new();
         for (index, task) in self.tasks.iter().enumerate() {
-            check(
+            ensure(
                 names.insert(&task.task),
                 || format!("tasks[{index}].task"),
                 &task.task,
@@ -194,7 +194,7 @@ impl MarketConfig {
             check_task(index, task)?;
         }
         let count = self.aliases.len();
-        check(
+        ensure(
             count <= MAX_TASKS,
             || "aliases".into(),
             &format!("{count} aliases"),
@@ -203,22 +203,22 @@ impl MarketConfig {
         for (alias, tasks) in &self.aliases {
             let path = || format!("aliases.{alias}");
             let is_unused = !self.tasks.iter().any(|task| task.is_named(alias.as_str()));
-            check(
+            ensure(
                 is_unused,
                 path,
                 alias,
                 "use a name that buyers use for no task, nor a short form of one",
             )?;
             let count = format!("{} tasks", tasks.len());
-            check((1..=MAX_ALIAS_TASKS).contains(&tasks.len()), path, &count, "use 1..=16 tasks")?;
+            ensure((1..=MAX_ALIAS_TASKS).contains(&tasks.len()), path, &count, "use 1..=16 tasks")?;
             for (index, task) in tasks.iter().enumerate() {
-                check(names.contains(task), path, task, "use names of tasks in the file")?;
+                ensure(names.contains(task), path, task, "use names of tasks in the file")?;
                 let is_first = !tasks.iter().take(index).any(|earlier| earlier == task);
-                check(is_first, path, task, "name each task once")?;
+                ensure(is_first, path, task, "name each task once")?;
             }
         }
         let sum: f64 = self.enabled().map(|task| task.weight).sum();
-        check(
+        ensure(
             sum > 0.0,
             || "tasks".into(),
             &format!("a list with a total weight of {sum}"),
@@ -229,45 +229,50 @@ impl MarketConfig {
 
 fn check_task(index: usize, task: &Task) -> Result<(), ConfigError> {
     let path = |field: &'static str| move || format!("tasks[{index}].{field}");
-    let positive = |number: f64| number.is_finite() && number > 0.0;
+    let is_positive = |number: f64| number.is_finite() && number > 0.0;
     let (capacity, volume, weight) =
         (task.max_capacity, task.volume_to_requests_conversion, task.weight);
-    check(positive(capacity), path("max_capacity"), &capacity, "use a number above 0")?;
-    check(
-        positive(volume),
+    ensure(is_positive(capacity), path("max_capacity"), &capacity, "use a number above 0")?;
+    ensure(
+        is_positive(volume),
         path("volume_to_requests_conversion"),
         &volume,
         "use a number above 0",
     )?;
-    check(
+    ensure(
         weight.is_finite() && weight >= 0.0,
         path("weight"),
         &weight,
         "use a number of at least 0",
     )?;
     let timeout = task.timeout.get();
-    check(
+    ensure(
         timeout > 0.0 && timeout <= 600.0,
         path("timeout"),
         &timeout,
         "use more than 0 and at most 600 seconds",
     )?;
-    let is_matching = task.endpoint.task_type() == task.task_type;
-    check(is_matching, path("endpoint"), &task.endpoint.path(), "use a route of the task's type")?;
+    let has_matching_type = task.endpoint.task_type() == task.task_type;
+    ensure(
+        has_matching_type,
+        path("endpoint"),
+        &task.endpoint.path(),
+        "use a route of the task's type",
+    )?;
     // Without synthetic requests, a task's miners could be neither scored nor checked.
     let generator = Generator::for_endpoint(task.endpoint);
-    check(
+    ensure(
         generator.is_some(),
         path("endpoint"),
         &task.endpoint.path(),
         "use a route with a generator of tests",
     )?;
     let func = task.synthetic_generation_config.func;
-    let is_matching = generator == Some(func);
-    check(
-        is_matching,
+    let is_endpoint_generator = generator == Some(func);
+    ensure(
+        is_endpoint_generator,
         path("synthetic_generation_config.func"),
-        &name(func),
+        &generator_name(func),
         "use the generator of the task's endpoint",
     )?;
     let checker = &task.orchestrator_server_config;
@@ -277,10 +282,10 @@ fn check_task(index: usize, task: &Task) -> Result<(), ConfigError> {
             (ServerKind::LlmServer, CheckingFunction::CheckTextResult)
         }
     };
-    let is_matching = (checker.server_needed, checker.checking_function) == expected;
+    let is_expected_checker = (checker.server_needed, checker.checking_function) == expected;
     let checker_name = format!("{:?} with {:?}", checker.server_needed, checker.checking_function);
-    check(
-        is_matching,
+    ensure(
+        is_expected_checker,
         path("orchestrator_server_config"),
         &checker_name,
         "use the server and function of the task's type",
@@ -288,20 +293,20 @@ fn check_task(index: usize, task: &Task) -> Result<(), ConfigError> {
 }
 
 /// Returns the name of a generator in the file.
-fn name(func: Generator) -> String {
+fn generator_name(func: Generator) -> String {
     serde_json::to_value(func)
         .ok()
         .and_then(|name| name.as_str().map(str::to_owned))
         .unwrap_or_default()
 }
 
-fn check(
-    holds: bool,
+fn ensure(
+    is_valid: bool,
     path: impl FnOnce() -> String,
     value: &impl ToString,
     expected: &'static str,
 ) -> Result<(), ConfigError> {
-    if holds {
+    if is_valid {
         Ok(())
     } else {
         Err(ConfigError::Value { path: path(), value: value.to_string(), expected })

@@ -45,12 +45,12 @@ pub enum DocumentError {
 pub fn period_scores(document: &Value, profile: PeriodProfile) -> Result<Value, DocumentError> {
     map_documents(document, String::new(), &|value, path| {
         let counts: PeriodCounts = parse(value, path)?;
-        Ok(checked_score(&counts, profile, path)?.into())
+        Ok(validated_score(&counts, profile, path)?.into())
     })
 }
 
-/// Returns the score of counters that are not below 0.
-fn checked_score(
+/// Checks that no counter is below 0, and returns the period score.
+fn validated_score(
     counts: &PeriodCounts,
     profile: PeriodProfile,
     path: &str,
@@ -151,12 +151,12 @@ impl PeriodEntry {
             requests_429: counter("requests_429", self.requests_429)?,
             requests_500: counter("requests_500", self.requests_500)?,
         };
-        let score = checked_score(&counts, profile, path)?;
-        let is_same = match (score, self.period_score) {
+        let score = validated_score(&counts, profile, path)?;
+        let is_consistent = match (score, self.period_score) {
             (Some(computed), Some(recorded)) => (computed - recorded).abs() <= TOLERANCE,
             (computed, recorded) => computed == recorded,
         };
-        if is_same {
+        if is_consistent {
             return Ok(score);
         }
         let score_text =
@@ -225,7 +225,7 @@ impl Tables {
         let scores = self.period_scores.iter().enumerate();
         let scores =
             scores.map(|(index, row)| row.score(&format!("{path}.period_scores[{index}]")));
-        let input = self.input(&scores.collect::<Result<Vec<_>, _>>()?);
+        let input = self.scoring_input(&scores.collect::<Result<Vec<_>, _>>()?);
         input.check().map_err(|error| field_error(path.to_owned(), error.to_string()))?;
         let rules = profile.or(self.scoring_profile).unwrap_or_default().rules();
         let totals = score(&input, &rules).totals;
@@ -246,10 +246,10 @@ impl Tables {
         nodes.into_iter().map(|(_, hotkey)| hotkey).collect()
     }
 
-    fn input(&self, period_scores: &[Option<f64>]) -> ScoringInput<&str, &str> {
-        let task = |row: &'_ TaskEntry| (row.weight, row.enabled);
+    fn scoring_input(&self, period_scores: &[Option<f64>]) -> ScoringInput<&str, &str> {
+        let weight_and_enabled = |row: &'_ TaskEntry| (row.weight, row.enabled);
         let tasks = self.tasks.iter().map(|row| {
-            let (weight, enabled) = task(row);
+            let (weight, enabled) = weight_and_enabled(row);
             TaskWeight { task: row.task.as_str(), weight, enabled }
         });
         let contenders = self.contenders.iter().map(|row| Contender {

@@ -17,10 +17,10 @@ pub use limit::{InFlightLimit, Position};
 
 /// Lower bound of the latency in [`RoutingCandidate::value`], in seconds.
 const MIN_LATENCY: f64 = 0.01;
-/// Number of requests in flight that a contender can have whatever its share ([`exceeds_share`]):
-/// most servers have as many slots.
+/// Number of requests in flight that a contender can have regardless of its share
+/// ([`exceeds_share`]): most servers have as many slots.
 const MIN_RUNNING: f64 = 4.0;
-/// Number of shares of the requests in flight that a contender can have in addition. One share
+/// Multiple of its share of the requests in flight that a contender can have in addition. One share
 /// would move most requests away from the miners of their prefixes, because the numbers in flight
 /// vary.
 const MAX_SHARES: f64 = 2.0;
@@ -81,15 +81,15 @@ impl RoutingCandidate {
     }
 }
 
-/// Contenders for an organic request, as indices, in the order in which to ask them. They are
-/// sorted only as far as they are read: most requests ask one of many.
+/// Contenders for an organic request, as indices, in the order in which to try them. Sorted lazily,
+/// as far as they are read: most requests try one of many.
 #[derive(Debug)]
-pub struct OrganicOrder(BinaryHeap<Ranked>);
+pub struct OrganicOrder(BinaryHeap<RankedContender>);
 
 impl OrganicOrder {
-    /// Returns the next contender, which remains the next one.
+    /// Returns the next contender without removing it.
     pub fn peek(&self) -> Option<usize> {
-        self.0.peek().map(|ranked| ranked.position)
+        self.0.peek().map(|ranked| ranked.index)
     }
 }
 
@@ -97,7 +97,7 @@ impl Iterator for OrganicOrder {
     type Item = usize;
 
     fn next(&mut self) -> Option<usize> {
-        self.0.pop().map(|ranked| ranked.position)
+        self.0.pop().map(|ranked| ranked.index)
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
@@ -107,33 +107,33 @@ impl Iterator for OrganicOrder {
 
 impl ExactSizeIterator for OrganicOrder {}
 
-/// A contender with the number that determines its place in the order, the largest one first.
+/// A contender with its sort key; the largest key comes first.
 #[derive(Debug, Clone, Copy)]
-struct Ranked {
-    rank: f64,
-    position: usize,
+struct RankedContender {
+    sort_key: f64,
+    index: usize,
 }
 
-impl Ord for Ranked {
-    /// Of equal ranks, that of the first contender is the largest.
+impl Ord for RankedContender {
+    /// Of equal keys, that of the first contender is the largest.
     fn cmp(&self, other: &Self) -> Ordering {
-        self.rank.total_cmp(&other.rank).then_with(|| other.position.cmp(&self.position))
+        self.sort_key.total_cmp(&other.sort_key).then_with(|| other.index.cmp(&self.index))
     }
 }
 
-impl PartialOrd for Ranked {
+impl PartialOrd for RankedContender {
     fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
         Some(self.cmp(other))
     }
 }
 
-impl PartialEq for Ranked {
+impl PartialEq for RankedContender {
     fn eq(&self, other: &Self) -> bool {
         self.cmp(other).is_eq()
     }
 }
 
-impl Eq for Ranked {}
+impl Eq for RankedContender {}
 
 /// Returns the contenders for an organic request, as indices into `candidates`, in a random order
 /// weighted by [`RoutingCandidate::value`]. Omits contenders without remaining capacity or with an
@@ -147,30 +147,30 @@ pub fn organic_order(
     mut draw: impl FnMut(usize) -> f64,
 ) -> OrganicOrder {
     // Weighted random order (Efraimidis and Spirakis): descending by u^(1/value).
-    let ranked: Vec<Ranked> = candidates
+    let ranked: Vec<RankedContender> = candidates
         .into_iter()
         .enumerate()
         .filter(|(_, candidate)| {
             candidate.capacity_left > 0.0 && candidate.health.breaker().allows(now)
         })
-        .map(|(position, candidate)| {
-            let rank = draw(position).max(f64::MIN_POSITIVE).ln()
-                / candidate.value().max(f64::MIN_POSITIVE);
-            Ranked { rank, position }
+        .map(|(index, candidate)| {
+            let sort_key =
+                draw(index).max(f64::MIN_POSITIVE).ln() / candidate.value().max(f64::MIN_POSITIVE);
+            RankedContender { sort_key, index }
         })
         .collect();
     OrganicOrder(ranked.into())
 }
 
-/// Returns the share of a contender in the values of all, in `0..=1`: the probability that a random
-/// order of all begins with it. `index` is its index in `candidates`.
+/// Returns a contender's share of the sum of all values, in `0..=1`: the probability that a random
+/// order of all contenders begins with it. `index` is its index in `candidates`.
 pub fn share(candidates: &[RoutingCandidate], index: usize) -> f64 {
     let total: f64 = candidates.iter().map(RoutingCandidate::value).sum();
     candidates.get(index).map_or(0.0, RoutingCandidate::value) / total.max(f64::MIN_POSITIVE)
 }
 
-/// Returns whether a contender has so many requests in flight that it gets no more just because
-/// their prompts begin alike: at least 4 more than twice its [`share`] of the requests of all.
+/// Returns whether a contender has too many requests in flight to get more by prefix affinity
+/// alone: at least 4 more than twice its [`share`] of the requests in flight at all contenders.
 /// `index` is its index in `candidates`.
 pub fn exceeds_share(candidates: &[RoutingCandidate], index: usize) -> bool {
     let Some(candidate) = candidates.get(index) else { return true };

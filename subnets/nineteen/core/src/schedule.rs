@@ -16,7 +16,7 @@ use taonet_primitives::Seconds;
 /// `capacities_to_score` is the sum over the task's contenders, `period_multiplier` the ratio of
 /// the period's length to the reference's 1 800 s, `volume_per_request` the assumed volume of a
 /// request.
-pub fn synthetic_requests(
+pub fn synthetic_request_count(
     capacities_to_score: f64,
     period_multiplier: f64,
     volume_per_request: f64,
@@ -43,7 +43,8 @@ struct TaskSlots<T> {
     slot_length: Seconds,
     total: u64,
     remaining: u64,
-    due: Seconds,
+    /// Time of the next request.
+    next_time: Seconds,
 }
 
 /// Synthetic requests of all tasks in one period, ordered by time. Times are relative to the start
@@ -53,13 +54,13 @@ pub struct Schedule<T> {
     queue: BinaryHeap<QueuedTask<T>>,
 }
 
-/// A task in the queue, ordered so that the earliest due time comes first.
+/// A task in the queue, ordered so that the earliest `next_time` comes first.
 #[derive(Debug, Clone)]
 struct QueuedTask<T>(TaskSlots<T>);
 
 impl<T> QueuedTask<T> {
     fn order(&self, other: &Self) -> Ordering {
-        other.0.due.get().total_cmp(&self.0.due.get())
+        other.0.next_time.get().total_cmp(&self.0.next_time.get())
     }
 }
 
@@ -84,11 +85,11 @@ impl<T> Ord for QueuedTask<T> {
 }
 
 impl<T> TaskSlots<T> {
-    /// Consumes `used` slots, then sets the due time to a random time in the next slot.
+    /// Consumes `used` slots, then sets `next_time` to a random time in the next slot.
     fn advance(&mut self, used: u64, jitter: f64) {
         self.remaining = self.remaining.saturating_sub(used);
         let index = (self.total - self.remaining) as f64;
-        self.due = request_time(self.slot_length, index, jitter).unwrap_or(self.due);
+        self.next_time = request_time(self.slot_length, index, jitter).unwrap_or(self.next_time);
     }
 }
 
@@ -106,18 +107,18 @@ impl<T: Clone> Schedule<T> {
         tasks: impl IntoIterator<Item = (T, u64)>,
         mut jitter: impl FnMut() -> f64,
     ) -> Self {
-        let slots = |(task, total): (T, u64)| {
+        let first_slot = |(task, total): (T, u64)| {
             let slot_length =
                 Seconds::new(period.get() / total as f64).ok().filter(|_| total > 0)?;
-            let due = request_time(slot_length, 0.0, jitter())?;
-            Some(QueuedTask(TaskSlots { task, slot_length, total, remaining: total, due }))
+            let next_time = request_time(slot_length, 0.0, jitter())?;
+            Some(QueuedTask(TaskSlots { task, slot_length, total, remaining: total, next_time }))
         };
-        Self { queue: tasks.into_iter().filter_map(slots).collect() }
+        Self { queue: tasks.into_iter().filter_map(first_slot).collect() }
     }
 
     /// Returns the next slot's time and task; `None` if no requests remain.
     pub fn next(&self) -> Option<(Seconds, &T)> {
-        self.queue.peek().map(|entry| (entry.0.due, &entry.0.task))
+        self.queue.peek().map(|entry| (entry.0.next_time, &entry.0.task))
     }
 
     /// Takes the next slot from the queue; returns its task and the action, or `None` if the queue
@@ -160,11 +161,11 @@ mod tests {
     #[test]
     fn synthetic_request_count_follows_capacity() {
         // Ten miners with 120 000 tokens each, of which 4 % are tested, at 300 tokens per request.
-        assert_eq!(synthetic_requests(10.0 * 120_000.0 * 0.04, 1.0, 300.0), 160);
-        assert_eq!(synthetic_requests(10.0 * 120_000.0 * 0.04, 2.0, 300.0), 320);
-        assert_eq!(synthetic_requests(299.0, 1.0, 300.0), 0);
-        assert_eq!(synthetic_requests(299.0, 1.0, 0.0), 0);
-        assert_eq!(synthetic_requests(f64::NAN, 1.0, 300.0), 0);
+        assert_eq!(synthetic_request_count(10.0 * 120_000.0 * 0.04, 1.0, 300.0), 160);
+        assert_eq!(synthetic_request_count(10.0 * 120_000.0 * 0.04, 2.0, 300.0), 320);
+        assert_eq!(synthetic_request_count(299.0, 1.0, 300.0), 0);
+        assert_eq!(synthetic_request_count(299.0, 1.0, 0.0), 0);
+        assert_eq!(synthetic_request_count(f64::NAN, 1.0, 300.0), 0);
     }
 
     #[test]

@@ -27,7 +27,7 @@
 //! ```
 //!
 //! If a source cannot be read, the pages show the reason, with the data of the last successful
-//! read. The same words as on the gateway's page `/status` name the columns. The crate computes no
+//! read. The columns have the names of those on the gateway's page `/status`. The crate computes no
 //! scores: it shows those that the validator has stored. The spend by key has the names of the
 //! keys: neither the keys themselves nor their balances are shown.
 //!

@@ -45,7 +45,7 @@ pub(crate) struct Market {
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct PastSpend {
     /// The first day after these, in UTC.
-    pub(crate) end: String,
+    pub(crate) end_day: String,
     /// Spend by day and key, newest day first.
     pub(crate) rows: Vec<KeySpend>,
 }
@@ -174,9 +174,9 @@ impl Market {
         }
     }
 
-    /// Returns the miners of the newest period that answer. One without requests is not known to
-    /// fail.
-    pub(crate) fn answering(&self) -> AnsweringMiners {
+    /// Returns the miners of the newest period that answer. A miner without requests
+    /// counts as answering.
+    pub(crate) fn answering_miners(&self) -> AnsweringMiners {
         let miners = self.miners();
         let answering = miners
             .iter()
@@ -193,7 +193,7 @@ impl Market {
         {
             return Some(format!("0 of {} available", counted(tasks, "task")));
         }
-        let miners = self.answering();
+        let miners = self.answering_miners();
         miners.is_minority().then(|| miners.to_string())
     }
 
@@ -220,7 +220,7 @@ impl Market {
 
     /// Returns condition and fact of a market that has not stopped.
     fn health_while_running(&self) -> (Condition, String) {
-        let miners = self.answering();
+        let miners = self.answering_miners();
         if let Some((title, _)) = self.problems().next() {
             return (Condition::Degraded, title.to_owned());
         }

@@ -10,7 +10,7 @@ use crate::page::{CAPACITY_UNIT, score_history, used_capacity};
 use crate::tasks::share;
 
 /// Maximum number of past results per page.
-const PER_PAGE: usize = 50;
+const MAX_RESULTS_PER_PAGE: usize = 50;
 
 /// Renders a miner. One that has left the market keeps its page as long as it has results of the
 /// last day.
@@ -110,7 +110,7 @@ fn offers_table(market: &Market, offers: &[&ContenderRow]) -> Markup {
 }
 
 fn results_table(view: &View, results: &[HistoryRow]) -> Markup {
-    let paging = Paging::of(view, "page", PER_PAGE, results.len());
+    let paging = Paging::of(view, "page", MAX_RESULTS_PER_PAGE, results.len());
     html! {
         @if results.is_empty() { p.empty { "No period has ended in the last day." } } @else {
             div.scroll tabindex="0" role="group" aria-labelledby="results" {

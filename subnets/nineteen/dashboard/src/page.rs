@@ -15,7 +15,7 @@ use crate::source::SPEND_DAYS;
 use crate::tasks::TaskState;
 
 /// Maximum number of miners per page.
-const PER_PAGE: usize = 50;
+const MAX_MINERS_PER_PAGE: usize = 50;
 /// Maximum number of periods per page.
 const MAX_PERIODS_PER_PAGE: usize = 12;
 /// Maximum number of rows of the spend by key per page.
@@ -121,7 +121,7 @@ fn warnings(market: &Market, now_ms: i64) -> Markup {
 fn figures(market: &Market, now_ms: i64) -> Markup {
     let tasks = market.tasks();
     let available = tasks.iter().filter(|task| task.is_served == Some(true)).count();
-    let counts = total(&tasks);
+    let counts = total_counts(&tasks);
     let miners = market.miners().len();
     html! {
         dl.figures {
@@ -154,7 +154,7 @@ fn figures(market: &Market, now_ms: i64) -> Markup {
 
 /// Adds up the requests of all tasks. Capacities of different tasks have different units, and are
 /// not added.
-pub(crate) fn total(tasks: &[TaskState]) -> PeriodCounts {
+pub(crate) fn total_counts(tasks: &[TaskState]) -> PeriodCounts {
     let sum = |value: fn(&TaskState) -> f64| tasks.iter().map(value).sum::<f64>();
     PeriodCounts {
         total_requests: sum(|task| task.requests),
@@ -226,7 +226,7 @@ pub(crate) fn used_capacity(share: Option<f64>) -> Markup {
     }
 }
 
-fn sort(miners: &mut [MinerState], key: &str) {
+fn sort_ascending(miners: &mut [MinerState], key: &str) {
     // Missing values come first in ascending order.
     let missing_first = |value: Option<f64>| value.unwrap_or(f64::NEG_INFINITY);
     miners.sort_by(|a, b| {
@@ -249,9 +249,9 @@ fn sort(miners: &mut [MinerState], key: &str) {
 fn miners(view: &View, market: &Market) -> Markup {
     let mut miners = market.miners();
     let order = Sort::of(view, &COLUMNS);
-    sort(&mut miners, order.key());
+    sort_ascending(&mut miners, order.key());
     order.apply(&mut miners);
-    let paging = Paging::of(view, "page", PER_PAGE, miners.len());
+    let paging = Paging::of(view, "page", MAX_MINERS_PER_PAGE, miners.len());
     let header = |key, label| order.header(view, key, label, "num");
     html! {
         @if miners.is_empty() { p.empty { "No miner has offered capacity yet." } } @else {

@@ -5,7 +5,7 @@ use taonet_dashboard::{
 };
 
 use crate::market::{Activity, Market, MinerState, answered_share};
-use crate::page::total;
+use crate::page::total_counts;
 use crate::tasks::TaskState;
 
 /// Returns the state of the market, its tasks and its miners.
@@ -24,7 +24,7 @@ fn table(title: &str, content: PlainTable) -> Panel {
 }
 
 fn figures(market: &Market, tasks: &[TaskState], now_ms: i64) -> Panel {
-    let counts = total(tasks);
+    let counts = total_counts(tasks);
     let activity = market.activity(now_ms);
     let mut figures = Vec::new();
     if let Some(period) = &market.period {

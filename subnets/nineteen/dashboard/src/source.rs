@@ -21,7 +21,7 @@ const POLL_INTERVAL: Duration = Duration::from_secs(5);
 /// Timeout of a request to the gateway.
 const TIMEOUT: Duration = Duration::from_secs(3);
 /// Maximum size of the gateway's status in bytes.
-const MAX_BODY: usize = 1024 * 1024;
+const MAX_BODY_BYTES: usize = 1024 * 1024;
 /// Age of the oldest periods and checks to read, in milliseconds.
 const DAY_MS: i64 = 24 * 60 * 60 * 1_000;
 /// Maximum number of past periods. The reference's periods take half an hour.
@@ -30,7 +30,7 @@ const MAX_PERIODS: usize = 48;
 /// Number of days in the spend by key, of which the last one is today.
 pub(crate) const SPEND_DAYS: i64 = 7;
 /// Maximum number of rows of the spend by key.
-const MAX_SPEND: u32 = 500;
+const MAX_SPEND_ROWS: u32 = 500;
 
 /// Reader of both sources, with the latest state.
 #[derive(Debug)]
@@ -69,8 +69,8 @@ impl Source {
         let previous = self.market();
         let mut market = Market::clone(&previous);
         if let Some(directory) = &self.directory {
-            let read = read_database(directory, &mut market, now_ms()).await;
-            market.database_problem = read.err().map(|error| with_causes(&error));
+            let result = read_database(directory, &mut market, now_ms()).await;
+            market.database_problem = result.err().map(|error| with_causes(&error));
         }
         if let Some(url) = &self.gateway {
             (market.gateway, market.gateway_problem) = match read_gateway(url).await {
@@ -94,7 +94,7 @@ async fn read_database(
 ) -> Result<(), StoreError> {
     // Opened each time: the file may have been replaced.
     let store = Store::read(directory).await?;
-    let read = async {
+    let result = async {
         let since_ms = now_ms.saturating_sub(DAY_MS);
         let period = store.newest_period().await?;
         let contenders = match &period {
@@ -106,10 +106,10 @@ async fn read_database(
             None => PeriodId(period.id.0.saturating_sub(1)),
         });
         let yesterday = day(now_ms.saturating_sub(DAY_MS));
-        if newest_closed != market.newest_closed || market.older_spend.end != yesterday {
-            let first = day(now_ms.saturating_sub((SPEND_DAYS - 1) * DAY_MS));
-            let rows = store.spend_between(&first, &yesterday, MAX_SPEND).await?;
-            market.older_spend = Arc::new(PastSpend { end: yesterday.clone(), rows });
+        if newest_closed != market.newest_closed || market.older_spend.end_day != yesterday {
+            let first_day = day(now_ms.saturating_sub((SPEND_DAYS - 1) * DAY_MS));
+            let rows = store.spend_between(&first_day, &yesterday, MAX_SPEND_ROWS).await?;
+            market.older_spend = Arc::new(PastSpend { end_day: yesterday.clone(), rows });
         }
         if newest_closed != market.newest_closed {
             let past = match newest_closed {
@@ -127,16 +127,16 @@ async fn read_database(
             tasks.sort_by(|(a, _), (b, _)| a.cmp(b));
         }
         let tomorrow = day(now_ms.saturating_add(DAY_MS));
-        let mut spend = store.spend_between(&yesterday, &tomorrow, MAX_SPEND).await?;
+        let mut spend = store.spend_between(&yesterday, &tomorrow, MAX_SPEND_ROWS).await?;
         spend.extend(market.older_spend.rows.iter().cloned());
-        spend.truncate(MAX_SPEND as usize);
+        spend.truncate(MAX_SPEND_ROWS as usize);
         market.spend = spend;
         (market.period, market.contenders, market.qualities) = (period, contenders, qualities);
         Ok::<_, StoreError>(())
     }
     .await;
     store.close().await;
-    read
+    result
 }
 
 /// Returns the day in UTC of a time in milliseconds since the Unix epoch, such as `2026-11-21`.
@@ -176,7 +176,7 @@ async fn read_gateway(url: &Url) -> Result<Vec<TaskState>, Fault> {
     if status != StatusCode::OK {
         return Err(Fault::Status { status, retry_after: None });
     }
-    let body = client::read_capped(response, MAX_BODY).await?;
+    let body = client::read_capped(response, MAX_BODY_BYTES).await?;
     let document: StatusDocument = serde_json::from_slice(&body).map_err(Fault::Payload)?;
     Ok(document.tasks)
 }

@@ -29,7 +29,7 @@ pub struct Backend {
     http: reqwest::Client,
     base: String,
     authorization: Option<HeaderValue>,
-    openai_images: bool,
+    uses_openai_images: bool,
 }
 
 impl Backend {
@@ -56,7 +56,7 @@ impl Backend {
             http,
             base: base.as_str().trim_end_matches('/').to_owned(),
             authorization,
-            openai_images: false,
+            uses_openai_images: false,
         })
     }
 
@@ -64,11 +64,11 @@ impl Backend {
     /// instead of the image workers'.
     #[must_use]
     pub fn with_openai_images(self) -> Self {
-        Self { openai_images: true, ..self }
+        Self { uses_openai_images: true, ..self }
     }
 
-    pub(crate) const fn has_openai_images(&self) -> bool {
-        self.openai_images
+    pub(crate) const fn uses_openai_images(&self) -> bool {
+        self.uses_openai_images
     }
 
     /// Sends a request; returns the response once its headers have arrived. Dropping the response

@@ -19,7 +19,7 @@ pub(crate) struct BackendLimitLog(Mutex<Option<Instant>>);
 impl BackendLimitLog {
     /// Records that the backend rejects a request with status 429, as status or in the response.
     pub(crate) fn record_rejection(&self, cause: &dyn Display) {
-        if self.latest().replace(Instant::now()).is_none() {
+        if self.last_rejection().replace(Instant::now()).is_none() {
             tracing::warn!(
                 %cause,
                 "the backend is at its limit of requests, so that validators get status 429; hint: lower \
@@ -33,12 +33,16 @@ impl BackendLimitLog {
 
     /// Records that the backend answers a request.
     pub(crate) fn record_acceptance(&self) {
-        if self.latest().take_if(|latest| latest.elapsed() >= QUIET_PERIOD).is_some() {
+        if self
+            .last_rejection()
+            .take_if(|rejected_at| rejected_at.elapsed() >= QUIET_PERIOD)
+            .is_some()
+        {
             tracing::info!("the backend accepts all requests again");
         }
     }
 
-    fn latest(&self) -> MutexGuard<'_, Option<Instant>> {
+    fn last_rejection(&self) -> MutexGuard<'_, Option<Instant>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

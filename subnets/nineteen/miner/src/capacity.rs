@@ -9,24 +9,30 @@ use crate::MinerConfig;
 ///
 /// `share` is the validator's share of the capacity. Skips malformed entries in `offered`, and
 /// tasks without weight, which earn nothing.
-pub(crate) fn announce(config: &MinerConfig, offered: &Value, share: f64) -> Map<String, Value> {
-    let mut answer = Map::new();
-    answer.insert("miner_type".to_owned(), json!(config.task_type));
+pub(crate) fn capacity_response(
+    config: &MinerConfig,
+    offered: &Value,
+    share: f64,
+) -> Map<String, Value> {
+    let mut response = Map::new();
+    response.insert("miner_type".to_owned(), json!(config.task_type));
     for task in offered.as_array().into_iter().flatten() {
         let name = task.get("task").and_then(Value::as_str).unwrap_or_default();
-        let number =
+        let positive_number =
             |field: &str| task.get(field).and_then(Value::as_f64).filter(|number| *number > 0.0);
         let Some(served) = config.served.iter().find(|served| served.task.as_str() == name) else {
             continue;
         };
-        let (Some(max_capacity), Some(_)) = (number("max_capacity"), number("weight")) else {
+        let (Some(max_capacity), Some(_)) =
+            (positive_number("max_capacity"), positive_number("weight"))
+        else {
             continue;
         };
         let capacity =
             served.capacity.map_or(max_capacity, |declared| declared.min(max_capacity)) * share;
-        answer.insert(name.to_owned(), capacity.into());
+        response.insert(name.to_owned(), capacity.into());
     }
-    answer
+    response
 }
 
 #[cfg(test)]
@@ -48,14 +54,14 @@ mod tests {
             task("chat", 0.1), task("other", 0.1), task("large", 0.1), task("unpaid", 0.0), task("foreign", 0.1),
             {"task": "chat2"}, 7, null, {"task": "other", "max_capacity": "many", "weight": 1},
         ]);
-        let answer = Value::Object(announce(&config, &offered, 0.5));
+        let answer = Value::Object(capacity_response(&config, &offered, 0.5));
         assert_eq!(
             answer,
             json!({"miner_type": "text", "chat": 30_000.0, "other": 60_000.0, "large": 60_000.0})
         );
         for invalid in [json!(null), json!([]), json!({"task": "chat"})] {
             assert_eq!(
-                Value::Object(announce(&config, &invalid, 1.0)),
+                Value::Object(capacity_response(&config, &invalid, 1.0)),
                 json!({"miner_type": "text"})
             );
         }

@@ -29,7 +29,7 @@ pub(crate) const fn is_convertible(endpoint: Endpoint) -> bool {
 ///
 /// Steps, seed and similar fields are not part of OpenAI's API; image servers accept them under
 /// these names.
-pub(crate) fn call(
+pub(crate) fn convert_request(
     endpoint: Endpoint,
     mut payload: Map<String, Value>,
 ) -> Result<Call, &'static str> {
@@ -44,24 +44,28 @@ pub(crate) fn call(
         return Ok(Call::json("/images/generations", &payload));
     }
     let mut form = MultipartForm::new();
-    let image = file(&mut payload, "init_image")?;
-    form.file("image", &image);
+    let image = take_file(&mut payload, "init_image")?;
+    form.add_file("image", &image);
     if endpoint == Endpoint::Inpaint {
-        let mask = Picture::decode(&file(&mut payload, "mask_image")?).map_err(|_| "mask_image")?;
-        form.file("mask", &mask.white_to_transparent().to_png().map_err(|_| "mask_image")?);
+        let mask =
+            Picture::decode(&take_file(&mut payload, "mask_image")?).map_err(|_| "mask_image")?;
+        form.add_file("mask", &mask.white_to_transparent().to_png().map_err(|_| "mask_image")?);
     }
     for (name, value) in &payload {
         match value {
             Value::Null => {}
-            Value::String(text) => form.text(name, text),
-            value => form.text(name, &value.to_string()),
+            Value::String(text) => form.add_text(name, text),
+            value => form.add_text(name, &value.to_string()),
         }
     }
     Ok(form.into_call("/images/edits"))
 }
 
 /// Takes a field with a file in base64.
-fn file(payload: &mut Map<String, Value>, name: &'static str) -> Result<Vec<u8>, &'static str> {
+fn take_file(
+    payload: &mut Map<String, Value>,
+    name: &'static str,
+) -> Result<Vec<u8>, &'static str> {
     let text = payload.shift_remove(name).ok_or(name)?;
     STANDARD.decode(text.as_str().ok_or(name)?).map_err(|_| name)
 }
@@ -79,18 +83,18 @@ impl MultipartForm {
         Self { boundary: format!("taonet-{:016x}{:016x}", random(), random()), body: Vec::new() }
     }
 
-    fn file(&mut self, name: &str, file: &[u8]) {
+    fn add_file(&mut self, name: &str, file: &[u8]) {
         let media_type =
             Format::detect(file).map_or("application/octet-stream", Format::media_type);
         let part_headers = format!("; filename=\"{name}\"\r\ncontent-type: {media_type}");
-        self.part(name, &part_headers, file);
+        self.add_part(name, &part_headers, file);
     }
 
-    fn text(&mut self, name: &str, text: &str) {
-        self.part(name, "", text.as_bytes());
+    fn add_text(&mut self, name: &str, text: &str) {
+        self.add_part(name, "", text.as_bytes());
     }
 
-    fn part(&mut self, name: &str, part_headers: &str, value: &[u8]) {
+    fn add_part(&mut self, name: &str, part_headers: &str, value: &[u8]) {
         // Names come from validators.
         let name: String =
             name.chars().filter(|char| char.is_ascii_alphanumeric() || *char == '_').collect();
@@ -114,9 +118,9 @@ impl MultipartForm {
 }
 
 /// Converts the backend's response to the validators' format; `None` if it has no image.
-pub(crate) fn answer(body: &[u8]) -> Option<Vec<u8>> {
-    let answer: Value = serde_json::from_slice(body).ok()?;
-    let image = answer.pointer("/data/0/b64_json")?.as_str().filter(|image| !image.is_empty())?;
+pub(crate) fn convert_response(body: &[u8]) -> Option<Vec<u8>> {
+    let response: Value = serde_json::from_slice(body).ok()?;
+    let image = response.pointer("/data/0/b64_json")?.as_str().filter(|image| !image.is_empty())?;
     // These backends return only images that they consider safe.
     Some(json!({"image_b64": image, "is_nsfw": false}).to_string().into_bytes())
 }

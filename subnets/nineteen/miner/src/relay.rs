@@ -11,7 +11,7 @@ use http::StatusCode;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::request_slots::RunningRequest;
-use crate::sse::{Accepted, EventFilter, StreamFault};
+use crate::sse::{AcceptedParts, EventFilter, StreamFault};
 use crate::{Deadlines, metrics};
 
 /// Maximum time from `[DONE]` to the end of the backend's response.
@@ -60,12 +60,12 @@ impl RelayError {
 
 /// A backend's stream, read on demand. Dropping the relay cancels the backend's request.
 pub(crate) struct Relay {
-    answer: Option<reqwest::Response>,
+    response: Option<reqwest::Response>,
     filter: EventFilter,
-    ready: VecDeque<Bytes>,
+    ready_events: VecDeque<Bytes>,
     /// Fault of the stream, which follows the events that are ready.
     fault: Option<RelayError>,
-    deadlines: Deadlines,
+    timeouts: Deadlines,
     deadline: Instant,
     warning: LogprobsWarning,
     _running: RunningRequest,
@@ -74,25 +74,33 @@ pub(crate) struct Relay {
 impl Relay {
     /// Starts a relay; returns once the first chunk has arrived.
     pub(crate) async fn start(
-        answer: reqwest::Response,
-        accepted: Accepted,
-        deadlines: Deadlines,
+        response: reqwest::Response,
+        accepted: AcceptedParts,
+        timeouts: Deadlines,
         start: Instant,
         running: RunningRequest,
         warning: LogprobsWarning,
     ) -> Result<Self, RelayError> {
-        let deadline = start + deadlines.total;
+        let deadline = start + timeouts.total;
         let filter = EventFilter::new(accepted);
-        let (ready, fault) = (VecDeque::new(), None);
-        let answer = Some(answer);
-        let mut relay =
-            Self { answer, filter, ready, fault, deadlines, deadline, warning, _running: running };
-        let first_deadline = start + deadlines.first_chunk;
-        while relay.ready.is_empty() && relay.answer.is_some() {
-            relay.read(first_deadline, deadlines.first_chunk).await;
+        let (ready_events, fault) = (VecDeque::new(), None);
+        let response = Some(response);
+        let mut relay = Self {
+            response,
+            filter,
+            ready_events,
+            fault,
+            timeouts,
+            deadline,
+            warning,
+            _running: running,
+        };
+        let first_deadline = start + timeouts.first_chunk;
+        while relay.ready_events.is_empty() && relay.response.is_some() {
+            relay.read(first_deadline, timeouts.first_chunk).await;
         }
         // An answer without text ends with an event as well.
-        match relay.fault.take_if(|_| relay.ready.is_empty()) {
+        match relay.fault.take_if(|_| relay.ready_events.is_empty()) {
             Some(fault) => Err(fault),
             None => Ok(relay),
         }
@@ -120,30 +128,30 @@ impl Relay {
     }
 
     async fn next(&mut self) -> Result<Option<Bytes>, RelayError> {
-        while self.ready.is_empty() && self.answer.is_some() {
-            let silence_deadline = Instant::now() + self.deadlines.between_chunks;
-            self.read(silence_deadline, self.deadlines.between_chunks).await;
+        while self.ready_events.is_empty() && self.response.is_some() {
+            let chunk_deadline = Instant::now() + self.timeouts.between_chunks;
+            self.read(chunk_deadline, self.timeouts.between_chunks).await;
         }
-        match self.ready.pop_front() {
+        match self.ready_events.pop_front() {
             Some(event) => Ok(Some(event)),
             None => self.fault.take().map_or(Ok(None), Err),
         }
     }
 
-    /// Reads one chunk of the backend's response. At its end, or after a fault, `answer` becomes
+    /// Reads one chunk of the backend's response. At its end, or after a fault, `response` becomes
     /// `None`.
-    async fn read(&mut self, silence_deadline: Instant, max_silence: Duration) {
-        let before = self.ready.len();
-        match self.try_read(silence_deadline, max_silence).await {
+    async fn read(&mut self, chunk_deadline: Instant, max_silence: Duration) {
+        let ready_before = self.ready_events.len();
+        match self.try_read(chunk_deadline, max_silence).await {
             Ok(true) => {}
-            Ok(false) => self.answer = None,
+            Ok(false) => self.response = None,
             Err(fault) => {
-                self.answer = None;
+                self.response = None;
                 self.fault = Some(fault);
             }
         }
-        metrics::record_chunks(self.ready.len() - before);
-        if self.answer.is_none() && self.filter.lacks_logprobs() {
+        metrics::record_chunks(self.ready_events.len() - ready_before);
+        if self.response.is_none() && self.filter.lacks_logprobs() {
             self.warning.log_once();
         }
     }
@@ -151,29 +159,29 @@ impl Relay {
     /// Reads one chunk of the backend's response; returns `false` at the end of the answer.
     async fn try_read(
         &mut self,
-        silence_deadline: Instant,
+        chunk_deadline: Instant,
         max_silence: Duration,
     ) -> Result<bool, RelayError> {
-        let Some(answer) = self.answer.as_mut() else { return Ok(false) };
-        let bytes = timeout_at(silence_deadline.min(self.deadline), answer.chunk()).await.map_err(
+        let Some(response) = self.response.as_mut() else { return Ok(false) };
+        let bytes = timeout_at(chunk_deadline.min(self.deadline), response.chunk()).await.map_err(
             |_| {
-                if self.deadline <= silence_deadline {
-                    RelayError::TooLong(self.deadlines.total)
+                if self.deadline <= chunk_deadline {
+                    RelayError::TooLong(self.timeouts.total)
                 } else {
                     RelayError::Silent(max_silence)
                 }
             },
         )?;
         if let Some(bytes) = bytes.map_err(RelayError::Broken)? {
-            self.filter.push(&bytes, &mut self.ready)?;
+            self.filter.push(&bytes, &mut self.ready_events)?;
             if !self.filter.is_done() {
                 return Ok(true);
             }
-            // A response that was read to its end leaves its connection to the next request.
-            let end = async { while let Ok(Some(_)) = answer.chunk().await {} };
-            let _ended_or_not = timeout(MAX_DONE_GRACE, end).await;
+            // Reading the response to its end makes its connection reusable.
+            let drain = async { while let Ok(Some(_)) = response.chunk().await {} };
+            let _drained_or_not = timeout(MAX_DONE_GRACE, drain).await;
         }
-        self.filter.finish(&mut self.ready)?;
+        self.filter.finish(&mut self.ready_events)?;
         Ok(false)
     }
 }

@@ -26,7 +26,7 @@ pub(crate) struct RequestSlots {
     total: usize,
     free: Arc<Semaphore>,
     /// One permit per request that may wait for a slot that is about to be released.
-    waiting: Semaphore,
+    waiters: Semaphore,
     validators: Mutex<HashMap<Hotkey, ValidatorLoad>>,
 }
 
@@ -34,8 +34,7 @@ struct ValidatorLoad {
     /// Number of requests in flight that the miner announces to the validator.
     announced: usize,
     running: usize,
-    /// Time of the latest request.
-    latest: Instant,
+    latest_request: Instant,
 }
 
 /// An in-flight request at the backend, counted until dropped.
@@ -58,8 +57,8 @@ impl RequestSlots {
     /// Creates a number of slots.
     pub(crate) fn new(total: usize) -> Arc<Self> {
         let total = total.min(Semaphore::MAX_PERMITS);
-        let (free, waiting) = (Arc::new(Semaphore::new(total)), Semaphore::new(total));
-        Arc::new(Self { total, free, waiting, validators: Mutex::default() })
+        let (free, waiters) = (Arc::new(Semaphore::new(total)), Semaphore::new(total));
+        Arc::new(Self { total, free, waiters, validators: Mutex::default() })
     }
 
     /// Reserves a slot for a request of a validator to which the miner announces a number of
@@ -75,15 +74,15 @@ impl RequestSlots {
         if is_probe {
             return self.acquire_for_probe(validator, announced);
         }
-        // Before the slot is free: probes must not take the next one.
-        Self::load(&mut self.validators(), validator, announced);
+        // Recorded before a slot is free: probes must not take the next one.
+        Self::record_request(&mut self.validators(), validator, announced);
         let permit = if let Ok(permit) = Arc::clone(&self.free).try_acquire_owned() {
             permit
         } else {
-            let _waiting = self.waiting.try_acquire().ok()?;
+            let _waiter = self.waiters.try_acquire().ok()?;
             timeout(SLOT_WAIT, Arc::clone(&self.free).acquire_owned()).await.ok()?.ok()?
         };
-        Self::load(&mut self.validators(), validator, announced).running += 1;
+        Self::record_request(&mut self.validators(), validator, announced).running += 1;
         Some(self.start_request(validator, permit))
     }
 
@@ -95,29 +94,34 @@ impl RequestSlots {
         // Locked until the slot is taken, so that simultaneous probes do not take more slots than
         // one after the other.
         let mut validators = self.validators();
-        validators.retain(|_, load| load.running > 0 || load.latest.elapsed() < ACTIVE_WINDOW);
-        let others = validators.iter().filter(|(other, _)| **other != validator);
-        let unused: usize =
-            others.map(|(_, load)| load.announced.saturating_sub(load.running)).sum();
-        if self.free.available_permits() <= unused.max(self.total.div_ceil(PROBE_RESERVE)) {
+        validators
+            .retain(|_, load| load.running > 0 || load.latest_request.elapsed() < ACTIVE_WINDOW);
+        let other_loads = validators.iter().filter(|(other, _)| **other != validator);
+        let unused_announced: usize =
+            other_loads.map(|(_, load)| load.announced.saturating_sub(load.running)).sum();
+        if self.free.available_permits() <= unused_announced.max(self.total.div_ceil(PROBE_RESERVE))
+        {
             return None;
         }
         let permit = Arc::clone(&self.free).try_acquire_owned().ok()?;
-        Self::load(&mut validators, validator, announced).running += 1;
+        Self::record_request(&mut validators, validator, announced).running += 1;
         drop(validators);
         Some(self.start_request(validator, permit))
     }
 
-    /// Returns the load of a validator that sends a request.
-    fn load(
+    /// Records that a validator sends a request; returns its load.
+    fn record_request(
         validators: &mut HashMap<Hotkey, ValidatorLoad>,
         validator: Hotkey,
         announced: usize,
     ) -> &mut ValidatorLoad {
-        let latest = Instant::now();
-        let load =
-            validators.entry(validator).or_insert(ValidatorLoad { announced, running: 0, latest });
-        (load.announced, load.latest) = (announced, latest);
+        let now = Instant::now();
+        let load = validators.entry(validator).or_insert(ValidatorLoad {
+            announced,
+            running: 0,
+            latest_request: now,
+        });
+        (load.announced, load.latest_request) = (announced, now);
         load
     }
 

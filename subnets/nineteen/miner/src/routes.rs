@@ -21,17 +21,17 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::backend::Call;
 use crate::backend_limit::BackendLimitLog;
-use crate::capacity::announce;
+use crate::capacity::capacity_response;
 use crate::relay::{LogprobsWarning, Relay};
 use crate::request_slots::RequestSlots;
-use crate::sse::{Accepted, StreamFault, parse_reported_error};
+use crate::sse::{AcceptedParts, StreamFault, parse_reported_error};
 use crate::task_routes::TaskRoutes;
 use crate::{Backend, MinerConfig, ServedTask, images, metrics};
 
 /// Maximum size of a response that is not streamed, in bytes: a few large images.
 const MAX_RESPONSE_BYTES: usize = 64 << 20;
 /// Maximum size of a backend's error, in bytes; larger documents are answers.
-const MAX_ERROR: usize = 64 << 10;
+const MAX_ERROR_BYTES: usize = 64 << 10;
 
 /// State of the miner's routes: configuration, backend and concurrency limit. Clones share state.
 #[derive(Clone)]
@@ -102,13 +102,17 @@ impl Miner {
         let task = model.replace('_', "-");
         let named_task = served_tasks
             .iter()
-            .find(|one| one.task.as_str() == task || one.model.as_deref() == Some(model));
+            .find(|served| served.task.as_str() == task || served.model.as_deref() == Some(model));
         named_task.ok_or_else(|| RequestRefusal::UnknownModel(model.chars().take(100).collect()))
     }
 
-    /// Logs why the backend's answer is refused, and returns the refusal. `status` is that of the
+    /// Logs why the backend's response is refused, and returns the refusal. `status` is that of the
     /// backend's error.
-    fn refusal(&self, status: Option<StatusCode>, cause: &dyn std::fmt::Display) -> RequestRefusal {
+    fn log_refusal(
+        &self,
+        status: Option<StatusCode>,
+        cause: &dyn std::fmt::Display,
+    ) -> RequestRefusal {
         if status == Some(StatusCode::TOO_MANY_REQUESTS) {
             self.0.backend_limit_log.record_rejection(cause);
             return RequestRefusal::BackendFull;
@@ -167,7 +171,7 @@ impl IntoResponse for RequestRefusal {
 /// type.
 pub fn routes(miner: Miner) -> Router {
     let task_type = miner.0.config.task_type;
-    let mut router = Router::new().route("/capacity", post(capacity));
+    let mut router = Router::new().route("/capacity", post(handle_capacity));
     for endpoint in Endpoint::ALL.into_iter().filter(|endpoint| endpoint.task_type() == task_type) {
         let handler = move |State(miner): State<Miner>,
                             caller: Caller,
@@ -190,15 +194,15 @@ pub fn miner_router(miner: Miner, handshake: MinerHandshake, signed: SignedLayer
     taonet_nineteen_transport::routes(handshake, signed, routes(miner)).merge(health)
 }
 
-async fn capacity(State(miner): State<Miner>, caller: Caller, body: Bytes) -> Response {
+async fn handle_capacity(State(miner): State<Miner>, caller: Caller, body: Bytes) -> Response {
     let share = miner.share(&caller.hotkey);
-    let answer = parse_payload(&body).map(|payload| {
+    let capacities = parse_payload(&body).map(|payload| {
         let offered = payload.get("task_configs").unwrap_or(&Value::Null);
         miner.0.task_routes.record_offer(caller.hotkey, &miner.0.config.served, offered);
-        announce(&miner.0.config, offered, share)
+        capacity_response(&miner.0.config, offered, share)
     });
     let headers = [(CONCURRENCY, HeaderValue::from(miner.announced_concurrency(&caller.hotkey)))];
-    let response = answer.map(|answer| (headers, Json(answer))).into_response();
+    let response = capacities.map(|capacities| (headers, Json(capacities))).into_response();
     metrics::record_request("/capacity", response.status());
     response
 }
@@ -221,56 +225,61 @@ async fn handle_request(
     let served = miner.served_task(&validator, endpoint, &payload)?;
     let name = served.model.clone().unwrap_or_else(|| served.task.to_string());
     payload.insert("model".to_owned(), name.into());
-    let streams = miner.0.config.task_type == TaskType::Text && flag(&payload, "stream")?;
-    let wants_logprobs = streams && has_logprobs(&payload);
+    let is_stream = miner.0.config.task_type == TaskType::Text && bool_field(&payload, "stream")?;
+    let wants_logprobs = is_stream && requests_logprobs(&payload);
     let running = miner
         .0
         .request_slots
         .acquire(validator, miner.announced_concurrency(&validator), is_probe)
         .await;
     let running = running.ok_or(RequestRefusal::Full)?;
-    let (start, deadlines) = (Instant::now(), miner.0.config.deadlines);
-    let first_deadline = start + deadlines.first_chunk;
-    let is_openai_image = miner.0.backend.has_openai_images() && images::is_convertible(endpoint);
+    let (start, timeouts) = (Instant::now(), miner.0.config.deadlines);
+    let first_deadline = start + timeouts.first_chunk;
+    let is_openai_image = miner.0.backend.uses_openai_images() && images::is_convertible(endpoint);
     let call = if is_openai_image {
         openai_call(endpoint, payload).await?
     } else {
         Call::json(endpoint.path(), &payload)
     };
-    let answer = timeout_at(first_deadline, miner.0.backend.send(call)).await;
-    let answer = answer.map_err(|_| RequestRefusal::Timeout)?.map_err(|error| {
-        tracing::warn!(error = &error as &dyn std::error::Error, "backend request failed");
-        RequestRefusal::Backend(error.to_string())
-    })?;
-    if answer.status() != StatusCode::OK {
-        return convert_backend_error(miner, answer, first_deadline, is_openai_image).await;
+    let backend_response = timeout_at(first_deadline, miner.0.backend.send(call)).await;
+    let backend_response =
+        backend_response.map_err(|_| RequestRefusal::Timeout)?.map_err(|error| {
+            tracing::warn!(error = &error as &dyn std::error::Error, "backend request failed");
+            RequestRefusal::Backend(error.to_string())
+        })?;
+    if backend_response.status() != StatusCode::OK {
+        return convert_backend_error(miner, backend_response, first_deadline, is_openai_image)
+            .await;
     }
-    if streams && !is_json(&answer) {
-        let accepted = Accepted { wants_logprobs, relays_end };
+    if is_stream && !is_json(&backend_response) {
+        let accepted = AcceptedParts { wants_logprobs, relays_end };
         let warning = miner.0.logprobs_warning.clone();
-        let relay = Relay::start(answer, accepted, deadlines, start, running, warning).await;
-        let relay = relay.map_err(|error| miner.refusal(error.status(), &error))?;
+        let relay =
+            Relay::start(backend_response, accepted, timeouts, start, running, warning).await;
+        let relay = relay.map_err(|error| miner.log_refusal(error.status(), &error))?;
         miner.0.backend_limit_log.record_acceptance();
         let headers =
             [(CONTENT_TYPE, "text/event-stream; charset=utf-8"), (CACHE_CONTROL, "no-cache")];
         return Ok((headers, Body::from_stream(relay.into_stream())).into_response());
     }
-    let body = timeout_at(first_deadline, read_capped(answer, MAX_RESPONSE_BYTES)).await;
+    let body = timeout_at(first_deadline, read_capped(backend_response, MAX_RESPONSE_BYTES)).await;
     let body = body.map_err(|_| RequestRefusal::Timeout)?;
     let body =
         body.map_err(|fault| RequestRefusal::Backend(format!("backend's response: {fault}")))?;
     drop(running);
     if let Some(fault) = parse_error_body(&body) {
-        return Err(miner.refusal(fault.status(), &fault));
+        return Err(miner.log_refusal(fault.status(), &fault));
     }
     miner.0.backend_limit_log.record_acceptance();
-    if streams {
+    if is_stream {
         let hint = "hint: use a backend that supports `stream`";
-        return Err(miner
-            .refusal(None, &format!("backend sent a JSON document in place of a stream; {hint}")));
+        return Err(miner.log_refusal(
+            None,
+            &format!("backend sent a JSON document in place of a stream; {hint}"),
+        ));
     }
     let body = if is_openai_image {
-        images::answer(&body)
+        images::convert_response(&body)
             .ok_or_else(|| RequestRefusal::Backend("backend's response has no image".to_owned()))?
     } else {
         body
@@ -282,13 +291,15 @@ async fn handle_request(
 /// API for an unsafe image is an answer.
 async fn convert_backend_error(
     miner: &Miner,
-    answer: reqwest::Response,
+    response: reqwest::Response,
     first_deadline: Instant,
     is_openai_image: bool,
 ) -> Result<Response, RequestRefusal> {
-    let status = answer.status();
-    let body =
-        timeout_at(first_deadline, read_capped(answer, MAX_ERROR)).await.ok().and_then(Result::ok);
+    let status = response.status();
+    let body = timeout_at(first_deadline, read_capped(response, MAX_ERROR_BYTES))
+        .await
+        .ok()
+        .and_then(Result::ok);
     let body = body.unwrap_or_default();
     if let Some(withheld) =
         Some(&body).filter(|_| is_openai_image).and_then(|body| images::withheld_image_answer(body))
@@ -297,7 +308,7 @@ async fn convert_backend_error(
         return Ok(([(CONTENT_TYPE, "application/json")], withheld).into_response());
     }
     let fault = parse_reported_error(&String::from_utf8_lossy(&body));
-    Err(miner.refusal(Some(status), &format!("status {status}: {fault}")))
+    Err(miner.log_refusal(Some(status), &format!("status {status}: {fault}")))
 }
 
 /// Converts an image request to a call of OpenAI's API.
@@ -305,11 +316,12 @@ async fn openai_call(
     endpoint: Endpoint,
     payload: Map<String, Value>,
 ) -> Result<Call, RequestRefusal> {
-    let call = tokio::task::spawn_blocking(move || images::call(endpoint, payload)).await;
+    let call =
+        tokio::task::spawn_blocking(move || images::convert_request(endpoint, payload)).await;
     call.map_err(|error| RequestRefusal::Backend(error.to_string()))?.map_err(RequestRefusal::Field)
 }
 
-fn flag(payload: &Map<String, Value>, name: &'static str) -> Result<bool, RequestRefusal> {
+fn bool_field(payload: &Map<String, Value>, name: &'static str) -> Result<bool, RequestRefusal> {
     match payload.get(name) {
         None | Some(Value::Null) => Ok(false),
         Some(value) => value.as_bool().ok_or(RequestRefusal::Field(name)),
@@ -318,18 +330,18 @@ fn flag(payload: &Map<String, Value>, name: &'static str) -> Result<bool, Reques
 
 /// Returns whether a payload requests log-probabilities: `logprobs` is a flag in chat completions,
 /// a number in completions.
-fn has_logprobs(payload: &Map<String, Value>) -> bool {
+fn requests_logprobs(payload: &Map<String, Value>) -> bool {
     !matches!(payload.get("logprobs"), None | Some(Value::Null | Value::Bool(false)))
 }
 
-fn is_json(answer: &reqwest::Response) -> bool {
-    let content_type = answer.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+fn is_json(response: &reqwest::Response) -> bool {
+    let content_type = response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
     content_type.is_some_and(|value| value.starts_with("application/json"))
 }
 
 /// Returns the error in a backend's JSON document, which may have the status 200.
 fn parse_error_body(body: &[u8]) -> Option<StreamFault> {
-    if body.len() > MAX_ERROR {
+    if body.len() > MAX_ERROR_BYTES {
         return None;
     }
     let document: Map<String, Value> = serde_json::from_slice(body).ok()?;

@@ -72,7 +72,7 @@ pub(crate) struct EventFilter {
 /// State of the answer in a stream.
 #[derive(Debug)]
 struct AnswerState {
-    accepted: Accepted,
+    accepted: AcceptedParts,
     /// Kind of the chunks; `None` before the first one.
     kind: Option<ChunkKind>,
     stream_state: StreamState,
@@ -84,7 +84,7 @@ struct AnswerState {
 
 /// Parts of a stream that a validator accepts.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Accepted {
+pub(crate) struct AcceptedParts {
     pub(crate) wants_logprobs: bool,
     /// Whether the validator accepts chunks without text, such as that with the finish reason.
     pub(crate) relays_end: bool,
@@ -146,7 +146,7 @@ struct Delta<'a> {
 impl EventFilter {
     /// Creates a filter for responses with or without log-probabilities, for a validator that
     /// accepts the end of a stream or not.
-    pub(crate) fn new(accepted: Accepted) -> Self {
+    pub(crate) fn new(accepted: AcceptedParts) -> Self {
         let answer = AnswerState {
             accepted,
             kind: None,
@@ -157,24 +157,24 @@ impl EventFilter {
         Self { stream: EventStream::default(), answer }
     }
 
-    /// Adds the next bytes, and appends the completed events to `ready`, each as `data:
+    /// Adds the next bytes, and appends the completed events to `ready_events`, each as `data:
     /// <JSON>\n\n`.
     pub(crate) fn push(
         &mut self,
         bytes: &[u8],
-        ready: &mut VecDeque<Bytes>,
+        ready_events: &mut VecDeque<Bytes>,
     ) -> Result<(), StreamFault> {
         let Self { stream, answer } = self;
-        stream.push(bytes, |event| answer.take(event, ready))
+        stream.push(bytes, |event| answer.handle_event(event, ready_events))
     }
 
-    /// Ends the stream, and appends its last events to `ready`.
-    pub(crate) fn finish(&mut self, ready: &mut VecDeque<Bytes>) -> Result<(), StreamFault> {
+    /// Ends the stream, and appends its last events to `ready_events`.
+    pub(crate) fn finish(&mut self, ready_events: &mut VecDeque<Bytes>) -> Result<(), StreamFault> {
         let Self { stream, answer } = self;
         if answer.stream_state != StreamState::Done {
-            stream.finish(|event| answer.take(event, ready))?;
+            stream.finish(|event| answer.handle_event(event, ready_events))?;
         }
-        answer.finish(ready)
+        answer.finish(ready_events)
     }
 
     /// Returns whether the stream has sent `[DONE]`; what follows is not part of the answer.
@@ -189,26 +189,30 @@ impl EventFilter {
 }
 
 impl AnswerState {
-    fn take(
+    fn handle_event(
         &mut self,
         event: ServerEvent<'_>,
-        ready: &mut VecDeque<Bytes>,
+        ready_events: &mut VecDeque<Bytes>,
     ) -> Result<(), StreamFault> {
         // As the standard prescribes, malformed UTF-8 becomes U+FFFD.
         let text = String::from_utf8_lossy(event.data);
         if event.is_error() {
             return Err(parse_reported_error(&text));
         }
-        self.handle_data(&text, ready).or_else(|fault| {
+        self.handle_data(&text, ready_events).or_else(|fault| {
             if !text.contains('\n') || !matches!(fault, StreamFault::Malformed(_)) {
                 return Err(fault);
             }
             // Some servers leave out the empty line between two events.
-            text.lines().try_for_each(|line| self.handle_data(line, ready))
+            text.lines().try_for_each(|line| self.handle_data(line, ready_events))
         })
     }
 
-    fn handle_data(&mut self, json: &str, ready: &mut VecDeque<Bytes>) -> Result<(), StreamFault> {
+    fn handle_data(
+        &mut self,
+        json: &str,
+        ready_events: &mut VecDeque<Bytes>,
+    ) -> Result<(), StreamFault> {
         let json = json.trim_ascii();
         if json == "[DONE]" {
             self.stream_state = StreamState::Done;
@@ -229,17 +233,17 @@ impl AnswerState {
         };
         self.kind =
             Some(if choice.delta.is_some() { ChunkKind::Chat } else { ChunkKind::Completion });
-        let finish = choice.finish_reason.as_deref().unwrap_or_default();
-        if matches!(finish, "error" | "abort") {
-            let message = format!("finish_reason {finish:?}");
+        let finish_reason = choice.finish_reason.as_deref().unwrap_or_default();
+        if matches!(finish_reason, "error" | "abort") {
+            let message = format!("finish_reason {finish_reason:?}");
             return Err(StreamFault::Reported { status: None, message });
         }
-        if !finish.is_empty() {
+        if !finish_reason.is_empty() {
             self.stream_state = StreamState::Finished;
         }
-        if self.should_forward(choice, !finish.is_empty())? {
+        if self.should_forward(choice, !finish_reason.is_empty())? {
             self.has_event = true;
-            ready.push_back(event(json));
+            ready_events.push_back(format_event(json));
         }
         Ok(())
     }
@@ -255,24 +259,26 @@ impl AnswerState {
             }
         };
         let has_text = text.as_ref().is_some_and(|text| !text.is_empty());
-        let calls = delta.and_then(|delta| delta.tool_calls).map_or("", RawValue::get);
-        if calls.starts_with('[') && calls.contains('{') {
+        let tool_calls = delta.and_then(|delta| delta.tool_calls).map_or("", RawValue::get);
+        if tool_calls.starts_with('[') && tool_calls.contains('{') {
             return Ok(true);
         }
         if has_text {
             // The beginning of a character that the answer's length cut off: servers send it as
             // U+FFFD, without log-probabilities, and the reference's checker refuses such a chunk.
-            let is_cut = finishes
+            let is_cut_character = finishes
                 && choice.logprobs.is_none()
                 && text.is_some_and(|text| {
                     text.chars().all(|character| character == char::REPLACEMENT_CHARACTER)
                 });
             self.lacks_logprobs |=
-                self.accepted.wants_logprobs && choice.logprobs.is_none() && !is_cut;
-            return Ok(self.accepted.relays_end || !is_cut);
+                self.accepted.wants_logprobs && choice.logprobs.is_none() && !is_cut_character;
+            return Ok(self.accepted.relays_end || !is_cut_character);
         }
         // A token that is the beginning of a character has a log-probability, but no text.
-        if text.is_some() && self.accepted.wants_logprobs && choice.logprobs.is_some_and(has_entry)
+        if text.is_some()
+            && self.accepted.wants_logprobs
+            && choice.logprobs.is_some_and(has_logprob_entry)
         {
             return Ok(true);
         }
@@ -287,14 +293,14 @@ impl AnswerState {
     }
 
     /// Checks that the stream is complete. An answer without text becomes a chunk without text.
-    fn finish(&mut self, ready: &mut VecDeque<Bytes>) -> Result<(), StreamFault> {
+    fn finish(&mut self, ready_events: &mut VecDeque<Bytes>) -> Result<(), StreamFault> {
         let kind = self.kind.ok_or(StreamFault::Empty)?;
         if self.stream_state == StreamState::Open {
             return Err(StreamFault::Truncated);
         }
         if !self.has_event {
             self.has_event = true;
-            ready.push_back(event(match kind {
+            ready_events.push_back(format_event(match kind {
                 ChunkKind::Chat => EMPTY_CHAT,
                 ChunkKind::Completion => EMPTY_COMPLETION,
             }));
@@ -304,15 +310,15 @@ impl AnswerState {
 }
 
 /// Returns whether log-probabilities have an entry, in the format of chats or of completions.
-fn has_entry(logprobs: &RawValue) -> bool {
+fn has_logprob_entry(logprobs: &RawValue) -> bool {
     let logprobs: Value = serde_json::from_str(logprobs.get()).unwrap_or_default();
     ["/content/0", "/token_logprobs/0"].iter().any(|path| logprobs.pointer(path).is_some())
 }
 
-/// Returns JSON as an event. Line feeds between its tokens become spaces. Line separators in its
-/// texts are escaped: clients such as Python's httpx, which the reference uses, end a line at each
-/// of them.
-fn event(json: &str) -> Bytes {
+/// Formats JSON as a server-sent event. Line feeds between its tokens become spaces. Line
+/// separators in its texts are escaped: clients such as Python's httpx, which the reference uses,
+/// end a line at each of them.
+fn format_event(json: &str) -> Bytes {
     let mut event = String::with_capacity(json.len() + 8);
     event.push_str("data: ");
     if json.contains(['\n', '\u{85}', '\u{2028}', '\u{2029}']) {

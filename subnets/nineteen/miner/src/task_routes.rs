@@ -16,8 +16,8 @@ const MAX_VALIDATORS: usize = 4_096;
 /// Endpoint of each served task, in the order of the tasks; `None` if it is unknown.
 type Endpoints = Vec<Option<Endpoint>>;
 
-/// Routes of the served tasks: as a validator lists them when it asks for the capacity, or else as
-/// their names say. The route selects the task of a payload without `model`.
+/// Routes of the served tasks: as a validator lists them when it queries the capacity, or else
+/// derived from their names. The route selects the task of a payload without `model`.
 #[derive(Debug)]
 pub(crate) struct TaskRoutes {
     by_name: Endpoints,
@@ -34,14 +34,17 @@ impl TaskRoutes {
     /// Records the endpoints of the tasks that a validator offers. Skips malformed entries.
     pub(crate) fn record_offer(&self, validator: Hotkey, served: &[ServedTask], offered: &Value) {
         let offered = offered.as_array().map(Vec::as_slice).unwrap_or_default();
-        let listed = |served: &ServedTask| {
+        let offered_endpoint = |served: &ServedTask| {
             let task = offered
                 .iter()
                 .find(|task| task.get("task").is_some_and(|name| name == served.task.as_str()))?;
             serde_json::from_value(task.get("endpoint")?.clone()).ok()
         };
-        let endpoints: Endpoints =
-            served.iter().zip(&self.by_name).map(|(task, own)| listed(task).or(*own)).collect();
+        let endpoints: Endpoints = served
+            .iter()
+            .zip(&self.by_name)
+            .map(|(task, named_endpoint)| offered_endpoint(task).or(*named_endpoint))
+            .collect();
         let mut by_validator = self.by_validator.lock().unwrap_or_else(PoisonError::into_inner);
         if endpoints == self.by_name {
             by_validator.remove(&validator);
@@ -60,8 +63,10 @@ impl TaskRoutes {
     ) -> Option<&'a ServedTask> {
         let by_validator = self.by_validator.lock().unwrap_or_else(PoisonError::into_inner);
         let endpoints = by_validator.get(validator).unwrap_or(&self.by_name);
-        let mut route_tasks =
-            served.iter().zip(endpoints).filter(|(_, own)| **own == Some(endpoint));
+        let mut route_tasks = served
+            .iter()
+            .zip(endpoints)
+            .filter(|(_, task_endpoint)| **task_endpoint == Some(endpoint));
         match (route_tasks.next(), route_tasks.next()) {
             (Some((only, _)), None) => Some(only),
             _ => None,

@@ -25,8 +25,8 @@ impl Contribution {
 pub fn contributions(losses: &NextTokenLosses, seed: u64) -> Vec<Contribution> {
     let miners = losses.miners();
     let values = shapley_values(miners, seed, |coalition| losses.value(coalition));
-    let of_value = |shapley| Contribution { shapley, ..Contribution::default() };
-    let mut contributions: Vec<Contribution> = values.into_iter().map(of_value).collect();
+    let with_shapley = |shapley| Contribution { shapley, ..Contribution::default() };
+    let mut contributions: Vec<Contribution> = values.into_iter().map(with_shapley).collect();
     for Synergy { first, second, share } in synergies(miners, |coalition| losses.value(coalition)) {
         for miner in [first, second] {
             if let Some(contribution) = contributions.get_mut(miner) {

@@ -75,7 +75,7 @@ impl Row {
         self.weights
             .iter()
             .zip(embedding)
-            .map(|(weight, part)| weight * f64::from(*part))
+            .map(|(weight, component)| weight * f64::from(*component))
             .sum::<f64>()
             + self.bias
     }
@@ -83,10 +83,10 @@ impl Row {
     /// One step of SGD with momentum; `gradient` is the derivative of the loss by the row's score.
     fn gradient_step(&mut self, embedding: &[f32], gradient: f64, settings: GateSettings) {
         let GateSettings { learning_rate, momentum } = settings;
-        for ((weight, velocity), part) in
+        for ((weight, velocity), component) in
             self.weights.iter_mut().zip(&mut self.velocity).zip(embedding)
         {
-            *velocity = momentum * *velocity + gradient * f64::from(*part);
+            *velocity = momentum * *velocity + gradient * f64::from(*component);
             *weight -= learning_rate * *velocity;
         }
         self.bias_velocity = momentum * self.bias_velocity + gradient;
@@ -162,28 +162,33 @@ impl Gate {
         let count = rewards.len() as f64;
         let errors: Vec<f64> =
             shares.iter().zip(&targets).map(|(share, target)| share - target).collect();
-        // The chain rule: of the mean squared error, then of the softmax.
+        // Chain rule: derivative of the mean squared error, then of the softmax.
         let mean: f64 =
             errors.iter().zip(&shares).map(|(error, share)| 2.0 * error / count * share).sum();
-        let slopes =
+        let gradients =
             errors.iter().zip(&shares).map(|(error, share)| share * (2.0 * error / count - mean));
-        let slopes: BTreeMap<Hotkey, f64> = hotkeys.into_iter().zip(slopes).collect();
-        for hotkey in slopes.keys() {
+        let gradients: BTreeMap<Hotkey, f64> = hotkeys.into_iter().zip(gradients).collect();
+        for hotkey in gradients.keys() {
             self.rows.entry(*hotkey).or_insert_with(|| Row::zero(self.dimensions));
         }
         for (hotkey, row) in &mut self.rows {
-            row.gradient_step(embedding, slopes.get(hotkey).copied().unwrap_or_default(), settings);
+            row.gradient_step(
+                embedding,
+                gradients.get(hotkey).copied().unwrap_or_default(),
+                settings,
+            );
         }
         errors.iter().map(|error| error * error).sum::<f64>() / count
     }
 
-    /// Forgets hotkeys that are not registered, so that the gate does not grow without limit.
+    /// Removes the rows of hotkeys that are not registered, so that the gate does not grow without
+    /// limit.
     pub fn retain(&mut self, registered: &BTreeSet<Hotkey>) {
         self.rows.retain(|hotkey, _| registered.contains(hotkey));
     }
 
-    /// Chooses the `best` hotkeys by score and then `random` ones of the others, none twice; in the
-    /// order of choice. Among equal scores, chance decides.
+    /// Chooses the `best` hotkeys by score, then `random` further ones, all distinct and in the
+    /// order of choice. Ties are broken at random.
     pub fn choose(
         &self,
         embedding: &[f32],

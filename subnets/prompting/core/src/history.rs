@@ -23,10 +23,10 @@ pub struct EventReward {
     pub share: f64,
 }
 
-/// Computes the weights from the history: the moving average of each hotkey's shares, where the
-/// newest share counts `alpha`, normalised to a sum of 1. A miner that was not asked in a step
-/// keeps its average, also at another uid, and a new hotkey starts at 0. The weight of a uid is
-/// that of its newest hotkey. Without a positive average, there are no weights.
+/// Computes the weights from the history: the moving average of each hotkey's shares, in which the
+/// newest share has the weight `alpha`, normalised to a sum of 1. A miner that was not asked in a
+/// step keeps its average, also at another uid, and a new hotkey starts at 0. The weight of a uid
+/// is that of its newest hotkey. Without a positive average, there are no weights.
 pub fn compute_weights<'a>(events: impl IntoIterator<Item = &'a Event>, alpha: f64) -> Weights {
     let (mut averages, mut owners) =
         (BTreeMap::<Hotkey, f64>::new(), BTreeMap::<Uid, Hotkey>::new());
@@ -40,8 +40,9 @@ pub fn compute_weights<'a>(events: impl IntoIterator<Item = &'a Event>, alpha: f
         *average += alpha * (*share - *average);
     }
     let average = |hotkey: Hotkey| averages.get(&hotkey).copied().filter(|average| *average > 0.0);
-    let positive = owners.into_iter().filter_map(|(uid, hotkey)| Some((uid, average(hotkey)?)));
-    let (uids, weights) = positive.unzip();
+    let positive_averages =
+        owners.into_iter().filter_map(|(uid, hotkey)| Some((uid, average(hotkey)?)));
+    let (uids, weights) = positive_averages.unzip();
     Weights { uids, weights }.normalised()
 }
 

@@ -31,25 +31,25 @@ pub fn shapley_values(
     mut value: impl FnMut(&[usize]) -> f64,
 ) -> Vec<f64> {
     if players <= MAX_EXACT {
-        exact(players, &mut value)
+        exact_values(players, &mut value)
     } else {
-        sampled(players, seed, &mut value)
+        sampled_values(players, seed, &mut value)
     }
 }
 
 /// Sums the marginal contributions over all coalitions, each weighted with |S|! (n − |S| − 1)! /
 /// n!.
-fn exact(players: usize, value: &mut impl FnMut(&[usize]) -> f64) -> Vec<f64> {
+fn exact_values(players: usize, value: &mut impl FnMut(&[usize]) -> f64) -> Vec<f64> {
     let members =
         |mask: usize| (0..players).filter(|player| (mask >> player) & 1 == 1).collect::<Vec<_>>();
     let values: Vec<f64> = (0..(1_usize << players)).map(|mask| value(&members(mask))).collect();
     let coalition_value = |mask: usize| values.get(mask).copied().unwrap_or_default();
-    let weight = order_shares(players);
+    let shares = order_shares(players);
     let contribution = |player: usize| {
-        let without = (0..values.len()).filter(|mask| (mask >> player) & 1 == 0);
-        without
+        let coalitions_without = (0..values.len()).filter(|mask| (mask >> player) & 1 == 0);
+        coalitions_without
             .map(|mask| {
-                let share = weight.get(mask.count_ones() as usize).copied().unwrap_or_default();
+                let share = shares.get(mask.count_ones() as usize).copied().unwrap_or_default();
                 share * (coalition_value(mask | (1 << player)) - coalition_value(mask))
             })
             .sum()
@@ -66,7 +66,7 @@ fn order_shares(players: usize) -> Vec<f64> {
         .collect()
 }
 
-fn sampled(players: usize, seed: u64, value: &mut impl FnMut(&[usize]) -> f64) -> Vec<f64> {
+fn sampled_values(players: usize, seed: u64, value: &mut impl FnMut(&[usize]) -> f64) -> Vec<f64> {
     let (mut draws, mut sums) = (Draws::new(seed), vec![0.0; players]);
     let mut order: Vec<usize> = (0..players).collect();
     let empty_value = value(&[]);

@@ -1,9 +1,11 @@
 /// Returns the softmax of values at temperature 1: positive shares with a sum of 1. Values that are
 /// not finite count as the smallest finite one; without a finite value, all shares are equal.
 pub fn softmax(values: &[f64]) -> Vec<f64> {
-    let finite = || values.iter().copied().filter(|value| value.is_finite());
-    let (smallest, largest) =
-        (finite().fold(f64::INFINITY, f64::min), finite().fold(f64::NEG_INFINITY, f64::max));
+    let finite_values = || values.iter().copied().filter(|value| value.is_finite());
+    let (smallest, largest) = (
+        finite_values().fold(f64::INFINITY, f64::min),
+        finite_values().fold(f64::NEG_INFINITY, f64::max),
+    );
     let exponent = |value: f64| match (value.is_finite(), largest.is_finite()) {
         (true, _) => value - largest,
         (false, true) => smallest - largest,

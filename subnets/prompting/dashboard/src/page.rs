@@ -9,16 +9,16 @@ use taonet_dashboard::{
 use taonet_primitives::truncated;
 use taonet_prompting_neurons::StepRecord;
 
-use crate::steps::{MinerState, Steps, best, is_answered};
+use crate::steps::{MinerState, Steps, best_answer, is_answered};
 
 /// Maximum number of rows per page.
-const PER_PAGE: usize = 25;
+const MAX_ROWS_PER_PAGE: usize = 25;
 /// Maximum length of questions and completions in characters.
-const MAX_TEXT: usize = 120;
+const MAX_EXCERPT_CHARS: usize = 120;
 
 /// Escapes and shortens an untrusted text.
 fn excerpt(text: &str) -> String {
-    printable(&truncated(text, MAX_TEXT))
+    printable(&truncated(text, MAX_EXCERPT_CHARS))
 }
 
 /// Renders the steps' part of the overview.
@@ -59,7 +59,7 @@ fn warning(steps: &Steps) -> Markup {
 }
 
 fn figures(steps: &Steps) -> Markup {
-    let (requests, answered) = steps.answers();
+    let (requests, answered) = steps.request_counts();
     let share = (requests > 0).then(|| answered as f64 / requests as f64);
     let miners = steps.miners();
     let failing = miners.iter().filter(|miner| miner.is_failing).count();
@@ -77,7 +77,7 @@ fn figures(steps: &Steps) -> Markup {
 }
 
 fn miners(view: &View, miners: &[MinerState]) -> Markup {
-    let paging = Paging::of(view, "page", PER_PAGE, miners.len());
+    let paging = Paging::of(view, "page", MAX_ROWS_PER_PAGE, miners.len());
     html! {
         @if miners.is_empty() { p.empty { "No miner has been asked yet." } } @else {
             div.scroll tabindex="0" role="group" aria-labelledby="miners" {
@@ -125,7 +125,7 @@ fn miner_row(miner: &MinerState) -> Markup {
 }
 
 fn latest(view: &View, steps: &[StepRecord]) -> Markup {
-    let paging = Paging::of(view, "steps", PER_PAGE, steps.len());
+    let paging = Paging::of(view, "steps", MAX_ROWS_PER_PAGE, steps.len());
     html! {
         @if steps.is_empty() { p.empty { "No step has completed yet." } } @else {
             div.scroll tabindex="0" role="group" aria-labelledby="steps" {
@@ -149,7 +149,7 @@ fn latest(view: &View, steps: &[StepRecord]) -> Markup {
 
 fn step_row(step: &StepRecord) -> Markup {
     let answered = step.answers.iter().filter(|answer| is_answered(answer)).count();
-    let best = best(step);
+    let best = best_answer(step);
     html! {
         tr {
             th.prose scope="row" { (excerpt(&step.question)) }

@@ -7,7 +7,7 @@ use crate::steps::{MinerState, Steps};
 /// Returns the totals and the miners of the latest steps at `now_unix`, in seconds since the Unix
 /// epoch.
 pub(crate) fn build(steps: &Steps, now_unix: i64) -> Vec<Panel> {
-    let (requests, answered) = steps.answers();
+    let (requests, answered) = steps.request_counts();
     let share = (requests > 0).then(|| answered as f64 / requests as f64);
     let figures = vec![
         ("Latest steps", steps.latest.len().to_string()),

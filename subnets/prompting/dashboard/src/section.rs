@@ -51,7 +51,7 @@ impl Section for PromptingSection {
 
     fn problems(&self) -> Vec<String> {
         let steps = self.source.steps();
-        let miners = steps.answering();
+        let miners = steps.answering_miners();
         steps
             .problems(now_unix())
             .map(|(title, reason)| format!("Prompting: {title}: {reason}"))

@@ -43,14 +43,15 @@ impl Source {
         let previous = self.steps();
         let directory = self.directory.clone();
         let mut steps = Steps::clone(&previous);
-        match spawn_blocking(move || latest(&directory)).await {
+        match spawn_blocking(move || read_latest(&directory)).await {
             Ok(Ok(latest)) => {
-                let written_unix = latest.written.map(|written| unix_time(written).as_secs());
+                let written_unix =
+                    latest.written_at.map(|written_at| unix_time(written_at).as_secs());
                 steps.written_unix = written_unix.and_then(|seconds| i64::try_from(seconds).ok());
                 steps.latest = latest.steps;
-                let missing = "the directory has no log of steps (events.jsonl); hint: name the --state of `tao \
+                let missing_log = "the directory has no log of steps (events.jsonl); hint: name the --state of `tao \
                                prompting validator`, which writes it with the first step";
-                steps.problem = latest.written.is_none().then(|| missing.to_owned());
+                steps.problem = latest.written_at.is_none().then(|| missing_log.to_owned());
             }
             Ok(Err(error)) => steps.problem = Some(with_causes(&error)),
             Err(error) => steps.problem = Some(error.to_string()),
@@ -62,6 +63,6 @@ impl Source {
     }
 }
 
-fn latest(directory: &Path) -> Result<LatestSteps, LinesError> {
+fn read_latest(directory: &Path) -> Result<LatestSteps, LinesError> {
     EventLog::in_directory(directory).latest(MAX_STEPS)
 }

@@ -8,9 +8,9 @@ use taonet_prompting_neurons::{AnswerRecord, StepRecord};
 
 /// Time without a new step after which the validator counts as stopped, in seconds: ten default
 /// intervals.
-const MAX_SILENCE: i64 = 600;
+const MAX_SILENCE_SECONDS: i64 = 600;
 /// Why no step is recorded.
-const SILENT: &str = "the validator has recorded no step for more than 10 minutes; hint: is `tao prompting validator` \
+const SILENCE_HINT: &str = "the validator has recorded no step for more than 10 minutes; hint: is `tao prompting validator` \
                       running? Its log has the reason. With a longer --interval, this is expected";
 
 /// Latest known state of a validator's steps.
@@ -58,28 +58,29 @@ pub(crate) const fn is_answered(answer: &AnswerRecord) -> bool {
 }
 
 /// Returns the answer with the largest reward above 0.
-pub(crate) fn best(step: &StepRecord) -> Option<&AnswerRecord> {
+pub(crate) fn best_answer(step: &StepRecord) -> Option<&AnswerRecord> {
     let rewarded = step.answers.iter().filter(|answer| answer.reward > 0.0);
     rewarded.max_by(|a, b| a.reward.total_cmp(&b.reward))
 }
 
 impl Steps {
-    /// Returns what is wrong at `now_unix`, in seconds since the Unix epoch: titles and reasons.
+    /// Returns the current problems at `now_unix`, in seconds since the Unix epoch: titles and
+    /// reasons.
     pub(crate) fn problems(&self, now_unix: i64) -> impl Iterator<Item = (&'static str, &str)> {
         let read_problem =
             self.problem.as_deref().map(|reason| ("The validator's steps are unavailable", reason));
-        let silence_problem = self.is_silent(now_unix).then_some(("No new step", SILENT));
+        let silence_problem = self.is_silent(now_unix).then_some(("No new step", SILENCE_HINT));
         read_problem.into_iter().chain(silence_problem)
     }
 
     /// Returns whether the last step at `now_unix`, in seconds since the Unix epoch, was long ago.
     pub(crate) fn is_silent(&self, now_unix: i64) -> bool {
         self.written_unix
-            .is_some_and(|written_unix| now_unix.saturating_sub(written_unix) > MAX_SILENCE)
+            .is_some_and(|written_unix| now_unix.saturating_sub(written_unix) > MAX_SILENCE_SECONDS)
     }
 
     /// Returns the miners whose newest request was answered, among those of the latest steps.
-    pub(crate) fn answering(&self) -> AnsweringMiners {
+    pub(crate) fn answering_miners(&self) -> AnsweringMiners {
         let miners = self.miners();
         let answering = miners.iter().filter(|miner| !miner.is_failing).count();
         AnsweringMiners { answering, queried: miners.len() }
@@ -88,7 +89,7 @@ impl Steps {
     /// Returns the subnet's entry in the strip of the page at `now_unix`, in seconds since the Unix
     /// epoch.
     pub(crate) fn health(&self, now_unix: i64) -> Health {
-        let miners = self.answering();
+        let miners = self.answering_miners();
         let last_step = self.written_unix.map(|unix| format!("last step {}", ago(unix, now_unix)));
         let problem = self.problems(now_unix).next();
         let (condition, fact) = match (last_step, problem) {
@@ -103,7 +104,7 @@ impl Steps {
     }
 
     /// Returns the number of requests, and of completions, in the latest steps.
-    pub(crate) fn answers(&self) -> (usize, usize) {
+    pub(crate) fn request_counts(&self) -> (usize, usize) {
         let answers = || self.latest.iter().flat_map(|step| &step.answers);
         (answers().count(), answers().filter(|answer| is_answered(answer)).count())
     }
@@ -115,30 +116,30 @@ impl Steps {
             answers.entry(answer.hotkey).or_default().push(answer);
         }
         let mut miners: Vec<_> =
-            answers.into_values().filter_map(|answers| miner(&answers)).collect();
+            answers.into_values().filter_map(|answers| summarise_miner(&answers)).collect();
         miners.sort_by(|a, b| b.share.total_cmp(&a.share).then_with(|| a.uid.cmp(&b.uid)));
         miners
     }
 }
 
 /// Sums up the answers of one miner, newest first; `None` without answers.
-fn miner(answers: &[&AnswerRecord]) -> Option<MinerState> {
+fn summarise_miner(answers: &[&AnswerRecord]) -> Option<MinerState> {
     let newest = answers.first()?;
     let mean = |value: fn(&AnswerRecord) -> f64| {
         answers.iter().map(|answer| value(answer)).sum::<f64>() / answers.len() as f64
     };
-    let completed: Vec<f64> =
+    let response_times: Vec<f64> =
         answers.iter().filter(|answer| is_answered(answer)).map(|answer| answer.seconds).collect();
     Some(MinerState {
         uid: newest.uid,
         hotkey: newest.hotkey,
         queried: answers.len(),
-        answered: completed.len(),
+        answered: response_times.len(),
         share: mean(|answer| answer.share),
         reward: mean(|answer| answer.reward),
         is_failing: !is_answered(newest),
-        seconds: (!completed.is_empty())
-            .then(|| completed.iter().sum::<f64>() / completed.len() as f64),
+        seconds: (!response_times.is_empty())
+            .then(|| response_times.iter().sum::<f64>() / response_times.len() as f64),
         error: answers.iter().find_map(|answer| answer.error.clone()),
     })
 }

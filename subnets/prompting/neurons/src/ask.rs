@@ -82,10 +82,10 @@ pub async fn ask(
     let replies = query(client, miners, &Prompting::new(&conversation), limits).await?;
     let answers: Vec<Answer> =
         replies.iter().map(|reply| Answer::from_reply(reply, limits.deadline)).collect();
-    let judged = judge.judge(conversation, answers).await?;
-    let rated_replies = replies.into_iter().zip(judged.rewards);
+    let judged_completions = judge.judge(conversation, answers).await?;
+    let rated_replies = replies.into_iter().zip(judged_completions.rewards);
     let mut answers: Vec<MinerAnswer> =
-        rated_replies.map(|(reply, reward)| answer(reply, reward)).collect();
+        rated_replies.map(|(reply, reward)| miner_answer(reply, reward)).collect();
     answers.sort_by(|one, other| {
         let order = other.reward.total.total_cmp(&one.reward.total);
         order
@@ -95,18 +95,18 @@ pub async fn ask(
     Ok(answers)
 }
 
-/// Sends a conversation to one miner, and calls `take` with each part of its completion as it
+/// Sends a conversation to one miner, and calls `on_part` with each part of its completion as it
 /// arrives. The reply has the complete text; that of a miner which fails after some parts is an
 /// error.
 ///
 /// # Errors
-/// [`AskError`] when the request cannot be sent to any miner, or `take` fails.
+/// [`AskError`] when the request cannot be sent to any miner, or `on_part` fails.
 pub async fn ask_streaming(
     client: &SignedClient,
     miner: &MinerEntry,
     conversation: &[Message],
     limits: QueryLimits,
-    mut take: impl FnMut(&str) -> io::Result<()>,
+    mut on_part: impl FnMut(&str) -> io::Result<()>,
 ) -> Result<Reply<Prompting>, AskError> {
     let start = Instant::now();
     let request = Prompting::new(conversation);
@@ -127,7 +127,7 @@ pub async fn ask_streaming(
     while let Some(part) = parts.next_part().await {
         match part {
             Ok(part) => {
-                take(&part).map_err(AskError::Output)?;
+                on_part(&part).map_err(AskError::Output)?;
                 completion.push_str(&part);
             }
             Err(error) => return Ok(reply(Err(error))),
@@ -148,10 +148,10 @@ pub async fn reward_reply(
 ) -> Result<MinerAnswer, AskError> {
     let judged =
         judge.judge(conversation, vec![Answer::from_reply(&reply, limits.deadline)]).await?;
-    Ok(answer(reply, judged.rewards.into_iter().next().unwrap_or_default()))
+    Ok(miner_answer(reply, judged.rewards.into_iter().next().unwrap_or_default()))
 }
 
-fn answer(reply: Reply<Prompting>, reward: Reward) -> MinerAnswer {
+fn miner_answer(reply: Reply<Prompting>, reward: Reward) -> MinerAnswer {
     let Reply { uid, hotkey, response, elapsed } = reply;
     let completion = response.map(|response| response.completion);
     MinerAnswer { uid, hotkey, completion, elapsed, reward }

@@ -6,7 +6,7 @@ use taonet_prompting_core::words;
 
 use crate::lines::{LinesError, parse_lines, read_text};
 
-/// Answer to a question that shares no word with any known one.
+/// Answer to a question that shares no word with any question of the table.
 const UNKNOWN_ANSWER: &str = "I do not know the answer to this question.";
 
 /// A table of questions with their answers: a template for miners, and the miners of the

@@ -43,7 +43,7 @@ struct State {
     file: GateFile,
     /// The next step's conversation, which the gate needs before the miners are chosen; `None`
     /// after a failure.
-    next: Option<PreparedStep>,
+    next_step: Option<PreparedStep>,
 }
 
 /// The conversation of a step.
@@ -68,12 +68,12 @@ impl PromptingChallenge {
         seed: u64,
         settings: ChallengeSettings,
     ) -> Result<Self, ChallengeError> {
-        settings.check()?;
+        settings.validate()?;
         let mut file = GateFile::open(directory, &judge, seed)?;
         let conversation =
             next_conversation(file.question.clone(), &dataset, &settings, &mut file.draws);
         let embedding = judge.embed(last_text(&conversation)).map_err(GateFileError::from)?;
-        let state = State { file, next: Some(PreparedStep { conversation, embedding }) };
+        let state = State { file, next_step: Some(PreparedStep { conversation, embedding }) };
         Ok(Self {
             judge: Arc::new(judge),
             dataset,
@@ -86,11 +86,11 @@ impl PromptingChallenge {
 
     /// Returns a copy of the gate.
     pub fn gate(&self) -> Gate {
-        self.state().file.gate.clone()
+        self.lock_state().file.gate.clone()
     }
 
-    /// A panic while the lock is held leaves the state usable.
-    fn state(&self) -> MutexGuard<'_, State> {
+    /// Locks the state. A panic of another holder leaves it usable.
+    fn lock_state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -100,14 +100,14 @@ impl PromptingChallenge {
             question,
             &self.dataset,
             &self.settings,
-            &mut self.state().file.draws,
+            &mut self.lock_state().file.draws,
         );
         let judge = Arc::clone(&self.judge);
-        let task = move || {
+        let embed = move || {
             let embedding = judge.embed(last_text(&conversation))?;
             Ok::<_, BoxError>(PreparedStep { conversation, embedding })
         };
-        tokio::task::spawn_blocking(task).await?
+        tokio::task::spawn_blocking(embed).await?
     }
 
     /// Trains the gate, saves it with the next question, and records the step.
@@ -120,7 +120,7 @@ impl PromptingChallenge {
         let rewards: Vec<(Hotkey, f64)> =
             record.answers.iter().map(|answer| (answer.hotkey, answer.reward)).collect();
         let file = {
-            let mut state = self.state();
+            let mut state = self.lock_state();
             let loss = state.file.gate.train(&judged.embedding, &rewards, self.settings.gate);
             tracing::debug!(loss, miners = rewards.len(), "gate trained");
             state.file.question = question;
@@ -141,27 +141,29 @@ impl Challenge for PromptingChallenge {
 
     fn select(&self, eligible: Vec<Neuron>, selection: Selection) -> Vec<Neuron> {
         let hotkeys: Vec<Hotkey> = eligible.iter().map(|neuron| neuron.hotkey).collect();
-        let mut state = self.state();
-        let State { file, next } = &mut *state;
-        // Also without a choice by the gate, which learns in any case.
+        let mut state = self.lock_state();
+        let State { file, next_step } = &mut *state;
+        // Also when the gate does not choose the miners, since it is trained in any case.
         if file.gate.miners() > MAX_GATE_HOTKEYS {
             file.gate.retain(&hotkeys.iter().copied().collect());
         }
         let ChallengeSettings { best: Some(best), random, .. } = self.settings else {
             return selection.choose(eligible);
         };
-        let Some(task) = next else { return Selection::Random(best + random).choose(eligible) };
-        let selected = file.gate.choose(&task.embedding, &hotkeys, best, random, &mut file.draws);
+        let Some(step) = next_step else {
+            return Selection::Random(best + random).choose(eligible);
+        };
+        let selected = file.gate.choose(&step.embedding, &hotkeys, best, random, &mut file.draws);
         eligible.into_iter().filter(|neuron| selected.contains(&neuron.hotkey)).collect()
     }
 
     async fn request(&self, _: &[MinerEntry]) -> Result<Prompting, BoxError> {
-        let prepared = self.state().next.take();
-        let task = match prepared {
-            Some(task) => task,
+        let prepared_step = self.lock_state().next_step.take();
+        let step = match prepared_step {
+            Some(step) => step,
             None => self.prepare(None).await?,
         };
-        Ok(Prompting::new(&task.conversation))
+        Ok(Prompting::new(&step.conversation))
     }
 
     async fn rewards(
@@ -175,12 +177,12 @@ impl Challenge for PromptingChallenge {
         let totals: Vec<f64> = judged.rewards.iter().map(|reward| reward.total).collect();
         let shares = normalised_rewards(&totals, self.settings.temperature);
         let record = step_record(request, replies, &answers, &judged.rewards, &shares);
-        let is_asking = request.messages.first() == Some(&self.settings.question_prompt);
-        let question = best_text(answers, &totals).filter(|_| is_asking);
+        let requests_question = request.messages.first() == Some(&self.settings.question_prompt);
+        let question = best_text(answers, &totals).filter(|_| requests_question);
         self.train(&judged, question.clone(), record).await?;
         match self.prepare(question).await {
-            Ok(next) => self.state().next = Some(next),
-            // The rewards of this step count nevertheless: the next one prepares its own question.
+            Ok(step) => self.lock_state().next_step = Some(step),
+            // The rewards of this step still count. The next step prepares its own question.
             Err(error) => {
                 tracing::warn!(error = with_causes(&*error), "cannot prepare the next question");
             }
@@ -191,8 +193,8 @@ impl Challenge for PromptingChallenge {
 
 /// Returns the text of the best answer, if it has earned a reward.
 fn best_text(answers: Vec<Answer>, totals: &[f64]) -> Option<String> {
-    let scored = answers.into_iter().zip(totals).filter(|(_, total)| **total > 0.0);
-    scored
+    let rewarded_answers = answers.into_iter().zip(totals).filter(|(_, total)| **total > 0.0);
+    rewarded_answers
         .max_by(|(_, one), (_, other)| one.total_cmp(other))
         .map(|(answer, _)| truncate_text(&answer.text))
 }

@@ -47,8 +47,9 @@ pub enum CompleteError {
 }
 
 impl CompleteError {
-    /// Returns the error for the caller: its own mistakes are explained, ours are only logged.
-    fn status(&self) -> SynapseError {
+    /// Returns the error for the caller: invalid requests are explained, internal errors only
+    /// logged.
+    fn to_synapse_error(&self) -> SynapseError {
         match self {
             Self::Prompt(error) | Self::Submit(SubmitError::Prompt(error)) => {
                 SynapseError::new(StatusCode::BAD_REQUEST, error.to_string())
@@ -138,7 +139,7 @@ impl Completer {
             }
             Backend::Server { server, model, max_tokens } => {
                 let body = json!({ "model": model, "messages": conversation, "max_tokens": max_tokens, "stream": true });
-                Ok(server_parts(server.clone(), body))
+                Ok(stream_from_server(server.clone(), body))
             }
             Backend::Canned(_) => {
                 let completion = self.complete(conversation).await?;
@@ -162,8 +163,7 @@ impl Completer {
             top_logprobs: MAX_PREDICTIONS,
             ..Sampling::default()
         };
-        // All are submitted before the first one is awaited, so that the engine computes them
-        // together.
+        // Submit all texts before awaiting the first, so that the engine batches them.
         let submit = |text: &String| Ok(engine.submit(model.completion_prompt(text)?, sampling)?);
         let receivers = texts.iter().map(submit).collect::<Result<Vec<_>, CompleteError>>()?;
         let mut distributions = Vec::with_capacity(receivers.len());
@@ -200,7 +200,7 @@ struct ModelAnswer {
 }
 
 impl ModelAnswer {
-    /// Returns the next part and, unless it is the last one, the rest.
+    /// Returns the next part and, unless it is the last one, the remaining answer.
     async fn next_part(mut self) -> Option<(Result<String, BoxError>, Option<Self>)> {
         loop {
             match self.events.recv().await {
@@ -224,26 +224,26 @@ impl ModelAnswer {
 
 /// Streams the completion of an inference server. The channel is bounded by the maximum size of the
 /// server's response.
-fn server_parts(server: ModelServer, body: Value) -> CompletionStream {
+fn stream_from_server(server: ModelServer, body: Value) -> CompletionStream {
     let (parts, receiver) = unbounded_channel::<String>();
-    let work = async move {
-        let handle_event = |event: Value| match text_of(&event) {
+    let relay_events = async move {
+        let handle_event = |event: Value| match event_text(&event) {
             Some(text) if parts.send(text.to_owned()).is_err() => ControlFlow::Break(()),
             _ => ControlFlow::Continue(()),
         };
         let result = server.events("chat/completions", &body, handle_event).await;
         result.err().map(|error| Err(BoxError::from(CompleteError::from(error))))
     };
-    let failure = stream::once(work).filter_map(std::future::ready);
-    let next = |mut receiver: UnboundedReceiver<String>| async move {
+    let failure = stream::once(relay_events).filter_map(std::future::ready);
+    let next_part = |mut receiver: UnboundedReceiver<String>| async move {
         Some((Ok(receiver.recv().await?), receiver))
     };
-    Box::pin(stream::select(stream::unfold(receiver, next), failure))
+    Box::pin(stream::select(stream::unfold(receiver, next_part), failure))
 }
 
 /// Returns the text in an event of `chat/completions`, or in the response of a server that does not
 /// stream.
-fn text_of(event: &Value) -> Option<&str> {
+fn event_text(event: &Value) -> Option<&str> {
     let choice = event.pointer("/choices/0")?;
     let text = choice
         .pointer("/delta/content")
@@ -292,30 +292,37 @@ pub fn miner(keypair: Keypair, settings: MinerSettings, completer: Completer) ->
     let (streamer, predictor) = (completer.clone(), completer.clone());
     Miner::new(keypair, settings)
         .serve_stream(move |request: StreamPrompting, _: Caller| {
-            stream_answer(streamer.clone(), request)
+            stream_completion(streamer.clone(), request)
         })
-        .serve(move |request: Prompting, _: Caller| answer(completer.clone(), request))
-        .serve(move |request: NextTokens, _: Caller| predict(predictor.clone(), request))
+        .serve(move |request: Prompting, _: Caller| complete_request(completer.clone(), request))
+        .serve(move |request: NextTokens, _: Caller| predict_tokens(predictor.clone(), request))
 }
 
-async fn stream_answer(
+async fn stream_completion(
     completer: Completer,
     request: StreamPrompting,
 ) -> Result<CompletionStream, SynapseError> {
     let StreamPrompting(request) = request;
-    completer.stream(&request.conversation()?).await.map_err(|error| error.status())
+    completer.stream(&request.conversation()?).await.map_err(|error| error.to_synapse_error())
 }
 
-async fn predict(completer: Completer, request: NextTokens) -> Result<NextTokens, SynapseError> {
-    request.check()?;
+async fn predict_tokens(
+    completer: Completer,
+    request: NextTokens,
+) -> Result<NextTokens, SynapseError> {
+    request.check_size()?;
     let predictions =
-        completer.next_tokens(&request.texts).await.map_err(|error| error.status())?;
+        completer.next_tokens(&request.texts).await.map_err(|error| error.to_synapse_error())?;
     Ok(NextTokens { predictions, ..request })
 }
 
-async fn answer(completer: Completer, request: Prompting) -> Result<Prompting, SynapseError> {
+async fn complete_request(
+    completer: Completer,
+    request: Prompting,
+) -> Result<Prompting, SynapseError> {
     let conversation = request.conversation()?;
-    let completion = completer.complete(&conversation).await.map_err(|error| error.status())?;
+    let completion =
+        completer.complete(&conversation).await.map_err(|error| error.to_synapse_error())?;
     Ok(Prompting { completion, ..request })
 }
 

@@ -16,9 +16,9 @@ use rows::read_rows;
 pub(crate) const BUILT_IN: &str = include_str!("questions.jsonl");
 /// Minimum length of a passage in characters: shorter paragraphs, such as headings, give no
 /// question.
-const MIN_PASSAGE: usize = 80;
+const MIN_PASSAGE_CHARS: usize = 80;
 /// Maximum length of a passage or question in characters. The rest is cut off.
-const MAX_ITEM: usize = 2_000;
+const MAX_ITEM_CHARS: usize = 2_000;
 
 /// Why a dataset cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -58,7 +58,7 @@ pub enum DatasetError {
     #[error(
         "{path} has no questions; hint: use .jsonl or .parquet files with `question` or `text`, or .txt and .md files \
          with paragraphs of at least {} characters",
-        MIN_PASSAGE
+        MIN_PASSAGE_CHARS
     )]
     Empty {
         /// Path of the dataset.
@@ -188,12 +188,12 @@ fn passages(text: &str) -> Vec<Item> {
             _ => paragraphs.push(String::new()),
         }
     }
-    paragraphs.retain(|paragraph| paragraph.chars().count() >= MIN_PASSAGE);
+    paragraphs.retain(|paragraph| paragraph.chars().count() >= MIN_PASSAGE_CHARS);
     paragraphs.iter().map(|paragraph| Item::Passage(truncate_item(paragraph))).collect()
 }
 
 fn truncate_item(text: &str) -> String {
-    text.trim().chars().take(MAX_ITEM).collect()
+    text.trim().chars().take(MAX_ITEM_CHARS).collect()
 }
 
 #[cfg(test)]

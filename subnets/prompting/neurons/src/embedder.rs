@@ -34,10 +34,10 @@ fn embed(text: &str) -> Embedding {
             *count += 1.0;
         }
     }
-    let length = counts.iter().map(|count| count * count).sum::<f32>().sqrt();
-    if length > 0.0 {
+    let norm = counts.iter().map(|count| count * count).sum::<f32>().sqrt();
+    if norm > 0.0 {
         for count in &mut counts {
-            *count /= length;
+            *count /= norm;
         }
     }
     Embedding(counts.into())

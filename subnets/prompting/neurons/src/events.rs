@@ -15,8 +15,8 @@ use crate::lines::{LinesError, read_bytes};
 
 /// Size in bytes from which on the log is rotated. One old log is kept.
 const MAX_LOG_BYTES: u64 = 64 << 20;
-/// Size in bytes of the end of the log in which the latest steps are searched.
-const LATEST_BYTES: u64 = 4 << 20;
+/// Size in bytes of the tail of the log that is searched for the latest steps.
+const MAX_TAIL_BYTES: u64 = 4 << 20;
 /// Number of characters of a text that are recorded.
 const MAX_RECORDED_CHARS: usize = 500;
 
@@ -81,7 +81,7 @@ pub struct LatestSteps {
     /// The steps, newest first.
     pub steps: Vec<StepRecord>,
     /// Time of the last write; `None` if there is no log.
-    pub written: Option<SystemTime>,
+    pub written_at: Option<SystemTime>,
 }
 
 /// The file with the record of each step, one JSON object a line.
@@ -113,7 +113,7 @@ impl EventLog {
     /// # Errors
     /// [`LinesError`] when the file cannot be read.
     pub fn read(&self) -> Result<Vec<StepRecord>, LinesError> {
-        steps_in(&self.path, Some)
+        read_steps(&self.path, Some)
     }
 
     /// Reads the steps that asked a miner, each with the reply of this miner only, the oldest
@@ -127,8 +127,8 @@ impl EventLog {
             record.answers.retain(|answer| answer.hotkey == *hotkey);
             (!record.answers.is_empty()).then_some(record)
         };
-        let mut records = steps_in(&self.rotated_path(), answers_of_miner)?;
-        records.extend(steps_in(&self.path, answers_of_miner)?);
+        let mut records = read_steps(&self.rotated_path(), answers_of_miner)?;
+        records.extend(read_steps(&self.path, answers_of_miner)?);
         Ok(records)
     }
 
@@ -152,22 +152,22 @@ impl EventLog {
         };
         let metadata = file.metadata().map_err(LinesError::read_error(&self.path))?;
         let modified = metadata.modified().map_err(LinesError::read_error(&self.path))?;
-        let start = SeekFrom::Start(metadata.len().saturating_sub(LATEST_BYTES));
+        let start = SeekFrom::Start(metadata.len().saturating_sub(MAX_TAIL_BYTES));
         file.seek(start).map_err(LinesError::read_error(&self.path))?;
         let mut bytes = Vec::new();
-        file.take(LATEST_BYTES)
+        file.take(MAX_TAIL_BYTES)
             .read_to_end(&mut bytes)
             .map_err(LinesError::read_error(&self.path))?;
         // The first line may have lost its beginning, so it is malformed.
         let lines = bytes.split(|byte| *byte == b'\n').rev();
         let steps =
             lines.filter_map(|line| serde_json::from_slice(line).ok()).take(max_steps).collect();
-        Ok(LatestSteps { steps, written: Some(modified) })
+        Ok(LatestSteps { steps, written_at: Some(modified) })
     }
 }
 
 /// Reads the steps of a log that `select` returns; none if there is no log.
-fn steps_in(
+fn read_steps(
     path: &Path,
     select: impl Fn(StepRecord) -> Option<StepRecord>,
 ) -> Result<Vec<StepRecord>, LinesError> {
@@ -226,13 +226,13 @@ mod tests {
         assert_eq!(log.latest(2).unwrap(), LatestSteps::default());
         log.append(&record("old")).unwrap();
         let file = OpenOptions::new().append(true).open(&log.path).unwrap();
-        file.set_len(LATEST_BYTES).unwrap();
+        file.set_len(MAX_TAIL_BYTES).unwrap();
         for question in ["one", "two", "three"] {
             log.append(&record(question)).unwrap();
         }
         let latest = log.latest(2).unwrap();
         assert_eq!(latest.steps, [record("three"), record("two")]);
-        assert!(latest.written.is_some());
+        assert!(latest.written_at.is_some());
         let questions = log.latest(9).unwrap().steps.into_iter().map(|step| step.question);
         assert_eq!(questions.collect::<Vec<_>>(), ["three", "two", "one"]);
     }

@@ -1,4 +1,4 @@
-//! Completions from which a miner's score comes.
+//! The completions behind a miner's score.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,7 @@ use taonet_kit::{Explanation, RecordedReward, RecordedStep, RequestHash};
 
 use crate::{AnswerRecord, StepRecord};
 
-/// Largest difference between the share in the log and the reward in the scores that is rounding.
+/// Maximum rounding difference between the share in the log and the reward in the scores.
 const TOLERANCE: f64 = 1e-9;
 
 /// A recorded reward of a miner, with the completion that earned it.
@@ -34,8 +34,8 @@ pub fn explain_rewards(
 ) -> Vec<ExplainedReward> {
     let mut answers: BTreeMap<RequestHash, Vec<(String, AnswerRecord)>> = BTreeMap::new();
     for StepRecord { question, request, answers: replies, .. } in records {
-        let own = replies.into_iter().find(|answer| answer.hotkey == explanation.hotkey);
-        if let (Some(request), Some(answer)) = (request, own) {
+        let miner_answer = replies.into_iter().find(|answer| answer.hotkey == explanation.hotkey);
+        if let (Some(request), Some(answer)) = (request, miner_answer) {
             answers.entry(request).or_default().push((question, answer));
         }
     }
@@ -43,12 +43,12 @@ pub fn explain_rewards(
     let rewards = explanation.rewards.iter().zip(explanation.contributions()).rev();
     let mut explained: Vec<ExplainedReward> = rewards
         .map(|((step, reward), contribution)| {
-            let answer = answers.get_mut(&step.request).and_then(|same| {
-                let earned = |(_, answer): &(String, AnswerRecord)| {
+            let answer = answers.get_mut(&step.request).and_then(|request_answers| {
+                let matches_reward = |(_, answer): &(String, AnswerRecord)| {
                     (answer.share - reward.reward).abs() <= TOLERANCE
                 };
-                let index = same.iter().rposition(earned)?;
-                Some(same.remove(index))
+                let index = request_answers.iter().rposition(matches_reward)?;
+                Some(request_answers.remove(index))
             });
             ExplainedReward { step: *step, reward: *reward, contribution, answer }
         })

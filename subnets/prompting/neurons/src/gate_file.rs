@@ -85,7 +85,7 @@ impl GateFile {
     /// # Errors
     /// [`GateFileError`] when the file cannot be read, or does not fit the judge's embedding model.
     pub fn open(directory: &Path, judge: &Judge, seed: u64) -> Result<Self, GateFileError> {
-        let (path, dimensions) = (path(directory), judge.embed("")?.len());
+        let (path, dimensions) = (gate_path(directory), judge.embed("")?.len());
         let bytes = match std::fs::read(&path) {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -118,16 +118,16 @@ impl GateFile {
 
     /// Replaces the file in a validator's directory atomically.
     pub(crate) fn save(&self, directory: &Path) -> Result<(), GateFileError> {
-        let path = path(directory);
+        let path = gate_path(directory);
         match serde_json::to_vec(self) {
-            // The draws tell which question comes next.
+            // The draws determine the next question, so only the owner may read them.
             Ok(bytes) => Ok(atomic_write(&path, &bytes, Access::Owner)?),
             Err(source) => Err(GateFileError::Malformed { path, source }),
         }
     }
 }
 
-fn path(directory: &Path) -> PathBuf {
+fn gate_path(directory: &Path) -> PathBuf {
     directory.join("gate.json")
 }
 
@@ -185,7 +185,7 @@ mod tests {
         let GateFileError::Gate { source, .. } = &error else { panic!("{error:?}") };
         assert_eq!(*source, GateError::Dimensions { found: 384, expected: 512 });
         for bytes in [&b""[..], b"{}", b"\xff\xfe", b"{\"version\": 1}"] {
-            std::fs::write(path(directory.path()), bytes).unwrap();
+            std::fs::write(gate_path(directory.path()), bytes).unwrap();
             let result = GateFile::open(directory.path(), &judge(), 7);
             assert!(matches!(result, Err(GateFileError::Malformed { .. })), "{bytes:?}");
         }

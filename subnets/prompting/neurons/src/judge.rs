@@ -54,13 +54,13 @@ pub(crate) struct Answer {
 
 impl Answer {
     /// Returns the answer in a reply, limited to [`MAX_TEXT`].
-    pub(crate) fn from_reply(reply: &Reply<Prompting>, deadline: std::time::Duration) -> Self {
+    pub(crate) fn from_reply(reply: &Reply<Prompting>, timeout: std::time::Duration) -> Self {
         let text = reply
             .response
             .as_ref()
             .map(|response| response.completion.as_str())
             .unwrap_or_default();
-        let elapsed = reply.elapsed.as_secs_f64() / deadline.as_secs_f64().max(f64::MIN_POSITIVE);
+        let elapsed = reply.elapsed.as_secs_f64() / timeout.as_secs_f64().max(f64::MIN_POSITIVE);
         Self { text: text.trim().chars().take(MAX_TEXT).collect(), elapsed }
     }
 }
@@ -110,15 +110,16 @@ impl Judge {
         conversation: Vec<Message>,
         answers: Vec<Answer>,
     ) -> Result<JudgedCompletions, JudgeError> {
-        let (judge, caller) = (Arc::clone(self), Arc::new(()));
-        let waiting = Arc::downgrade(&caller);
-        let work = move || judge.rewards(&conversation, answers, || waiting.strong_count() == 0);
-        let result = spawn_blocking(work).await;
-        drop(caller);
+        let (judge, caller_token) = (Arc::clone(self), Arc::new(()));
+        let weak_token = Arc::downgrade(&caller_token);
+        let compute_rewards =
+            move || judge.rewards(&conversation, answers, || weak_token.strong_count() == 0);
+        let result = spawn_blocking(compute_rewards).await;
+        drop(caller_token);
         result.map_err(JudgeError::Panicked)?
     }
 
-    /// Rewards the completions of a conversation, unless the caller no longer waits.
+    /// Rewards the completions of a conversation; stops when `is_abandoned` returns `true`.
     fn rewards(
         &self,
         conversation: &[Message],

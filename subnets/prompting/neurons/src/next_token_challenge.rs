@@ -12,11 +12,11 @@ use tokio::task::spawn_blocking;
 use crate::events::truncate_text;
 use crate::{AnswerRecord, Dataset, EventLog, Item, NextTokens, StepRecord};
 
-/// Number of texts in a step. They are different ones: a longer part of a text would tell the token
-/// after a shorter one.
-const TEXTS: usize = 8;
+/// Number of texts in a step, all of different items: a longer part of an item would reveal the
+/// token after a shorter part.
+const TEXTS_PER_STEP: usize = 8;
 /// Minimum number of tokens before the token that is predicted.
-const MIN_CONTEXT: usize = 8;
+const MIN_CONTEXT_TOKENS: usize = 8;
 /// Maximum number of items that are drawn for the texts of a step.
 const MAX_DRAWS: usize = 256;
 
@@ -27,7 +27,7 @@ pub enum NextTokenError {
     /// The items of the dataset are too short.
     #[error(
         "no text of the dataset has more than {} tokens; hint: use longer passages",
-        MIN_CONTEXT
+        MIN_CONTEXT_TOKENS
     )]
     TooShort,
     /// The tokenizer failed.
@@ -81,8 +81,8 @@ impl NextTokenChallenge {
         Ok(Self { model, dataset, events: EventLog::in_directory(directory), state })
     }
 
-    /// A panic while the lock is held leaves the state usable.
-    fn state(&self) -> MutexGuard<'_, State> {
+    /// Locks the state. A panic of another holder leaves it usable.
+    fn lock_state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -91,7 +91,7 @@ impl Challenge for NextTokenChallenge {
     type Request = NextTokens;
 
     async fn request(&self, _: &[MinerEntry]) -> Result<NextTokens, BoxError> {
-        let mut state = self.state();
+        let mut state = self.lock_state();
         let (texts, truths) = draw_texts(&self.model, &self.dataset, &mut state.draws)?
             .into_iter()
             .map(|item| (item.text, item.truth))
@@ -106,7 +106,7 @@ impl Challenge for NextTokenChallenge {
         replies: &[Reply<NextTokens>],
     ) -> Result<Vec<f64>, BoxError> {
         let (truths, seed) = {
-            let mut state = self.state();
+            let mut state = self.lock_state();
             (state.truths.clone(), state.draws.next_u64())
         };
         // Miners without a response are not part of the joint prediction.
@@ -197,7 +197,7 @@ fn draw_texts(
         }
         prefixes.extend(draw_prefix(model, &text, draws)?);
         seen.insert(text);
-        if prefixes.len() == TEXTS {
+        if prefixes.len() == TEXTS_PER_STEP {
             break;
         }
     }
@@ -212,11 +212,12 @@ fn draw_prefix(
     draws: &mut Draws,
 ) -> Result<Option<TextPrefix>, ModelError> {
     let tokens = model.vocabulary().encode(text)?;
-    let choices = tokens.len().saturating_sub(MIN_CONTEXT);
-    let (before, after) = tokens.split_at(tokens.len().min(MIN_CONTEXT + draws.below(choices)));
+    let choices = tokens.len().saturating_sub(MIN_CONTEXT_TOKENS);
+    let (before, after) =
+        tokens.split_at(tokens.len().min(MIN_CONTEXT_TOKENS + draws.below(choices)));
     let truth = after.first().map(|token| model.vocabulary().text(*token)).unwrap_or_default();
-    let is_whole = !truth.is_empty() && !truth.contains(char::REPLACEMENT_CHARACTER);
-    Ok(is_whole
+    let is_complete_token = !truth.is_empty() && !truth.contains(char::REPLACEMENT_CHARACTER);
+    Ok(is_complete_token
         .then(|| TextPrefix { text: model.vocabulary().decode(before), truth: truth.to_owned() }))
 }
 

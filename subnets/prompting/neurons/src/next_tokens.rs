@@ -3,12 +3,12 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::json;
 use taonet_kit::{Protocol, SynapseClass, SynapseError};
 
-use crate::bounded::bounded;
+use crate::bounded::bounded_list;
 
 /// Maximum number of texts in a request.
 const MAX_TEXTS: usize = 16;
 /// Maximum size of the texts of a request in bytes.
-const MAX_BYTES: usize = 64 << 10;
+const MAX_TEXT_BYTES: usize = 64 << 10;
 /// Maximum number of predicted tokens for a text.
 pub(crate) const MAX_PREDICTIONS: usize = 64;
 
@@ -24,7 +24,7 @@ pub(crate) const MAX_PREDICTIONS: usize = 64;
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct NextTokens {
     /// The texts.
-    #[serde(deserialize_with = "bounded::<_, _, MAX_TEXTS>")]
+    #[serde(deserialize_with = "bounded_list::<_, _, MAX_TEXTS>")]
     pub texts: Vec<String>,
     /// Name of the model whose tokens are to be predicted.
     #[serde(default)]
@@ -36,13 +36,13 @@ pub struct NextTokens {
 
 #[derive(Deserialize)]
 struct Distribution(
-    #[serde(deserialize_with = "bounded::<_, _, MAX_PREDICTIONS>")] Vec<(String, f64)>,
+    #[serde(deserialize_with = "bounded_list::<_, _, MAX_PREDICTIONS>")] Vec<(String, f64)>,
 );
 
 fn distributions<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Vec<Vec<(String, f64)>>, D::Error> {
-    let distributions = bounded::<_, Distribution, MAX_TEXTS>(deserializer)?;
+    let distributions = bounded_list::<_, Distribution, MAX_TEXTS>(deserializer)?;
     Ok(distributions.into_iter().map(|Distribution(tokens)| tokens).collect())
 }
 
@@ -57,8 +57,8 @@ impl NextTokens {
     ///
     /// # Errors
     /// Status 413 for the caller when the texts have more than 64 KiB.
-    pub(crate) fn check(&self) -> Result<(), SynapseError> {
-        if self.texts.iter().map(String::len).sum::<usize>() > MAX_BYTES {
+    pub(crate) fn check_size(&self) -> Result<(), SynapseError> {
+        if self.texts.iter().map(String::len).sum::<usize>() > MAX_TEXT_BYTES {
             return Err(SynapseError::new(
                 StatusCode::PAYLOAD_TOO_LARGE,
                 "the texts are longer than 64 KiB",
@@ -72,11 +72,12 @@ impl NextTokens {
     pub(crate) fn probabilities(&self, truths: &[String]) -> Vec<f64> {
         let probability = |(index, truth): (usize, &String)| {
             let predictions = self.predictions.get(index).map(Vec::as_slice).unwrap_or_default();
-            let valid = predictions
+            let valid_predictions = predictions
                 .iter()
                 .filter(|(_, probability)| probability.is_finite() && *probability > 0.0);
-            let sum: f64 = valid.clone().map(|(_, probability)| probability.min(1.0)).sum();
-            let truth_probability = valid
+            let sum: f64 =
+                valid_predictions.clone().map(|(_, probability)| probability.min(1.0)).sum();
+            let truth_probability = valid_predictions
                 .filter(|(token, _)| token == truth)
                 .map(|(_, probability)| probability.min(1.0));
             // The sum of no numbers is -0.
@@ -132,7 +133,7 @@ mod tests {
     fn texts_above_the_byte_limit_are_refused() {
         let with_text_bytes =
             |bytes| NextTokens { texts: vec!["x".repeat(bytes)], ..NextTokens::default() };
-        assert!(with_text_bytes(MAX_BYTES).check().is_ok());
-        assert!(with_text_bytes(MAX_BYTES + 1).check().is_err());
+        assert!(with_text_bytes(MAX_TEXT_BYTES).check_size().is_ok());
+        assert!(with_text_bytes(MAX_TEXT_BYTES + 1).check_size().is_err());
     }
 }

@@ -6,15 +6,15 @@ use serde_json::json;
 use taonet_kit::{Protocol, QueryLimits, SynapseClass, SynapseError};
 use taonet_lm::Message;
 
-use crate::bounded::bounded;
+use crate::bounded::bounded_list;
 
 /// Maximum number of messages of a conversation.
 const MAX_MESSAGES: usize = 1_024;
 /// Maximum size of the messages of a conversation in bytes.
-const MAX_CONVERSATION: usize = 64 << 10;
+const MAX_CONVERSATION_BYTES: usize = 64 << 10;
 /// Maximum size of a response in bytes: it repeats the conversation, and both can be written with
 /// escapes.
-const MAX_RESPONSE: usize = 512 << 10;
+const MAX_RESPONSE_BYTES: usize = 512 << 10;
 
 /// A conversation, and its completion. In Python:
 ///
@@ -28,10 +28,10 @@ const MAX_RESPONSE: usize = 512 << 10;
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Prompting {
     /// Role of the author of each message: `system`, `user` or `assistant`.
-    #[serde(deserialize_with = "bounded::<_, _, MAX_MESSAGES>")]
+    #[serde(deserialize_with = "bounded_list::<_, _, MAX_MESSAGES>")]
     pub roles: Vec<String>,
     /// Text of each message.
-    #[serde(deserialize_with = "bounded::<_, _, MAX_MESSAGES>")]
+    #[serde(deserialize_with = "bounded_list::<_, _, MAX_MESSAGES>")]
     pub messages: Vec<String>,
     /// The completion: the assistant's next message. Empty in requests.
     #[serde(default)]
@@ -90,7 +90,7 @@ impl Prompting {
                 "the conversation needs one role for each message",
             ));
         }
-        if self.messages.iter().map(String::len).sum::<usize>() > MAX_CONVERSATION {
+        if self.messages.iter().map(String::len).sum::<usize>() > MAX_CONVERSATION_BYTES {
             return Err(SynapseError::new(
                 StatusCode::PAYLOAD_TOO_LARGE,
                 "the conversation is longer than 64 KiB",
@@ -115,10 +115,14 @@ pub(crate) fn last_text(conversation: &[Message]) -> &str {
     conversation.last().map(|message| message.content.as_str()).unwrap_or_default()
 }
 
-/// Returns the limits of the subnet's requests with this deadline: 64 concurrent ones, and
+/// Returns the limits of the subnet's requests with this timeout: 64 concurrent ones, and
 /// responses of up to 512 KiB.
-pub fn query_limits(deadline: Duration) -> QueryLimits {
-    QueryLimits { deadline, max_response_bytes: MAX_RESPONSE, ..QueryLimits::default() }
+pub fn query_limits(timeout: Duration) -> QueryLimits {
+    QueryLimits {
+        deadline: timeout,
+        max_response_bytes: MAX_RESPONSE_BYTES,
+        ..QueryLimits::default()
+    }
 }
 
 #[cfg(test)]
@@ -197,7 +201,7 @@ mod tests {
         }
         let conversation = [Message::new("system", "Be brief."), Message::new("user", "Hello")];
         assert_eq!(Prompting::new(&conversation).conversation().unwrap(), conversation);
-        let long = Prompting::new(&[Message::new("user", "x".repeat(MAX_CONVERSATION + 1))])
+        let long = Prompting::new(&[Message::new("user", "x".repeat(MAX_CONVERSATION_BYTES + 1))])
             .conversation()
             .unwrap_err();
         assert_eq!(

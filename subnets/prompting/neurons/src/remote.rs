@@ -25,7 +25,7 @@ const MAX_ATTEMPTS: u32 = 4;
 /// Pause after a failed attempt.
 const RETRY_DELAY: Duration = Duration::from_secs(1);
 /// Maximum length of the suffix of a file.
-const MAX_SUFFIX: usize = 8;
+const MAX_SUFFIX_CHARS: usize = 8;
 
 /// Why a file at a URL cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -47,7 +47,7 @@ pub enum RemoteError {
     Cid {
         /// URL of the file.
         url: String,
-        /// Why the CID is of no use.
+        /// Why the CID cannot be used.
         source: CidError,
     },
     /// The stated SHA-256 is not that of the CID.
@@ -67,7 +67,7 @@ pub enum RemoteError {
         /// URL of the file.
         url: String,
     },
-    /// The downloaded content is another one. It was deleted.
+    /// The downloaded content has another SHA-256. It was deleted.
     #[error(
         "{url} has other content: expected SHA-256 {expected}, found {found}; hint: the download was deleted"
     )]
@@ -90,8 +90,8 @@ pub enum RemoteError {
 }
 
 /// A file of questions at a URL, such as on a hub of datasets or at an IPFS gateway. Its content is
-/// known beforehand, so a server can neither change the questions of a validator nor learn which
-/// ones come next.
+/// known beforehand, so a server can neither change the questions of a validator nor learn the next
+/// ones.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RemoteFile {
     url: Url,
@@ -119,14 +119,14 @@ impl RemoteFile {
         let cid_digest = cid_of(&url).map(|cid| cid::raw_sha256(&cid));
         let sha256 = match (sha256, cid_digest) {
             (Some(expected_digest), Some(Ok(cid_digest))) if expected_digest != cid_digest => {
-                return Err(RemoteError::Contradiction(redacted(&url)));
+                return Err(RemoteError::Contradiction(redact_url(&url)));
             }
             (Some(expected_digest), _) => expected_digest,
             (None, Some(Ok(cid_digest))) => cid_digest,
             (None, Some(Err(source))) => {
-                return Err(RemoteError::Cid { url: redacted(&url), source });
+                return Err(RemoteError::Cid { url: redact_url(&url), source });
             }
-            (None, None) => return Err(RemoteError::Unverified(redacted(&url))),
+            (None, None) => return Err(RemoteError::Unverified(redact_url(&url))),
         };
         let suffix = suffix_of(&url);
         Ok(Self { url, sha256, suffix })
@@ -134,7 +134,7 @@ impl RemoteFile {
 
     /// Returns the URL, without credentials and parameters.
     pub fn redacted_url(&self) -> String {
-        redacted(&self.url)
+        redact_url(&self.url)
     }
 
     /// Downloads the file to a directory unless it is there, and returns its path. An interrupted
@@ -144,33 +144,37 @@ impl RemoteFile {
     /// [`RemoteError`] when the download fails, or has other content.
     pub async fn fetch(&self, directory: &Path) -> Result<PathBuf, RemoteError> {
         let name = format!("{}.{}", hex::encode(self.sha256), self.suffix);
-        let (path, part) = (directory.join(&name), directory.join(format!("{name}.part")));
+        let (path, part_path) = (directory.join(&name), directory.join(format!("{name}.part")));
         if sha256(&path).await.map_err(file_error(&path))? == Some(self.sha256) {
             return Ok(path);
         }
         tokio::fs::create_dir_all(directory).await.map_err(file_error(directory))?;
         let client = Client::builder().connect_timeout(STALL_TIMEOUT).build();
         let client = client.map_err(|error| self.http_error(fault(error)))?;
-        let download =
-            Download { file: &part, limit: MAX_BYTES, attempts: MAX_ATTEMPTS, pause: RETRY_DELAY };
+        let download = Download {
+            file: &part_path,
+            limit: MAX_BYTES,
+            attempts: MAX_ATTEMPTS,
+            pause: RETRY_DELAY,
+        };
         let origin = UrlOrigin { client: &client, file: self };
         download.run(&origin, |_, _| ()).await.map_err(|error| match error {
             DownloadError::Origin(error) => error,
-            DownloadError::File(source) => RemoteError::File { path: part.clone(), source },
-            DownloadError::TooLarge => RemoteError::TooLarge { url: redacted(&self.url) },
+            DownloadError::File(source) => RemoteError::File { path: part_path.clone(), source },
+            DownloadError::TooLarge => RemoteError::TooLarge { url: redact_url(&self.url) },
         })?;
-        let digest = sha256(&part).await.map_err(file_error(&part))?.unwrap_or_default();
+        let digest = sha256(&part_path).await.map_err(file_error(&part_path))?.unwrap_or_default();
         if digest != self.sha256 {
-            tokio::fs::remove_file(&part).await.map_err(file_error(&part))?;
+            tokio::fs::remove_file(&part_path).await.map_err(file_error(&part_path))?;
             let [expected, found] = [self.sha256, digest].map(hex::encode);
-            return Err(RemoteError::Content { url: redacted(&self.url), expected, found });
+            return Err(RemoteError::Content { url: redact_url(&self.url), expected, found });
         }
-        tokio::fs::rename(&part, &path).await.map_err(file_error(&path))?;
+        tokio::fs::rename(&part_path, &path).await.map_err(file_error(&path))?;
         Ok(path)
     }
 
     fn http_error(&self, source: Fault) -> RemoteError {
-        RemoteError::Http { url: redacted(&self.url), source }
+        RemoteError::Http { url: redact_url(&self.url), source }
     }
 }
 
@@ -183,12 +187,12 @@ struct UrlOrigin<'a> {
 impl Origin for UrlOrigin<'_> {
     type Error = RemoteError;
 
-    async fn open(&self, from: u64) -> Result<RemainingFile<RemoteError>, RemoteError> {
+    async fn open(&self, offset: u64) -> Result<RemainingFile<RemoteError>, RemoteError> {
         let file = self.file.clone();
-        let part = open_at(self.client, file.url.clone(), from, STALL_TIMEOUT)
+        let remaining_file = open_at(self.client, file.url.clone(), offset, STALL_TIMEOUT)
             .await
             .map_err(|source| file.http_error(source))?;
-        Ok(part.map_err(move |source| file.http_error(source)))
+        Ok(remaining_file.map_err(move |source| file.http_error(source)))
     }
 
     fn is_retryable(error: &RemoteError) -> bool {
@@ -244,13 +248,13 @@ fn suffix_of(url: &Url) -> String {
     let name = file_name.unwrap_or_else(|| url.path().to_owned());
     let suffix =
         Path::new(&name).extension().and_then(|suffix| suffix.to_str()).unwrap_or_default();
-    let is_plain = (1..=MAX_SUFFIX).contains(&suffix.len())
+    let is_plain = (1..=MAX_SUFFIX_CHARS).contains(&suffix.len())
         && suffix.chars().all(|c| c.is_ascii_alphanumeric());
     if is_plain { suffix.to_ascii_lowercase() } else { "txt".to_owned() }
 }
 
 /// Returns a URL without credentials and parameters, which can be secrets.
-fn redacted(url: &Url) -> String {
+fn redact_url(url: &Url) -> String {
     let mut url = url.clone();
     // Both calls fail only for URLs without a host, and http URLs have one.
     let _ = (url.set_username(""), url.set_password(None));

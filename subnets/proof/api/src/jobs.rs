@@ -70,15 +70,15 @@ pub struct FinishedProof {
 pub struct Job {
     pub(crate) owner: String,
     pub(crate) circuit: Digest,
-    state: watch::Sender<State>,
+    state: watch::Sender<JobState>,
 }
 
 /// Progress events and status of a job.
 #[derive(Clone, Debug)]
-pub(crate) struct State {
+pub(crate) struct JobState {
     pub(crate) steps: Vec<Step>,
     pub(crate) status: Status,
-    finished: Option<Instant>,
+    finished_at: Option<Instant>,
 }
 
 /// A progress event with its time since the submission, or since the validator's restart.
@@ -91,12 +91,12 @@ pub(crate) struct Step {
 
 impl Job {
     fn new(owner: &str, circuit: Digest, status: Status) -> Arc<Self> {
-        let finished = (!matches!(status, Status::Running)).then(Instant::now);
-        let state = State { steps: Vec::new(), status, finished };
+        let finished_at = (!matches!(status, Status::Running)).then(Instant::now);
+        let state = JobState { steps: Vec::new(), status, finished_at };
         Arc::new(Self { owner: owner.to_owned(), circuit, state: watch::Sender::new(state) })
     }
 
-    pub(crate) fn follow(&self) -> watch::Receiver<State> {
+    pub(crate) fn subscribe(&self) -> watch::Receiver<JobState> {
         self.state.subscribe()
     }
 
@@ -107,7 +107,7 @@ impl Job {
 
     /// Waits until the proof ends and returns its final status.
     pub(crate) async fn wait_until_finished(&self) -> Status {
-        let mut states = self.follow();
+        let mut states = self.subscribe();
         match states.wait_for(|state| !matches!(state.status, Status::Running)).await {
             Ok(state) => state.status.clone(),
             // Unreachable: `self` holds the sender.
@@ -127,9 +127,10 @@ impl Job {
         matches!(self.state.borrow().status, Status::Running)
     }
 
-    fn end(&self, status: Status) {
-        self.state
-            .send_modify(|state| (state.status, state.finished) = (status, Some(Instant::now())));
+    fn finish(&self, status: Status) {
+        self.state.send_modify(|state| {
+            (state.status, state.finished_at) = (status, Some(Instant::now()));
+        });
     }
 
     /// Returns the completion time of the proof and the size of its bundle in bytes; `None` while
@@ -138,7 +139,7 @@ impl Job {
         let state = self.state.borrow();
         let bytes =
             if let Status::Done(finished) = &state.status { finished.json.len() } else { 0 };
-        Some((state.finished?, bytes))
+        Some((state.finished_at?, bytes))
     }
 }
 
@@ -277,7 +278,7 @@ impl Jobs {
                 let _ = tokio::time::timeout(MINERS_TIMEOUT, examiner.wait_for_miners()).await;
                 deliver(&examiner, &answer_slot, job.circuit, submission, report).await
             };
-            let drain_timeout = async {
+            let drain_deadline = async {
                 stop.requested().await;
                 tokio::time::sleep(DRAIN_TIMEOUT).await;
             };
@@ -285,13 +286,13 @@ impl Jobs {
                 result = delivery => {
                     let completion = tokio::task::spawn_blocking({
                         let job = Arc::clone(&job);
-                        move || job.end(final_status(&id, &job, result, directory.as_deref()))
+                        move || job.finish(final_status(&id, &job, result, directory.as_deref()))
                     });
                     if completion.await.is_err() {
-                        job.end(Status::Failed(INTERNAL_ERROR.to_owned()));
+                        job.finish(Status::Failed(INTERNAL_ERROR.to_owned()));
                     }
                 }
-                () = drain_timeout => job.end(Status::Interrupted(if directory.is_some() {
+                () = drain_deadline => job.finish(Status::Interrupted(if directory.is_some() {
                     "the validator is restarting; the proof resumes afterwards under the same id"
                 } else {
                     "the validator is restarting; submit the request again"
@@ -337,8 +338,8 @@ impl Jobs {
     }
 }
 
-/// Returns which finished proofs, each with its completion time and size, are removed from `stored`
-/// ones so that one more has room.
+/// Selects the finished proofs, each with its completion time and size, to remove from `stored`
+/// proofs so that one more has room.
 fn ids_to_evict(
     mut finished: Vec<((Instant, usize), Digest)>,
     mut stored: usize,
@@ -349,8 +350,8 @@ fn ids_to_evict(
     let newest = finished.last().map(|(_, id)| *id);
     let mut bytes: usize = finished.iter().map(|((_, size), _)| size).sum();
     let mut evicted = Vec::new();
-    for ((at, size), id) in finished {
-        let is_expired = now.saturating_duration_since(at) >= RETENTION;
+    for ((finished_at, size), id) in finished {
+        let is_expired = now.saturating_duration_since(finished_at) >= RETENTION;
         let is_surplus = bytes > MAX_BUNDLE_BYTES && newest != Some(id);
         if is_expired || is_surplus || stored >= max_stored {
             bytes -= size;

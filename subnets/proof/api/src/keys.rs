@@ -18,7 +18,7 @@ const VERSION: u32 = 1;
 /// Prefix of every key, so that leaked keys can be recognised.
 const PREFIX: &str = "taoproof_";
 /// Maximum length of a name, in characters.
-const MAX_NAME: usize = 100;
+const MAX_NAME_CHARS: usize = 100;
 
 /// API keys of users. The file stores SHA-256 hashes: a key has 256 random bits, so a slow hash
 /// would add no protection.
@@ -60,7 +60,8 @@ pub enum KeyError {
     Version(u32),
     /// The name is empty, too long, or already in use.
     #[error(
-        "invalid name '{0}' for a new key: it is empty, longer than {MAX_NAME} characters, or in use"
+        "invalid name '{0}' for a new key: it is empty, longer than {MAX_NAME_CHARS} characters, or in \
+        use"
     )]
     Name(String),
     /// No key has this name.
@@ -96,8 +97,8 @@ impl ApiKeys {
     /// # Errors
     /// When the name is invalid or in use, or the file cannot be written.
     pub fn add(&mut self, name: &str, path: &Path) -> Result<String, KeyError> {
-        let is_taken = self.names.values().any(|other| other == name);
-        if name.is_empty() || name.chars().count() > MAX_NAME || is_taken {
+        let is_in_use = self.names.values().any(|other| other == name);
+        if name.is_empty() || name.chars().count() > MAX_NAME_CHARS || is_in_use {
             return Err(KeyError::Name(name.to_owned()));
         }
         let key = format!("{PREFIX}{}", random_hex());

@@ -84,7 +84,7 @@ enum SessionEnd {
 }
 
 /// A message to the relay.
-struct Outgoing {
+struct OutgoingMessage {
     /// Connection on which the answered request arrived; `None` for notifications, which are sent
     /// on any connection.
     session: Option<u64>,
@@ -141,7 +141,9 @@ impl Relay {
             let mut is_authenticated = false;
             let outcome = tokio::select! {
                 () = relay.wait_until_drained(stop) => return,
-                outcome = relay.session(session, &outbound, &mut queue, &mut is_authenticated) => outcome,
+                outcome = relay.run_session(
+                    session, &outbound, &mut queue, &mut is_authenticated,
+                ) => outcome,
             };
             if is_authenticated {
                 failures = 0;
@@ -172,14 +174,14 @@ impl Relay {
     /// proof or an error.
     async fn wait_until_drained(&self, stop: &Shutdown) {
         stop.requested().await;
-        let drained = async {
+        let drain = async {
             while self.jobs.in_progress() > 0 {
                 tokio::time::sleep(FLUSH_TIME).await;
             }
             // Let the queued messages be sent.
             tokio::time::sleep(FLUSH_TIME).await;
         };
-        let _ = tokio::time::timeout(DRAIN_TIMEOUT, drained).await;
+        let _ = tokio::time::timeout(DRAIN_TIMEOUT, drain).await;
     }
 }
 

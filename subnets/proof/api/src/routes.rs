@@ -79,11 +79,11 @@ pub fn router(
     stop: &Shutdown,
 ) -> Result<Router, JobFileError> {
     // Bodies are limited by the largest input of a served circuit.
-    let values =
+    let max_values =
         examiner.served().map(|model| model.input.shape.elements()).max().unwrap_or_default();
     let max_body_bytes =
-        MAX_ENVELOPE_BYTES.saturating_add(values.saturating_mul(MAX_INTEGER_BYTES));
-    let bodies = BodyLimits::new(max_body_bytes, BODY_TIMEOUT, MAX_LARGE_BODY_BYTES);
+        MAX_ENVELOPE_BYTES.saturating_add(max_values.saturating_mul(MAX_INTEGER_BYTES));
+    let body_limits = BodyLimits::new(max_body_bytes, BODY_TIMEOUT, MAX_LARGE_BODY_BYTES);
     let api = Arc::new(Api {
         jobs: Jobs::open(examiner, settings.jobs.clone(), stop)?,
         keys,
@@ -97,7 +97,7 @@ pub fn router(
         .route("/v1/proofs/{id}/events", get(events))
         .route("/v1/proofs/{id}/bundle", get(bundle))
         .layer(DefaultBodyLimit::disable())
-        .route_layer(from_fn_with_state(bodies, buffer_body))
+        .route_layer(from_fn_with_state(body_limits, buffer_body))
         .route_layer(from_fn_with_state(Arc::clone(&api), authenticate))
         .route("/healthz", get(|| async { "ok" }))
         .fallback(|| async { Refusal::NotFound })
@@ -225,10 +225,9 @@ struct SubmissionBody {
 }
 
 impl SubmissionBody {
-    /// Checks that the circuit takes what was submitted, which blocks: runs the circuit with
-    /// inputs, so that no miner receives those that it would refuse, and reads the tokenizer for a
-    /// prompt.
-    fn check(self, examiner: &Examiner) -> Result<(Digest, Submission), Refusal> {
+    /// Checks that the circuit accepts the submission. Blocks: runs the circuit with inputs, so
+    /// that no miner receives inputs that it would refuse, and reads the tokenizer for a prompt.
+    fn validate(self, examiner: &Examiner) -> Result<(Digest, Submission), Refusal> {
         let circuit = self.circuit;
         let submission = match (self.input, self.prompt) {
             (Some(input), None) => {
@@ -266,7 +265,7 @@ async fn submit(
         Arc::clone(&api.check_slot).acquire_owned().await.map_err(|_| Refusal::Internal)?;
     // Starting a proof blocks, too, because it writes the request to disk.
     let start_task = tokio::task::spawn_blocking(move || {
-        let (circuit, submission) = submission.check(api.jobs.examiner())?;
+        let (circuit, submission) = submission.validate(api.jobs.examiner())?;
         drop(permit);
         api.jobs.start(&caller.0, circuit, submission).map_err(Refusal::from)
     });
@@ -279,7 +278,7 @@ async fn submit(
     Ok(response)
 }
 
-fn job(api: &Api, caller: &Caller, id: &str) -> Result<Arc<Job>, Refusal> {
+fn find_job(api: &Api, caller: &Caller, id: &str) -> Result<Arc<Job>, Refusal> {
     let id = id.parse().map_err(|_| Refusal::NotFound)?;
     api.jobs.get(&caller.0, &id).ok_or(Refusal::NotFound)
 }
@@ -289,18 +288,18 @@ async fn status(
     Extension(caller): Extension<Caller>,
     Path(id): Path<String>,
 ) -> Result<Json<Value>, Refusal> {
-    let job = job(&api, &caller, &id)?;
+    let job = find_job(&api, &caller, &id)?;
     let mut document = json!({ "id": id, "circuit": job.circuit });
-    if let (Value::Object(document), Value::Object(final_status)) =
-        (&mut document, final_status(&job.status()))
+    if let (Value::Object(document), Value::Object(status_fields)) =
+        (&mut document, status_json(&job.status()))
     {
-        document.extend(final_status);
+        document.extend(status_fields);
     }
     Ok(Json(document))
 }
 
 /// Returns the status of a proof as JSON, with its outputs once the proof is complete.
-fn final_status(status: &Status) -> Value {
+fn status_json(status: &Status) -> Value {
     match status {
         Status::Running => json!({ "status": "running" }),
         Status::Failed(error) => json!({ "status": "failed", "error": error }),
@@ -333,8 +332,8 @@ async fn events(
     Extension(caller): Extension<Caller>,
     Path(id): Path<String>,
 ) -> Result<Sse<impl Stream<Item = Result<Event, axum::Error>>>, Refusal> {
-    let job = job(&api, &caller, &id)?;
-    let event_stream = EventStream { states: job.follow(), sent: 0, ended: false };
+    let job = find_job(&api, &caller, &id)?;
+    let event_stream = EventStream { states: job.subscribe(), sent: 0, has_ended: false };
     let stream = futures::stream::unfold(event_stream, |mut event_stream| async move {
         let event = event_stream.next().await?;
         Some((event, event_stream))
@@ -344,15 +343,15 @@ async fn events(
 
 /// State of an event stream.
 struct EventStream {
-    states: tokio::sync::watch::Receiver<crate::jobs::State>,
+    states: tokio::sync::watch::Receiver<crate::jobs::JobState>,
     sent: usize,
-    ended: bool,
+    has_ended: bool,
 }
 
 impl EventStream {
     /// Returns the next progress event, then the `end` event, then `None`.
     async fn next(&mut self) -> Option<Result<Event, axum::Error>> {
-        if self.ended {
+        if self.has_ended {
             return None;
         }
         loop {
@@ -365,8 +364,8 @@ impl EventStream {
                 return Some(Event::default().event("progress").json_data(step));
             }
             if !matches!(status, Status::Running) {
-                self.ended = true;
-                return Some(Event::default().event("end").json_data(final_status(&status)));
+                self.has_ended = true;
+                return Some(Event::default().event("end").json_data(status_json(&status)));
             }
             self.states.changed().await.ok()?;
         }
@@ -378,7 +377,7 @@ async fn bundle(
     Extension(caller): Extension<Caller>,
     Path(id): Path<String>,
 ) -> Result<Response, Refusal> {
-    match job(&api, &caller, &id)?.status() {
+    match find_job(&api, &caller, &id)?.status() {
         Status::Done(finished) => {
             Ok(([(CONTENT_TYPE, "application/json")], finished.json.clone()).into_response())
         }

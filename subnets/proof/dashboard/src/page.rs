@@ -10,7 +10,7 @@ use taonet_dashboard::{
 use crate::proofs::{MinerProofs, Proofs, Totals};
 
 /// Maximum number of rows per page.
-const PER_PAGE: usize = 50;
+const MAX_ROWS_PER_PAGE: usize = 50;
 /// Sortable columns of the miners, and whether the first click sorts each in descending order.
 const COLUMNS: [(&str, bool); 6] = [
     ("work", true),
@@ -97,7 +97,7 @@ fn circuits(view: &View, proofs: &Proofs) -> Markup {
     let mut ids: Vec<&String> = proofs.prices.keys().chain(proofs.circuits.keys()).collect();
     ids.sort();
     ids.dedup();
-    let paging = Paging::of(view, "circuits", PER_PAGE, ids.len());
+    let paging = Paging::of(view, "circuits", MAX_ROWS_PER_PAGE, ids.len());
     html! {
         @if ids.is_empty() { p.empty { "No proof has been verified yet." } } @else {
             div.scroll tabindex="0" role="group" aria-labelledby="circuits" {
@@ -111,7 +111,7 @@ fn circuits(view: &View, proofs: &Proofs) -> Markup {
                             th.num scope="col" { "Unit price" }
                         }
                     }
-                    tbody { @for id in paging.slice(&ids) { (circuit(proofs, id)) } }
+                    tbody { @for id in paging.slice(&ids) { (circuit_row(proofs, id)) } }
                 }
             }
             (paging.links(view, "circuits"))
@@ -120,7 +120,7 @@ fn circuits(view: &View, proofs: &Proofs) -> Markup {
     }
 }
 
-fn circuit(proofs: &Proofs, id: &str) -> Markup {
+fn circuit_row(proofs: &Proofs, id: &str) -> Markup {
     let summary = proofs.circuits.get(id);
     let count =
         |value: Option<u64>| value.map_or_else(|| "–".to_owned(), |value| value.to_string());
@@ -140,18 +140,17 @@ fn circuit(proofs: &Proofs, id: &str) -> Markup {
     }
 }
 
-fn sort(miners: &mut [(&MinerProofs, Totals)], key: &str) {
+fn sort_ascending(miners: &mut [(&MinerProofs, Totals)], key: &str) {
     // Missing values come first in ascending order.
-    let optional = |value: Option<f64>| value.unwrap_or(f64::NEG_INFINITY);
+    let missing_first = |value: Option<f64>| value.unwrap_or(f64::NEG_INFINITY);
     miners.sort_by(|(a, a_totals), (b, b_totals)| {
         let order = match key {
             "verified" => a_totals.verified.cmp(&b_totals.verified),
             "failed" => a_totals.failed.cmp(&b_totals.failed),
-            "share" => {
-                optional(verified_share(a_totals)).total_cmp(&optional(verified_share(b_totals)))
-            }
-            "time" => optional(a_totals.seconds).total_cmp(&optional(b_totals.seconds)),
-            "size" => optional(a_totals.bytes).total_cmp(&optional(b_totals.bytes)),
+            "share" => missing_first(verified_share(a_totals))
+                .total_cmp(&missing_first(verified_share(b_totals))),
+            "time" => missing_first(a_totals.seconds).total_cmp(&missing_first(b_totals.seconds)),
+            "size" => missing_first(a_totals.bytes).total_cmp(&missing_first(b_totals.bytes)),
             _ => a.work.total_cmp(&b.work),
         };
         order.then_with(|| b.hotkey.cmp(&a.hotkey))
@@ -165,9 +164,9 @@ fn miners(view: &View, proofs: &Proofs) -> Markup {
         .map(|miner| (miner, Totals::of(std::iter::once(&miner.tally))))
         .collect();
     let order = Sort::of(view, &COLUMNS);
-    sort(&mut miners, order.key());
+    sort_ascending(&mut miners, order.key());
     order.apply(&mut miners);
-    let paging = Paging::of(view, "page", PER_PAGE, miners.len());
+    let paging = Paging::of(view, "page", MAX_ROWS_PER_PAGE, miners.len());
     let header = |key, label| order.header(view, key, label, "num");
     html! {
         @if miners.is_empty() { p.empty { "No miner has been asked for a proof yet." } } @else {

@@ -14,9 +14,9 @@ use taonet_proof_validator::StoredScores;
 const RATE_WINDOW: Duration = Duration::from_mins(5);
 /// Time without a new outcome after which the validator counts as stopped, in seconds. Requests
 /// follow each other within seconds, and time out after minutes.
-const MAX_SILENCE: i64 = 600;
+const MAX_SILENCE_SECONDS: i64 = 600;
 /// Why no outcome is recorded.
-const SILENT: &str = "the validator has recorded no proof and no failure for more than 10 minutes; hint: is `tao proof \
+const SILENCE_HINT: &str = "the validator has recorded no proof and no failure for more than 10 minutes; hint: is `tao proof \
                       validator` running, and does it know a miner? Its log has the reason";
 
 /// Latest known state of a validator's proofs.
@@ -82,7 +82,7 @@ impl Totals {
 }
 
 impl Proofs {
-    /// Takes the data of stored scores. `now` is the time since the Unix epoch.
+    /// Replaces the data with that of stored scores. `now` is the time since the Unix epoch.
     pub(crate) fn update(&mut self, stored: &StoredScores, now: Duration) {
         let profile = Profile::DeliveredWork(WorkRules::default());
         let miner = |(hotkey, tally): (&Hotkey, &Tally)| MinerProofs {
@@ -102,34 +102,38 @@ impl Proofs {
     /// ago.
     pub(crate) fn is_silent(&self, now_unix: i64) -> bool {
         self.written_unix
-            .is_some_and(|written_unix| now_unix.saturating_sub(written_unix) > MAX_SILENCE)
+            .is_some_and(|written_unix| now_unix.saturating_sub(written_unix) > MAX_SILENCE_SECONDS)
     }
 
     pub(crate) fn totals(&self) -> Totals {
         Totals::of(self.miners.iter().map(|miner| &miner.tally))
     }
 
-    /// Returns what is wrong at `now_unix`, in seconds since the Unix epoch: titles and reasons.
+    /// Returns the current problems at `now_unix`, in seconds since the Unix epoch: titles and
+    /// reasons.
     pub(crate) fn problems(&self, now_unix: i64) -> impl Iterator<Item = (&'static str, &str)> {
-        let scores = self
+        let scores_problem = self
             .scores_problem
             .as_deref()
             .map(|reason| ("The validator's scores are unavailable", reason));
-        let circuits =
+        let circuits_problem =
             self.circuits_problem.as_deref().map(|reason| ("The circuits are unavailable", reason));
-        let silent = self.is_silent(now_unix).then_some(("No new outcome", SILENT));
-        scores.into_iter().chain(circuits).chain(silent)
+        let silence_problem = self.is_silent(now_unix).then_some(("No new outcome", SILENCE_HINT));
+        scores_problem.into_iter().chain(circuits_problem).chain(silence_problem)
     }
 
     /// Returns the subnet's entry in the strip of the page at `now_unix`, in seconds since the Unix
     /// epoch.
     pub(crate) fn health(&self, now_unix: i64) -> Health {
-        let last = self.written_unix.map(|unix| format!("last outcome {}", ago(unix, now_unix)));
+        let last_outcome =
+            self.written_unix.map(|unix| format!("last outcome {}", ago(unix, now_unix)));
         let problem = self.problems(now_unix).next();
-        let (condition, summary) = match (last, problem) {
-            (Some(last), _) if self.is_silent(now_unix) => (Condition::Stopped, last),
+        let (condition, summary) = match (last_outcome, problem) {
+            (Some(last_outcome), _) if self.is_silent(now_unix) => {
+                (Condition::Stopped, last_outcome)
+            }
             (_, Some((title, _))) => (Condition::Degraded, title.to_owned()),
-            (Some(last), None) => (Condition::Healthy, last),
+            (Some(last_outcome), None) => (Condition::Healthy, last_outcome),
             (None, None) => (Condition::Waiting, "no outcome yet".to_owned()),
         };
         Health { name: "Proof", path: "/proof", condition, fact: summary }
@@ -144,12 +148,13 @@ impl RateMeter {
     /// Adds a number of verified proofs at a time on any steady clock; returns the proofs per
     /// second since the oldest read of the last minutes, or `None` without one.
     pub(crate) fn add(&mut self, at: Duration, verified: u64) -> Option<f64> {
-        // After the scores are deleted, the numbers begin again.
-        self.0
-            .retain(|(read, count)| at.saturating_sub(*read) <= RATE_WINDOW && *count <= verified);
+        // When the scores are deleted, the numbers restart at 0.
+        self.0.retain(|(read_at, count)| {
+            at.saturating_sub(*read_at) <= RATE_WINDOW && *count <= verified
+        });
         self.0.push_back((at, verified));
-        let (first, count) = self.0.front()?;
-        let seconds = at.saturating_sub(*first).as_secs_f64();
+        let (first_read_at, count) = self.0.front()?;
+        let seconds = at.saturating_sub(*first_read_at).as_secs_f64();
         (seconds > 0.0).then(|| (verified - count) as f64 / seconds)
     }
 }

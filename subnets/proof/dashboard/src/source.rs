@@ -25,7 +25,7 @@ pub(crate) struct Source {
     circuits: Option<PathBuf>,
     proofs: RwLock<Arc<Proofs>>,
     meter: Mutex<RateMeter>,
-    started: Instant,
+    started_at: Instant,
 }
 
 impl Source {
@@ -35,7 +35,7 @@ impl Source {
             circuits,
             proofs: RwLock::default(),
             meter: Mutex::default(),
-            started: Instant::now(),
+            started_at: Instant::now(),
         }
     }
 
@@ -53,7 +53,7 @@ impl Source {
         let old_proofs = self.proofs();
         let mut proofs = Proofs::clone(&old_proofs);
         if let Some(path) = self.circuits.clone().filter(|_| old_proofs.circuits.is_empty()) {
-            match spawn_blocking(move || summaries(&path)).await {
+            match spawn_blocking(move || circuit_summaries(&path)).await {
                 Ok(Ok(circuits)) => {
                     (proofs.circuits, proofs.circuits_problem) = (Arc::new(circuits), None);
                 }
@@ -67,7 +67,7 @@ impl Source {
                 proofs.update(&stored, unix_time(SystemTime::now()));
                 proofs.scores_problem = None;
                 let mut meter = self.meter.lock().unwrap_or_else(PoisonError::into_inner);
-                proofs.rate = meter.add(self.started.elapsed(), proofs.totals().verified);
+                proofs.rate = meter.add(self.started_at.elapsed(), proofs.totals().verified);
             }
             Ok(Err(error)) => proofs.scores_problem = Some(with_causes(&error)),
             Err(error) => proofs.scores_problem = Some(error.to_string()),
@@ -80,7 +80,7 @@ impl Source {
 }
 
 /// Returns the descriptions of all circuits in a directory.
-fn summaries(path: &Path) -> Result<BTreeMap<String, CircuitSummary>, CircuitError> {
+fn circuit_summaries(path: &Path) -> Result<BTreeMap<String, CircuitSummary>, CircuitError> {
     let summary = |metadata: CircuitMetadata| CircuitSummary {
         name: metadata.name,
         backend: metadata.backend,

@@ -16,11 +16,11 @@ pub fn describe() {
     describe_histogram!(PROOF_SECONDS, "Time to create a proof");
 }
 
-pub(crate) fn request(status: StatusCode) {
+pub(crate) fn count_request(status: StatusCode) {
     counter!(REQUESTS, "status" => status.as_str().to_owned()).increment(1);
 }
 
-pub(crate) fn proof(duration: Duration) {
+pub(crate) fn record_proof(duration: Duration) {
     histogram!(PROOF_SECONDS).record(duration.as_secs_f64());
 }
 

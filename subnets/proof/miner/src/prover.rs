@@ -58,7 +58,7 @@ struct Inner {
 struct ServedCircuit {
     circuit: Arc<Circuit>,
     prover: Arc<dyn Prover>,
-    check: Arc<InputCheck>,
+    input_check: Arc<InputCheck>,
     verification_key: Digest,
     output_scale: i32,
 }
@@ -75,7 +75,7 @@ impl Miner {
             let served = ServedCircuit {
                 circuit: Arc::clone(directory.circuit()),
                 prover: directory.prover()?.into(),
-                check: Arc::new(directory.input_check()?),
+                input_check: Arc::new(directory.input_check()?),
                 verification_key: metadata.verification_key()?,
                 output_scale: metadata.output.scale,
             };
@@ -142,7 +142,7 @@ impl Miner {
     /// [`Refusal`]: the inputs do not fit, values saturate, the miner is at capacity, or the proof
     /// times out.
     pub async fn answer(&self, query: &ProofQuery) -> Result<ProofAnswer, Refusal> {
-        let served = self.0.served(&query.circuit)?;
+        let served = self.0.served_circuit(&query.circuit)?;
         let mut proven = match &self.0.settings.behaviour {
             Behaviour::Honest | Behaviour::WrongOutput => self.prove(query).await?,
             Behaviour::Slow(pause) => {
@@ -153,7 +153,10 @@ impl Miner {
             Behaviour::OtherCircuit => {
                 let accepts_inputs = |circuit: &&Digest| {
                     **circuit != query.circuit
-                        && self.0.served(circuit).is_ok_and(|served| served.accepts(&query.inputs))
+                        && self
+                            .0
+                            .served_circuit(circuit)
+                            .is_ok_and(|served| served.accepts(&query.inputs))
                 };
                 let other_circuit =
                     self.circuits().find(accepts_inputs).copied().unwrap_or(query.circuit);
@@ -185,21 +188,21 @@ impl Miner {
 
     /// Proves the outputs of inputs for which no value saturates.
     async fn prove(&self, query: &ProofQuery) -> Result<ProofWithOutputs, Refusal> {
-        self.prove_if(query, |check, inputs| check.execute(inputs).map(drop)).await
+        self.prove_with_precheck(query, |check, inputs| check.execute(inputs).map(drop)).await
     }
 
     /// Proves the outputs even if values saturate, as dishonest miners do.
     async fn prove_unchecked(&self, query: &ProofQuery) -> Result<ProofWithOutputs, Refusal> {
-        self.prove_if(query, |_, _| Ok(())).await
+        self.prove_with_precheck(query, |_, _| Ok(())).await
     }
 
-    async fn prove_if(
+    async fn prove_with_precheck(
         &self,
         query: &ProofQuery,
         precheck: impl FnOnce(&InputCheck, &[i64]) -> Result<(), CircuitError> + Send + 'static,
     ) -> Result<ProofWithOutputs, Refusal> {
-        let ServedCircuit { circuit, prover, check, verification_key, .. } =
-            self.0.served(&query.circuit)?;
+        let ServedCircuit { circuit, prover, input_check, verification_key, .. } =
+            self.0.served_circuit(&query.circuit)?;
         circuit.check_inputs(&query.inputs)?;
         let permit =
             Arc::clone(&self.0.proof_slots).try_acquire_owned().map_err(|_| Refusal::Full)?;
@@ -209,21 +212,22 @@ impl Miner {
             circuit: query.circuit,
             verification_key: *verification_key,
         };
-        let (prover, check, inputs) = (Arc::clone(prover), Arc::clone(check), query.inputs.clone());
+        let (prover, input_check, inputs) =
+            (Arc::clone(prover), Arc::clone(input_check), query.inputs.clone());
         // A proof continues after its caller disconnects, and holds its permit until it ends.
         let proof_task = tokio::task::spawn_blocking(move || {
             let _permit = permit;
-            precheck(&check, &inputs)?;
+            precheck(&input_check, &inputs)?;
             let (_proving, start) = (ProofGuard::begin(), Instant::now());
             let proven = prover.prove(&inputs, &binding);
-            metrics::proof(start.elapsed());
-            proven.map_err(|error| check.with_tensor(error))
+            metrics::record_proof(start.elapsed());
+            proven.map_err(|error| input_check.with_tensor(error))
         });
         let timeout = self.0.settings.timeout;
         let proven = tokio::time::timeout(timeout, proof_task)
             .await
             .map_err(|_| Refusal::Timeout(timeout))?;
-        Ok(proven.map_err(|_| Refusal::Broken)??)
+        Ok(proven.map_err(|_| Refusal::TaskFailed)??)
     }
 
     async fn replay(&self, query: &ProofQuery) -> Result<ProofWithOutputs, Refusal> {
@@ -239,7 +243,7 @@ impl Miner {
 }
 
 impl Inner {
-    fn served(&self, circuit: &Digest) -> Result<&ServedCircuit, Refusal> {
+    fn served_circuit(&self, circuit: &Digest) -> Result<&ServedCircuit, Refusal> {
         self.circuits.get(circuit).ok_or(Refusal::UnknownCircuit(*circuit))
     }
 }

@@ -30,13 +30,13 @@ use tokio::task::JoinSet;
 use crate::Miner;
 use admission::{Admission, Validators};
 use connection::ServerState;
-use requests::{Requests, handlers};
+use requests::{RequestTracker, create_handlers};
 
 /// Maximum size of one input in a message, in bytes: integers as text would have 20 digits and a
 /// separator.
 const MAX_INTEGER_BYTES: usize = 21;
 /// Lower bound of the maximum message size, in bytes.
-const MIN_LIMIT: usize = 64 << 10;
+const MIN_MESSAGE_LIMIT_BYTES: usize = 64 << 10;
 /// Maximum size of all messages in flight together, in bytes.
 const MAX_IN_FLIGHT_BYTES: usize = 512 << 20;
 /// Maximum number of authenticated connections. A subnet has at most 64 validators with a permit.
@@ -48,11 +48,11 @@ const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
 /// Time at shutdown to send the last answers.
 const FLUSH_TIME: Duration = Duration::from_millis(200);
 /// Idle timeout of a connection, in milliseconds.
-const IDLE_MILLISECONDS: u32 = 150_000;
+const IDLE_TIMEOUT_MILLISECONDS: u32 = 150_000;
 /// Interval of keep-alive packets.
 const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(30);
 /// Receive window of an authenticated connection, in bytes.
-const WINDOW: u32 = 1 << 20;
+const RECEIVE_WINDOW: u32 = 1 << 20;
 /// Receive window of a connection before its handshake is accepted, in bytes.
 const HANDSHAKE_WINDOW: u32 = 16 << 10;
 /// Send window of a connection, in bytes.
@@ -102,34 +102,36 @@ struct Limits {
     /// Maximum number of authenticated connections from one address (for IPv6, one /64).
     validators_per_address: usize,
     /// Maximum number of concurrent requests of a connection.
-    streams: u32,
+    max_streams: u32,
     /// Maximum size of a message, in bytes.
-    message: usize,
+    max_message_bytes: usize,
     /// Timeout of the TLS handshake, and of the signed handshake after it.
-    handshake: Duration,
+    handshake_timeout: Duration,
     /// Timeout for the transfer of a message.
-    transfer: Duration,
+    transfer_timeout: Duration,
 }
 
 impl Limits {
     /// Returns the limits for circuits with at most `inputs` inputs: 512 connections, 64 of them
     /// from one address.
-    fn of(inputs: usize) -> Self {
-        let message = inputs
+    fn for_inputs(inputs: usize) -> Self {
+        let max_message_bytes = inputs
             .saturating_mul(MAX_INTEGER_BYTES)
             .saturating_add(4096)
-            .clamp(MIN_LIMIT, MAX_IN_FLIGHT_BYTES);
-        let validators = (MAX_IN_FLIGHT_BYTES / message).clamp(1, MAX_VALIDATORS);
-        let streams = MAX_IN_FLIGHT_BYTES / validators / message;
+            .clamp(MIN_MESSAGE_LIMIT_BYTES, MAX_IN_FLIGHT_BYTES);
+        let validators = (MAX_IN_FLIGHT_BYTES / max_message_bytes).clamp(1, MAX_VALIDATORS);
+        let max_streams = MAX_IN_FLIGHT_BYTES / validators / max_message_bytes;
         Self {
             connections: 512,
             connections_per_address: 64,
             validators,
             validators_per_address: validators.div_ceil(4),
-            streams: u32::try_from(streams).unwrap_or(u32::MAX).clamp(1, 128),
-            message,
-            handshake: Duration::from_secs(10),
-            transfer: Duration::from_secs(10 + (message / MIN_TRANSFER_RATE) as u64),
+            max_streams: u32::try_from(max_streams).unwrap_or(u32::MAX).clamp(1, 128),
+            max_message_bytes,
+            handshake_timeout: Duration::from_secs(10),
+            transfer_timeout: Duration::from_secs(
+                10 + (max_message_bytes / MIN_TRANSFER_RATE) as u64,
+            ),
         }
     }
 }
@@ -147,7 +149,7 @@ pub struct QuicServer {
     endpoint: Endpoint,
     state: Arc<ServerState>,
     slots: ConnectionSlots,
-    requests: Requests,
+    requests: RequestTracker,
 }
 
 impl QuicServer {
@@ -162,7 +164,13 @@ impl QuicServer {
         timeout: Duration,
         settings: QuicSettings,
     ) -> Result<Self, QuicError> {
-        Self::bind_with(miner, keypair, timeout, settings, Limits::of(miner.largest_input()))
+        Self::bind_with(
+            miner,
+            keypair,
+            timeout,
+            settings,
+            Limits::for_inputs(miner.largest_input()),
+        )
     }
 
     fn bind_with(
@@ -174,14 +182,14 @@ impl QuicServer {
     ) -> Result<Self, QuicError> {
         let (config, fingerprint) = server_config()?;
         let endpoint = Endpoint::server(config, settings.listen)?;
-        let requests = Requests::default();
+        let requests = RequestTracker::default();
         let state = ServerState {
             admission: Admission::new(keypair.clone(), fingerprint, settings.permits),
             validators: Arc::new(Validators::new(ConnectionSlots::new(
                 limits.validators,
                 limits.validators_per_address,
             ))),
-            handlers: handlers(miner, &requests),
+            handlers: create_handlers(miner, &requests),
             limits,
             timeout,
         };
@@ -264,10 +272,10 @@ fn server_config() -> Result<(ServerConfig, String), QuicError> {
         // One handshake at a time. An authenticated connection has more.
         .max_concurrent_bidi_streams(VarInt::from_u32(1))
         .receive_window(VarInt::from_u32(HANDSHAKE_WINDOW))
-        .stream_receive_window(VarInt::from_u32(WINDOW))
+        .stream_receive_window(VarInt::from_u32(RECEIVE_WINDOW))
         .send_window(SEND_WINDOW)
         .datagram_receive_buffer_size(None)
-        .max_idle_timeout(Some(VarInt::from_u32(IDLE_MILLISECONDS).into()))
+        .max_idle_timeout(Some(VarInt::from_u32(IDLE_TIMEOUT_MILLISECONDS).into()))
         .keep_alive_interval(Some(KEEP_ALIVE_INTERVAL));
     let mut config = ServerConfig::with_crypto(Arc::new(QuicServerConfig::try_from(tls)?));
     config.transport_config(Arc::new(transport));

@@ -53,7 +53,7 @@ pub enum Refusal {
     Answer(#[from] AnswerError),
     /// The thread of the proof panicked or was cancelled.
     #[error("request processing failed")]
-    Broken,
+    TaskFailed,
     /// The route is not served.
     #[error("unrecognized synapse type")]
     NoRoute,
@@ -83,7 +83,9 @@ impl Refusal {
             }
             Self::Full => StatusCode::TOO_MANY_REQUESTS,
             Self::Timeout(_) => StatusCode::GATEWAY_TIMEOUT,
-            Self::Prover(_) | Self::Answer(_) | Self::Broken => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::Prover(_) | Self::Answer(_) | Self::TaskFailed => {
+                StatusCode::INTERNAL_SERVER_ERROR
+            }
         }
     }
 }

@@ -13,16 +13,16 @@ use taonet_wire::{BtauthScheme, Caller, Limits, SignedLayer, SignedLayerBuilder}
 use crate::{Miner, Refusal, metrics};
 
 /// Maximum size of a request body in bytes.
-const MAX_REQUEST: usize = 10 << 20;
+const MAX_REQUEST_BYTES: usize = 10 << 20;
 /// Grace period for the answer, beyond the timeout of a proof.
 const RESPONSE_GRACE: Duration = Duration::from_secs(10);
 
-/// Creates the signature verification of requests to the hotkey `me`. `timeout` is the timeout of a
-/// proof; see [`router`].
-pub fn signed_requests(me: Hotkey, timeout: Duration) -> SignedLayerBuilder {
+/// Creates the signature verification of requests to the hotkey `miner`. `timeout` is the timeout
+/// of a proof; see [`router`].
+pub fn signed_requests(miner: Hotkey, timeout: Duration) -> SignedLayerBuilder {
     let answer_timeout = timeout.saturating_add(RESPONSE_GRACE);
-    let limits = Limits { body_bytes: MAX_REQUEST, answer_timeout, ..Limits::default() };
-    SignedLayer::builder(me, BtauthScheme::new()).limits(limits)
+    let limits = Limits { body_bytes: MAX_REQUEST_BYTES, answer_timeout, ..Limits::default() };
+    SignedLayer::builder(miner, BtauthScheme::new()).limits(limits)
 }
 
 /// Creates the routes: `POST /query-zk-proof` and `POST /dsperse-proof-generation` (a slice of a
@@ -61,7 +61,7 @@ fn respond(caller: &Caller, answer: Result<ProofAnswer, Refusal>) -> Response {
         tracing::debug!(hotkey = %caller.hotkey, %refusal, "request refused");
     }
     let response = answer.map(Json).into_response();
-    metrics::request(response.status());
+    metrics::count_request(response.status());
     response
 }
 

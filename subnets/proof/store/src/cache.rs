@@ -9,7 +9,7 @@ use std::time::SystemTime;
 
 use taonet_proof_core::Digest;
 use taonet_proof_core::metadata;
-use taonet_proof_core::slices::{FILE as SLICED, SlicedModel};
+use taonet_proof_core::slices::{FILE as SLICED_MODEL_FILE, SlicedModel};
 
 use crate::StoreError;
 
@@ -28,7 +28,7 @@ pub(crate) struct Cache {
     /// Circuits that are never evicted.
     pinned: BTreeSet<Digest>,
     /// Circuits that this process uses, which are never evicted either.
-    used: Mutex<BTreeSet<Digest>>,
+    in_use: Mutex<BTreeSet<Digest>>,
 }
 
 impl Cache {
@@ -39,7 +39,7 @@ impl Cache {
         pinned: BTreeSet<Digest>,
     ) -> Result<Self, StoreError> {
         fs::create_dir_all(&directory).map_err(StoreError::file(&directory))?;
-        Ok(Self { directory, limit, pinned, used: Mutex::default() })
+        Ok(Self { directory, limit, pinned, in_use: Mutex::default() })
     }
 
     /// Returns the directory of the cache.
@@ -67,18 +67,18 @@ impl Cache {
         self.circuit_directory(id).join(metadata::FILE).is_file()
     }
 
-    /// Keeps a circuit from being evicted; returns whether it could be evicted before.
+    /// Reserves a circuit, which is then not evicted; returns whether it was not reserved before.
     pub(crate) fn reserve(&self, id: Digest) -> bool {
-        self.used().insert(id)
+        self.in_use().insert(id)
     }
 
-    /// Lets a circuit be evicted again.
+    /// Releases a reserved circuit, so that it can be evicted again.
     pub(crate) fn release(&self, id: Digest) {
-        self.used().remove(&id);
+        self.in_use().remove(&id);
     }
 
-    fn used(&self) -> MutexGuard<'_, BTreeSet<Digest>> {
-        self.used.lock().unwrap_or_else(PoisonError::into_inner)
+    fn in_use(&self) -> MutexGuard<'_, BTreeSet<Digest>> {
+        self.in_use.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Moves the complete download of a circuit into the cache, in place of an earlier one.
@@ -91,7 +91,7 @@ impl Cache {
     /// Marks a circuit as used now, and evicts others until the cache is within its limit.
     pub(crate) fn mark_used(&self, id: Digest) -> Result<(), StoreError> {
         touch(&self.circuit_directory(id).join(metadata::FILE))?;
-        self.make_room()
+        self.evict_to_limit()
     }
 
     /// Removes a circuit if it is in the cache. It is renamed first, so that a kill never leaves an
@@ -111,26 +111,26 @@ impl Cache {
     pub(crate) fn write_model(&self, id: Digest, text: &[u8]) -> Result<(), StoreError> {
         let path = self.directory.join(format!("{MODEL_PREFIX}{id}"));
         let temporary_path = self.directory.join(format!(".sliced-{id}"));
-        if fs::read(path.join(SLICED)).is_ok_and(|cached| cached == text) {
+        if fs::read(path.join(SLICED_MODEL_FILE)).is_ok_and(|cached| cached == text) {
             return Ok(());
         }
         fs::create_dir_all(&temporary_path).map_err(StoreError::file(&path))?;
-        fs::write(temporary_path.join(SLICED), text).map_err(StoreError::file(&path))?;
+        fs::write(temporary_path.join(SLICED_MODEL_FILE), text).map_err(StoreError::file(&path))?;
         existed(fs::remove_dir_all(&path)).map_err(StoreError::file(&path))?;
         fs::rename(&temporary_path, &path).map_err(StoreError::file(&path))
     }
 
     /// Evicts the least recently used circuits until the cache is within its limit.
-    fn make_room(&self) -> Result<(), StoreError> {
+    fn evict_to_limit(&self) -> Result<(), StoreError> {
         let mut circuits = self.cached_circuits()?;
         let mut size: u64 = circuits.iter().map(|circuit| circuit.bytes).sum();
         circuits.sort_by_key(|circuit| circuit.last_used);
-        let used = self.used().clone();
+        let in_use = self.in_use().clone();
         for circuit in circuits {
             if size <= self.limit {
                 return Ok(());
             }
-            if used.contains(&circuit.id) || self.pinned.contains(&circuit.id) {
+            if in_use.contains(&circuit.id) || self.pinned.contains(&circuit.id) {
                 continue;
             }
             tracing::info!(circuit = %circuit.id, bytes = circuit.bytes, "circuit evicted from the full cache");
@@ -141,7 +141,7 @@ impl Cache {
         if size <= self.limit {
             Ok(())
         } else {
-            Err(StoreError::Full { used: size, limit: self.limit })
+            Err(StoreError::CacheFull { used: size, limit: self.limit })
         }
     }
 
@@ -149,7 +149,7 @@ impl Cache {
     /// the cache unreadable.
     fn remove_models_with(&self, slice: Digest) -> Result<(), StoreError> {
         for path in self.entries(MODEL_PREFIX)? {
-            let description = path.join(SLICED);
+            let description = path.join(SLICED_MODEL_FILE);
             let text = fs::read(&description).map_err(StoreError::file(&description))?;
             if SlicedModel::from_json(&text)?.slices.contains(&slice) {
                 fs::remove_dir_all(&path).map_err(StoreError::file(&path))?;

@@ -25,8 +25,8 @@ struct RemoteFile<'a> {
 impl Origin for RemoteFile<'_> {
     type Error = SourceError;
 
-    async fn open(&self, from: u64) -> Result<RemainingFile<SourceError>, SourceError> {
-        self.source.open(self.location, from).await
+    async fn open(&self, offset: u64) -> Result<RemainingFile<SourceError>, SourceError> {
+        self.source.open(self.location, offset).await
     }
 
     fn is_retryable(error: &SourceError) -> bool {

@@ -4,7 +4,7 @@
 //! files, and sliced models, on any static web server or bucket. Catalogues are not trusted: a
 //! circuit's identity is the hash of its metadata, which contains the hash of every other file, and
 //! no circuit enters the cache before all hashes match and its verification key is found to follow
-//! from its network. Which circuits are worth proving is not for a catalogue to say: only circuits
+//! from its network. A catalogue does not decide which circuits to prove: only circuits
 //! whose identities the caller gives are fetched.
 //!
 //! [`CircuitStore::fetch`] returns a circuit's directory and downloads it if it is not in the
@@ -39,7 +39,7 @@
 //!   is downloaded again.
 //! - **The cache has a size limit.** A full cache evicts the least recently used circuits, except
 //!   pinned ones and those that this process has fetched; if these exceed the limit, the result is
-//!   [`StoreError::Full`].
+//!   [`StoreError::CacheFull`].
 //! - **Sizes are bounded**: 64 MiB for a catalogue, 1 MiB for metadata, 4 GiB for any other file. A
 //!   server that sends nothing for 30 s is treated as failed. Redirects are not followed.
 //!

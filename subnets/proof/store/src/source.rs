@@ -14,7 +14,7 @@ use url::Url;
 use crate::{Listing, ListingError};
 
 /// Maximum size of a catalogue document, in bytes.
-const MAX_DOCUMENT: usize = 64 << 20;
+const MAX_DOCUMENT_BYTES: usize = 64 << 20;
 /// Timeout of a connection attempt.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Timeout for the head of a response, and for each chunk of its body.
@@ -54,7 +54,7 @@ pub enum SourceError {
     #[error(transparent)]
     Storage(#[from] StorageError),
     /// The document is too large.
-    #[error("the catalogue is larger than {MAX_DOCUMENT} bytes")]
+    #[error("the catalogue is larger than {MAX_DOCUMENT_BYTES} bytes")]
     TooLarge,
     /// The document is not a valid catalogue.
     #[error(transparent)]
@@ -102,10 +102,10 @@ impl Source {
                 document.rsplit('/').next().unwrap_or_default().to_owned()
             }
         };
-        let mut part = self.open(&location, 0).await?;
+        let mut document_file = self.open(&location, 0).await?;
         let mut text = Vec::new();
-        while let Some(bytes) = part.chunks.next().await.transpose()? {
-            if text.len() + bytes.len() > MAX_DOCUMENT {
+        while let Some(bytes) = document_file.chunks.next().await.transpose()? {
+            if text.len() + bytes.len() > MAX_DOCUMENT_BYTES {
                 return Err(SourceError::TooLarge);
             }
             text.extend_from_slice(&bytes);
@@ -117,7 +117,7 @@ impl Source {
     pub(crate) async fn open(
         &self,
         location: &str,
-        from: u64,
+        offset: u64,
     ) -> Result<RemainingFile<SourceError>, SourceError> {
         match &self.0 {
             SourceKind::Http { client, document } => {
@@ -129,7 +129,7 @@ impl Source {
                     let url = Box::new(url.clone());
                     move |source| SourceError::Http { url: url.clone(), source }
                 };
-                Ok(open_at(client, url, from, STALL_TIMEOUT)
+                Ok(open_at(client, url, offset, STALL_TIMEOUT)
                     .await
                     .map_err(&http_error)?
                     .map_err(http_error))
@@ -142,7 +142,7 @@ impl Source {
                 let key = format!("{parent}{location}");
                 let location = location.to_owned();
                 let stall_error = move |_: Elapsed| SourceError::Stalled(location.clone());
-                let object = timeout(STALL_TIMEOUT, storage.read(&key, from))
+                let object = timeout(STALL_TIMEOUT, storage.read(&key, offset))
                     .await
                     .map_err(&stall_error)??;
                 let chunks = stream::try_unfold(
@@ -155,7 +155,7 @@ impl Source {
                         Ok::<_, SourceError>(chunk.map(|chunk| (chunk, (object, stall_error))))
                     },
                 );
-                Ok(RemainingFile { from, total: None, chunks: chunks.boxed() })
+                Ok(RemainingFile { from: offset, total: None, chunks: chunks.boxed() })
             }
         }
     }

@@ -16,9 +16,9 @@ use crate::listing::ListedCircuit;
 use crate::{Listing, Source, SourceError};
 
 /// Maximum size of metadata, in bytes.
-const MAX_METADATA: u64 = 1 << 20;
+const MAX_METADATA_BYTES: u64 = 1 << 20;
 /// Maximum size of any other file, in bytes.
-const MAX_FILE: u64 = 4 << 30;
+const MAX_FILE_BYTES: u64 = 4 << 30;
 
 /// Settings of a [`CircuitStore`].
 #[derive(Clone, Debug)]
@@ -39,13 +39,13 @@ pub struct StoreSettings {
 pub enum StoreError {
     /// No identities are given, and catalogues are not trusted to choose circuits.
     #[error("no identities of circuits to fetch are given")]
-    NotPinned,
+    NoIdentities,
     /// A catalogue or file cannot be read.
     #[error(transparent)]
     Source(#[from] SourceError),
     /// No catalogue lists the circuit.
     #[error("no catalogue lists circuit {0}")]
-    Unknown(Digest),
+    NotListed(Digest),
     /// A file does not match the digest in the circuit's metadata.
     #[error("{location} is corrupt: expected SHA-256 {expected}")]
     Checksum {
@@ -75,7 +75,7 @@ pub enum StoreError {
         "the circuits in use take {used} bytes, more than the cache limit of {limit} bytes; hint: raise the limit or \
          select fewer circuits"
     )]
-    Full {
+    CacheFull {
         /// Size of the circuits in use, in bytes.
         used: u64,
         /// Maximum size of the cache, in bytes.
@@ -127,13 +127,13 @@ impl CircuitStore {
         Ok(Self { sources, cache, downloads: Mutex::default() })
     }
 
-    /// Runs work on the files of the cache on a thread for blocking work.
+    /// Runs an operation on the files of the cache, on a thread for blocking work.
     async fn run_blocking<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&Cache) -> Result<T, StoreError> + Send + 'static,
+        operation: impl FnOnce(&Cache) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
         let cache = Arc::clone(&self.cache);
-        let result = spawn_blocking(move || work(&cache)).await;
+        let result = spawn_blocking(move || operation(&cache)).await;
         result.map_err(|join_error| StoreError::file(self.cache.directory())(join_error.into()))?
     }
 
@@ -143,7 +143,7 @@ impl CircuitStore {
     /// When no catalogue can be read.
     pub async fn listing(&self) -> Result<Listing, StoreError> {
         let mut merged = Listing::default();
-        for (_, listing) in self.documents().await.readable()?.listings {
+        for (_, listing) in self.read_documents().await.require_readable()?.listings {
             merged.circuits.extend(listing.circuits);
             merged.models.extend(listing.models);
         }
@@ -151,14 +151,14 @@ impl CircuitStore {
     }
 
     /// Reads the documents of all catalogues.
-    async fn documents(&self) -> Documents<'_> {
-        let mut documents = Documents { listings: Vec::new(), failure: None };
+    async fn read_documents(&self) -> Documents<'_> {
+        let mut documents = Documents { listings: Vec::new(), last_error: None };
         for source in &self.sources {
             match source.listing().await {
                 Ok(listing) => documents.listings.push((source, listing)),
                 Err(error) => {
                     tracing::warn!(%error, "cannot read a catalogue");
-                    documents.failure = Some(error);
+                    documents.last_error = Some(error);
                 }
             }
         }
@@ -170,33 +170,33 @@ impl CircuitStore {
     /// being fetched.
     ///
     /// # Errors
-    /// [`StoreError::NotPinned`] when `required` is empty. The first error when a circuit is not
+    /// [`StoreError::NoIdentities`] when `required` is empty. The first error when a circuit is not
     /// listed, is refused, its download fails, or the cache is too small for all of them.
     pub async fn sync(&self, required: &BTreeSet<Digest>) -> Result<(), StoreError> {
         if required.is_empty() {
-            return Err(StoreError::NotPinned);
+            return Err(StoreError::NoIdentities);
         }
-        let documents = self.documents().await.readable()?;
+        let documents = self.read_documents().await.require_readable()?;
         let listings = || documents.listings.iter().map(|(_, listing)| listing);
-        let (mut models, mut failure) = (BTreeSet::new(), None);
+        let (mut models, mut first_error) = (BTreeSet::new(), None);
         for model in listings().flat_map(|listing| &listing.models) {
             let id = model.id()?;
             if required.contains(&id)
                 && models.insert(id)
                 && let Err(error) = self.fetch_model(id, model, &documents).await
             {
-                failure.get_or_insert(error);
+                first_error.get_or_insert(error);
             }
         }
         let circuits = required.difference(&models);
-        let (pinned, others): (Vec<&Digest>, Vec<&Digest>) =
+        let (pinned, unpinned): (Vec<&Digest>, Vec<&Digest>) =
             circuits.partition(|id| self.cache.is_pinned(id));
-        for id in pinned.into_iter().chain(others) {
+        for id in pinned.into_iter().chain(unpinned) {
             if let Err(error) = self.fetch_from(*id, Some(&documents)).await {
-                failure.get_or_insert(error);
+                first_error.get_or_insert(error);
             }
         }
-        failure.map_or(Ok(()), Err)
+        first_error.map_or(Ok(()), Err)
     }
 
     /// Fetches the slices of a model, then writes its description to the cache.
@@ -233,10 +233,10 @@ impl CircuitStore {
             self.downloads.lock().unwrap_or_else(PoisonError::into_inner).entry(id).or_default(),
         );
         let _guard = lock.lock().await;
-        // From now on, no other download evicts it.
-        let is_checked = !self.cache.reserve(id)
+        // Reserved from here on: no other download evicts the circuit.
+        let is_verified = !self.cache.reserve(id)
             && self.run_blocking(move |cache| Ok(cache.has_metadata(id))).await?;
-        if !is_checked && let Err(error) = self.ensure_cached(id, documents).await {
+        if !is_verified && let Err(error) = self.ensure_cached(id, documents).await {
             self.cache.release(id);
             return Err(error);
         }
@@ -255,25 +255,25 @@ impl CircuitStore {
         }
         match documents {
             Some(documents) => self.download(id, documents).await,
-            None => self.download(id, &self.documents().await.readable()?).await,
+            None => self.download(id, &self.read_documents().await.require_readable()?).await,
         }
     }
 
     async fn download(&self, id: Digest, documents: &Documents<'_>) -> Result<(), StoreError> {
         let partial = self.cache.partial_directory(id);
         tokio::fs::create_dir_all(&partial).await.map_err(StoreError::file(&partial))?;
-        let mut failure = StoreError::Unknown(id);
+        let mut last_error = StoreError::NotListed(id);
         for (source, listing) in &documents.listings {
-            let Some(listed) = listing.get(&id) else { continue };
-            match self.download_from(source, listed, &partial).await {
+            let Some(listed_circuit) = listing.get(&id) else { continue };
+            match self.download_from(source, listed_circuit, &partial).await {
                 Ok(()) => return self.run_blocking(move |cache| cache.admit(id)).await,
                 Err(error) => {
                     tracing::warn!(circuit = %id, %error, "download failed");
-                    failure = error;
+                    last_error = error;
                 }
             }
         }
-        Err(failure)
+        Err(last_error)
     }
 
     async fn download_from(
@@ -286,7 +286,8 @@ impl CircuitStore {
         // Metadata is small and has no digest to verify a partial download against, so it is never
         // resumed.
         existed(tokio::fs::remove_file(&path).await).map_err(StoreError::file(&path))?;
-        download(source, &listed.file_location(metadata::FILE), &path, None, MAX_METADATA).await?;
+        download(source, &listed.file_location(metadata::FILE), &path, None, MAX_METADATA_BYTES)
+            .await?;
         let metadata = CircuitMetadata::from_json(
             &tokio::fs::read(&path).await.map_err(StoreError::file(&path))?,
         )?;
@@ -300,20 +301,19 @@ impl CircuitStore {
                 &listed.file_location(name),
                 &partial.join(name),
                 Some(*digest),
-                MAX_FILE,
+                MAX_FILE_BYTES,
             )
             .await?;
         }
         // Rejects an invalid network, and the key of another network, before the circuit enters the
         // cache.
         let directory = partial.to_owned();
-        self.run_blocking(move |_| check(&directory)).await
+        self.run_blocking(move |_| check_download(&directory)).await
     }
 }
 
-/// Checks the complete download of a circuit, and removes one that is invalid: nothing of it could
-/// be resumed.
-fn check(directory: &Path) -> Result<(), StoreError> {
+/// Checks the complete download of a circuit, and removes an invalid one, which cannot be resumed.
+fn check_download(directory: &Path) -> Result<(), StoreError> {
     if let Err(error) = CircuitDirectory::open(directory) {
         existed(std::fs::remove_dir_all(directory)).map_err(StoreError::file(directory))?;
         return Err(error.into());
@@ -326,15 +326,15 @@ struct Documents<'a> {
     /// Readable ones, in order.
     listings: Vec<(&'a Source, Listing)>,
     /// Why the last unreadable one cannot be read.
-    failure: Option<SourceError>,
+    last_error: Option<SourceError>,
 }
 
 impl Documents<'_> {
-    /// Fails if there are catalogues, but none can be read.
-    fn readable(self) -> Result<Self, StoreError> {
-        match self.failure {
+    /// Returns the documents; fails if there are catalogues, but none can be read.
+    fn require_readable(self) -> Result<Self, StoreError> {
+        match self.last_error {
             Some(error) if self.listings.is_empty() => Err(error.into()),
-            failure => Ok(Self { failure, ..self }),
+            last_error => Ok(Self { last_error, ..self }),
         }
     }
 }

@@ -18,15 +18,19 @@ const DRAIN_TIMEOUT: Duration = Duration::from_secs(8);
 /// Interval between two saves of the measured performance.
 const SAVE_INTERVAL: Duration = Duration::from_mins(5);
 /// Poll interval for requests in flight at shutdown.
-const DRAIN_PAUSE: Duration = Duration::from_millis(20);
+const DRAIN_POLL_INTERVAL: Duration = Duration::from_millis(20);
 
 impl Examiner {
     /// Follows the list of miners and sends benchmark requests to them until shutdown. Requests in
     /// flight, including users' requests, then have 8 s to be answered, verified and recorded.
     /// Saves the measured performance every five minutes and at the end.
-    pub async fn run(self: Arc<Self>, mut list: watch::Receiver<Vec<ProofMiner>>, stop: &Shutdown) {
+    pub async fn run(
+        self: Arc<Self>,
+        mut miner_list: watch::Receiver<Vec<ProofMiner>>,
+        stop: &Shutdown,
+    ) {
         let mut tasks = JoinSet::new();
-        self.update(&mut list, &mut tasks);
+        self.update_miners(&mut miner_list, &mut tasks);
         let mut save_interval =
             tokio::time::interval_at((Instant::now() + SAVE_INTERVAL).into(), SAVE_INTERVAL);
         loop {
@@ -36,24 +40,25 @@ impl Examiner {
                     let examiner = Arc::clone(&self);
                     tasks.spawn(async move { examiner.save_performance().await });
                 }
-                changed = list.changed() => {
+                changed = miner_list.changed() => {
                     if changed.is_err() {
                         break;
                     }
-                    self.update(&mut list, &mut tasks);
+                    self.update_miners(&mut miner_list, &mut tasks);
                 }
                 Some(joined) = tasks.join_next() => if joined.is_err_and(|error| error.is_panic()) {
                     tracing::error!("a request panicked; stopping");
                     stop.request();
                 },
-                (assignment, permit) = self.start() => {
-                    let (examiner, mut list, miner) = (Arc::clone(&self), list.clone(), assignment.miner.clone());
+                (assignment, permit) = self.next_assignment() => {
+                    let (examiner, mut miner_list) = (Arc::clone(&self), miner_list.clone());
+                    let miner = assignment.miner.clone();
                     tasks.spawn(async move {
                         tokio::select! {
                             _ = examiner.benchmark(assignment, permit) => {}
                             // Abandons the request once the miner has left the list or changed its
                             // address.
-                            _ = list.wait_for(|list| !list.contains(&miner)) => {}
+                            _ = miner_list.wait_for(|miners| !miners.contains(&miner)) => {}
                         }
                     });
                 }
@@ -62,7 +67,7 @@ impl Examiner {
         stop.requested().await;
         let drain = async {
             while self.dispatcher.in_flight() > 0 {
-                tokio::time::sleep(DRAIN_PAUSE).await;
+                tokio::time::sleep(DRAIN_POLL_INTERVAL).await;
             }
         };
         if tokio::time::timeout(DRAIN_TIMEOUT, drain).await.is_err() {
@@ -77,20 +82,21 @@ impl Examiner {
 
     /// Updates the list of miners. Connects in the background, because a connection attempt to a
     /// silent miner lasts until its timeout.
-    fn update(
+    fn update_miners(
         self: &Arc<Self>,
-        list: &mut watch::Receiver<Vec<ProofMiner>>,
+        miner_list: &mut watch::Receiver<Vec<ProofMiner>>,
         tasks: &mut JoinSet<()>,
     ) {
-        let miners = list.borrow_and_update().clone();
-        metrics::miners(miners.len());
+        let miners = miner_list.borrow_and_update().clone();
+        metrics::set_miners(miners.len());
         self.set_miners(&miners);
         let examiner = Arc::clone(self);
         tasks.spawn(async move { examiner.connect(&miners).await });
     }
 
-    /// Waits for a free permit and a miner with free capacity; forever without benchmarks.
-    async fn start(&self) -> (Assignment, OwnedSemaphorePermit) {
+    /// Waits for a free permit and a miner with free capacity; never returns if benchmarks are
+    /// disabled.
+    async fn next_assignment(&self) -> (Assignment, OwnedSemaphorePermit) {
         if !self.settings.benchmarks {
             return std::future::pending().await;
         }
@@ -100,13 +106,13 @@ impl Examiner {
                 // Without circuits for benchmarks there is nothing to request.
                 return std::future::pending().await;
             };
-            match self.dispatcher.next(circuit, &self.miners(), Instant::now()) {
+            match self.dispatcher.next_benchmark(circuit, &self.miners(), Instant::now()) {
                 Ok(assignment) => return (assignment, permit),
                 Err(Some(ready_at)) => tokio::select! {
                     () = tokio::time::sleep_until(ready_at.into()) => {}
-                    () = self.dispatcher.wait_for_end() => {}
+                    () = self.dispatcher.wait_for_request_end() => {}
                 },
-                Err(None) => self.dispatcher.wait_for_end().await,
+                Err(None) => self.dispatcher.wait_for_request_end().await,
             }
         }
     }
@@ -117,7 +123,7 @@ impl Examiner {
     pub async fn examine(&self, miner: &ProofMiner) -> Option<Outcome> {
         let circuit = self.choose_circuit()?;
         let permit = Arc::clone(&self.requests).acquire_owned().await.ok()?;
-        self.benchmark(self.dispatcher.assign_to(circuit, miner), permit).await
+        self.benchmark(self.dispatcher.assign_benchmark_to(circuit, miner), permit).await
     }
 
     async fn benchmark(
@@ -127,7 +133,8 @@ impl Examiner {
     ) -> Option<Outcome> {
         let miner = *assignment.miner.hotkey();
         let (circuits, position) = (Arc::clone(&self.circuits), assignment.circuit());
-        let query = self.execute(move || circuits.get(position).map(LoadedCircuit::benchmark));
+        let query =
+            self.execute(move || circuits.get(position).map(LoadedCircuit::benchmark_query));
         let request = match query.await?? {
             Ok(query) => ProofRequest::Circuit(query),
             Err(error) => {

@@ -23,14 +23,14 @@ const HEADROOM: f64 = 1.5;
 /// Relative difference between capacity and target below which the capacity is unchanged.
 const DEADBAND: f64 = 0.25;
 /// Relative change of the capacity in one step, rounded up to a request.
-const STEP: f64 = 0.1;
+const STEP_SHARE: f64 = 0.1;
 /// Minimum number of verified proofs between two steps.
 const MIN_PROOFS_PER_STEP: usize = 8;
 /// Number of verified proofs after which the miner's idle response time is measured again.
 const PROOFS_PER_PROBE: usize = 256;
-/// Number of verified proofs after which a measurement that is due is given up, because the miner
-/// is never idle.
-const PROOFS_WITHOUT_PROBE: usize = 16;
+/// Number of verified proofs after which a pending measurement is skipped, because the miner is
+/// never idle.
+const MAX_PROOFS_WITHOUT_PROBE: usize = 16;
 /// Weight of a new idle response time in the moving average, if it is longer than the average.
 const SLOWER_TIME_WEIGHT: f64 = 0.25;
 /// Number of verified proofs before the next capacity step, after the miner reported that it is at
@@ -42,9 +42,9 @@ const MAX_CONCURRENT_PER_MINER: usize = 32;
 /// The latest response times of one circuit, in seconds.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
-pub(crate) struct Times(VecDeque<f32>);
+pub(crate) struct ResponseTimes(VecDeque<f32>);
 
-impl Times {
+impl ResponseTimes {
     pub(crate) fn add(&mut self, time: Duration) {
         if self.0.len() == MAX_STORED_TIMES {
             self.0.pop_front();
@@ -63,8 +63,8 @@ impl Times {
     /// Returns the time after which an answer is overdue: twice the 95th percentile of at least
     /// `minimum` times.
     fn overdue_after(&self, minimum: usize) -> Option<Duration> {
-        let slow = self.percentile(0.95).filter(|_| self.0.len() >= minimum)?;
-        Duration::try_from_secs_f64(slow * OVERDUE_FACTOR).ok()
+        let slow_time = self.percentile(0.95).filter(|_| self.0.len() >= minimum)?;
+        Duration::try_from_secs_f64(slow_time * OVERDUE_FACTOR).ok()
     }
 
     /// Returns the time after which an answer is overdue; `None` with fewer than
@@ -92,17 +92,17 @@ impl Times {
 pub(crate) struct Performance {
     capacity: usize,
     /// Response times by the circuit's position.
-    times: BTreeMap<usize, Times>,
+    times: BTreeMap<usize, ResponseTimes>,
     /// Response times of the idle miner in seconds, by the circuit's position.
-    idle: BTreeMap<usize, f64>,
-    /// Number of verified proofs until the next measurement of the idle miner; at 0, it is due.
-    until_probe: usize,
-    /// Number of verified proofs since the measurement is due.
-    without_probe: usize,
+    idle_times: BTreeMap<usize, f64>,
+    /// Number of verified proofs until the next measurement of the idle miner; at 0, it is pending.
+    proofs_until_probe: usize,
+    /// Number of verified proofs since the measurement became pending.
+    proofs_without_probe: usize,
     /// Measured parallelism at each verified proof since the last step.
     parallelism: Vec<f64>,
     /// Number of verified proofs until the next step.
-    until_step: usize,
+    proofs_until_step: usize,
     /// Number of failures since the last verified proof.
     failures: u32,
 }
@@ -113,11 +113,11 @@ impl Default for Performance {
         Self {
             capacity: 1,
             times: BTreeMap::new(),
-            idle: BTreeMap::new(),
-            until_probe: PROOFS_PER_PROBE,
-            without_probe: 0,
+            idle_times: BTreeMap::new(),
+            proofs_until_probe: PROOFS_PER_PROBE,
+            proofs_without_probe: 0,
             parallelism: Vec::new(),
-            until_step: MIN_PROOFS_PER_STEP,
+            proofs_until_step: MIN_PROOFS_PER_STEP,
             failures: 0,
         }
     }
@@ -126,7 +126,7 @@ impl Default for Performance {
 impl Performance {
     /// Returns the maximum number of concurrent requests, at least 1.
     pub(crate) const fn capacity(&self) -> usize {
-        if self.until_probe == 0 { 1 } else { self.capacity }
+        if self.proofs_until_probe == 0 { 1 } else { self.capacity }
     }
 
     /// Returns whether the last request failed.
@@ -140,65 +140,65 @@ impl Performance {
     }
 
     /// Returns the response times of a circuit.
-    pub(crate) fn times(&self, circuit: usize) -> Option<&Times> {
+    pub(crate) fn times(&self, circuit: usize) -> Option<&ResponseTimes> {
         self.times.get(&circuit)
     }
 
     /// Records a verified proof. `in_flight` is the number of requests in flight when the request
     /// was sent, including itself.
-    pub(crate) fn verified(&mut self, circuit: usize, time: Duration, in_flight: usize) {
+    pub(crate) fn record_verified(&mut self, circuit: usize, time: Duration, in_flight: usize) {
         self.failures = 0;
         self.times.entry(circuit).or_default().add(time);
         let seconds = time.as_secs_f64();
-        let idle = self.idle.entry(circuit).or_insert(seconds);
-        if self.until_probe == 0 {
-            self.without_probe += 1;
+        let idle_time = self.idle_times.entry(circuit).or_insert(seconds);
+        if self.proofs_until_probe == 0 {
+            self.proofs_without_probe += 1;
             // Users' requests may exceed the capacity, so the miner may never become idle.
-            if in_flight == 1 || self.without_probe == PROOFS_WITHOUT_PROBE {
-                (self.until_probe, self.without_probe) = (PROOFS_PER_PROBE, 0);
+            if in_flight == 1 || self.proofs_without_probe == MAX_PROOFS_WITHOUT_PROBE {
+                (self.proofs_until_probe, self.proofs_without_probe) = (PROOFS_PER_PROBE, 0);
             }
             if in_flight == 1 {
-                *idle += (seconds - *idle).max(0.0) * SLOWER_TIME_WEIGHT;
+                *idle_time += (seconds - *idle_time).max(0.0) * SLOWER_TIME_WEIGHT;
             }
         }
-        *idle = idle.min(seconds);
-        let efficiency = if seconds > *idle { *idle / seconds } else { 1.0 };
+        *idle_time = idle_time.min(seconds);
+        let efficiency = if seconds > *idle_time { *idle_time / seconds } else { 1.0 };
         self.parallelism.push(in_flight as f64 * efficiency);
-        self.until_probe = self.until_probe.saturating_sub(1);
-        self.until_step = self.until_step.saturating_sub(1);
-        if self.until_step == 0 {
-            self.step();
+        self.proofs_until_probe = self.proofs_until_probe.saturating_sub(1);
+        self.proofs_until_step = self.proofs_until_step.saturating_sub(1);
+        if self.proofs_until_step == 0 {
+            self.adjust_capacity();
         }
     }
 
     /// Records that the miner was at capacity. `in_flight` is the number of requests in flight,
     /// including the refused one.
-    pub(crate) fn busy(&mut self, in_flight: usize) {
+    pub(crate) fn record_busy(&mut self, in_flight: usize) {
         self.capacity = self.capacity.min(in_flight.saturating_sub(1)).max(1);
-        self.until_step = PROOFS_PER_STEP_AFTER_BUSY;
+        self.proofs_until_step = PROOFS_PER_STEP_AFTER_BUSY;
         self.parallelism.clear();
     }
 
     /// Records a failed request.
-    pub(crate) fn failed(&mut self) {
+    pub(crate) fn record_failure(&mut self) {
         self.failures = self.failures.saturating_add(1);
         self.capacity = (self.capacity / 2).max(1);
         self.parallelism.clear();
-        self.until_step = MIN_PROOFS_PER_STEP;
+        self.proofs_until_step = MIN_PROOFS_PER_STEP;
     }
 
-    fn step(&mut self) {
+    fn adjust_capacity(&mut self) {
         let mut parallelism = std::mem::take(&mut self.parallelism);
         parallelism.sort_by(f64::total_cmp);
         let median = parallelism.get(parallelism.len() / 2).copied().unwrap_or(1.0);
         let (target, capacity) = ((median * HEADROOM).ceil(), self.capacity as f64);
-        let step = (capacity * STEP).ceil() as usize;
+        let step = (capacity * STEP_SHARE).ceil() as usize;
         if target > capacity * (1.0 + DEADBAND) {
             self.capacity = (self.capacity + step).min(MAX_CONCURRENT_PER_MINER);
         } else if target < capacity * (1.0 - DEADBAND) {
             self.capacity = self.capacity.saturating_sub(step).max(1);
         }
-        self.until_step = self.capacity.max(MIN_PROOFS_PER_STEP);
+        self.proofs_until_step = self.capacity.max(MIN_PROOFS_PER_STEP);
     }
 }
 
@@ -214,7 +214,11 @@ mod tests {
             let slowdown = (in_flight as f64 / parallel as f64).max(1.0);
             // Response times vary by a tenth.
             let jitter = 1.0 + (number * 7 % 11) as f64 / 100.0;
-            performance.verified(0, Duration::from_secs_f64(0.5 * slowdown * jitter), in_flight);
+            performance.record_verified(
+                0,
+                Duration::from_secs_f64(0.5 * slowdown * jitter),
+                in_flight,
+            );
             performance.capacity
         };
         (0..proofs).map(|number| proof(performance, number)).collect()
@@ -259,7 +263,11 @@ mod tests {
             let in_flight = performance.capacity();
             let slowdown = (in_flight as f64 / 10.0).max(1.0);
             let jitter = 1.0 + f64::from(number * 7 % 11) / 100.0;
-            performance.verified(0, Duration::from_secs_f64(1.5 * slowdown * jitter), in_flight);
+            performance.record_verified(
+                0,
+                Duration::from_secs_f64(1.5 * slowdown * jitter),
+                in_flight,
+            );
         }
         assert!((10..=25).contains(&performance.capacity), "{}", performance.capacity);
     }
@@ -267,11 +275,11 @@ mod tests {
     #[test]
     fn capacity_probe_ends_despite_constant_user_requests() {
         let mut performance =
-            Performance { capacity: 12, until_probe: 0, ..Performance::default() };
-        for number in 1..=PROOFS_WITHOUT_PROBE {
+            Performance { capacity: 12, proofs_until_probe: 0, ..Performance::default() };
+        for number in 1..=MAX_PROOFS_WITHOUT_PROBE {
             assert_eq!(performance.capacity(), 1, "{number}: waits for the miner to be idle");
             // A user's request is always in flight.
-            performance.verified(0, Duration::from_secs(1), 12);
+            performance.record_verified(0, Duration::from_secs(1), 12);
         }
         assert!(performance.capacity() >= 12, "{}", performance.capacity());
     }
@@ -280,21 +288,21 @@ mod tests {
     fn refusals_and_failures_lower_the_capacity_at_once() {
         let mut performance = Performance::default();
         simulate(&mut performance, 10, 3_000);
-        performance.busy(5);
+        performance.record_busy(5);
         assert_eq!(performance.capacity, 4);
         simulate(&mut performance, 10, PROOFS_PER_STEP_AFTER_BUSY - 1);
         assert_eq!(performance.capacity, 4, "no growth right after a refusal");
-        performance.failed();
+        performance.record_failure();
         assert_eq!((performance.capacity, performance.is_failing()), (2, true));
-        performance.busy(1);
+        performance.record_busy(1);
         assert_eq!(performance.capacity, 1);
-        performance.verified(0, Duration::from_millis(500), 1);
+        performance.record_verified(0, Duration::from_millis(500), 1);
         assert!(!performance.is_failing());
     }
 
     #[test]
     fn timeouts_adapt_after_enough_measurements() {
-        let mut times = Times::default();
+        let mut times = ResponseTimes::default();
         assert_eq!((times.estimate(), times.timeout()), (None, None));
         for number in 1..=MIN_TIMES_FOR_TIMEOUT {
             times.add(Duration::from_secs(2));

@@ -23,14 +23,14 @@ use tokio::task::JoinSet;
 
 use crate::Examiner;
 use crate::dispatch::Assignment;
-use crate::examiner::bundle;
+use crate::examiner::create_bundle;
 use crate::request::{LoadedCircuit, ProofRequest, RequestError, UnverifiedProof};
 
 /// Maximum number of miners that may fail one slice.
 const MAX_ATTEMPTS: usize = 20;
 /// Maximum number of miners that work on the same slice concurrently: one, and those that are
 /// overdue.
-const MAX_PARALLEL: usize = 4;
+const MAX_PARALLEL_MINERS: usize = 4;
 /// Pause after a miner reports that it is at capacity.
 const BUSY_PAUSE: Duration = Duration::from_millis(500);
 
@@ -148,22 +148,23 @@ impl Examiner {
     ///
     /// # Errors
     /// When the model is unknown or the inputs do not fit.
-    pub fn check(&self, id: &Digest, inputs: &[i64]) -> Result<(), DeliveryError> {
-        let first = self.models.get(id).and_then(|model| model.slices.first()).unwrap_or(id);
+    pub fn check_inputs(&self, id: &Digest, inputs: &[i64]) -> Result<(), DeliveryError> {
+        let first_circuit =
+            self.models.get(id).and_then(|model| model.slices.first()).unwrap_or(id);
         Ok(self
-            .circuit(first)
+            .circuit(first_circuit)
             .ok_or(DeliveryError::UnknownModel(*id))?
             .circuit()
             .check_inputs(inputs)?)
     }
 
-    /// Checks a model's inputs like [`Self::check`], and that miners can prove them: no value
-    /// saturates or has no proof. Runs the model, so it is CPU-bound.
+    /// Checks a model's inputs like [`Self::check_inputs`], and that miners can prove them: no
+    /// value saturates or has no proof. Runs the model, so it is CPU-bound.
     ///
     /// # Errors
     /// When the model is unknown, the inputs do not fit, or they cannot be proven.
     pub fn check_provable(&self, id: &Digest, inputs: &[i64]) -> Result<(), DeliveryError> {
-        self.check(id, inputs)?;
+        self.check_inputs(id, inputs)?;
         let circuits =
             self.models.get(id).map_or(std::slice::from_ref(id), |model| model.slices.as_slice());
         let mut values = inputs.to_vec();
@@ -194,7 +195,7 @@ impl Examiner {
         report: ProgressCallback,
     ) -> Result<ModelBundle, DeliveryError> {
         let nonce = Digest::from_bytes(rand::random());
-        self.check(id, inputs)?;
+        self.check_inputs(id, inputs)?;
         if let Ok((position, _)) = self.find_loaded(id) {
             let (examiner, circuit, values) = (Arc::clone(self), *id, inputs.to_vec());
             self.execute_model(move || examiner.check_provable(&circuit, &values)).await?;
@@ -208,10 +209,10 @@ impl Examiner {
             let (examiner, model, inputs) = (Arc::clone(self), Arc::clone(model), inputs.to_vec());
             self.execute_model(move || examiner.split_requests(&model, nonce, inputs)).await?
         };
-        let mut running = JoinSet::new();
+        let mut in_flight_slices = JoinSet::new();
         for (position, proof_request) in proof_requests {
             let (examiner, report) = (Arc::clone(self), Arc::clone(&report));
-            running.spawn(async move {
+            in_flight_slices.spawn(async move {
                 (
                     proof_request.slice(),
                     examiner.obtain_proof(position, proof_request, &report).await,
@@ -219,7 +220,7 @@ impl Examiner {
             });
         }
         let mut slices = Vec::with_capacity(model.slices.len());
-        while let Some(slice) = running.join_next().await {
+        while let Some(slice) = in_flight_slices.join_next().await {
             let (slice, bundle) = slice.map_err(|error| DeliveryError::Local(error.to_string()))?;
             slices.push((slice, bundle?));
         }
@@ -233,13 +234,13 @@ impl Examiner {
         })))
     }
 
-    /// Runs work that executes circuits.
+    /// Runs an operation that executes circuits.
     async fn execute_model<T: Send + 'static>(
         &self,
-        work: impl FnOnce() -> Result<T, DeliveryError> + Send + 'static,
+        operation: impl FnOnce() -> Result<T, DeliveryError> + Send + 'static,
     ) -> Result<T, DeliveryError> {
-        let failed = || DeliveryError::Local("an execution failed".to_owned());
-        self.execute(work).await.ok_or_else(failed)?
+        let execution_error = || DeliveryError::Local("an execution failed".to_owned());
+        self.execute(operation).await.ok_or_else(execution_error)?
     }
 
     /// Runs the model to compute every boundary tensor, so that all slices can be proven in
@@ -287,11 +288,16 @@ impl Examiner {
         let (mut in_flight, mut busy_time) = (0, Duration::ZERO);
         loop {
             let may_send = awaited_miners.is_empty()
-                && in_flight < MAX_PARALLEL
+                && in_flight < MAX_PARALLEL_MINERS
                 && tried_miners.len() < MAX_ATTEMPTS
                 && busy_time < self.settings.timeout;
             let assignment = if may_send {
-                self.dispatcher.assign(position, &self.miners(), &tried_miners, Instant::now())
+                self.dispatcher.assign_user_request(
+                    position,
+                    &self.miners(),
+                    &tried_miners,
+                    Instant::now(),
+                )
             } else {
                 None
             };
@@ -317,7 +323,7 @@ impl Examiner {
                     report(Progress::Verified { slice, miner });
                     let loaded =
                         self.circuits.get(position).ok_or(DeliveryError::NoMiner { slice })?;
-                    return Ok(bundle(loaded, &proof)?);
+                    return Ok(create_bundle(loaded, &proof)?);
                 }
                 Err(RequestError::Fault(fault)) => report(Progress::Failed { slice, miner, fault }),
                 Err(RequestError::Busy) => {
@@ -335,17 +341,17 @@ impl Examiner {
         self: &Arc<Self>,
         assignment: Assignment,
         proof_request: Arc<ProofRequest>,
-        steps: mpsc::Sender<(Hotkey, AttemptMessage)>,
+        messages: mpsc::Sender<(Hotkey, AttemptMessage)>,
     ) {
         let (examiner, miner) = (Arc::clone(self), *assignment.miner.hotkey());
         tokio::spawn(async move {
-            let report_overdue = || drop(steps.try_send((miner, AttemptMessage::Overdue)));
+            let report_overdue = || drop(messages.try_send((miner, AttemptMessage::Overdue)));
             let result = examiner
                 .request(assignment, &proof_request, report_overdue)
                 .await
                 .map(|(_, proof)| proof);
             // The receiver is dropped once another miner's proof has verified.
-            drop(steps.send((miner, AttemptMessage::Finished(result))).await);
+            drop(messages.send((miner, AttemptMessage::Finished(result))).await);
         });
     }
 }

@@ -60,7 +60,7 @@ impl ProofHistory {
     }
 
     /// Returns the miner whose verified proof has exactly these bytes.
-    fn owner(&self, proof: &[u8]) -> Option<Hotkey> {
+    fn miner_of_proof(&self, proof: &[u8]) -> Option<Hotkey> {
         let proof = Digest::of(proof);
         let miners = self.lock();
         let mut records = miners.iter();
@@ -139,7 +139,7 @@ impl Trials<'_> {
 /// verifications.
 pub(crate) fn diagnose(
     loaded: &LoadedCircuit,
-    all: &[LoadedCircuit],
+    circuits: &[LoadedCircuit],
     claim: &UnverifiedProof,
     error: &VerifyError,
     history: &ProofHistory,
@@ -148,7 +148,7 @@ pub(crate) fn diagnose(
     let (miner, now) = (claim.statement.binding.miner, Instant::now());
     let mut trials =
         Trials { proof: &claim.proof, remaining: history.allowance(&miner, now), used: 0 };
-    let fault = origin(loaded, all, claim, history, miners, &mut trials);
+    let fault = find_origin(loaded, circuits, claim, history, miners, &mut trials);
     history.charge(miner, trials.used, now);
     if let Some(fault) = fault {
         return fault;
@@ -165,9 +165,9 @@ pub(crate) fn diagnose(
 }
 
 /// Finds the statement that a rejected proof was made for. Tries the most likely statements first.
-fn origin(
+fn find_origin(
     loaded: &LoadedCircuit,
-    all: &[LoadedCircuit],
+    circuits: &[LoadedCircuit],
     claim: &UnverifiedProof,
     history: &ProofHistory,
     miners: &[ProofMiner],
@@ -175,11 +175,13 @@ fn origin(
 ) -> Option<Fault> {
     let statement = &claim.statement;
     let Binding { nonce, miner, .. } = statement.binding;
-    if let Some(owner) = history.owner(&claim.proof) {
+    if let Some(owner) = history.miner_of_proof(&claim.proof) {
         return Some(if owner == miner { Fault::ReplayedProof } else { Fault::CopiedProof });
     }
-    for other in
-        all.iter().filter(|other| other.directory.id() != loaded.directory.id()).take(MAX_CIRCUITS)
+    for other in circuits
+        .iter()
+        .filter(|other| other.directory.id() != loaded.directory.id())
+        .take(MAX_CIRCUITS)
     {
         let statement = Statement { binding: other.binding(nonce, miner), ..statement.clone() };
         if trials.verifies(other, &statement) {
@@ -187,7 +189,7 @@ fn origin(
         }
     }
     let circuit_of = |earlier: &Statement| {
-        all.iter().find(|circuit| circuit.directory.id() == earlier.binding.circuit)
+        circuits.iter().find(|circuit| circuit.directory.id() == earlier.binding.circuit)
     };
     // The proof may be a re-randomised copy of the miner's own earlier proof.
     for earlier in history.statements_of(&miner) {
@@ -197,10 +199,10 @@ fn origin(
     }
     // A copying miner probably runs on the same host as the miner that it copies.
     let host = miners.iter().find(|entry| *entry.hotkey() == miner).map(|entry| entry.peer.host());
-    let mut others: Vec<&ProofMiner> =
+    let mut other_miners: Vec<&ProofMiner> =
         miners.iter().filter(|entry| *entry.hotkey() != miner).collect();
-    others.sort_by_key(|entry| Some(entry.peer.host()) != host);
-    for other in others.into_iter().take(MAX_MINERS) {
+    other_miners.sort_by_key(|entry| Some(entry.peer.host()) != host);
+    for other in other_miners.into_iter().take(MAX_MINERS) {
         let statement =
             Statement { binding: loaded.binding(nonce, *other.hotkey()), ..statement.clone() };
         if trials.verifies(loaded, &statement) {

@@ -11,7 +11,7 @@ use taonet_proof_core::Digest;
 use tokio::sync::Notify;
 
 use crate::ProofMiner;
-use crate::capacity::{Performance, SavedPerformance, Times};
+use crate::capacity::{Performance, ResponseTimes, SavedPerformance};
 
 /// Pauses after consecutive failures.
 const BACKOFF: Backoff = Backoff::new(Duration::from_millis(500), Duration::from_mins(1));
@@ -45,12 +45,12 @@ pub(crate) struct Limits {
 #[derive(Debug, Default)]
 struct State {
     /// Sequence number of the last assignment.
-    last: u64,
+    last_assignment: u64,
     miners: BTreeMap<Hotkey, MinerLoad>,
     /// Performance before the restart of miners that have not received a request since.
     restored: BTreeMap<Hotkey, Performance>,
     /// Response times of all miners, by the circuit's position.
-    market: BTreeMap<usize, Times>,
+    times_by_circuit: BTreeMap<usize, ResponseTimes>,
 }
 
 #[derive(Debug, Default)]
@@ -61,7 +61,7 @@ struct MinerLoad {
     /// Number of requests in flight whose answer is overdue.
     overdue: usize,
     /// Sequence number of the miner's last assignment.
-    last: u64,
+    last_assignment: u64,
     /// Earliest start of the next benchmark request.
     ready_at: Option<Instant>,
     performance: Performance,
@@ -82,16 +82,21 @@ impl State {
     /// Returns the given percentage of the miners: those whose answers for a circuit are overdue
     /// soonest. Miners with too few response times are not among them. With 100 %, the set is
     /// empty, since all miners are equal.
-    fn fastest(&self, circuit: usize, miners: &[ProofMiner], percent: u8) -> BTreeSet<Hotkey> {
+    fn fastest_miners(
+        &self,
+        circuit: usize,
+        miners: &[ProofMiner],
+        percent: u8,
+    ) -> BTreeSet<Hotkey> {
         if percent >= 100 {
             return BTreeSet::new();
         }
-        let time = |hotkey: &Hotkey| {
+        let estimate = |hotkey: &Hotkey| {
             let miner_times = self.miners.get(hotkey).map(|load| &load.performance);
             miner_times.or_else(|| self.restored.get(hotkey))?.times(circuit)?.estimate()
         };
         let miner_times =
-            miners.iter().filter_map(|miner| Some((time(miner.hotkey())?, *miner.hotkey())));
+            miners.iter().filter_map(|miner| Some((estimate(miner.hotkey())?, *miner.hotkey())));
         let mut miner_times: Vec<(Duration, Hotkey)> = miner_times.collect();
         miner_times.sort_unstable();
         let count = (miners.len() * usize::from(percent)).div_ceil(100);
@@ -125,23 +130,28 @@ impl Dispatcher {
     /// Restores the performance of miners and circuits. `circuits` are the identities of the
     /// circuits by position.
     pub(crate) fn restore(&self, saved: SavedPerformance, circuits: &[Digest], now: Duration) {
-        let (miners, market) = saved.restore(circuits, now);
+        let (miners, times_by_circuit) = saved.restore(circuits, now);
         let mut state = self.lock();
-        (state.restored, state.market) = (miners, market);
+        (state.restored, state.times_by_circuit) = (miners, times_by_circuit);
     }
 
     /// Returns the performance of all miners, for [`Dispatcher::restore`].
     pub(crate) fn save(&self, circuits: &[Digest], now: Duration) -> SavedPerformance {
         let state = self.lock();
         let measured = state.miners.iter().map(|(hotkey, load)| (hotkey, &load.performance));
-        SavedPerformance::new(state.restored.iter().chain(measured), &state.market, circuits, now)
+        SavedPerformance::new(
+            state.restored.iter().chain(measured),
+            &state.times_by_circuit,
+            circuits,
+            now,
+        )
     }
 
     /// Assigns a user's request for a circuit. Prefers miners whose last proof verified, then those
     /// with free capacity, then the fastest share, then those with the fewest requests in flight,
     /// then the one with the oldest last request. Without benchmarks, a miner that failed is tried
     /// again after its pause.
-    pub(crate) fn assign(
+    pub(crate) fn assign_user_request(
         self: &Arc<Self>,
         circuit: usize,
         miners: &[ProofMiner],
@@ -149,11 +159,11 @@ impl Dispatcher {
         now: Instant,
     ) -> Option<Assignment> {
         let mut state = self.lock();
-        let fastest = state.fastest(circuit, miners, self.limits.users_percent);
+        let fastest = state.fastest_miners(circuit, miners, self.limits.users_percent);
         let eligible = miners.iter().filter(|miner| !excluded.contains(miner.hotkey()));
         let rank = |miner: &&ProofMiner| {
-            let unknown = MinerLoad::default();
-            let load = state.miners.get(miner.hotkey()).unwrap_or(&unknown);
+            let default_load = MinerLoad::default();
+            let load = state.miners.get(miner.hotkey()).unwrap_or(&default_load);
             let is_failing = if self.limits.benchmarks {
                 load.performance.is_failing()
             } else {
@@ -164,16 +174,26 @@ impl Dispatcher {
                 load.is_full(),
                 !fastest.contains(miner.hotkey()),
                 load.in_flight,
-                load.last,
+                load.last_assignment,
             )
         };
         let miner = eligible.min_by_key(rank)?.clone();
-        Some(self.start(&mut state, miner, circuit, Purpose::User, now))
+        Some(self.create_assignment(&mut state, miner, circuit, Purpose::User, now))
     }
 
     /// Assigns a benchmark request to one miner.
-    pub(crate) fn assign_to(self: &Arc<Self>, circuit: usize, miner: &ProofMiner) -> Assignment {
-        self.start(&mut self.lock(), miner.clone(), circuit, Purpose::Benchmark, Instant::now())
+    pub(crate) fn assign_benchmark_to(
+        self: &Arc<Self>,
+        circuit: usize,
+        miner: &ProofMiner,
+    ) -> Assignment {
+        self.create_assignment(
+            &mut self.lock(),
+            miner.clone(),
+            circuit,
+            Purpose::Benchmark,
+            Instant::now(),
+        )
     }
 
     /// Assigns the next benchmark request to a miner with free capacity: the one with the fewest
@@ -183,7 +203,7 @@ impl Dispatcher {
     /// # Errors
     /// When no miner may receive a request now; contains the earliest time at which one may, if
     /// known.
-    pub(crate) fn next(
+    pub(crate) fn next_benchmark(
         self: &Arc<Self>,
         circuit: usize,
         miners: &[ProofMiner],
@@ -192,8 +212,8 @@ impl Dispatcher {
         let mut state = self.lock();
         let (mut best, mut earliest) = (None, None::<Instant>);
         for miner in miners {
-            let unknown = MinerLoad::default();
-            let load = state.miners.get(miner.hotkey()).unwrap_or(&unknown);
+            let default_load = MinerLoad::default();
+            let load = state.miners.get(miner.hotkey()).unwrap_or(&default_load);
             // Users have priority: a miner that works for a user receives no benchmarks.
             if load.is_full() || load.overdue > 0 || load.for_users > 0 {
                 continue;
@@ -202,17 +222,17 @@ impl Dispatcher {
                 earliest = Some(earliest.map_or(ready_at, |earliest| earliest.min(ready_at)));
                 continue;
             }
-            let rank = (load.in_flight, load.last);
+            let rank = (load.in_flight, load.last_assignment);
             if best.is_none_or(|(_, best)| rank < best) {
                 best = Some((miner, rank));
             }
         }
         let miner = best.ok_or(earliest)?.0.clone();
-        Ok(self.start(&mut state, miner, circuit, Purpose::Benchmark, now))
+        Ok(self.create_assignment(&mut state, miner, circuit, Purpose::Benchmark, now))
     }
 
     /// Waits until a request ends.
-    pub(crate) async fn wait_for_end(&self) {
+    pub(crate) async fn wait_for_request_end(&self) {
         self.request_ended.notified().await;
     }
 
@@ -232,7 +252,7 @@ impl Dispatcher {
         }
     }
 
-    fn start(
+    fn create_assignment(
         self: &Arc<Self>,
         state: &mut State,
         miner: ProofMiner,
@@ -240,13 +260,13 @@ impl Dispatcher {
         purpose: Purpose,
         now: Instant,
     ) -> Assignment {
-        let State { last, miners, restored, market } = state;
-        *last += 1;
+        let State { last_assignment, miners, restored, times_by_circuit } = state;
+        *last_assignment += 1;
         let load = miners.entry(*miner.hotkey()).or_insert_with(|| {
             let performance = restored.remove(miner.hotkey()).unwrap_or_default();
             MinerLoad { performance, ..MinerLoad::default() }
         });
-        load.last = *last;
+        load.last_assignment = *last_assignment;
         load.in_flight += 1;
         match purpose {
             Purpose::User => load.for_users += 1,
@@ -258,9 +278,11 @@ impl Dispatcher {
         let (in_flight, times) = (load.in_flight, load.performance.times(circuit));
         let Limits { timeout, overdue_after, .. } = self.limits;
         let clamp = |time: Duration| time.clamp(overdue_after.min(timeout), timeout);
-        let estimate = times.and_then(Times::estimate).or_else(|| market.get(&circuit)?.estimate());
+        let estimate = times
+            .and_then(ResponseTimes::estimate)
+            .or_else(|| times_by_circuit.get(&circuit)?.estimate());
         Assignment {
-            timeout: times.and_then(Times::timeout).map_or(timeout, clamp),
+            timeout: times.and_then(ResponseTimes::timeout).map_or(timeout, clamp),
             overdue_after: clamp(estimate.unwrap_or(overdue_after)),
             miner,
             circuit,
@@ -313,20 +335,20 @@ impl Assignment {
     pub(crate) fn settle(self, outcome: AssignmentOutcome) {
         let mut state = self.dispatcher.lock();
         if let AssignmentOutcome::Verified(time) = outcome {
-            state.market.entry(self.circuit).or_default().add(time);
+            state.times_by_circuit.entry(self.circuit).or_default().add(time);
         }
         let Some(load) = state.miners.get_mut(self.miner.hotkey()) else { return };
         let pause = match outcome {
             AssignmentOutcome::Verified(time) => {
-                load.performance.verified(self.circuit, time, self.in_flight);
+                load.performance.record_verified(self.circuit, time, self.in_flight);
                 return;
             }
             AssignmentOutcome::Busy => {
-                load.performance.busy(self.in_flight);
+                load.performance.record_busy(self.in_flight);
                 BACKOFF.delay(0)
             }
             AssignmentOutcome::Failed => {
-                load.performance.failed();
+                load.performance.record_failure();
                 BACKOFF.delay(load.performance.failures().saturating_sub(1))
             }
         };

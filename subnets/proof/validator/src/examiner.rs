@@ -89,7 +89,7 @@ pub struct Examiner {
     pub(crate) settings: ExaminerSettings,
     clock: Clock,
     pub(crate) requests: Arc<Semaphore>,
-    executions: Arc<Semaphore>,
+    execution_slots: Arc<Semaphore>,
     verifications: Verifications,
     proof_history: Arc<ProofHistory>,
     miners: watch::Sender<Arc<Vec<ProofMiner>>>,
@@ -118,7 +118,7 @@ impl Examiner {
             benchmarks: settings.benchmarks,
         };
         let dispatcher = Dispatcher::new(limits);
-        if let Some(saved) = settings.performance.as_deref().and_then(performance::read) {
+        if let Some(saved) = settings.performance.as_deref().and_then(performance::read_saved) {
             let identities: Vec<Digest> =
                 circuits.iter().map(|loaded| loaded.directory.id()).collect();
             dispatcher.restore(saved, &identities, unix_time(clock()));
@@ -137,7 +137,7 @@ impl Examiner {
             clients: clients.into(),
             score_store,
             requests: Arc::new(Semaphore::new(settings.requests.clamp(1, Semaphore::MAX_PERMITS))),
-            executions: Arc::new(Semaphore::new(MAX_EXECUTIONS)),
+            execution_slots: Arc::new(Semaphore::new(MAX_EXECUTIONS)),
             dispatcher,
             settings,
             clock,
@@ -167,24 +167,25 @@ impl Examiner {
     }
 
     /// Sends an assigned request, verifies its proof and records the outcome. When the answer is
-    /// overdue, `overdue` is called, and the request continues until its timeout.
+    /// overdue, calls `on_overdue`, and the request continues until its timeout.
     pub(crate) async fn request(
         &self,
         mut assignment: Assignment,
         request: &ProofRequest,
-        overdue: impl FnOnce(),
+        on_overdue: impl FnOnce(),
     ) -> Result<(Outcome, Arc<UnverifiedProof>), RequestError> {
         let (miner, circuit) = (assignment.miner.clone(), assignment.circuit());
         let overdue_after = assignment.overdue_after;
-        let mut answer = pin!(self.answer(&miner, circuit, request, assignment.timeout));
-        let answer = if let Ok(answer) = tokio::time::timeout(overdue_after, &mut answer).await {
-            answer
+        let mut exchange =
+            pin!(self.request_and_verify(&miner, circuit, request, assignment.timeout));
+        let result = if let Ok(result) = tokio::time::timeout(overdue_after, &mut exchange).await {
+            result
         } else {
             assignment.set_overdue();
-            overdue();
-            answer.await
+            on_overdue();
+            exchange.await
         };
-        match &answer {
+        match &result {
             Ok((Outcome::Verified { time, .. }, _)) => {
                 assignment.settle(AssignmentOutcome::Verified(*time));
             }
@@ -194,10 +195,10 @@ impl Examiner {
             Err(RequestError::Busy) => assignment.settle(AssignmentOutcome::Busy),
             Err(RequestError::Local(_)) => {}
         }
-        answer
+        result
     }
 
-    async fn answer(
+    async fn request_and_verify(
         &self,
         miner: &ProofMiner,
         position: usize,
@@ -230,26 +231,26 @@ impl Examiner {
                 ))
             }
             Err(RequestError::Busy) => {
-                metrics::busy();
+                metrics::count_busy();
                 Err(RequestError::Busy)
             }
             Err(local) => Err(local),
         }
     }
 
-    /// Runs work that executes circuits, on a thread for blocking work. Returns `None` if the work
-    /// panicked.
+    /// Runs an operation that executes circuits, on a thread for blocking work. Returns `None` if
+    /// it panicked.
     pub(crate) async fn execute<T: Send + 'static>(
         &self,
-        work: impl FnOnce() -> T + Send + 'static,
+        operation: impl FnOnce() -> T + Send + 'static,
     ) -> Option<T> {
-        let permit = Arc::clone(&self.executions).acquire_owned().await.ok()?;
-        let work = tokio::task::spawn_blocking(move || {
-            // Held until the work ends, even if its request is abandoned.
+        let permit = Arc::clone(&self.execution_slots).acquire_owned().await.ok()?;
+        let task = tokio::task::spawn_blocking(move || {
+            // Held until the operation ends, even if its request is abandoned.
             let _permit = permit;
-            work()
+            operation()
         });
-        work.await.ok()
+        task.await.ok()
     }
 
     /// Chooses the circuit of the next benchmark request at random, among those for which random
@@ -257,10 +258,11 @@ impl Examiner {
     pub(crate) fn choose_circuit(&self) -> Option<usize> {
         let Self { circuits, settings, .. } = self;
         let all = circuits.iter().enumerate();
-        let for_benchmarks = all.filter(|(_, loaded)| {
-            !settings.users_only.contains(&loaded.directory.id()) && !loaded.draws.is_exhausted()
+        let benchmark_circuits = all.filter(|(_, loaded)| {
+            !settings.users_only.contains(&loaded.directory.id())
+                && !loaded.input_draws.is_exhausted()
         });
-        for_benchmarks.map(|(position, _)| position).choose(&mut rand::rng())
+        benchmark_circuits.map(|(position, _)| position).choose(&mut rand::rng())
     }
 
     async fn record_outcome(
@@ -269,7 +271,7 @@ impl Examiner {
         circuit: &str,
         outcome: Outcome,
     ) -> Option<Outcome> {
-        metrics::outcome(&outcome);
+        metrics::record_outcome(&outcome);
         let event = Event {
             miner: *miner.hotkey(),
             kind: format!("{circuit}:0"),
@@ -300,7 +302,7 @@ impl Examiner {
 }
 
 /// Creates the bundle of a proof.
-pub(crate) fn bundle(
+pub(crate) fn create_bundle(
     loaded: &LoadedCircuit,
     claim: &UnverifiedProof,
 ) -> Result<Bundle, CircuitError> {
@@ -314,7 +316,7 @@ fn save_bundle(
     loaded: &LoadedCircuit,
     claim: &UnverifiedProof,
 ) -> Result<(), Box<dyn Error>> {
-    let bundle = bundle(loaded, claim)?;
+    let bundle = create_bundle(loaded, claim)?;
     let path = directory.join(format!("{}.json", claim.statement.binding.miner));
     atomic_write(path, &serde_json::to_vec(&bundle)?, Access::Owner)?;
     Ok(())

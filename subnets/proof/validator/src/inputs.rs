@@ -16,16 +16,16 @@ const MAX_HALVINGS: u32 = 8;
 const NARROWINGS: u32 = 1 + 2 * MAX_HALVINGS;
 /// Number of draws of one narrowing before the next one is tried. Each draw costs an execution.
 const DRAWS_PER_NARROWING: u32 = 3;
-/// One in this many accepted draws makes later ones begin with the narrowing before.
+/// After one in this many accepted draws, later draws return to the previous, wider narrowing.
 const DRAWS_PER_WIDENING: u32 = 16;
 
 /// Narrowing of random inputs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Narrowing {
     /// Number of halvings of the range.
-    range: u32,
+    range_halvings: u32,
     /// Number of halvings of the number of inputs that are not 0: the first ones.
-    count: u32,
+    count_halvings: u32,
 }
 
 impl Narrowing {
@@ -34,19 +34,19 @@ impl Narrowing {
     fn new(index: u32) -> Self {
         let halvings = index.div_ceil(2);
         if index.is_multiple_of(2) {
-            Self { range: 0, count: halvings }
+            Self { range_halvings: 0, count_halvings: halvings }
         } else {
-            Self { range: halvings, count: 0 }
+            Self { range_halvings: halvings, count_halvings: 0 }
         }
     }
 
     /// Draws inputs. If the range does not contain 0, its value closest to 0 takes the place of 0.
     fn draw(self, count: usize, range: Range, generator: &mut impl Rng) -> Vec<i64> {
         let zero = 0_i64.clamp(range.low, range.high);
-        let halved = |distance: i64| distance >> self.range;
-        let (low, high) = (zero - halved(zero - range.low), zero + halved(range.high - zero));
+        let halve = |distance: i64| distance >> self.range_halvings;
+        let (low, high) = (zero - halve(zero - range.low), zero + halve(range.high - zero));
         let mut inputs = vec![zero; count];
-        let drawn = inputs.iter_mut().take(count >> self.count);
+        let drawn = inputs.iter_mut().take(count >> self.count_halvings);
         drawn.for_each(|input| *input = generator.random_range(low..=high));
         inputs
     }
@@ -119,10 +119,15 @@ mod tests {
 
     #[test]
     fn input_narrowings_halve_range_and_count_alternately() {
-        let narrowings: Vec<[u32; 2]> =
-            (0..5).map(Narrowing::new).map(|Narrowing { range, count }| [range, count]).collect();
+        let narrowings: Vec<[u32; 2]> = (0..5)
+            .map(Narrowing::new)
+            .map(|Narrowing { range_halvings, count_halvings }| [range_halvings, count_halvings])
+            .collect();
         assert_eq!(narrowings, [[0, 0], [1, 0], [0, 1], [2, 0], [0, 2]]);
-        assert_eq!(Narrowing::new(NARROWINGS - 1), Narrowing { range: 0, count: MAX_HALVINGS });
+        assert_eq!(
+            Narrowing::new(NARROWINGS - 1),
+            Narrowing { range_halvings: 0, count_halvings: MAX_HALVINGS }
+        );
     }
 
     #[test]
@@ -139,7 +144,11 @@ mod tests {
             ((-20, -10), [0, 2], (-20, -10), ALL / 4),
         ] {
             let (range, [halvings, count]) = (Range { low: range.0, high: range.1 }, narrowing);
-            let inputs = Narrowing { range: halvings, count }.draw(ALL, range, &mut generator);
+            let inputs = Narrowing { range_halvings: halvings, count_halvings: count }.draw(
+                ALL,
+                range,
+                &mut generator,
+            );
             let (random, others) = inputs.split_at(drawn);
             let extremes = (random.iter().copied().min(), random.iter().copied().max());
             assert_eq!(extremes, (Some(low), Some(high)), "{range:?}, {narrowing:?}");

@@ -23,7 +23,7 @@ pub fn describe() {
     describe_gauge!(WEIGHTED, "Miners with a weight in the last epoch");
 }
 
-pub(crate) fn outcome(outcome: &Outcome) {
+pub(crate) fn record_outcome(outcome: &Outcome) {
     let result = match outcome {
         Outcome::Verified { time, .. } => {
             histogram!(ANSWER_SECONDS).record(time.as_secs_f64());
@@ -34,18 +34,18 @@ pub(crate) fn outcome(outcome: &Outcome) {
     counter!(ANSWERS, "result" => result).increment(1);
 }
 
-pub(crate) fn busy() {
+pub(crate) fn count_busy() {
     counter!(ANSWERS, "result" => "busy").increment(1);
 }
 
-pub(crate) fn verification(time: Duration) {
+pub(crate) fn record_verification(time: Duration) {
     histogram!(VERIFY_SECONDS).record(time.as_secs_f64());
 }
 
-pub(crate) fn miners(count: usize) {
+pub(crate) fn set_miners(count: usize) {
     gauge!(MINERS).set(count as f64);
 }
 
-pub(crate) fn weighted(count: usize) {
+pub(crate) fn set_weighted_miners(count: usize) {
     gauge!(WEIGHTED).set(count as f64);
 }

@@ -25,8 +25,8 @@ pub enum Wire {
 
 impl ProofMiner {
     /// Creates a miner of the metagraph. The chain does not record the protocol: every miner
-    /// announces protocol number
-    /// 4. Over QUIC, only miners with an IPv4 address can be called; `None` for others.
+    /// announces protocol number 4. Over QUIC, only miners with an IPv4 address can be called;
+    /// `None` for others.
     pub fn new(miner: &MinerEntry, wire: Wire) -> Option<Self> {
         let is_callable = wire == Wire::Http || miner.address.host().parse::<Ipv4Addr>().is_ok();
         let peer = miner.peer().ok().filter(|_| is_callable)?;
@@ -40,9 +40,13 @@ impl ProofMiner {
 }
 
 /// Returns the directory of the subnet's miners: neurons without a validator permit at addresses
-/// that the policy permits. `targets` limits them to some uids; `me` is never included.
-pub fn miner_directory(me: Hotkey, targets: Vec<Uid>, policy: AddressPolicy) -> MinerDirectory {
-    MinerDirectory { policy, own_hotkey: Some(me), excludes_permits: true, targets }
+/// that the policy permits. `targets` limits them to some uids; `own_hotkey` is never included.
+pub fn miner_directory(
+    own_hotkey: Hotkey,
+    targets: Vec<Uid>,
+    policy: AddressPolicy,
+) -> MinerDirectory {
+    MinerDirectory { policy, own_hotkey: Some(own_hotkey), excludes_permits: true, targets }
 }
 
 #[cfg(test)]

@@ -1,9 +1,9 @@
 //! QUIC client of the validator: the protocol of the published crate `btlightning`, with its frames
 //! and messages.
 //!
-//! That crate's own client lets a miner open streams and send data that nobody reads, sets no limit
-//! on all answers together, and does not check that a server has the key of its certificate. This
-//! client refuses streams from miners, limits the answers, and checks the key.
+//! That crate's own client lets a miner open streams and send data that nobody reads, does not
+//! limit the total size of answers, and does not check that a server has the key of its
+//! certificate. This client refuses streams from miners, limits the answers, and checks the key.
 
 mod connections;
 mod handshake;
@@ -39,20 +39,20 @@ use tokio::task::JoinSet;
 use crate::request::{ProofRequest, RequestError};
 use crate::{ProofMiner, Wire};
 use connections::Connections;
-use stopwatch::Stopwatch;
+use stopwatch::PausableDeadline;
 
 /// Maximum size of a STARK proof, in bytes: seven times that of the largest shipped circuit.
 const MAX_STARK_BYTES: usize = 2 << 20;
 /// Maximum size of a proof of an external backend, in bytes.
-const MAX_PROOF: usize = 16 << 20;
+const MAX_EXTERNAL_PROOF_BYTES: usize = 16 << 20;
 /// Maximum size of an output in a message, in bytes: a double with its type.
 const MAX_OUTPUT_BYTES: usize = 9;
 /// Lower bound of the maximum size of an answer, in bytes.
-const MIN_LIMIT: usize = 64 << 10;
+const MIN_ANSWER_LIMIT_BYTES: usize = 64 << 10;
 /// Maximum size of all answers in flight together, in bytes, besides the first 768 KiB of each.
 const MAX_IN_FLIGHT_BYTES: usize = 256 << 20;
 /// Step in which an answer is read, in bytes.
-const READ_STEP: usize = 64 << 10;
+const READ_CHUNK_BYTES: usize = 64 << 10;
 /// Maximum number of answers that are parsed at the same time: values in memory may take 40 times
 /// their size in a message.
 const MAX_PARSERS: usize = 2;
@@ -63,7 +63,7 @@ const TRANSFER_TIMEOUT: Duration = Duration::from_secs(10);
 /// Timeout of a connection attempt, including both handshakes.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Size of a frame's header: its kind, and the size of its payload.
-const FRAME_HEADER: usize = 5;
+const FRAME_HEADER_BYTES: usize = 5;
 
 /// Connections to miners, each authenticated by a mutually signed handshake.
 ///
@@ -86,18 +86,18 @@ struct Limits {
     /// Timeout of a connection attempt.
     connect_timeout: Duration,
     /// Maximum size of all answers in flight, in bytes, besides the first 768 KiB of each.
-    in_flight: usize,
+    max_in_flight_bytes: usize,
     /// Timeout for the transfer of an answer after its first bytes, in addition to the time at the
     /// slowest rate.
-    transfer: Duration,
+    transfer_timeout: Duration,
 }
 
 impl Default for Limits {
     fn default() -> Self {
         Self {
             connect_timeout: CONNECT_TIMEOUT,
-            in_flight: MAX_IN_FLIGHT_BYTES,
-            transfer: TRANSFER_TIMEOUT,
+            max_in_flight_bytes: MAX_IN_FLIGHT_BYTES,
+            transfer_timeout: TRANSFER_TIMEOUT,
         }
     }
 }
@@ -131,7 +131,7 @@ impl QuicClient {
         endpoint.set_default_client_config(tls::client_config()?);
         let connections = Connections::new(endpoint, keypair.clone(), limits.connect_timeout);
         let (memory, parsers) =
-            (ResponseMemory::new(limits.in_flight), Semaphore::new(MAX_PARSERS));
+            (ResponseMemory::new(limits.max_in_flight_bytes), Semaphore::new(MAX_PARSERS));
         Ok(Self(Arc::new(Inner { connections, limits, memory, parsers })))
     }
 
@@ -139,23 +139,23 @@ impl QuicClient {
     pub(crate) async fn follow(&self, miners: &[ProofMiner]) {
         let quic_miners = miners.iter().filter(|miner| miner.wire == Wire::Quic);
         let listed: Vec<_> = quic_miners
-            .filter_map(|miner| Some((*miner.peer.hotkey(), address(&miner.peer)?)))
+            .filter_map(|miner| Some((*miner.peer.hotkey(), socket_address(&miner.peer)?)))
             .collect();
         let mut hotkeys_by_address = HashMap::<SocketAddr, HashSet<Hotkey>>::new();
         for (hotkey, address) in &listed {
             hotkeys_by_address.entry(*address).or_default().insert(*hotkey);
         }
         self.0.connections.retain(&hotkeys_by_address);
-        let mut connecting = JoinSet::new();
+        let mut connection_attempts = JoinSet::new();
         for (hotkey, address) in listed {
             let inner = Arc::clone(&self.0);
-            connecting.spawn(async move {
+            connection_attempts.spawn(async move {
                 if let Err(error) = inner.connections.get(&hotkey, address).await {
                     tracing::debug!(miner = %hotkey, %address, ?error, "cannot connect over QUIC");
                 }
             });
         }
-        while connecting.join_next().await.is_some() {}
+        while connection_attempts.join_next().await.is_some() {}
     }
 
     /// Sends a request for a circuit to a miner. Returns the answer, and the time for which it
@@ -200,16 +200,18 @@ impl QuicClient {
             SynapsePacket { synapse_type: request.synapse_type, data: request.data, timestamp };
         let packet =
             rmp_serde::to_vec(&packet).map_err(|error| RequestError::Local(error.to_string()))?;
-        let address = address(peer).ok_or_else(|| {
+        let address = socket_address(peer).ok_or_else(|| {
             RequestError::Local(format!("{} is not an IPv4 address", peer.host()))
         })?;
         let connection = self.0.connections.get(peer.hotkey(), address).await?;
-        let mut time = Stopwatch::start(timeout);
+        let mut deadline = PausableDeadline::new(timeout);
         let exchange =
-            self.0.exchange(&connection, &packet, limit, &mut time).await.inspect_err(|error| {
-                tracing::debug!(miner = %peer.hotkey(), ?error, "no answer over QUIC");
-            });
-        Ok((exchange?, time.paused()))
+            self.0.exchange(&connection, &packet, limit, &mut deadline).await.inspect_err(
+                |error| {
+                    tracing::debug!(miner = %peer.hotkey(), ?error, "no answer over QUIC");
+                },
+            );
+        Ok((exchange?, deadline.paused()))
     }
 }
 
@@ -220,50 +222,59 @@ impl Inner {
         connection: &Connection,
         packet: &[u8],
         limit: usize,
-        time: &mut Stopwatch,
+        deadline: &mut PausableDeadline,
     ) -> Result<T, RequestError> {
-        let (mut send, mut recv) =
-            time.limit(connection.open_bi()).await?.map_err(|error| connection_fault(&error))?;
-        time.limit(write_frame_and_finish(&mut send, MessageType::SynapsePacket, packet))
+        let (mut send, mut recv) = deadline
+            .wait_for_miner(connection.open_bi())
+            .await?
+            .map_err(|error| connection_fault(&error))?;
+        deadline
+            .wait_for_miner(write_frame_and_finish(&mut send, MessageType::SynapsePacket, packet))
             .await?
             .map_err(|_| RequestError::Fault(Fault::Unreachable))?;
-        let (payload, _memory) = self.read(&mut recv, limit, time).await?;
-        let parser = time.pause(self.parsers.acquire()).await;
+        let (payload, _memory) = self.read_answer(&mut recv, limit, deadline).await?;
+        let parser = deadline.wait_for_local(self.parsers.acquire()).await;
         let _parser = parser.map_err(|error| RequestError::Local(error.to_string()))?;
-        parse(&payload)
+        parse_answer(&payload)
     }
 
     /// Reads an answer of at most `limit` bytes. Its memory is reserved as it arrives.
-    async fn read(
+    async fn read_answer(
         &self,
         recv: &mut RecvStream,
         limit: usize,
-        time: &mut Stopwatch,
+        deadline: &mut PausableDeadline,
     ) -> Result<(Vec<u8>, MemoryReservation<'_>), RequestError> {
-        let mut header = [0; FRAME_HEADER];
-        time.limit(recv.read_exact(&mut header)).await?.map_err(|error| read_fault(&error))?;
+        let mut header = [0; FRAME_HEADER_BYTES];
+        deadline
+            .wait_for_miner(recv.read_exact(&mut header))
+            .await?
+            .map_err(|error| read_fault(&error))?;
         let [kind, size @ ..] = header;
         let size = u32::from_be_bytes(size) as usize;
         if kind != MessageType::SynapseResponse as u8 || size > limit {
             return Err(RequestError::Fault(Fault::Malformed));
         }
         let max_transfer_time = Duration::from_secs_f64(size as f64 / MIN_TRANSFER_RATE as f64);
-        time.shorten(self.limits.transfer + max_transfer_time);
+        deadline.shorten(self.limits.transfer_timeout + max_transfer_time);
         let (mut payload, mut reservation) = (Vec::new(), self.memory.reservation());
         while payload.len() < size {
             let bytes_read = payload.len();
-            let next = (bytes_read + READ_STEP).min(size);
-            time.pause(reservation.reserve(next, size)).await;
-            payload.resize(next, 0);
+            let next_length = (bytes_read + READ_CHUNK_BYTES).min(size);
+            deadline.wait_for_local(reservation.reserve(next_length, size)).await;
+            payload.resize(next_length, 0);
             let (_, chunk) = payload.split_at_mut(bytes_read);
-            time.limit(recv.read_exact(chunk)).await?.map_err(|error| read_fault(&error))?;
+            deadline
+                .wait_for_miner(recv.read_exact(chunk))
+                .await?
+                .map_err(|error| read_fault(&error))?;
         }
         Ok((payload, reservation))
     }
 }
 
 /// Parses an answer.
-fn parse<T: DeserializeOwned>(payload: &[u8]) -> Result<T, RequestError> {
+fn parse_answer<T: DeserializeOwned>(payload: &[u8]) -> Result<T, RequestError> {
     let malformed = RequestError::Fault(Fault::Malformed);
     let Ok(SynapseResponse { success, data, error, .. }) = rmp_serde::from_slice(payload) else {
         return Err(malformed);
@@ -306,13 +317,14 @@ fn max_answer_bytes(circuit: &CircuitMetadata) -> usize {
     let proof = match circuit.backend.as_str() {
         groth16::ID => groth16::PROOF_BYTES,
         stark::ID => MAX_STARK_BYTES,
-        _ => MAX_PROOF,
+        _ => MAX_EXTERNAL_PROOF_BYTES,
     };
-    (proof + circuit.output.shape.elements().saturating_mul(MAX_OUTPUT_BYTES) + 4096).max(MIN_LIMIT)
+    (proof + circuit.output.shape.elements().saturating_mul(MAX_OUTPUT_BYTES) + 4096)
+        .max(MIN_ANSWER_LIMIT_BYTES)
 }
 
 /// Returns the address of a miner; `None` if it is not an IPv4 address.
-fn address(peer: &Peer) -> Option<SocketAddr> {
+fn socket_address(peer: &Peer) -> Option<SocketAddr> {
     let address: IpAddr = peer.host().parse().ok()?;
     address.is_ipv4().then(|| SocketAddr::new(address, peer.port()))
 }

@@ -24,8 +24,8 @@ pub(crate) struct LoadedCircuit {
     pub(crate) directory: Arc<CircuitDirectory>,
     pub(crate) verifier: Box<dyn Verifier>,
     pub(crate) verification_key: Digest,
-    pub(crate) draws: InputDraws,
-    pub(crate) check: InputCheck,
+    pub(crate) input_draws: InputDraws,
+    pub(crate) input_check: InputCheck,
 }
 
 impl LoadedCircuit {
@@ -33,8 +33,8 @@ impl LoadedCircuit {
         Ok(Self {
             verifier: directory.verifier()?,
             verification_key: directory.metadata().verification_key()?,
-            draws: InputDraws::default(),
-            check: directory.input_check()?,
+            input_draws: InputDraws::default(),
+            input_check: directory.input_check()?,
             directory: Arc::clone(directory),
         })
     }
@@ -63,17 +63,18 @@ impl LoadedCircuit {
     /// # Errors
     /// When the inputs do not fit the circuit, or values saturate or have no proof.
     pub(crate) fn outputs(&self, inputs: &[i64]) -> Result<Vec<i64>, CircuitError> {
-        self.check.outputs(inputs, &*self.verifier)
+        self.input_check.outputs(inputs, &*self.verifier)
     }
 
     /// Creates a request with a new nonce and random inputs that miners can prove. CPU-bound.
     ///
     /// # Errors
     /// When no random inputs can be proven.
-    pub(crate) fn benchmark(&self) -> Result<ProofQuery, CircuitError> {
+    pub(crate) fn benchmark_query(&self) -> Result<ProofQuery, CircuitError> {
         let (mut generator, circuit) = (rand::rng(), self.circuit());
         let check = |inputs: &[i64]| self.outputs(inputs).map(drop);
-        let inputs = self.draws.draw(circuit.inputs, circuit.input_range, &mut generator, check)?;
+        let inputs =
+            self.input_draws.draw(circuit.inputs, circuit.input_range, &mut generator, check)?;
         Ok(ProofQuery {
             circuit: self.directory.id(),
             nonce: Digest::from_bytes(generator.random()),
@@ -171,7 +172,7 @@ impl Clients {
                 return Err(RequestError::Local("there is no QUIC client".to_owned()));
             }
         };
-        // The miner does not answer for a lack of memory in this process.
+        // A lack of memory in this process does not count towards the miner's response time.
         let time = start.elapsed().saturating_sub(paused);
         let answer = answer.read(loaded.directory.metadata().output.scale);
         let Ok((proof, outputs)) = answer else {
@@ -206,7 +207,7 @@ async fn request_over_http(
     // No retry: the measured response time would include both attempts, and miners soon receive the
     // next request.
     (call.deadline, call.retry) = (timeout, Retry::Never);
-    let answer = client.call(peer, &call).await.map_err(|error| match error {
+    let response = client.call(peer, &call).await.map_err(|error| match error {
         CallError::Timeout { .. } => RequestError::Fault(Fault::Timeout),
         CallError::Connect { .. } | CallError::ConnectionLost(_) => {
             RequestError::Fault(Fault::Unreachable)
@@ -214,10 +215,9 @@ async fn request_over_http(
         CallError::TooLarge { .. } => RequestError::Fault(Fault::Malformed),
         other => RequestError::Local(other.to_string()),
     })?;
-    match answer.status {
-        StatusCode::OK => {
-            serde_json::from_slice(&answer.body).map_err(|_| RequestError::Fault(Fault::Malformed))
-        }
+    match response.status {
+        StatusCode::OK => serde_json::from_slice(&response.body)
+            .map_err(|_| RequestError::Fault(Fault::Malformed)),
         StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => Err(RequestError::Busy),
         status => {
             tracing::debug!(miner = %peer.hotkey(), %status, "request refused by the miner");

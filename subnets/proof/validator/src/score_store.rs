@@ -35,7 +35,7 @@ struct Inner {
     directory: PathBuf,
     board: Scoreboard,
     /// Total number of events.
-    number: u64,
+    event_count: u64,
     /// Number of events that the snapshot covers.
     snapshot_number: u64,
     journal: File,
@@ -123,20 +123,20 @@ impl ScoreStore {
     /// When the journal cannot be written, in which case the event is not applied, or a snapshot
     /// cannot be written.
     pub fn record(&self, event: Event) -> Result<(), ScoreStoreError> {
-        self.inner().record(event)
+        self.lock().record(event)
     }
 
     /// Calls `read_board` with the current scores.
     pub fn read<T>(&self, read_board: impl FnOnce(&Scoreboard) -> T) -> T {
-        read_board(&self.inner().board)
+        read_board(&self.lock().board)
     }
 
     /// Returns the total number of events.
     pub fn events(&self) -> u64 {
-        self.inner().number
+        self.lock().event_count
     }
 
-    fn inner(&self) -> MutexGuard<'_, Inner> {
+    fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -155,7 +155,7 @@ impl Inner {
         journal.seek(SeekFrom::Start(0)).map_err(ScoreStoreError::file(&path))?;
         journal.read_to_string(&mut text).map_err(ScoreStoreError::file(&path))?;
         let (board, snapshot_number, number) = load(&directory, &text)?;
-        let mut inner = Self { directory, board, number, snapshot_number, journal };
+        let mut inner = Self { directory, board, event_count: number, snapshot_number, journal };
         if !text.is_empty() {
             // The checkpoint also drops a truncated last line.
             inner.checkpoint()?;
@@ -165,7 +165,7 @@ impl Inner {
 
     fn record(&mut self, event: Event) -> Result<(), ScoreStoreError> {
         let path = self.directory.join("scores.journal");
-        let entry = Entry { number: self.number + 1, event };
+        let entry = Entry { number: self.event_count + 1, event };
         let mut line = serde_json::to_vec(&entry)
             .map_err(|error| ScoreStoreError::damaged(&path, error.to_string()))?;
         line.push(b'\n');
@@ -175,9 +175,9 @@ impl Inner {
             let _ = self.journal.set_len(old_length);
             return Err(ScoreStoreError::File { path, source });
         }
-        self.number = entry.number;
+        self.event_count = entry.number;
         self.board.apply(&entry.event);
-        if self.number - self.snapshot_number >= SNAPSHOT_INTERVAL {
+        if self.event_count - self.snapshot_number >= SNAPSHOT_INTERVAL {
             self.checkpoint()?;
         }
         Ok(())
@@ -186,11 +186,11 @@ impl Inner {
     /// Writes a snapshot, then empties the journal.
     fn checkpoint(&mut self) -> Result<(), ScoreStoreError> {
         let path = self.directory.join("scores.json");
-        let snapshot = Snapshot { version: VERSION, number: self.number, board: &self.board };
+        let snapshot = Snapshot { version: VERSION, number: self.event_count, board: &self.board };
         let text = serde_json::to_vec(&snapshot)
             .map_err(|error| ScoreStoreError::damaged(&path, error.to_string()))?;
         atomic_write(&path, &text, Access::Everyone)?;
-        self.snapshot_number = self.number;
+        self.snapshot_number = self.event_count;
         self.journal
             .set_len(0)
             .map_err(ScoreStoreError::file(&self.directory.join("scores.journal")))

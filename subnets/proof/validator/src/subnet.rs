@@ -54,7 +54,9 @@ impl Subnet for ProofSubnet {
     }
 
     fn measure(&mut self, scores: &Self::Scores) {
-        crate::metrics::weighted(scores.iter().filter(|(_, share)| *share > 0.0).count());
+        crate::metrics::set_weighted_miners(
+            scores.iter().filter(|(_, share)| *share > 0.0).count(),
+        );
     }
 }
 

@@ -84,7 +84,7 @@ impl Fixture {
         challenge: C,
         block: u32,
         neurons: Vec<ChainNeuron>,
-    ) -> Steps<C> {
+    ) -> StepLoop<C> {
         let chain = Arc::new(chain(block, neurons));
         // Each start has its own ledger: a ledger is locked for some time after a stop.
         let number = STARTS.fetch_add(1, Ordering::Relaxed);
@@ -97,7 +97,7 @@ impl Fixture {
             challenge_timeout: Duration::from_millis(200),
             ..ValidatorSettings::new(NETUID)
         };
-        Steps {
+        StepLoop {
             challenge,
             service: WeightService::Local(Arc::new(LocalWeights::new(chain, submitter))),
             client: client(key("//validator"), &[]),
@@ -331,7 +331,7 @@ async fn restart_waits_for_the_remaining_interval() {
     for (before, pause) in [(0, minute), (10, minute - 10), (60, 0), (NOW, 0)] {
         let fixture = Fixture::new().await;
         let steps = fixture.steps(Behaviour::Works, 1, vec![]).await;
-        assert_eq!(steps.first_pause().await, Duration::ZERO, "no step yet");
+        assert_eq!(steps.initial_pause().await, Duration::ZERO, "no step yet");
         let results = StepResults {
             step: CompletedStep {
                 block: BlockNumber::new(1),
@@ -342,7 +342,7 @@ async fn restart_waits_for_the_remaining_interval() {
             registered: BTreeMap::new(),
         };
         fixture.scores.update(&results, Averaging { alpha: 0.5, absence: 100 }).await.unwrap();
-        assert_eq!(steps.first_pause().await, Duration::from_secs(pause), "{before}");
+        assert_eq!(steps.initial_pause().await, Duration::from_secs(pause), "{before}");
     }
     // The clock was set back.
     let later = UNIX_EPOCH + Duration::from_secs(NOW);

@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::Path;
 
-use taonet_nineteen_core::checker::text::tokens;
+use taonet_nineteen_core::checker::text::parse_tokens;
 
 use super::*;
 
@@ -126,7 +126,7 @@ async fn check_own_answer(tokenizer: &Value, chain: &[usize], ends: &[u32]) -> V
         .unwrap();
     let events = answer.lines().filter_map(|line| line.strip_prefix("data: "));
     let chunks: Vec<Value> = events.filter_map(|event| serde_json::from_str(event).ok()).collect();
-    let miner_tokens = tokens(&chunks).unwrap();
+    let miner_tokens = parse_tokens(&chunks).unwrap();
     let reference = LocalReference::new(model);
     let payload = request.as_object().unwrap();
     let logprobs_request = LogprobsRequest {

@@ -9,13 +9,13 @@ use taonet_nineteen_store::PeriodId;
 use taonet_primitives::Hotkey;
 use tokio::time::Instant;
 
-use super::{ControlError, Controller, new_row};
+use super::{ControlError, Controller, initial_row};
 use crate::metrics;
 use crate::onboarding::Offer;
 
 impl Controller {
-    /// Asks new miners, and those that have offered no capacity, at intervals, and admits those
-    /// that offer some until `end`.
+    /// Until `end`, queries at intervals the capacities of new miners and of those that have
+    /// offered none, and admits those that offer some.
     pub(super) async fn admit_late_miners(
         &self,
         period: PeriodId,
@@ -30,9 +30,9 @@ impl Controller {
         }
     }
 
-    /// A miner that is admitted late has the remaining part of its capacity, and a part of the
-    /// synthetic requests for which the period's budget was planned, so that no miner avoids
-    /// synthetic requests by starting late.
+    /// Queries and admits late miners once. A late miner gets its capacity and its synthetic
+    /// requests in proportion to the remaining time, out of the period's budget, so that no miner
+    /// avoids synthetic requests by starting late.
     async fn admit_late_miners_once(
         &self,
         period: PeriodId,
@@ -50,7 +50,7 @@ impl Controller {
             period_miners.contenders().map(|contender| contender.offer.hotkey).collect();
         let mut nodes = self.store.nodes().await?;
         nodes.retain(|node| !admitted.contains(node.peer.hotkey()));
-        let mut offers = self.offers(nodes, config, time_left).await?;
+        let mut offers = self.query_offers(nodes, config, time_left).await?;
         let share =
             end.saturating_duration_since(Instant::now()).as_secs_f64() / config.period().get();
         for offer in offers.iter_mut().flat_map(|offer| &mut offer.contenders) {
@@ -63,15 +63,15 @@ impl Controller {
         }
         self.store.add_contenders(period, &contenders).await?;
         let late_miners = offers.iter().flat_map(|Offer { session, contenders }| {
-            contenders.iter().map(move |new| {
-                let allowance = new.capacity.to_score * config.period_multiplier();
-                TaskMiner::new(&new_row(new.clone()), session.clone(), allowance)
+            contenders.iter().map(move |contender| {
+                let allowance = contender.capacity.to_score * config.period_multiplier();
+                TaskMiner::new(&initial_row(contender.clone()), session.clone(), allowance)
             })
         });
         let market = self.querier.market();
         market.admit(period, late_miners.collect());
         let Some(period_miners) = market.period_miners() else { return Ok(()) };
-        metrics::contenders(&period_miners);
+        metrics::set_contenders(&period_miners);
         tracing::info!(%period, offers = contenders.len(), "further miners admitted");
         Ok(())
     }

@@ -14,7 +14,7 @@ use taonet_nineteen_checker::{CheckError, Reference, ReferenceModel};
 use taonet_nineteen_core::task::TaskType;
 use taonet_service::Shutdown;
 
-use super::words::{TextKind, text};
+use super::words::{TextKind, generate_text};
 use crate::{MarketFile, References};
 
 /// Number of conversations to keep ready.
@@ -62,14 +62,14 @@ impl Drafts {
         shutdown: &Shutdown,
     ) {
         while !shutdown.is_requested() {
-            let models = models(market, references);
+            let models = text_models(market, references);
             let missing_count = TARGET_COUNT.saturating_sub(self.queue().len());
             let models = &models;
             let drafts =
                 futures::stream::iter(0..missing_count.min(MAX_CONCURRENT)).map(|_| async move {
                     let mut random = StdRng::from_os_rng();
                     match models.choose(&mut random) {
-                        Some(model) => conversation(model.as_ref(), &mut random).await,
+                        Some(model) => generate_conversation(model.as_ref(), &mut random).await,
                         None => Ok(None),
                     }
                 });
@@ -110,49 +110,58 @@ impl fmt::Debug for Drafts {
 }
 
 /// Returns the models that check the market's text tasks.
-fn models(market: &MarketFile, references: &References) -> Vec<Arc<dyn ReferenceModel>> {
+fn text_models(market: &MarketFile, references: &References) -> Vec<Arc<dyn ReferenceModel>> {
     let config = market.current();
-    let texts = config.enabled().filter(|task| task.task_type == TaskType::Text);
+    let text_tasks = config.enabled().filter(|task| task.task_type == TaskType::Text);
     let model = |reference| if let Reference::Text(model) = reference { Some(model) } else { None };
-    texts.filter_map(|task| references.for_task(task)).filter_map(model).collect()
+    text_tasks.filter_map(|task| references.for_task(task)).filter_map(model).collect()
 }
 
 /// Generates a conversation with a model; `None` if the model cannot generate text.
-async fn conversation(
+async fn generate_conversation(
     model: &dyn ReferenceModel,
     random: &mut StdRng,
 ) -> Result<Option<Vec<Value>>, CheckError> {
     let mut messages = Vec::new();
     if random.random_bool(0.25) {
-        let example = text(TextKind::System, 12, random);
+        let example = generate_text(TextKind::System, 12, random);
         let instruction = format!(
             "Write the system prompt of an AI assistant. An example of a different one: \"{example}\". Reply with the \
              prompt only."
         );
-        let Some(draft_text) = write(model, &[message("user", &instruction)], random).await? else {
+        let Some(draft_text) =
+            generate_message(model, &[message("user", &instruction)], random).await?
+        else {
             return Ok(None);
         };
         messages.push(message("system", &draft_text));
     }
-    let (example, style) =
-        (text(TextKind::Message, 25, random), STYLES.choose(random).copied().unwrap_or_default());
+    let (example, style) = (
+        generate_text(TextKind::Message, 25, random),
+        STYLES.choose(random).copied().unwrap_or_default(),
+    );
     let instruction = format!(
         "Write a message that a person could send to an AI assistant, {style}. These words set the subject, which you \
          can change to make sense: \"{example}\". Reply with the message only."
     );
-    let Some(draft_text) = write(model, &[message("user", &instruction)], random).await? else {
+    let Some(draft_text) =
+        generate_message(model, &[message("user", &instruction)], random).await?
+    else {
         return Ok(None);
     };
     messages.push(message("user", &draft_text));
     for _ in 0..FOLLOW_UP_COUNTS.choose(random).copied().unwrap_or(0) {
-        let Some(answer) = write(model, &messages, random).await? else { return Ok(None) };
+        let Some(answer) = generate_message(model, &messages, random).await? else {
+            return Ok(None);
+        };
         messages.push(message("assistant", &answer));
         let instruction = format!(
             "This is a conversation between a user and an AI assistant, in JSON:\n\n{}\n\nWrite the user's next \
              message. Reply with the message only.",
             Value::from(messages.clone())
         );
-        let Some(next) = write(model, &[message("user", &instruction)], random).await? else {
+        let Some(next) = generate_message(model, &[message("user", &instruction)], random).await?
+        else {
             return Ok(None);
         };
         messages.push(message("user", &next));
@@ -160,7 +169,7 @@ async fn conversation(
     Ok(Some(messages))
 }
 
-async fn write(
+async fn generate_message(
     model: &dyn ReferenceModel,
     messages: &[Value],
     random: &mut StdRng,
@@ -171,7 +180,7 @@ async fn write(
     else {
         return Ok(None);
     };
-    // Models like to quote what they were told to write.
+    // Models often put the requested message in quotation marks.
     let text = text.trim().trim_matches('"').trim();
     if text.is_empty() {
         Err(CheckError::Malformed("is an empty message"))

@@ -8,8 +8,8 @@ use taonet_nineteen_core::Task;
 use taonet_nineteen_core::payload::{ImagePayload, MAX_SEED};
 use taonet_nineteen_core::task::Endpoint;
 
-use super::picture::{mask, portrait, scene};
-use super::words::{TextKind, text};
+use super::picture::{draw_mask, draw_portrait, draw_scene};
+use super::words::{TextKind, generate_text};
 
 /// Widths and heights that image models are trained for, both also swapped.
 const SIZES: [(u64, u64); 6] =
@@ -55,30 +55,30 @@ pub(super) fn payload(
 ) -> Option<Map<String, Value>> {
     let mut extra_fields = Map::new();
     let mut add = |name: &str, value: Value| extra_fields.insert(name.to_owned(), value);
-    let (width, height) = (side(random), side(random));
+    let (width, height) = (random_side(random), random_side(random));
     match task.endpoint {
         Endpoint::TextToImage => {}
         Endpoint::ImageToImage => {
-            add("init_image", scene(width, height, random).into());
-            add("image_strength", strength(random).into());
+            add("init_image", draw_scene(width, height, random).into());
+            add("image_strength", random_strength(random).into());
         }
         Endpoint::Inpaint => {
-            add("init_image", scene(width, height, random).into());
-            add("mask_image", mask(width, height, random).into());
+            add("init_image", draw_scene(width, height, random).into());
+            add("mask_image", draw_mask(width, height, random).into());
         }
         Endpoint::Avatar => {
-            add("init_image", portrait(width, height, random).into());
-            add("ipadapter_strength", strength(random).into());
-            add("control_strength", strength(random).into());
+            add("init_image", draw_portrait(width, height, random).into());
+            add("ipadapter_strength", random_strength(random).into());
+            add("control_strength", random_strength(random).into());
         }
         _ => return None,
     }
-    let (width, height) = size(random);
+    let (width, height) = random_size(random);
     let payload = ImagePayload {
-        prompt: text(TextKind::ImagePrompt, random.random_range(4..=30), random),
-        negative_prompt: negative_prompt(random),
-        steps: steps(random),
-        cfg_scale: cfg_scale(random),
+        prompt: generate_text(TextKind::ImagePrompt, random.random_range(4..=30), random),
+        negative_prompt: random_negative_prompt(random),
+        steps: random_steps(random),
+        cfg_scale: random_cfg_scale(random),
         width,
         height,
         seed: random.random_range(1..=MAX_SEED),
@@ -88,11 +88,11 @@ pub(super) fn payload(
     Some(payload.into_map())
 }
 
-fn side(random: &mut impl Rng) -> u32 {
+fn random_side(random: &mut impl Rng) -> u32 {
     SIDES.choose(random).copied().unwrap_or(512)
 }
 
-fn size(random: &mut impl Rng) -> (u64, u64) {
+fn random_size(random: &mut impl Rng) -> (u64, u64) {
     let (width, height) = if random.random_bool(0.6) {
         (1_024, 1_024)
     } else {
@@ -101,7 +101,7 @@ fn size(random: &mut impl Rng) -> (u64, u64) {
     if random.random_bool(0.4) { (height, width) } else { (width, height) }
 }
 
-fn steps(random: &mut impl Rng) -> u64 {
+fn random_steps(random: &mut impl Rng) -> u64 {
     match random.random_range(0..10) {
         // The defaults of the gateway's two interfaces.
         0..=4 => 8,
@@ -110,7 +110,7 @@ fn steps(random: &mut impl Rng) -> u64 {
     }
 }
 
-fn cfg_scale(random: &mut impl Rng) -> f64 {
+fn random_cfg_scale(random: &mut impl Rng) -> f64 {
     if random.random_bool(0.6) {
         3.0
     } else {
@@ -118,7 +118,7 @@ fn cfg_scale(random: &mut impl Rng) -> f64 {
     }
 }
 
-fn strength(random: &mut impl Rng) -> f64 {
+fn random_strength(random: &mut impl Rng) -> f64 {
     if random.random_bool(0.6) {
         0.5
     } else {
@@ -126,7 +126,7 @@ fn strength(random: &mut impl Rng) -> f64 {
     }
 }
 
-fn negative_prompt(random: &mut impl Rng) -> String {
+fn random_negative_prompt(random: &mut impl Rng) -> String {
     if random.random_bool(0.6) {
         return String::new();
     }

@@ -50,10 +50,10 @@ impl TextKind {
 }
 
 /// Generates a text of at most `max_words` words; usually its length is close to this maximum.
-pub(super) fn text(kind: TextKind, max_words: usize, random: &mut impl Rng) -> String {
+pub(super) fn generate_text(kind: TextKind, max_words: usize, random: &mut impl Rng) -> String {
     let (first, later) = kind.symbols();
     let mut text = String::new();
-    add(&mut text, first, MAX_DEPTH, random);
+    expand(&mut text, first, MAX_DEPTH, random);
     while text.split(' ').count() < max_words {
         let separator = match kind {
             TextKind::ImagePrompt => ", ",
@@ -61,7 +61,7 @@ pub(super) fn text(kind: TextKind, max_words: usize, random: &mut impl Rng) -> S
             _ => " ",
         };
         text.push_str(separator);
-        add(&mut text, later, MAX_DEPTH, random);
+        expand(&mut text, later, MAX_DEPTH, random);
     }
     let mut text = text.split(' ').take(max_words).collect::<Vec<_>>().join(" ");
     if kind == TextKind::Message {
@@ -72,7 +72,7 @@ pub(super) fn text(kind: TextKind, max_words: usize, random: &mut impl Rng) -> S
 
 /// Appends a random expansion of a grammar symbol; symbols in the expansion are expanded
 /// recursively.
-fn add(text: &mut String, name: &str, depth: usize, random: &mut impl Rng) {
+fn expand(text: &mut String, name: &str, depth: usize, random: &mut impl Rng) {
     let Some(alternatives) = GRAMMAR.get(name) else {
         push_random_word(text, name, random);
         return;
@@ -80,17 +80,17 @@ fn add(text: &mut String, name: &str, depth: usize, random: &mut impl Rng) {
     let mut template = alternatives.choose(random).copied().unwrap_or_default();
     while let Some((before, after)) = template.split_once('{') {
         let (inner, after) = after.split_once('}').unwrap_or((after, ""));
-        push(text, before);
+        push_sentence_part(text, before);
         if depth > 0 {
-            add(text, inner, depth - 1, random);
+            expand(text, inner, depth - 1, random);
         }
         template = after;
     }
-    push(text, template);
+    push_sentence_part(text, template);
 }
 
 /// Adds text, with a capital letter where a sentence begins.
-fn push(out: &mut String, text: &str) {
+fn push_sentence_part(out: &mut String, text: &str) {
     let trimmed = out.trim_end();
     let begins_sentence =
         out.is_empty() || (trimmed.len() < out.len() && trimmed.ends_with(['.', '?', '!']));
@@ -104,7 +104,7 @@ fn push(out: &mut String, text: &str) {
     }
 }
 
-/// Appends a random number, name or invented word, which is in no list.
+/// Appends a random number, a name or an invented word, for a symbol without a rule.
 fn push_random_word(out: &mut String, name: &str, random: &mut impl Rng) {
     match name {
         "number" => {
@@ -116,29 +116,29 @@ fn push_random_word(out: &mut String, name: &str, random: &mut impl Rng) {
         "small" => out.push_str(&random.random_range(2..=12).to_string()),
         "year" => out.push_str(&random.random_range(1_200..=2_060).to_string()),
         "code" => {
-            let mut name = word(random);
+            let mut name = random_word(random);
             if random.random_bool(0.5) {
                 name.push('_');
-                name.push_str(&word(random));
+                name.push_str(&random_word(random));
             }
             out.push_str(&name);
         }
         "name" => {
             let mut name = String::new();
-            push(&mut name, &(syllable(random) + &word(random)));
+            push_sentence_part(&mut name, &(random_syllable(random) + &random_word(random)));
             out.push_str(&name);
         }
-        _ => push(out, &(syllable(random) + &word(random))),
+        _ => push_sentence_part(out, &(random_syllable(random) + &random_word(random))),
     }
 }
 
 /// Returns an invented word of one to three syllables.
-fn word(random: &mut impl Rng) -> String {
+fn random_word(random: &mut impl Rng) -> String {
     let syllables = random.random_range(1..=3);
-    (0..syllables).map(|_| syllable(random)).collect()
+    (0..syllables).map(|_| random_syllable(random)).collect()
 }
 
-fn syllable(random: &mut impl Rng) -> String {
+fn random_syllable(random: &mut impl Rng) -> String {
     let mut pick = |parts: &[&'static str]| parts.choose(random).copied().unwrap_or_default();
     [pick(&ONSETS), pick(&VOWELS), pick(&CODAS)].concat()
 }
@@ -155,11 +155,11 @@ fn with_typing_habits(mut text: String, random: &mut impl Rng) -> String {
     if random.random_bool(0.15) {
         let letters: Vec<char> = text.chars().collect();
         let index = random.random_range(0..letters.len().max(1));
-        // A letter is missing.
+        // Drop a letter.
         text = letters
             .iter()
             .enumerate()
-            .filter(|(at, _)| *at != index || *at == 0)
+            .filter(|(position, _)| *position != index || *position == 0)
             .map(|(_, character)| *character)
             .collect();
     }
@@ -199,7 +199,8 @@ mod tests {
     #[test]
     fn synthetic_texts_rarely_repeat_phrases() {
         let mut random = StdRng::seed_from_u64(1);
-        let texts: Vec<_> = (0..2_000).map(|_| text(TextKind::Message, 30, &mut random)).collect();
+        let texts: Vec<_> =
+            (0..2_000).map(|_| generate_text(TextKind::Message, 30, &mut random)).collect();
         assert!(
             texts
                 .iter()

@@ -26,9 +26,10 @@ async fn handshake_refused_by_a_miner_is_logged_once() {
     lines.take();
     for expected in [1, 0] {
         let nodes = store.nodes().await.unwrap();
-        let offers = onboarding::offers(&client, &log, &store, nodes, &config, u64::MAX, || 0.5)
-            .await
-            .unwrap();
+        let offers =
+            onboarding::query_offers(&client, &log, &store, nodes, &config, u64::MAX, || 0.5)
+                .await
+                .unwrap();
         assert!(offers.is_empty());
         let text = lines.take();
         let warnings: Vec<&str> =

@@ -12,15 +12,15 @@ pub(super) struct Derivatives(Mutex<Option<(AccountId, Arc<HashSet<AccountId>>)>
 impl Derivatives {
     /// Returns all derivatives of an account.
     pub(super) fn of_account(&self, account: AccountId) -> Arc<HashSet<AccountId>> {
-        let mut computed = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((computed_of, derivatives)) = &*computed
-            && *computed_of == account
+        let mut cache = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((cached_account, derivatives)) = &*cache
+            && *cached_account == account
         {
             return Arc::clone(derivatives);
         }
         let derivatives: Arc<HashSet<AccountId>> =
             Arc::new((0..=u16::MAX).map(|index| account.derivative(index)).collect());
-        *computed = Some((account, Arc::clone(&derivatives)));
+        *cache = Some((account, Arc::clone(&derivatives)));
         derivatives
     }
 }

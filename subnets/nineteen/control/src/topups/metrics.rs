@@ -16,7 +16,7 @@ pub(crate) fn describe() {
     );
 }
 
-pub(super) fn deposit(is_credited: bool, credits: i64) {
+pub(super) fn record_deposit(is_credited: bool, credits: i64) {
     metrics::counter!(DEPOSITS, "result" => if is_credited { "credited" } else { "unattributed" })
         .increment(1);
     metrics::counter!(DEPOSIT_CREDITS).increment(credits.unsigned_abs());
@@ -26,10 +26,10 @@ pub(super) fn record_worthless_deposits(count: u64) {
     metrics::counter!(DEPOSITS, "result" => "worthless").increment(count);
 }
 
-pub(super) fn deposits_failing(is_failing: bool) {
+pub(super) fn set_deposits_failing(is_failing: bool) {
     metrics::gauge!(DEPOSITS_FAILING).set(f64::from(u8::from(is_failing)));
 }
 
-pub(super) fn deposit_block(number: u32) {
+pub(super) fn set_deposit_block(number: u32) {
     metrics::gauge!(DEPOSIT_BLOCK).set(f64::from(number));
 }

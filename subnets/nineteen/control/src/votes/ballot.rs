@@ -13,7 +13,7 @@ use taonet_wallet::{Keypair, Signature, verify};
 
 use crate::MarketFile;
 
-/// Beginning of the signed text, so that no other signature of a hotkey is one of a vote.
+/// Domain separator at the beginning of the signed text: no other signature of a hotkey is a vote.
 const CONTEXT: &str = "taonet-nineteen-vote/1";
 /// Maximum age of a vote. A validator signs its vote again for each request.
 const MAX_AGE: Duration = Duration::from_hours(24);
@@ -116,7 +116,7 @@ impl Voter {
 
     /// Returns the vote, signed now.
     pub fn ballot(&self) -> Ballot {
-        let tasks = self.market.own_weights();
+        let tasks = self.market.file_weights();
         let sum: f64 = tasks.iter().map(|(_, weight)| weight).sum();
         let weights =
             tasks.into_iter().map(|(task, weight)| (task, units_of(weight, sum))).collect();

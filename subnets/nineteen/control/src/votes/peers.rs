@@ -12,10 +12,10 @@ use taonet_primitives::Hotkey;
 use taonet_service::Shutdown;
 use url::Url;
 
-use super::{Ballot, FETCH_INTERVAL, MAX_BYTES, TIMEOUT, Voter, VotesError};
+use super::{Ballot, FETCH_INTERVAL, FETCH_TIMEOUT, MAX_RESPONSE_BYTES, Voter, VotesError};
 
 /// Path of a validator's vote below the URL of its gateway.
-const PATH: &str = "v1/vote";
+const VOTE_PATH: &str = "v1/vote";
 
 /// Client that updates a market's task weights from the votes of several validators, weighted by
 /// their stakes on the chain.
@@ -25,7 +25,7 @@ const PATH: &str = "v1/vote";
 /// fails, the last vote of its validator remains in effect, for up to a day.
 pub struct PeerVotes {
     /// Gateways of the other validators.
-    peers: Vec<(Url, JsonClient)>,
+    gateways: Vec<(Url, JsonClient)>,
     voter: Voter,
     chain: Arc<dyn Chain>,
     /// The newest valid vote of each validator.
@@ -37,9 +37,9 @@ impl PeerVotes {
     ///
     /// # Errors
     /// [`VotesError::Setup`] when TLS cannot be initialised.
-    pub fn new(peers: &[Url], voter: Voter, chain: Arc<dyn Chain>) -> Result<Self, VotesError> {
-        let peers = peers.iter().map(peer).collect::<Result<_, _>>()?;
-        Ok(Self { peers, voter, chain, ballots: HashMap::new() })
+    pub fn new(gateways: &[Url], voter: Voter, chain: Arc<dyn Chain>) -> Result<Self, VotesError> {
+        let gateways = gateways.iter().map(gateway_client).collect::<Result<_, _>>()?;
+        Ok(Self { gateways, voter, chain, ballots: HashMap::new() })
     }
 
     /// Fetches the votes once, and updates the market's weights; returns the number of votes that
@@ -49,10 +49,12 @@ impl PeerVotes {
     /// [`VotesError::Stakes`] when the chain fails; the last weights remain.
     pub async fn fetch(&mut self) -> Result<usize, VotesError> {
         let (netuid, now) = (self.voter.netuid(), self.voter.now());
-        let fetches =
-            self.peers.iter().map(|(url, client)| async move { (url, fetch(client).await) });
-        for (url, fetched) in join_all(fetches).await {
-            let verified = fetched.and_then(|ballot| {
+        let fetches = self
+            .gateways
+            .iter()
+            .map(|(url, client)| async move { (url, fetch_ballot(client).await) });
+        for (url, result) in join_all(fetches).await {
+            let verified = result.and_then(|ballot| {
                 ballot.check(netuid, now)?;
                 Ok(ballot)
             });
@@ -98,20 +100,20 @@ impl PeerVotes {
 }
 
 /// Creates the client of a gateway.
-fn peer(url: &Url) -> Result<(Url, JsonClient), VotesError> {
-    let client =
-        JsonClient::new(url, None, MAX_BYTES).map_err(|error| VotesError::Setup(error.into()))?;
+fn gateway_client(url: &Url) -> Result<(Url, JsonClient), VotesError> {
+    let client = JsonClient::new(url, None, MAX_RESPONSE_BYTES)
+        .map_err(|error| VotesError::Setup(error.into()))?;
     Ok((url.clone(), client))
 }
 
-async fn fetch(client: &JsonClient) -> Result<Ballot, VotesError> {
-    Ok(parse_fields(client.get(PATH, &[], TIMEOUT).await?)?)
+async fn fetch_ballot(client: &JsonClient) -> Result<Ballot, VotesError> {
+    Ok(parse_fields(client.get(VOTE_PATH, &[], FETCH_TIMEOUT).await?)?)
 }
 
-/// Keeps a vote, unless that of its validator is newer: a gateway could repeat an old one.
+/// Stores a vote unless a newer one of its validator is stored: a gateway could replay an old one.
 fn keep_newest(ballots: &mut HashMap<Hotkey, Ballot>, ballot: Ballot) {
-    let latest = ballots.get(&ballot.hotkey());
-    if latest.is_none_or(|latest| latest.created() <= ballot.created()) {
+    let previous = ballots.get(&ballot.hotkey());
+    if previous.is_none_or(|previous| previous.created() <= ballot.created()) {
         ballots.insert(ballot.hotkey(), ballot);
     }
 }

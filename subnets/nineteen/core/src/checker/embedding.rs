@@ -20,7 +20,7 @@ const ZERO_QUALITY_SIMILARITY: f64 = 0.95;
 
 /// Parses the vectors of an answer in OpenAI's format, in the order of the texts; `None` if the
 /// answer has not exactly one vector for each of `texts` texts.
-pub fn vectors(answer: &Value, texts: usize) -> Option<Vec<Vec<f64>>> {
+pub fn parse_vectors(answer: &Value, texts: usize) -> Option<Vec<Vec<f64>>> {
     let mut vectors = vec![None; texts];
     for entry in answer.get("data")?.as_array()? {
         let slot = vectors.get_mut(usize::try_from(entry.get("index")?.as_u64()?).ok()?)?;
@@ -92,7 +92,7 @@ mod tests {
     #[test]
     fn each_text_needs_exactly_one_vector() {
         let entry = |index: u64, vector: Value| json!({"index": index, "embedding": vector});
-        let parse = |data: Value| vectors(&json!({"data": data}), 2);
+        let parse = |data: Value| parse_vectors(&json!({"data": data}), 2);
         let (one, two) = (entry(0, json!([1, 2])), entry(1, json!([3, 4.5])));
         assert_eq!(parse(json!([two, one])), Some(vec![vec![1.0, 2.0], vec![3.0, 4.5]]));
         for broken in [
@@ -106,6 +106,6 @@ mod tests {
         ] {
             assert_eq!(parse(broken.clone()), None, "{broken}");
         }
-        assert_eq!(vectors(&json!({}), 2), None);
+        assert_eq!(parse_vectors(&json!({}), 2), None);
     }
 }

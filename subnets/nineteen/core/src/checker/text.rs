@@ -41,7 +41,7 @@ pub enum TextFault {
 ///
 /// # Errors
 /// [`TextFault`] when the answer has no tokens or a malformed chunk; the answer's score is then 0.
-pub fn tokens(chunks: &[Value]) -> Result<Vec<Token>, TextFault> {
+pub fn parse_tokens(chunks: &[Value]) -> Result<Vec<Token>, TextFault> {
     let mut tokens = Vec::new();
     for (index, chunk) in chunks.iter().enumerate() {
         let Some(choices) = chunk.get("choices").and_then(Value::as_array) else {
@@ -54,14 +54,14 @@ pub fn tokens(chunks: &[Value]) -> Result<Vec<Token>, TextFault> {
         };
         let text = text.and_then(Value::as_str);
         let has_logprobs = choice.get("logprobs").is_some_and(|logprobs| !logprobs.is_null());
-        let is_cut = || {
+        let is_cut_character = || {
             let has_ended = choice.get("finish_reason").is_some_and(Value::is_string);
             has_ended
                 && text.is_some_and(|text| {
                     text.chars().all(|character| character == char::REPLACEMENT_CHARACTER)
                 })
         };
-        if !has_logprobs && (text.unwrap_or_default().is_empty() || is_cut()) {
+        if !has_logprobs && (text.unwrap_or_default().is_empty() || is_cut_character()) {
             continue;
         }
         let token = text.zip(logprob.and_then(Value::as_f64));
@@ -228,10 +228,10 @@ mod tests {
             json!({"choices": [], "usage": {"completion_tokens": 2}}),
         ];
         let token = |text: &str, logprob| Token { text: text.to_owned(), logprob };
-        assert_eq!(tokens(&chunks), Ok(vec![token("he", -0.5), token("llo", -0.25)]));
-        assert_eq!(tokens(&chunks[..1]), Err(TextFault::Empty));
+        assert_eq!(parse_tokens(&chunks), Ok(vec![token("he", -0.5), token("llo", -0.25)]));
+        assert_eq!(parse_tokens(&chunks[..1]), Err(TextFault::Empty));
         let cut = |text: &str, finish: Value| {
-            tokens(&[
+            parse_tokens(&[
                 chunk("a", -0.5),
                 json!({"choices": [{"delta": {"content": text}, "finish_reason": finish}]}),
             ])
@@ -239,7 +239,7 @@ mod tests {
         assert_eq!(cut("\u{fffd}", json!("length")), Ok(vec![token("a", -0.5)]));
         assert_eq!(cut("\u{fffd}", json!(null)), Err(TextFault::Malformed(1)));
         assert_eq!(cut("b", json!("length")), Err(TextFault::Malformed(1)));
-        assert_eq!(tokens(&[]), Err(TextFault::Empty));
+        assert_eq!(parse_tokens(&[]), Err(TextFault::Empty));
     }
 
     #[test]
@@ -249,7 +249,7 @@ mod tests {
             json!({"choices": [{"delta": {}, "logprobs": {"content": [{"logprob": -0.1}]}}]});
         let text_logprob = json!({"choices": [{"delta": {"content": "a"}, "logprobs": {"content": [{"logprob": "low"}]}}]});
         for broken in [without_logprobs, without_text, text_logprob, json!({}), json!(7)] {
-            assert_eq!(tokens(&[chunk("a", -0.5), broken]), Err(TextFault::Malformed(1)));
+            assert_eq!(parse_tokens(&[chunk("a", -0.5), broken]), Err(TextFault::Malformed(1)));
         }
     }
 }

@@ -1,8 +1,8 @@
 use super::*;
 
 fn config_error(from: &str, to: &str) -> String {
-    let text = DEFAULT.replacen(from, to, 1);
-    assert_ne!(text, DEFAULT, "{from} is not in the file");
+    let text = DEFAULT_TOML.replacen(from, to, 1);
+    assert_ne!(text, DEFAULT_TOML, "{from} is not in the file");
     MarketConfig::from_toml(&text).unwrap_err().to_string()
 }
 
@@ -44,7 +44,7 @@ fn default_tasks_begin_with_the_reference_tasks() {
 #[test]
 fn period_of_the_market_follows_its_profile() {
     assert_eq!(MarketConfig::default().period().get(), 1_800.0);
-    let seed = DEFAULT
+    let seed = DEFAULT_TOML
         .replace("period_profile = \"reference\"", "period_profile = \"seed\"")
         .replace("\nperiod = 1800", "");
     let config = MarketConfig::from_toml(&seed).unwrap();
@@ -128,8 +128,9 @@ fn invalid_market_field_is_named_in_the_error() {
         MarketConfig::from_toml("tasks = []").unwrap_err().to_string(),
         "tasks is 0 tasks; hint: use 1..=256 tasks"
     );
-    let unweighted =
-        DEFAULT.lines().map(|line| if line.starts_with("weight") { "weight = 0" } else { line });
+    let unweighted = DEFAULT_TOML
+        .lines()
+        .map(|line| if line.starts_with("weight") { "weight = 0" } else { line });
     let error = MarketConfig::from_toml(&unweighted.collect::<Vec<_>>().join("\n"))
         .unwrap_err()
         .to_string();
@@ -191,7 +192,11 @@ fn votes_are_weighted_by_stake() {
 #[test]
 fn aliases_name_tasks_of_the_file() {
     let with_aliases = |aliases: &str| {
-        MarketConfig::from_toml(&DEFAULT.replacen("[[tasks]]", &format!("{aliases}\n[[tasks]]"), 1))
+        MarketConfig::from_toml(&DEFAULT_TOML.replacen(
+            "[[tasks]]",
+            &format!("{aliases}\n[[tasks]]"),
+            1,
+        ))
     };
     let config =
         with_aliases(r#"aliases = { fast = ["chat-llama-3-2-3b", "chat-llama-3-1-8b"] }"#).unwrap();

@@ -40,7 +40,7 @@ pub struct InFlightLimit {
     /// Number of probes that were sent.
     probes: u64,
     /// Number of times that the limit was lowered.
-    round: u64,
+    decreases: u64,
 }
 
 /// A request when it was sent, relative to the limit.
@@ -54,7 +54,8 @@ pub struct Position {
     pub exceeds_promise: bool,
     /// Number of probes that were sent before.
     earlier_probes: u64,
-    round: u64,
+    /// Number of times that the limit was lowered before.
+    earlier_decreases: u64,
 }
 
 impl InFlightLimit {
@@ -98,7 +99,7 @@ impl InFlightLimit {
             accepted: initial,
             failed_probes: 0,
             probes: 0,
-            round: 0,
+            decreases: 0,
         }
     }
 
@@ -107,7 +108,7 @@ impl InFlightLimit {
     /// do not lower this limit.
     #[must_use]
     pub const fn with_predecessor(self, earlier: &Self) -> Self {
-        Self { probes: earlier.probes + 1, round: earlier.round + 1, ..self }
+        Self { probes: earlier.probes + 1, decreases: earlier.decreases + 1, ..self }
     }
 
     /// Returns the maximum number of requests in flight, at least 1.
@@ -133,7 +134,7 @@ impl InFlightLimit {
             is_probe: nth > self.required,
             exceeds_promise: nth > self.promised,
             earlier_probes: self.probes,
-            round: self.round,
+            earlier_decreases: self.decreases,
         }
     }
 
@@ -169,7 +170,7 @@ impl InFlightLimit {
         if nth < self.get() {
             return;
         }
-        // Only the step beyond what the miner has shown is slowed down.
+        // Failed probes slow down only steps beyond the number that the miner has accepted.
         let failure_exponent = if self.get() < self.accepted { 0 } else { self.failed_probes };
         let step = 1.0 / (self.limit * f64::from(1_u32 << failure_exponent));
         self.limit = (self.limit + step).min(self.max_limit as f64);
@@ -183,15 +184,15 @@ impl InFlightLimit {
         if !is_probe {
             self.required = self.required.min(accepted);
         }
-        if position.round != self.round {
+        if position.earlier_decreases != self.decreases {
             return;
         }
-        self.round += 1;
+        self.decreases += 1;
         self.failed_probes = (self.failed_probes + u32::from(is_probe)).min(MAX_FAILED_PROBES);
         let is_last = position.nth >= self.get();
-        let lowered =
+        let lowered_limit =
             if is_probe && is_last { accepted as f64 } else { DECREASE_FACTOR * self.limit };
-        self.limit = lowered.max(1.0);
+        self.limit = lowered_limit.max(1.0);
     }
 }
 
@@ -315,9 +316,9 @@ mod tests {
         limit.record_answer(limit.position(9));
         assert_eq!(limit.required(), 8, "at most the announced number");
         limit.record_rate_limit(limit.position(1));
-        let lowered = limit.get();
+        let lowered_limit = limit.get();
         limit.renew();
-        assert_eq!((limit.required(), limit.get()), (8, lowered));
+        assert_eq!((limit.required(), limit.get()), (8, lowered_limit));
     }
 
     #[test]

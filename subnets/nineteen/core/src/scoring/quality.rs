@@ -27,11 +27,11 @@ pub fn percentile(mut numbers: Vec<f64>, fraction: f64) -> Option<f64> {
 /// A contender's rank by speed, and the bonus for it.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct SpeedRank {
-    /// Rank from 0 (fastest) to `of − 1`.
+    /// Rank from 0 (fastest) to `count − 1`.
     pub rank: usize,
     /// Number of ranked contenders.
-    pub of: usize,
-    /// Bonus for the rank: `bonus_span · (0.5 − rank / (of − 1))`; 0 for a single contender.
+    pub count: usize,
+    /// Bonus for the rank: `bonus_span · (0.5 − rank / (count − 1))`; 0 for a single contender.
     pub bonus: f64,
 }
 
@@ -53,7 +53,7 @@ pub fn rank_by_speed(speeds: &[Option<f64>], rules: &ScoringRules) -> Vec<Option
             0.0
         };
         if let Some(slot) = ranks.get_mut(index) {
-            *slot = Some(SpeedRank { rank, of: count, bonus });
+            *slot = Some(SpeedRank { rank, count, bonus });
         }
     }
     ranks

@@ -214,7 +214,7 @@ fn strict_profile_counts_rows_once_and_ranks_contenders() {
         (powered(0.6) + powered(0.9) + 1.0 + 2.0 * powered(0.5)) / 5.0,
         1e-12,
     );
-    assert_eq!(b.quality.rank.map(|rank| (rank.rank, rank.of)), Some((1, 3)));
+    assert_eq!(b.quality.rank.map(|rank| (rank.rank, rank.count)), Some((1, 3)));
     let hotkeys =
         scores.tasks[1].contenders.iter().map(|contender| contender.hotkey).collect::<Vec<_>>();
     assert_eq!(hotkeys, ["A", "D"]);
@@ -279,8 +279,11 @@ fn reference_ranks_miners_that_never_served_the_task() {
     input.rewards.retain(|reward| !(reward.task == "X" && reward.hotkey == "A"));
     let x = &score(&input, &rules()).tasks[0];
     // D serves only Y, with 4 units per second; A has only rewards in Y, with 3.
-    let ranks: Vec<_> =
-        x.contenders.iter().map(|own| own.quality.rank.map(|rank| (rank.rank, rank.of))).collect();
+    let ranks: Vec<_> = x
+        .contenders
+        .iter()
+        .map(|own| own.quality.rank.map(|rank| (rank.rank, rank.count)))
+        .collect();
     assert_eq!(ranks, [Some((3, 4)), Some((0, 4)), Some((1, 4))]);
     let a = &x.contenders[0].quality;
     assert_eq!((a.rewards, a.filled, a.metric, a.combined), (0, 50, Some(3.0), 0.75));

@@ -205,10 +205,10 @@ fn miner_quality<T: Copy + Eq + Hash + AsRef<str>, K: Copy + Eq + Hash>(
 ) -> Option<Quality> {
     let (task_rewards, other_rewards) = rows.rewards(task, hotkey, rules);
     // Ignore rewards without a quality or a speed.
-    let values = |reward: &Reward<T, K>| reward.quality.zip(reward.metric);
+    let quality_and_metric = |reward: &Reward<T, K>| reward.quality.zip(reward.metric);
     let task_rewards: Vec<(f64, f64)> =
-        task_rewards.iter().filter_map(|reward| values(reward)).collect();
-    let other_rewards: Vec<(f64, f64)> = other_rewards.filter_map(values).collect();
+        task_rewards.iter().filter_map(|reward| quality_and_metric(reward)).collect();
+    let other_rewards: Vec<(f64, f64)> = other_rewards.filter_map(quality_and_metric).collect();
     let average = average_quality(
         task_rewards.iter().chain(&other_rewards).map(|(quality, _)| *quality),
         rules,
@@ -217,10 +217,10 @@ fn miner_quality<T: Copy + Eq + Hash + AsRef<str>, K: Copy + Eq + Hash>(
     let is_squared =
         rules.squared_up_to.is_some_and(|threshold| average <= threshold && !is_exempt);
     let adjusted = if is_squared { average * average } else { average };
-    let metric_fill = if rules.strict { &[] } else { other_rewards.as_slice() };
+    let filled_metrics = if rules.strict { &[] } else { other_rewards.as_slice() };
     let metrics = task_rewards
         .iter()
-        .chain(metric_fill)
+        .chain(filled_metrics)
         .map(
             |(quality, metric)| {
                 if rules.weigh_metric_by_quality { metric * quality } else { *metric }

@@ -26,7 +26,7 @@ const FINISH: &str = r#"{"choices":[{"delta":{},"finish_reason":"stop"}]}"#;
 /// Returns the events of a stream, and its fault.
 fn filtered(pieces: &[&[u8]], relays_end: bool) -> (Vec<String>, Option<StreamFault>) {
     let (mut filter, mut ready) =
-        (EventFilter::new(Accepted { wants_logprobs: true, relays_end }), VecDeque::new());
+        (EventFilter::new(AcceptedParts { wants_logprobs: true, relays_end }), VecDeque::new());
     let mut result = pieces.iter().try_for_each(|piece| filter.push(piece, &mut ready));
     if result.is_ok() {
         result = filter.finish(&mut ready);
@@ -195,7 +195,7 @@ fn missing_log_probabilities_are_detected() {
             "data: {{\"choices\":[{{\"delta\":{{\"content\":\"a\"}},\"logprobs\":{logprobs}}}]}}\n\n"
         );
         for wants_logprobs in [false, true] {
-            let mut filter = EventFilter::new(Accepted { wants_logprobs, relays_end: false });
+            let mut filter = EventFilter::new(AcceptedParts { wants_logprobs, relays_end: false });
             filter.push(chunk.as_bytes(), &mut VecDeque::new()).unwrap();
             assert_eq!(filter.lacks_logprobs(), lacks && wants_logprobs);
         }
@@ -204,7 +204,7 @@ fn missing_log_probabilities_are_detected() {
 
 #[test]
 fn endless_lines_are_refused() {
-    let mut filter = EventFilter::new(Accepted { wants_logprobs: false, relays_end: false });
+    let mut filter = EventFilter::new(AcceptedParts { wants_logprobs: false, relays_end: false });
     let piece = vec![b'x'; 1 << 18];
     let results: Vec<_> =
         (0..5).map(|_| filter.push(&piece, &mut VecDeque::new()).is_ok()).collect();

@@ -76,7 +76,7 @@ impl Blend {
         let mut rewards = vec![Reward::default(); completions.len()];
         for (weight, model) in &self.means {
             for (reward, value) in
-                rewards.iter_mut().zip(values(model.as_ref(), prompt, completions))
+                rewards.iter_mut().zip(clamped_rewards(model.as_ref(), prompt, completions))
             {
                 reward.total += if sum > 0.0 { weight * value / sum } else { 0.0 };
                 reward.parts.push((model.name(), value));
@@ -84,7 +84,7 @@ impl Blend {
         }
         for model in &self.factors {
             for (reward, value) in
-                rewards.iter_mut().zip(values(model.as_ref(), prompt, completions))
+                rewards.iter_mut().zip(clamped_rewards(model.as_ref(), prompt, completions))
             {
                 reward.total *= value;
                 reward.parts.push((model.name(), value));
@@ -95,10 +95,14 @@ impl Blend {
 }
 
 /// Returns the values of a model within their range; those of empty completions are 0.
-fn values(model: &dyn RewardModel, prompt: &Prompt, completions: &[Completion]) -> Vec<f64> {
-    let valued_completions = model.rewards(prompt, completions).into_iter().zip(completions);
+fn clamped_rewards(
+    model: &dyn RewardModel,
+    prompt: &Prompt,
+    completions: &[Completion],
+) -> Vec<f64> {
+    let rewarded_completions = model.rewards(prompt, completions).into_iter().zip(completions);
     let clamp = |value: f64| if value.is_nan() { 0.0 } else { value.clamp(0.0, 1.0) };
-    valued_completions
+    rewarded_completions
         .map(|(value, completion)| if completion.is_empty() { 0.0 } else { clamp(value) })
         .collect()
 }

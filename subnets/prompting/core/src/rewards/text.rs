@@ -3,11 +3,11 @@ use std::collections::BTreeSet;
 use super::{Completion, Prompt, RewardModel};
 use crate::words::{n_grams, words};
 
-/// Share of an answer's runs of words that may come from the prompt: answers often take up the
-/// question's words.
+/// Share of an answer's runs of words that may come from the prompt: answers often repeat words
+/// of the question.
 const QUOTED_SHARE: f64 = 0.5;
 /// Share from which on an answer is a repetition of the prompt.
-const PARROT_SHARE: f64 = 0.9;
+const REPEATED_SHARE: f64 = 0.9;
 /// Length of the compared runs, in words.
 const N_GRAM_WORDS: usize = 3;
 
@@ -83,13 +83,13 @@ impl RewardModel for Originality {
                 return 0.0;
             }
             let length = completion_ngrams.first().map_or(N_GRAM_WORDS, |ngram| ngram.len());
-            let given_ngrams: BTreeSet<&[String]> =
+            let prompt_ngrams: BTreeSet<&[String]> =
                 messages.iter().flat_map(|message| message.windows(length)).collect();
             let share =
-                completion_ngrams.iter().filter(|ngram| given_ngrams.contains(*ngram)).count()
+                completion_ngrams.iter().filter(|ngram| prompt_ngrams.contains(*ngram)).count()
                     as f64
                     / completion_ngrams.len() as f64;
-            ((PARROT_SHARE - share) / (PARROT_SHARE - QUOTED_SHARE)).clamp(0.0, 1.0)
+            ((REPEATED_SHARE - share) / (REPEATED_SHARE - QUOTED_SHARE)).clamp(0.0, 1.0)
         };
         completions.iter().map(reward).collect()
     }

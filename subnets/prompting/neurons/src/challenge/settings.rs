@@ -15,7 +15,8 @@ pub struct ChallengeSettings {
     /// Number of miners that the gate chooses for a question; `None` leaves the choice to the
     /// validator's settings.
     pub best: Option<usize>,
-    /// Number of further miners that are chosen at random, so that the gate gets to know them.
+    /// Number of further miners that are chosen at random, so that the gate also learns about
+    /// miners that it would not choose.
     pub random: usize,
     /// Training of the gate.
     pub gate: GateSettings,
@@ -58,7 +59,7 @@ pub enum ChallengeError {
 }
 
 impl ChallengeSettings {
-    pub(super) fn check(&self) -> Result<(), ChallengeError> {
+    pub(super) fn validate(&self) -> Result<(), ChallengeError> {
         let is_positive = |number: f64| number.is_finite() && number > 0.0;
         if self.base_prompt == self.question_prompt {
             return Err(ChallengeError::Setting("`base_prompt` and `question_prompt` must differ"));

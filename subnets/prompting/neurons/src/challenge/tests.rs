@@ -151,7 +151,7 @@ fn gate_removes_departed_miners() {
         });
         let rewards: Vec<_> = departed.chain([(hotkey(GOOD), 1.0)]).collect();
         let embedding = judge().embed("Who?").unwrap();
-        challenge.state().file.gate.train(&embedding, &rewards, settings.gate);
+        challenge.lock_state().file.gate.train(&embedding, &rewards, settings.gate);
         assert_eq!(challenge.gate().miners(), MAX_GATE_HOTKEYS + 2);
         challenge.select(neurons(), Selection::All);
         assert_eq!(challenge.gate().miners(), 1, "{settings:?}");

@@ -96,7 +96,7 @@ async fn next_tokens_come_from_the_language_model() {
     let completer = Completer::model(Arc::clone(&model), 12).unwrap();
     let texts = ["The ferry leaves", "at half past"].map(str::to_owned);
     let request = NextTokens { texts: texts.to_vec(), ..NextTokens::default() };
-    let predictions = predict(completer.clone(), request).await.unwrap().predictions;
+    let predictions = predict_tokens(completer.clone(), request).await.unwrap().predictions;
     assert_eq!(predictions.len(), 2);
     for (text, prediction) in texts.iter().zip(predictions) {
         // Which token is judged makes no difference to the likeliest ones at its position.
@@ -112,16 +112,16 @@ async fn next_tokens_come_from_the_language_model() {
             );
         }
     }
-    let long = predict(
+    let long = predict_tokens(
         completer,
         NextTokens { texts: vec!["stan ".repeat(5_000)], ..NextTokens::default() },
     )
     .await;
-    let other = predict(Completer::canned(CannedAnswers::default()), NextTokens::default())
+    let other = predict_tokens(Completer::canned(CannedAnswers::default()), NextTokens::default())
         .await
         .unwrap_err();
     assert!(long.is_err());
-    assert_eq!(other, CompleteError::NoModel.status());
+    assert_eq!(other, CompleteError::NoModel.to_synapse_error());
 }
 
 #[tokio::test]

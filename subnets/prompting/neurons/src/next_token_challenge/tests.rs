@@ -53,15 +53,15 @@ async fn each_miner_is_rewarded_by_its_contribution() {
     let directory = tempfile::tempdir().unwrap();
     let challenge = open(&directory);
     let request = challenge.request(&[]).await.unwrap();
-    let truths = challenge.state().truths.clone();
-    assert_eq!((request.texts.len(), truths.len()), (TEXTS, TEXTS));
+    let truths = challenge.lock_state().truths.clone();
+    assert_eq!((request.texts.len(), truths.len()), (TEXTS_PER_STEP, TEXTS_PER_STEP));
     let everything = vec![
         truths
             .iter()
             .map(|truth| (truth.clone(), 1.0))
             .chain([("x".to_owned(), 1.0)])
             .collect();
-        TEXTS
+        TEXTS_PER_STEP
     ];
     let replies = [
         reply(0, Some(predictions(&truths, |_| 0.9)), &request),
@@ -91,12 +91,12 @@ async fn each_miner_is_rewarded_by_its_contribution() {
     let records = EventLog::in_directory(directory.path()).read().unwrap();
     let [record] = records.as_slice() else { panic!("{records:?}") };
     let total_probability = |answer: &AnswerRecord| {
-        (1..=TEXTS).map(|position| answer.parts[&format!("p{position}")]).collect()
+        (1..=TEXTS_PER_STEP).map(|position| answer.parts[&format!("p{position}")]).collect()
     };
     let answered = || record.answers.iter().filter(|answer| answer.error.is_none());
     let probabilities: Vec<Vec<f64>> = answered().map(total_probability).collect();
     let recomputed =
-        contributions(&NextTokenLosses::new(&probabilities, TEXTS), record.seed.unwrap());
+        contributions(&NextTokenLosses::new(&probabilities, TEXTS_PER_STEP), record.seed.unwrap());
     for (answer, contribution) in answered().zip(&recomputed) {
         assert!((answer.share - contribution.share).abs() < 1e-9, "{answer:?} {contribution:?}");
         assert!(
@@ -132,7 +132,7 @@ async fn seed_determines_texts_and_no_text_reveals_another_token() {
     for _ in 0..20 {
         let request = challenge.request(&[]).await.unwrap();
         assert_eq!(request, again.request(&[]).await.unwrap());
-        let truths = challenge.state().truths.clone();
+        let truths = challenge.lock_state().truths.clone();
         for (index, (text, truth)) in request.texts.iter().zip(&truths).enumerate() {
             let mut others = request.texts.iter().enumerate().filter(|(other, _)| *other != index);
             assert!(
@@ -162,6 +162,9 @@ fn prefix_and_next_token_start_the_text() {
         let TextPrefix { text: before, truth } =
             draw_prefix(&model, text, &mut draws).unwrap().unwrap();
         assert!(text.starts_with(&format!("{before}{truth}")), "{before}: {truth}");
-        assert!(model.vocabulary().encode(&before).unwrap().len() >= MIN_CONTEXT, "{before}");
+        assert!(
+            model.vocabulary().encode(&before).unwrap().len() >= MIN_CONTEXT_TOKENS,
+            "{before}"
+        );
     }
 }

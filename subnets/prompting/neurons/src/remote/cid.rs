@@ -1,6 +1,6 @@
 /// Version, codec and hash of a supported CID, as in the table of multicodec: CIDv1, raw, sha2-256
 /// of 32 bytes.
-const RAW: [u8; 4] = [0x01, 0x55, 0x12, 0x20];
+const RAW_CID_PREFIX: [u8; 4] = [0x01, 0x55, 0x12, 0x20];
 /// Codec of files in several blocks, and of directories.
 const DAG_PB: u8 = 0x70;
 
@@ -25,10 +25,10 @@ pub(super) fn raw_sha256(cid: &str) -> Result<[u8; 32], CidError> {
     if cid.len() == 46 && cid.starts_with("Qm") {
         return Err(CidError::Tree);
     }
-    let bytes =
-        base32(cid.strip_prefix('b').ok_or(CidError::Malformed)?).ok_or(CidError::Malformed)?;
+    let bytes = decode_base32(cid.strip_prefix('b').ok_or(CidError::Malformed)?)
+        .ok_or(CidError::Malformed)?;
     match bytes.split_first_chunk::<4>() {
-        Some((&RAW, hash)) => hash.try_into().map_err(|_| CidError::Malformed),
+        Some((&RAW_CID_PREFIX, hash)) => hash.try_into().map_err(|_| CidError::Malformed),
         Some((&[1, DAG_PB, ..], _)) => Err(CidError::Tree),
         Some((&[1, ..], _)) => Err(CidError::Unsupported),
         _ => Err(CidError::Malformed),
@@ -37,23 +37,24 @@ pub(super) fn raw_sha256(cid: &str) -> Result<[u8; 32], CidError> {
 
 /// Decodes base32 in lower case without padding (RFC 4648); `None` for other characters, or bits
 /// after the last byte.
-fn base32(text: &str) -> Option<Vec<u8>> {
-    let (mut bytes, mut bits, mut pending) = (Vec::with_capacity(text.len() * 5 / 8), 0_u32, 0_u32);
+fn decode_base32(text: &str) -> Option<Vec<u8>> {
+    let (mut bytes, mut buffer, mut buffered_bits) =
+        (Vec::with_capacity(text.len() * 5 / 8), 0_u32, 0_u32);
     for byte in text.bytes() {
         let value = match byte {
             b'a'..=b'z' => byte - b'a',
             b'2'..=b'7' => byte - b'2' + 26,
             _ => return None,
         };
-        bits = (bits << 5) | u32::from(value);
-        pending += 5;
-        if pending >= 8 {
-            pending -= 8;
-            bytes.push((bits >> pending) as u8);
-            bits &= (1 << pending) - 1;
+        buffer = (buffer << 5) | u32::from(value);
+        buffered_bits += 5;
+        if buffered_bits >= 8 {
+            buffered_bits -= 8;
+            bytes.push((buffer >> buffered_bits) as u8);
+            buffer &= (1 << buffered_bits) - 1;
         }
     }
-    (bits == 0 && pending < 5).then_some(bytes)
+    (buffer == 0 && buffered_bits < 5).then_some(bytes)
 }
 
 #[cfg(test)]
@@ -98,10 +99,10 @@ mod tests {
             ("mzxw6", b"foo"),
             ("mzxw6ytboi", b"foobar"),
         ] {
-            assert_eq!(base32(text).as_deref(), Some(bytes), "{text}");
+            assert_eq!(decode_base32(text).as_deref(), Some(bytes), "{text}");
         }
         for text in ["m", "mz2", "mzxw6=", "m1", "mzx"] {
-            assert_eq!(base32(text), None, "{text}");
+            assert_eq!(decode_base32(text), None, "{text}");
         }
     }
 }

@@ -28,28 +28,29 @@ pub(super) async fn deliver(
     let inputs = {
         let (permit, prompt) =
             (Arc::clone(answer_slot).acquire_owned().await.map_err(local_error)?, prompt.clone());
-        let answer = move |directory: &CircuitDirectory| {
-            // Held until the work ends, even if the request is interrupted.
+        let compute_inputs = move |directory: &CircuitDirectory| {
+            // Held until the computation ends, even if the request is interrupted.
             let _permit = permit;
             TextBundle::inputs(directory, &prompt)
         };
-        blocking(directory, answer).await?
+        run_blocking(directory, compute_inputs).await?
     };
     let ModelBundle::Single(proof) = examiner.deliver(&circuit, &inputs, report).await? else {
         return Err(local_error("a language model has slices"));
     };
     let bundle =
-        blocking(directory, move |directory| TextBundle::new(directory, &prompt, *proof)).await?;
+        run_blocking(directory, move |directory| TextBundle::new(directory, &prompt, *proof))
+            .await?;
     Ok(ProofBundle::Text(Box::new(bundle)))
 }
 
-/// Runs work on a circuit that takes long or reads files.
-async fn blocking<T: Send + 'static>(
+/// Runs an operation on a circuit that takes long or reads files, on a blocking thread.
+async fn run_blocking<T: Send + 'static>(
     directory: &Arc<CircuitDirectory>,
-    work: impl FnOnce(&CircuitDirectory) -> Result<T, LmError> + Send + 'static,
+    operation: impl FnOnce(&CircuitDirectory) -> Result<T, LmError> + Send + 'static,
 ) -> Result<T, DeliveryError> {
     let directory = Arc::clone(directory);
-    tokio::task::spawn_blocking(move || work(&directory))
+    tokio::task::spawn_blocking(move || operation(&directory))
         .await
         .map_err(local_error)?
         .map_err(local_error)

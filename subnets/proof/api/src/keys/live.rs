@@ -22,8 +22,8 @@ struct LoadedKeys {
     version: Option<FileVersion>,
 }
 
-/// A version of the file. Two versions within the resolution of the file system's clock can have
-/// the same version.
+/// Modification time and size of the file. Two changes within the resolution of the file system's
+/// clock can leave both as they are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct FileVersion {
     modified: SystemTime,
@@ -31,8 +31,8 @@ struct FileVersion {
 }
 
 impl FileVersion {
-    /// Returns whether the file changed so recently that another change could leave the version
-    /// as it is.
+    /// Returns whether the file changed so recently that another change could leave this version
+    /// unchanged.
     fn is_recent(&self) -> bool {
         // A time in the future is an error.
         !self.modified.elapsed().is_ok_and(|age| age >= CLOCK_RESOLUTION)
@@ -47,26 +47,27 @@ impl LiveKeys {
     pub fn open(path: &Path) -> Result<Self, KeyError> {
         // The version is read first: a change in between makes the next request read the file
         // again.
-        let version =
-            version(path).map_err(|source| KeyError::File { path: path.to_owned(), source })?;
+        let version = file_version(path)
+            .map_err(|source| KeyError::File { path: path.to_owned(), source })?;
         let loaded = Mutex::new(LoadedKeys { keys: ApiKeys::open(path)?, version });
         Ok(Self { path: path.to_owned(), loaded })
     }
 
     /// Returns whether there are no keys.
     pub fn is_empty(&self) -> bool {
-        self.read(|keys| keys.names().next().is_none())
+        self.with_keys(|keys| keys.names().next().is_none())
     }
 
     /// Returns the name of a key; `None` if the key is unknown.
     pub fn name_of(&self, key: &str) -> Option<String> {
-        self.read(|keys| keys.name_of(key).map(str::to_owned))
+        self.with_keys(|keys| keys.name_of(key).map(str::to_owned))
     }
 
-    /// Reads the file again if it has changed. While it cannot be read, the previous keys apply.
-    fn read<T>(&self, read: impl FnOnce(&ApiKeys) -> T) -> T {
+    /// Calls `use_keys` with the keys, after reading the file again if it has changed. While it
+    /// cannot be read, the previous keys apply.
+    fn with_keys<T>(&self, use_keys: impl FnOnce(&ApiKeys) -> T) -> T {
         let mut loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
-        match version(&self.path) {
+        match file_version(&self.path) {
             Ok(version)
                 if version != loaded.version
                     || version.is_some_and(|version| version.is_recent()) =>
@@ -84,12 +85,12 @@ impl LiveKeys {
                 tracing::error!(%error, path = %self.path.display(), "cannot check the API keys for changes");
             }
         }
-        read(&loaded.keys)
+        use_keys(&loaded.keys)
     }
 }
 
 /// Returns the version of a file; `None` if it does not exist.
-fn version(path: &Path) -> std::io::Result<Option<FileVersion>> {
+fn file_version(path: &Path) -> std::io::Result<Option<FileVersion>> {
     let metadata = match std::fs::metadata(path) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
         metadata => metadata?,

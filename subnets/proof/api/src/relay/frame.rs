@@ -6,7 +6,7 @@ use serde_json::Value;
 use thiserror::Error;
 
 /// Maximum size of a JSON document in bytes. Parsed, it takes up to 16 times as much memory.
-pub(super) const MAX_JSON: usize = 16 << 20;
+pub(super) const MAX_JSON_BYTES: usize = 16 << 20;
 
 /// Type of a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,7 +61,7 @@ pub(super) enum FrameError {
     Kind(u8),
     #[error("Invalid payload: {0}")]
     Json(#[from] serde_json::Error),
-    #[error("Invalid payload: JSON of {0} bytes, more than {MAX_JSON}")]
+    #[error("Invalid payload: JSON of {0} bytes, more than {MAX_JSON_BYTES}")]
     Large(usize),
     #[error("Invalid payload: metadata of {0} bytes is incomplete")]
     Meta(usize),
@@ -96,7 +96,7 @@ impl<'a> Frame<'a> {
 }
 
 fn parse<T: DeserializeOwned>(json: &[u8]) -> Result<T, FrameError> {
-    if json.len() > MAX_JSON {
+    if json.len() > MAX_JSON_BYTES {
         Err(FrameError::Large(json.len()))
     } else {
         Ok(serde_json::from_slice(json)?)
@@ -175,13 +175,15 @@ mod tests {
     #[test]
     fn json_payload_above_the_limit_is_refused() {
         let mut payload = br#"{"circuit_id": "c"}"#.to_vec();
-        payload.resize(MAX_JSON, b' ');
+        payload.resize(MAX_JSON_BYTES, b' ');
         let frame = |payload: &[u8]| {
             Frame { kind: FrameKind::ProofRequest, id: 1, payload }.json::<Request>()
         };
         assert!(frame(&payload).is_ok());
         payload.push(b' ');
-        assert!(matches!(frame(&payload), Err(FrameError::Large(length)) if length > MAX_JSON));
+        assert!(
+            matches!(frame(&payload), Err(FrameError::Large(length)) if length > MAX_JSON_BYTES)
+        );
         let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
         let payload = [&length[..], &payload].concat();
         let submission = Frame { kind: FrameKind::Submit, id: 1, payload: &payload }.submission();

@@ -19,19 +19,19 @@ use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async_tls_with_config};
 
 use super::frame::{Challenge, Frame, FrameKind, Request, StatusRequest, encode};
-use super::{Outgoing, Relay, SessionEnd, SessionError, tensor};
+use super::{OutgoingMessage, Relay, SessionEnd, SessionError, tensor};
 use crate::{Job, Status, Submission};
 
 /// Maximum size of a message in bytes, as in the reference's relay. Only a tensor can be that
-/// large; see [`MAX_JSON`](super::frame::MAX_JSON).
-const MAX_MESSAGE: usize = 128 << 20;
+/// large; see [`MAX_JSON_BYTES`](super::frame::MAX_JSON_BYTES).
+const MAX_MESSAGE_BYTES: usize = 128 << 20;
 /// Timeout of a connection attempt, and of each authentication step.
 const AUTH_TIMEOUT: Duration = Duration::from_secs(10);
 const PING_INTERVAL: Duration = Duration::from_secs(30);
 /// Timeout of the relay's pong, and of each write.
 const PONG_TIMEOUT: Duration = Duration::from_mins(2);
 /// Close code of a connection that a newer one of the same hotkey replaced.
-const SUPERSEDED: u16 = 4_000;
+const SUPERSEDED_CODE: u16 = 4_000;
 /// Permitted lengths of a challenge. The payload of an extrinsic ends with two block hashes and two
 /// versions, 72 bytes; a payload above 256 bytes is signed as its hash of [`HASH_BYTES`].
 /// Therefore, challenges of all other permitted lengths cannot be extrinsics.
@@ -39,9 +39,10 @@ const CHALLENGE_BYTES: std::ops::RangeInclusive<usize> = 16..=64;
 /// Length of a challenge that may be the hash of an extrinsic's payload.
 const HASH_BYTES: usize = 32;
 
-const BUSY: i32 = 20;
-const NO_SUCH_RUN: i32 = 11;
-const INVALID: i32 = -32_602;
+/// Codes of the relay protocol's error frames.
+const BUSY_CODE: i32 = 20;
+const NO_SUCH_RUN_CODE: i32 = 11;
+const INVALID_PARAMS_CODE: i32 = -32_602;
 
 /// Name of the owner under which the relay's proofs are stored in [`Jobs`].
 const OWNER: &str = "relay";
@@ -51,30 +52,30 @@ type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 /// Reason why a request is refused.
 enum Refusal {
     /// Refused with an error frame: code and message.
-    Error(i32, String),
+    ErrorFrame(i32, String),
     /// Refused in a regular reply, with this text as its `error`.
-    Result(String),
+    ReplyError(String),
 }
 
 impl Relay {
     /// Connects, authenticates, and serves until the connection ends.
-    pub(super) async fn session(
+    pub(super) async fn run_session(
         self: &Arc<Self>,
         session: u64,
-        outbound: &Sender<Outgoing>,
-        queue: &mut Receiver<Outgoing>,
+        outbound: &Sender<OutgoingMessage>,
+        queue: &mut Receiver<OutgoingMessage>,
         is_authenticated: &mut bool,
     ) -> Result<SessionEnd, SessionError> {
         let config = WebSocketConfig::default()
-            .max_message_size(Some(MAX_MESSAGE))
-            .max_frame_size(Some(MAX_MESSAGE));
-        let connecting = connect_async_tls_with_config(
+            .max_message_size(Some(MAX_MESSAGE_BYTES))
+            .max_frame_size(Some(MAX_MESSAGE_BYTES));
+        let connect = connect_async_tls_with_config(
             self.url.clone(),
             Some(config),
             true,
             Some(self.connector.clone()),
         );
-        let (mut socket, _) = timeout(AUTH_TIMEOUT, connecting)
+        let (mut socket, _) = timeout(AUTH_TIMEOUT, connect)
             .await
             .map_err(|_| SessionError::Timeout("no connection", AUTH_TIMEOUT))??;
         self.authenticate(&mut socket).await?;
@@ -88,7 +89,7 @@ impl Relay {
                 message = socket.next() => match message {
                     Some(Ok(Message::Binary(bytes))) => match Frame::decode(&bytes) {
                         Ok(frame) => {
-                            if let Some(reply) = self.serve(frame, session, outbound) {
+                            if let Some(reply) = self.handle_frame(frame, session, outbound) {
                                 send(&mut socket, reply).await?;
                             }
                         }
@@ -96,7 +97,8 @@ impl Relay {
                     },
                     Some(Ok(Message::Pong(_))) => last_pong = Instant::now(),
                     Some(Ok(Message::Close(close))) => {
-                        let is_superseded = close.is_some_and(|close| u16::from(close.code) == SUPERSEDED);
+                        let is_superseded =
+                            close.is_some_and(|close| u16::from(close.code) == SUPERSEDED_CODE);
                         return Ok(if is_superseded {
                             SessionEnd::Superseded
                         } else {
@@ -108,7 +110,7 @@ impl Relay {
                     None => return Ok(SessionEnd::Closed),
                 },
                 Some(outgoing) = queue.recv() => {
-                    if outgoing.session.is_none_or(|target| target == session) {
+                    if outgoing.session.is_none_or(|target_session| target_session == session) {
                         send(&mut socket, outgoing.bytes).await?;
                     }
                 }
@@ -151,15 +153,15 @@ impl Relay {
 
     /// Handles a request of the relay; returns the reply, or `None` if there is none or it is sent
     /// later.
-    fn serve(
+    fn handle_frame(
         self: &Arc<Self>,
         frame: Frame<'_>,
         session: u64,
-        outbound: &Sender<Outgoing>,
+        outbound: &Sender<OutgoingMessage>,
     ) -> Option<Vec<u8>> {
         let (kind, result) = match frame.kind {
             FrameKind::Submit => (FrameKind::SubmitResult, self.submit(frame, outbound)),
-            FrameKind::StatusRequest => (FrameKind::StatusResult, self.status(frame)),
+            FrameKind::StatusRequest => (FrameKind::StatusResult, self.run_status(frame)),
             FrameKind::ProofRequest => match self.prove(frame, session, outbound) {
                 Ok(()) => return None,
                 Err(refusal) => (FrameKind::ProofResult, Err(refusal)),
@@ -171,13 +173,13 @@ impl Relay {
         };
         let (kind, payload) = match result {
             Ok(payload) => (kind, payload),
-            Err(Refusal::Error(code, message)) => {
+            Err(Refusal::ErrorFrame(code, message)) => {
                 (FrameKind::Error, json!({ "code": code, "message": message }))
             }
-            Err(Refusal::Result(error)) if kind == FrameKind::ProofResult => {
+            Err(Refusal::ReplyError(error)) if kind == FrameKind::ProofResult => {
                 (kind, json!({ "success": false, "error": error }))
             }
-            Err(Refusal::Result(error)) => (kind, json!({ "error": error })),
+            Err(Refusal::ReplyError(error)) => (kind, json!({ "error": error })),
         };
         (frame.id != 0).then(|| encode(kind, frame.id, &payload))
     }
@@ -186,12 +188,13 @@ impl Relay {
     fn submit(
         self: &Arc<Self>,
         frame: Frame<'_>,
-        outbound: &Sender<Outgoing>,
+        outbound: &Sender<OutgoingMessage>,
     ) -> Result<Value, Refusal> {
-        let (request, tensor) =
-            frame.submission().map_err(|error| Refusal::Error(INVALID, error.to_string()))?;
+        let (request, tensor) = frame
+            .submission()
+            .map_err(|error| Refusal::ErrorFrame(INVALID_PARAMS_CODE, error.to_string()))?;
         let (circuit, slices, inputs) = self.parse_request(&request, tensor)?;
-        let (run, job) = self.start(circuit, inputs)?;
+        let (run, job) = self.start_run(circuit, inputs)?;
         let outbound = outbound.clone();
         tokio::spawn(async move {
             let batch_result = if let Status::Failed(_) | Status::Interrupted(_) =
@@ -204,7 +207,7 @@ impl Relay {
             };
             // The receiver is gone only during shutdown.
             let _ = outbound
-                .send(Outgoing {
+                .send(OutgoingMessage {
                     session: None,
                     bytes: encode(FrameKind::BatchDone, 0, &batch_result),
                 })
@@ -217,13 +220,14 @@ impl Relay {
     }
 
     /// Returns the status of a run. A final status is returned once.
-    fn status(&self, frame: Frame<'_>) -> Result<Value, Refusal> {
-        let request: StatusRequest =
-            frame.json().map_err(|error| Refusal::Error(INVALID, error.to_string()))?;
+    fn run_status(&self, frame: Frame<'_>) -> Result<Value, Refusal> {
+        let request: StatusRequest = frame
+            .json()
+            .map_err(|error| Refusal::ErrorFrame(INVALID_PARAMS_CODE, error.to_string()))?;
         let run = request.run_uid.parse().ok();
         let run_and_job = run.and_then(|run| Some((run, self.jobs.get(OWNER, &run)?)));
-        let (run, job) =
-            run_and_job.ok_or_else(|| Refusal::Error(NO_SUCH_RUN, "run not found".to_owned()))?;
+        let (run, job) = run_and_job
+            .ok_or_else(|| Refusal::ErrorFrame(NO_SUCH_RUN_CODE, "run not found".to_owned()))?;
         let status = match job.status() {
             Status::Running => return Ok(json!({ "run_uid": run, "status": "processing" })),
             Status::Done(finished) => {
@@ -252,16 +256,17 @@ impl Relay {
         self: &Arc<Self>,
         frame: Frame<'_>,
         session: u64,
-        outbound: &Sender<Outgoing>,
+        outbound: &Sender<OutgoingMessage>,
     ) -> Result<(), Refusal> {
-        let request: Request =
-            frame.json().map_err(|error| Refusal::Error(INVALID, error.to_string()))?;
+        let request: Request = frame
+            .json()
+            .map_err(|error| Refusal::ErrorFrame(INVALID_PARAMS_CODE, error.to_string()))?;
         let (circuit, _, inputs) = self.parse_request(&request, None)?;
-        let (run, job) = self.start(circuit, inputs)?;
+        let (run, job) = self.start_run(circuit, inputs)?;
         let (relay, outbound, id) = (Arc::clone(self), outbound.clone(), frame.id);
         tokio::spawn(async move {
             let result = match job.wait_until_finished().await {
-                Status::Done(finished) => proof(&finished.bundle),
+                Status::Done(finished) => proof_reply(&finished.bundle),
                 Status::Failed(error) => json!({ "success": false, "error": error }),
                 Status::Interrupted(error) => json!({ "success": false, "error": error }),
                 Status::Running => return,
@@ -270,7 +275,7 @@ impl Relay {
             if id != 0 {
                 // The receiver is gone only during shutdown.
                 let bytes = encode(FrameKind::ProofResult, id, &result);
-                let _ = outbound.send(Outgoing { session: Some(session), bytes }).await;
+                let _ = outbound.send(OutgoingMessage { session: Some(session), bytes }).await;
             }
         });
         Ok(())
@@ -286,24 +291,25 @@ impl Relay {
         let circuit: Option<Digest> = request.circuit_id.parse().ok();
         let model = circuit.and_then(|circuit| examiner.served().find(|model| model.id == circuit));
         let model = model.ok_or_else(|| {
-            Refusal::Result(format!("circuit {} is not served", request.circuit_id))
+            Refusal::ReplyError(format!("circuit {} is not served", request.circuit_id))
         })?;
         let circuit = model.id;
         let inputs = if let Some(bytes) = tensor {
-            tensor::integers(bytes, model.input).map_err(|error| error.to_string())
+            tensor::decode_integers(bytes, model.input).map_err(|error| error.to_string())
         } else {
             let inputs = request.inputs.as_ref().and_then(input_of).and_then(query::integers);
             inputs.ok_or_else(|| "inputs: expected a list of integers, or a tensor".to_owned())
         };
-        let inputs = inputs.map_err(|error| Refusal::Error(INVALID, error))?;
+        let inputs = inputs.map_err(|error| Refusal::ErrorFrame(INVALID_PARAMS_CODE, error))?;
         examiner
-            .check(&circuit, &inputs)
-            .map_err(|error| Refusal::Error(INVALID, error.to_string()))?;
+            .check_inputs(&circuit, &inputs)
+            .map_err(|error| Refusal::ErrorFrame(INVALID_PARAMS_CODE, error.to_string()))?;
         Ok((circuit, model.slices, inputs))
     }
 
-    fn start(&self, circuit: Digest, inputs: Vec<i64>) -> Result<(Digest, Arc<Job>), Refusal> {
-        let busy_error = || Refusal::Error(BUSY, "Server busy, try again later".to_owned());
+    fn start_run(&self, circuit: Digest, inputs: Vec<i64>) -> Result<(Digest, Arc<Job>), Refusal> {
+        let busy_error =
+            || Refusal::ErrorFrame(BUSY_CODE, "Server busy, try again later".to_owned());
         let run = self
             .jobs
             .start(OWNER, circuit, Submission::Inputs(inputs))
@@ -318,7 +324,7 @@ impl Relay {
 
 /// Returns the reply to a proof request. The bundle in it can be verified offline; proof and
 /// signals alone need the verification key.
-fn proof(bundle: &ProofBundle) -> Value {
+fn proof_reply(bundle: &ProofBundle) -> Value {
     match bundle.proofs().last() {
         Some(last) => {
             let signals = last.inputs.iter().chain(&last.outputs).collect::<Vec<_>>();
@@ -335,7 +341,7 @@ async fn send(socket: &mut Socket, bytes: Vec<u8>) -> Result<(), SessionError> {
 
 /// Receives the next binary message during authentication.
 async fn receive(socket: &mut Socket) -> Result<Vec<u8>, SessionError> {
-    let next = async {
+    let next_binary = async {
         while let Some(message) = socket.next().await {
             match message? {
                 Message::Binary(bytes) => return Ok(bytes.into()),
@@ -345,7 +351,7 @@ async fn receive(socket: &mut Socket) -> Result<Vec<u8>, SessionError> {
         }
         Err(SessionError::Authentication("the relay closed the connection"))
     };
-    timeout(AUTH_TIMEOUT, next)
+    timeout(AUTH_TIMEOUT, next_binary)
         .await
         .map_err(|_| SessionError::Timeout("no response", AUTH_TIMEOUT))?
 }

@@ -34,7 +34,10 @@ pub(super) enum TensorError {
 }
 
 /// Decodes a tensor of floats, and converts it to integers with the scale of a model's input.
-pub(super) fn integers(bytes: &[u8], input: &TensorDescription) -> Result<Vec<i64>, TensorError> {
+pub(super) fn decode_integers(
+    bytes: &[u8],
+    input: &TensorDescription,
+) -> Result<Vec<i64>, TensorError> {
     let shape =
         [input.shape.channels, input.shape.height, input.shape.width].map(|extent| extent as u64);
     let elements = input.shape.channels * input.shape.height * input.shape.width;
@@ -47,10 +50,10 @@ pub(super) fn integers(bytes: &[u8], input: &TensorDescription) -> Result<Vec<i6
     }
     let tensor = Tensor::decode(&decompressed[..])?;
     // Encoders add or omit dimensions of 1, for batches of one and for vectors.
-    let without_ones =
+    let without_unit_dimensions =
         |shape: &[u64]| shape.iter().copied().filter(|extent| *extent != 1).collect::<Vec<_>>();
-    let has_shape =
-        tensor.shape.len() <= MAX_DIMENSIONS && without_ones(&tensor.shape) == without_ones(&shape);
+    let has_shape = tensor.shape.len() <= MAX_DIMENSIONS
+        && without_unit_dimensions(&tensor.shape) == without_unit_dimensions(&shape);
     if !has_shape || tensor.data.len() != elements {
         return Err(TensorError::Shape { actual: tensor.shape, expected: shape.to_vec() });
     }
@@ -58,13 +61,13 @@ pub(super) fn integers(bytes: &[u8], input: &TensorDescription) -> Result<Vec<i6
     tensor
         .data
         .iter()
-        .map(|&real| integer(f64::from(real) * factor).ok_or(TensorError::Range(real)))
+        .map(|&real| round_to_integer(f64::from(real) * factor).ok_or(TensorError::Range(real)))
         .collect()
 }
 
 /// Rounds to the nearest integer; `None` above 2^53, where doubles no longer represent every
 /// integer.
-fn integer(scaled: f64) -> Option<i64> {
+fn round_to_integer(scaled: f64) -> Option<i64> {
     const MAX_EXACT: f64 = (1_u64 << 53) as f64;
     (scaled.abs() <= MAX_EXACT).then(|| scaled.round() as i64)
 }
@@ -97,8 +100,8 @@ mod tests {
     #[test]
     fn floats_are_scaled_and_rounded_to_integers() {
         let bytes = tensor(&[0.5, -1.25, 3.0, 0.126], &[1, 2, 2]);
-        assert_eq!(integers(&bytes, &input(2, 2, 2)).unwrap(), [2, -5, 12, 1]);
-        assert_eq!(integers(&bytes, &input(2, 2, 0)).unwrap(), [1, -1, 3, 0]);
+        assert_eq!(decode_integers(&bytes, &input(2, 2, 2)).unwrap(), [2, -5, 12, 1]);
+        assert_eq!(decode_integers(&bytes, &input(2, 2, 0)).unwrap(), [1, -1, 3, 0]);
     }
 
     /// Older encoders write each element with a tag.
@@ -110,12 +113,13 @@ mod tests {
             bytes.extend(value.to_le_bytes());
         }
         bytes.extend([0x10, 2]);
-        assert_eq!(integers(&gzip(&bytes), &input(2, 1, 0)).unwrap(), [1, 2]);
+        assert_eq!(decode_integers(&gzip(&bytes), &input(2, 1, 0)).unwrap(), [1, 2]);
     }
 
     #[test]
     fn malformed_tensors_are_refused() {
-        let error_of = |bytes: &[u8]| integers(bytes, &input(2, 2, 0)).unwrap_err().to_string();
+        let error_of =
+            |bytes: &[u8]| decode_integers(bytes, &input(2, 2, 0)).unwrap_err().to_string();
         assert!(error_of(&tensor(&[1.0; 4], &[4])).contains("shape is [4], expected [2, 2, 1]"));
         assert!(error_of(&tensor(&[1.0; 3], &[2, 2])).contains("shape is [2, 2], expected"));
         assert!(error_of(&tensor(&[1.0; 4], &[1; 40])).contains("shape"));
@@ -134,6 +138,6 @@ mod tests {
             "tensor: more than 1044 bytes after decompression"
         );
         let valid_tensor = tensor(&[1.0; 4], &[2, 2]);
-        assert!(integers(&valid_tensor[..valid_tensor.len() / 2], &input(2, 2, 0)).is_err());
+        assert!(decode_integers(&valid_tensor[..valid_tensor.len() / 2], &input(2, 2, 0)).is_err());
     }
 }

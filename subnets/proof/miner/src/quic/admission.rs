@@ -19,7 +19,7 @@ use taonet_wallet::{Keypair, Signature, verify};
 use super::Permits;
 
 /// Maximum age of a handshake, in seconds.
-const MAX_AGE: u64 = 300;
+const MAX_AGE_SECONDS: u64 = 300;
 /// Maximum time by which a validator's clock may be ahead, in seconds.
 const MAX_CLOCK_LEAD_SECONDS: u64 = 60;
 /// Maximum number of stored nonces.
@@ -47,9 +47,10 @@ struct Nonces {
 impl Nonces {
     /// Marks a nonce as used. Returns `false` if it was used before.
     fn insert(&mut self, nonce: &str, now: u64) -> bool {
-        let is_expired = |used: u64| now.saturating_sub(used) > MAX_AGE + MAX_CLOCK_LEAD_SECONDS;
+        let is_expired =
+            |used_at: u64| now.saturating_sub(used_at) > MAX_AGE_SECONDS + MAX_CLOCK_LEAD_SECONDS;
         while self.order.len() >= MAX_NONCES
-            || self.order.front().is_some_and(|(used, _)| is_expired(*used))
+            || self.order.front().is_some_and(|(used_at, _)| is_expired(*used_at))
         {
             if let Some((_, oldest)) = self.order.pop_front() {
                 self.used.remove(&oldest);
@@ -83,7 +84,7 @@ impl Admission {
         let time = SystemTime::now();
         let now = unix_seconds(time);
         self.attempts.admit(subscriber(from), time).map_err(|_| "rate limit exceeded")?;
-        if now.saturating_sub(request.timestamp) >= MAX_AGE
+        if now.saturating_sub(request.timestamp) >= MAX_AGE_SECONDS
             || request.timestamp > now + MAX_CLOCK_LEAD_SECONDS
         {
             return Err("the timestamp is too old or in the future");
@@ -181,9 +182,9 @@ impl Validators {
         self.by_hotkey.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Registers the connection of a validator, and closes its previous one. `None` if no slot is
-    /// available: each connection has a request in progress, or each of those from this address.
-    /// The previous connection then remains.
+    /// Registers the connection of a validator, and closes its previous one. Returns `None` if no
+    /// slot is available, because all connections, or all from this address, have a request in
+    /// progress; the previous connection then remains.
     pub(super) fn register(
         self: &Arc<Self>,
         hotkey: Hotkey,
@@ -239,8 +240,8 @@ mod tests {
     #[test]
     fn nonces_are_used_once_and_expire() {
         let mut nonces = Nonces::default();
-        assert!(nonces.insert("a", 1_000) && !nonces.insert("a", 1_000 + MAX_AGE));
-        assert!(nonces.insert("b", 1_001 + MAX_AGE + MAX_CLOCK_LEAD_SECONDS));
+        assert!(nonces.insert("a", 1_000) && !nonces.insert("a", 1_000 + MAX_AGE_SECONDS));
+        assert!(nonces.insert("b", 1_001 + MAX_AGE_SECONDS + MAX_CLOCK_LEAD_SECONDS));
         assert_eq!((nonces.used.len(), nonces.order.len()), (1, 1), "the first has expired");
         for count in 0..MAX_NONCES + 10 {
             assert!(nonces.insert(&format!("{count}"), 2_000));

@@ -16,7 +16,7 @@ use tokio::time::timeout;
 
 use super::admission::{Admission, Registration, Validators, unix_seconds};
 use super::requests::Handlers;
-use super::{Limits, WINDOW};
+use super::{Limits, RECEIVE_WINDOW};
 
 /// Maximum size of a handshake, in bytes.
 const MAX_HANDSHAKE_BYTES: usize = 4096;
@@ -35,10 +35,10 @@ impl ServerState {
     /// Serves a connection until it ends, is evicted, or exceeds a timeout.
     pub(super) async fn serve(self: Arc<Self>, incoming: Incoming, slot: ConnectionSlot) {
         let (progress, from) = (slot.progress(), incoming.remote_address());
-        let connecting = async { incoming.accept()?.await };
+        let connect = async { incoming.accept()?.await };
         let connection = tokio::select! {
             () = progress.evicted() => return,
-            connected = timeout(self.limits.handshake, connecting) => match connected {
+            connected = timeout(self.limits.handshake_timeout, connect) => match connected {
                 Ok(Ok(connection)) => connection,
                 Ok(Err(error)) => return tracing::debug!(%from, %error, "QUIC connection failed"),
                 Err(_) => return tracing::debug!(%from, "QUIC connection closed: handshake timeout"),
@@ -58,38 +58,41 @@ impl ServerState {
         connection: &Connection,
         progress: &Progress,
     ) -> &'static str {
-        let registration = match timeout(self.limits.handshake, self.admit(connection)).await {
-            Ok(Some(registration)) => registration,
-            Ok(None) => return "done",
-            Err(_) => return "handshake timeout",
-        };
+        let registration =
+            match timeout(self.limits.handshake_timeout, self.admit(connection)).await {
+                Ok(Some(registration)) => registration,
+                Ok(None) => return "done",
+                Err(_) => return "handshake timeout",
+            };
         let caller = Arc::new(Caller::new(connection.clone(), registration, progress.clone()));
         let validator_progress = caller.registration.progress.clone();
         tokio::select! {
             () = validator_progress.evicted() => "connection evicted: too many validators",
-            () = self.requests(&caller) => "done",
+            () = self.serve_requests(&caller) => "done",
         }
     }
 
-    /// Answers handshakes, one at a time, until one is accepted. `None` if the connection ends
-    /// before.
+    /// Answers handshakes, one at a time, until one is accepted; `None` if the connection ends
+    /// first.
     async fn admit(&self, connection: &Connection) -> Option<Registration> {
         loop {
             let (mut send, mut recv) = connection.accept_bi().await.ok()?;
             let (kind, payload) = read_frame(&mut recv, MAX_HANDSHAKE_BYTES).await.ok()?;
             let (kind, reply, registration) = match kind {
                 MessageType::HandshakeRequest => {
-                    let (reply, registration) = self.handshake(&payload, connection);
+                    let (reply, registration) = self.handle_handshake(&payload, connection);
                     (MessageType::HandshakeResponse, encode(&reply)?, registration)
                 }
-                MessageType::SynapsePacket => {
-                    (MessageType::SynapseResponse, encode(&refusal("authentication failed"))?, None)
-                }
+                MessageType::SynapsePacket => (
+                    MessageType::SynapseResponse,
+                    encode(&refusal_response("authentication failed"))?,
+                    None,
+                ),
                 _ => return None,
             };
             if registration.is_some() {
-                connection.set_receive_window(WINDOW.into());
-                connection.set_max_concurrent_bi_streams(self.limits.streams.into());
+                connection.set_receive_window(RECEIVE_WINDOW.into());
+                connection.set_max_concurrent_bi_streams(self.limits.max_streams.into());
             }
             write_frame_and_finish(&mut send, kind, &reply).await.ok()?;
             if registration.is_some() {
@@ -98,7 +101,7 @@ impl ServerState {
         }
     }
 
-    fn handshake(
+    fn handle_handshake(
         &self,
         payload: &[u8],
         connection: &Connection,
@@ -122,54 +125,58 @@ impl ServerState {
     }
 
     /// Serves requests until the connection ends.
-    async fn requests(self: &Arc<Self>, caller: &Arc<Caller>) {
+    async fn serve_requests(self: &Arc<Self>, caller: &Arc<Caller>) {
         let mut streams = JoinSet::new();
         loop {
             tokio::select! {
                 Some(_) = streams.join_next() => {}
                 opened = caller.connection.accept_bi() => {
                     let Ok((send, recv)) = opened else { return };
-                    streams.spawn(Arc::clone(self).stream(Arc::clone(caller), send, recv));
+                    streams.spawn(Arc::clone(self).serve_stream(Arc::clone(caller), send, recv));
                 }
             }
         }
     }
 
     /// Answers the message of one stream.
-    async fn stream(
+    async fn serve_stream(
         self: Arc<Self>,
         caller: Arc<Caller>,
         mut send: SendStream,
         mut recv: RecvStream,
     ) {
         let from = caller.connection.remote_address();
-        let (kind, payload) =
-            match timeout(self.limits.transfer, read_frame(&mut recv, self.limits.message)).await {
-                Ok(Ok(frame)) => frame,
-                Ok(Err(error)) => return tracing::debug!(%from, %error, "QUIC request incomplete"),
-                Err(_) => return tracing::debug!(%from, "QUIC request incomplete: timeout"),
-            };
-        let Some(in_progress) = caller.begin() else { return };
+        let (kind, payload) = match timeout(
+            self.limits.transfer_timeout,
+            read_frame(&mut recv, self.limits.max_message_bytes),
+        )
+        .await
+        {
+            Ok(Ok(frame)) => frame,
+            Ok(Err(error)) => return tracing::debug!(%from, %error, "QUIC request incomplete"),
+            Err(_) => return tracing::debug!(%from, "QUIC request incomplete: timeout"),
+        };
+        let Some(request_guard) = caller.begin_request() else { return };
         let (kind, reply) = match kind {
             // A permit may be revoked while the connection is open.
             MessageType::SynapsePacket
                 if !self.admission.is_permitted(&caller.registration.hotkey) =>
             {
                 tracing::debug!(%from, hotkey = %caller.registration.hotkey, "QUIC request refused: no validator permit");
-                (MessageType::SynapseResponse, encode(&refusal("authentication failed")))
+                (MessageType::SynapseResponse, encode(&refusal_response("authentication failed")))
             }
             MessageType::SynapsePacket => {
-                (MessageType::SynapseResponse, encode(&self.answer(&payload).await))
+                (MessageType::SynapseResponse, encode(&self.handle_packet(&payload).await))
             }
             MessageType::HandshakeRequest => {
-                (MessageType::HandshakeResponse, encode(&self.handshake_again(&payload, &caller)))
+                (MessageType::HandshakeResponse, encode(&self.repeat_handshake(&payload, &caller)))
             }
             _ => return,
         };
         // A client that does not read its answer may be evicted.
-        drop(in_progress);
+        drop(request_guard);
         let Some(reply) = reply else { return };
-        if timeout(self.limits.transfer, write_frame_and_finish(&mut send, kind, &reply))
+        if timeout(self.limits.transfer_timeout, write_frame_and_finish(&mut send, kind, &reply))
             .await
             .is_err()
         {
@@ -179,7 +186,7 @@ impl ServerState {
 
     /// Answers another handshake of an admitted validator. The published client sends one for each
     /// hotkey that miners announce at this address.
-    fn handshake_again(&self, payload: &[u8], caller: &Caller) -> HandshakeResponse {
+    fn repeat_handshake(&self, payload: &[u8], caller: &Caller) -> HandshakeResponse {
         let Ok(request) = rmp_serde::from_slice::<HandshakeRequest>(payload) else {
             return self.admission.reject();
         };
@@ -191,12 +198,12 @@ impl ServerState {
         }
     }
 
-    async fn answer(&self, payload: &[u8]) -> SynapseResponse {
+    async fn handle_packet(&self, payload: &[u8]) -> SynapseResponse {
         let Ok(packet) = rmp_serde::from_slice::<SynapsePacket>(payload) else {
-            return refusal("invalid request format");
+            return refusal_response("invalid request format");
         };
         let Some(handler) = self.handlers.get(packet.synapse_type.as_str()) else {
-            return refusal("unrecognized synapse type");
+            return refusal_response("unrecognized synapse type");
         };
         match timeout(self.timeout, handler.handle(&packet.synapse_type, packet.data)).await {
             Ok(Ok(data)) => SynapseResponse {
@@ -207,19 +214,19 @@ impl ServerState {
             },
             Ok(Err(error)) => {
                 tracing::debug!(%error, "QUIC request refused");
-                refusal("request processing failed")
+                refusal_response("request processing failed")
             }
-            Err(_) => refusal("handler timed out"),
+            Err(_) => refusal_response("handler timed out"),
         }
     }
 }
 
-fn refusal(text: &str) -> SynapseResponse {
+fn refusal_response(reason: &str) -> SynapseResponse {
     SynapseResponse {
         success: false,
         data: HashMap::new(),
         timestamp: unix_seconds(SystemTime::now()),
-        error: Some(text.to_owned()),
+        error: Some(reason.to_owned()),
     }
 }
 
@@ -249,8 +256,8 @@ impl Caller {
         Self { connection, registration, progress, in_progress: Mutex::default() }
     }
 
-    /// Begins a request. `None` if the connection is already evicted.
-    fn begin(self: &Arc<Self>) -> Option<RequestGuard> {
+    /// Begins a request; `None` if the connection is already evicted.
+    fn begin_request(self: &Arc<Self>) -> Option<RequestGuard> {
         let mut in_progress = self.in_progress.lock().unwrap_or_else(PoisonError::into_inner);
         if *in_progress == 0 && !self.progress.iter().all(Progress::complete) {
             return None;

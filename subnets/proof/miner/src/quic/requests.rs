@@ -18,31 +18,31 @@ use crate::{Miner, Refusal, metrics};
 pub(super) type Handlers = HashMap<&'static str, Arc<dyn AsyncSynapseHandler>>;
 
 /// Returns the handlers of a miner.
-pub(super) fn handlers(miner: &Miner, requests: &Requests) -> Handlers {
+pub(super) fn create_handlers(miner: &Miner, requests: &RequestTracker) -> Handlers {
     let (handler_miner, handler_requests) = (miner.clone(), requests.clone());
-    let circuit = typed_async_handler(move |message: QueryZkProof| {
+    let circuit_handler = typed_async_handler(move |message: QueryZkProof| {
         let (miner, requests) = (handler_miner.clone(), handler_requests.clone());
         async move { prove(&miner, &requests, &message).await }
     });
     let (handler_miner, handler_requests) = (miner.clone(), requests.clone());
-    let slice = typed_async_handler(move |message: SliceProofRequest| {
+    let slice_handler = typed_async_handler(move |message: SliceProofRequest| {
         let (miner, requests) = (handler_miner.clone(), handler_requests.clone());
         async move { prove_slice(&miner, &requests, &message).await }
     });
-    HashMap::from([(QUERY_ZK_PROOF, circuit), (SLICE_PROOF, slice)])
+    HashMap::from([(QUERY_ZK_PROOF, circuit_handler), (SLICE_PROOF, slice_handler)])
 }
 
-/// Requests in progress.
+/// Counts the requests in progress, so that shutdown waits for them.
 #[derive(Clone, Default)]
-pub(super) struct Requests(TaskTracker);
+pub(super) struct RequestTracker(TaskTracker);
 
-impl Requests {
+impl RequestTracker {
     /// Begins a request, which is in progress until the token is dropped.
     ///
     /// # Errors
     /// [`Refusal::Full`] while the server shuts down.
     fn begin(&self) -> Result<TaskTrackerToken, Refusal> {
-        // The token first: a request is either refused, or awaited by `drain`.
+        // Take the token first, so that each request is either refused or awaited by `drain`.
         let in_progress = self.0.token();
         if self.0.is_closed() { Err(Refusal::Full) } else { Ok(in_progress) }
     }
@@ -56,7 +56,7 @@ impl Requests {
 
 async fn prove(
     miner: &Miner,
-    requests: &Requests,
+    requests: &RequestTracker,
     message: &QueryZkProof,
 ) -> Result<QueryZkProofResponse, Refusal> {
     let answer = async {
@@ -71,7 +71,7 @@ async fn prove(
 
 async fn prove_slice(
     miner: &Miner,
-    requests: &Requests,
+    requests: &RequestTracker,
     message: &SliceProofRequest,
 ) -> Result<SliceProofResponse, Refusal> {
     let answer = async {
@@ -87,7 +87,7 @@ async fn prove_slice(
 /// Counts an outcome in the metrics, by HTTP status. The protocol has no code for a miner at
 /// capacity, so such a refusal becomes an answer with `busy` set.
 fn count_outcome<T>(answer: Result<T, Refusal>, busy: impl FnOnce() -> T) -> Result<T, Refusal> {
-    metrics::request(answer.as_ref().map_or_else(Refusal::status, |_| http::StatusCode::OK));
+    metrics::count_request(answer.as_ref().map_or_else(Refusal::status, |_| http::StatusCode::OK));
     match answer {
         Err(Refusal::Full) => Ok(busy()),
         answer => answer,

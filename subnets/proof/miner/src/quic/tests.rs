@@ -61,7 +61,7 @@ fn start_within(
     let settings = MinerSettings { concurrency, behaviour, ..MinerSettings::new(bob.hotkey()) };
     let miner = Miner::load(&catalogue, settings).unwrap();
     let settings = QuicSettings { listen: "127.0.0.1:0".parse().unwrap(), permits };
-    let limits = limits.unwrap_or_else(|| Limits::of(miner.largest_input()));
+    let limits = limits.unwrap_or_else(|| Limits::for_inputs(miner.largest_input()));
     let server =
         QuicServer::bind_with(&miner, &bob, Duration::from_mins(3), settings, limits).unwrap();
     let (address, endpoint) = (server.address().unwrap(), server.endpoint.clone());
@@ -280,20 +280,25 @@ async fn oversized_message_is_refused_and_server_keeps_running() {
 #[test]
 fn limits_bound_the_total_bytes_in_flight() {
     for inputs in [0, 10, 784, 3_072, 1 << 20, 1 << 22, usize::MAX] {
-        let limits = Limits::of(inputs);
+        let limits = Limits::for_inputs(inputs);
         assert!(
-            limits.message >= inputs.saturating_mul(MAX_INTEGER_BYTES).min(MAX_IN_FLIGHT_BYTES),
+            limits.max_message_bytes
+                >= inputs.saturating_mul(MAX_INTEGER_BYTES).min(MAX_IN_FLIGHT_BYTES),
             "{inputs}: all fit"
         );
-        let total_bytes = limits.validators * limits.streams as usize * limits.message;
+        let total_bytes =
+            limits.validators * limits.max_streams as usize * limits.max_message_bytes;
         assert!(total_bytes <= MAX_IN_FLIGHT_BYTES, "{inputs}: {total_bytes} bytes");
         assert!(limits.validators_per_address > 0, "{inputs}");
     }
-    let shipped = Limits::of(784);
-    assert_eq!((shipped.message, shipped.validators, shipped.streams), (64 << 10, 64, 128));
-    let large_limits = Limits::of(1 << 20);
+    let shipped = Limits::for_inputs(784);
     assert_eq!(
-        (large_limits.message, large_limits.validators, large_limits.streams),
+        (shipped.max_message_bytes, shipped.validators, shipped.max_streams),
+        (64 << 10, 64, 128)
+    );
+    let large_limits = Limits::for_inputs(1 << 20);
+    assert_eq!(
+        (large_limits.max_message_bytes, large_limits.validators, large_limits.max_streams),
         ((21 << 20) + 4096, 24, 1)
     );
 }

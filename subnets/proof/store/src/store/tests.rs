@@ -353,7 +353,7 @@ async fn changed_file_is_not_cached() {
         file_server.store(LARGE_LIMIT, &[]).fetch(&id).await,
         Err(StoreError::OtherCircuit { .. })
     ));
-    fs::write(file_server.file(0, metadata::FILE), vec![b' '; (MAX_METADATA + 1) as usize])
+    fs::write(file_server.file(0, metadata::FILE), vec![b' '; (MAX_METADATA_BYTES + 1) as usize])
         .unwrap();
     assert!(matches!(
         file_server.store(LARGE_LIMIT, &[]).fetch(&id).await,
@@ -399,7 +399,7 @@ async fn least_recently_used_circuits_are_evicted() {
     // A process uses more circuits than the limit allows.
     let store = file_server.store(size + 1, &[]);
     store.fetch(&ids[1]).await.unwrap();
-    assert!(matches!(store.fetch(&ids[2]).await, Err(StoreError::Full { .. })));
+    assert!(matches!(store.fetch(&ids[2]).await, Err(StoreError::CacheFull { .. })));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -440,7 +440,7 @@ async fn bucket_serves_circuits_and_slices_of_models() {
     let catalogue = Catalogue::open(&directory).unwrap();
     assert_eq!(catalogue.circuits().count(), 2);
     assert_eq!(catalogue.models().next().unwrap().0, &sliced.model.id().unwrap());
-    assert!(matches!(store.sync(&BTreeSet::new()).await, Err(StoreError::NotPinned)));
+    assert!(matches!(store.sync(&BTreeSet::new()).await, Err(StoreError::NoIdentities)));
     let unknown = BTreeSet::from([Digest::of(b"unknown")]);
-    assert!(matches!(store.sync(&unknown).await, Err(StoreError::Unknown(_))));
+    assert!(matches!(store.sync(&unknown).await, Err(StoreError::NotListed(_))));
 }

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use taonet_primitives::Hotkey;
 use taonet_proof_core::Digest;
 
-use super::{MAX_CONCURRENT_PER_MINER, MAX_STORED_TIMES, Performance, Times};
+use super::{MAX_CONCURRENT_PER_MINER, MAX_STORED_TIMES, Performance, ResponseTimes};
 
 /// The version of the document.
 const VERSION: u32 = 1;
@@ -25,7 +25,7 @@ pub(crate) struct SavedPerformance {
     at: Duration,
     miners: BTreeMap<Hotkey, SavedMiner>,
     /// Response times of all miners.
-    market: BTreeMap<Digest, Times>,
+    market: BTreeMap<Digest, ResponseTimes>,
 }
 
 /// Measured performance of one miner.
@@ -33,7 +33,7 @@ pub(crate) struct SavedPerformance {
 #[serde(deny_unknown_fields)]
 struct SavedMiner {
     capacity: usize,
-    times: BTreeMap<Digest, Times>,
+    times: BTreeMap<Digest, ResponseTimes>,
     /// Response times of the idle miner in seconds.
     idle: BTreeMap<Digest, f64>,
 }
@@ -51,7 +51,7 @@ impl SavedPerformance {
     /// Creates the document. `circuits` are the identities of the circuits by position.
     pub(crate) fn new<'a>(
         miners: impl Iterator<Item = (&'a Hotkey, &'a Performance)>,
-        market: &BTreeMap<usize, Times>,
+        market: &BTreeMap<usize, ResponseTimes>,
         circuits: &[Digest],
         at: Duration,
     ) -> Self {
@@ -59,7 +59,7 @@ impl SavedPerformance {
             let miner = SavedMiner {
                 capacity: performance.capacity,
                 times: by_identity(&performance.times, circuits),
-                idle: by_identity(&performance.idle, circuits),
+                idle: by_identity(&performance.idle_times, circuits),
             };
             (*hotkey, miner)
         });
@@ -86,7 +86,7 @@ impl SavedPerformance {
         self,
         circuits: &[Digest],
         now: Duration,
-    ) -> (BTreeMap<Hotkey, Performance>, BTreeMap<usize, Times>) {
+    ) -> (BTreeMap<Hotkey, Performance>, BTreeMap<usize, ResponseTimes>) {
         let halvings = now.saturating_sub(self.at).as_secs() / HALF_LIFE.as_secs();
         let restore = |(hotkey, miner): (Hotkey, SavedMiner)| {
             let capacity = miner
@@ -94,28 +94,28 @@ impl SavedPerformance {
                 .min(MAX_CONCURRENT_PER_MINER)
                 .checked_shr(u32::try_from(halvings).unwrap_or(u32::MAX));
             let times = by_position(miner.times, circuits)
-                .map(|(position, times)| (position, times.checked()));
+                .map(|(position, times)| (position, times.sanitised()));
             let idle = by_position(miner.idle, circuits)
                 .filter(|(_, seconds)| seconds.is_finite() && *seconds > 0.0);
             let performance = Performance {
                 capacity: capacity.unwrap_or_default().max(1),
                 times: times.collect(),
-                idle: idle.collect(),
+                idle_times: idle.collect(),
                 // The first request measures the idle response time again.
-                until_probe: 0,
+                proofs_until_probe: 0,
                 ..Performance::default()
             };
             (hotkey, performance)
         };
-        let market =
-            by_position(self.market, circuits).map(|(position, times)| (position, times.checked()));
+        let market = by_position(self.market, circuits)
+            .map(|(position, times)| (position, times.sanitised()));
         (self.miners.into_iter().map(restore).collect(), market.collect())
     }
 }
 
-impl Times {
-    /// Removes times that no measurement yields, and the oldest ones beyond the limit.
-    fn checked(mut self) -> Self {
+impl ResponseTimes {
+    /// Removes negative and non-finite times, and the oldest ones beyond the limit.
+    fn sanitised(mut self) -> Self {
         self.0.retain(|seconds| seconds.is_finite() && *seconds >= 0.0);
         self.0.drain(..self.0.len().saturating_sub(MAX_STORED_TIMES));
         self
@@ -151,9 +151,9 @@ mod tests {
 
     fn miner() -> (Hotkey, Performance) {
         let mut performance =
-            Performance { capacity: 12, until_probe: 100, ..Performance::default() };
+            Performance { capacity: 12, proofs_until_probe: 100, ..Performance::default() };
         for number in 0..60 {
-            performance.verified(number % 2, Duration::from_secs(2 + number as u64 % 2), 1);
+            performance.record_verified(number % 2, Duration::from_secs(2 + number as u64 % 2), 1);
         }
         performance.capacity = 12;
         (Hotkey::from_bytes([7; 32]), performance)
@@ -182,7 +182,7 @@ mod tests {
         assert_eq!(after.times[&1], before.times[&1]);
         assert_eq!(market, BTreeMap::from([(1, before.times[&1].clone())]));
         assert_eq!(after.capacity(), 1, "the first request goes to the idle miner");
-        after.verified(1, Duration::from_secs(3), 1);
+        after.record_verified(1, Duration::from_secs(3), 1);
         assert_eq!(after.capacity(), 12);
     }
 
@@ -206,7 +206,7 @@ mod tests {
         times.0.extend([5.0; MAX_STORED_TIMES]);
         let (miners, _) = saved.restore(&[circuit("a")], NOW);
         let restored = miners.values().next().unwrap();
-        assert_eq!((restored.capacity, restored.idle.len()), (MAX_CONCURRENT_PER_MINER, 0));
+        assert_eq!((restored.capacity, restored.idle_times.len()), (MAX_CONCURRENT_PER_MINER, 0));
         assert_eq!(restored.times[&0].0, [5.0; MAX_STORED_TIMES]);
     }
 

@@ -28,8 +28,9 @@ fn hotkey(assignment: &Assignment) -> Hotkey {
 fn users_get_the_least_loaded_then_longest_idle_miner() {
     let (miners, no_miners) = (miners(3), BTreeSet::new());
     let dispatcher = Dispatcher::new(LIMITS);
-    let assign =
-        |excluded: &BTreeSet<Hotkey>| dispatcher.assign(0, &miners, excluded, Instant::now());
+    let assign = |excluded: &BTreeSet<Hotkey>| {
+        dispatcher.assign_user_request(0, &miners, excluded, Instant::now())
+    };
     let [first, second, third] = [(); 3].map(|()| assign(&no_miners).unwrap());
     let all: BTreeSet<Hotkey> = [&first, &second, &third].map(hotkey).into();
     assert_eq!(all.len(), 3, "each has one");
@@ -47,14 +48,20 @@ fn users_get_the_least_loaded_then_longest_idle_miner() {
 fn users_are_served_by_failing_miners_last() {
     let (miners, no_miners) = (miners(2), BTreeSet::new());
     let dispatcher = Dispatcher::new(LIMITS);
-    dispatcher.assign_to(0, &miners[0]).settle(AssignmentOutcome::Failed);
-    dispatcher.assign_to(0, &miners[1]).settle(AssignmentOutcome::Verified(Duration::from_secs(1)));
+    dispatcher.assign_benchmark_to(0, &miners[0]).settle(AssignmentOutcome::Failed);
+    dispatcher
+        .assign_benchmark_to(0, &miners[1])
+        .settle(AssignmentOutcome::Verified(Duration::from_secs(1)));
     // The miner that verified comes first, even at its capacity.
-    let assignments =
-        [(); 3].map(|()| dispatcher.assign(0, &miners, &no_miners, Instant::now()).unwrap());
+    let assignments = [(); 3]
+        .map(|()| dispatcher.assign_user_request(0, &miners, &no_miners, Instant::now()).unwrap());
     assert!(assignments.iter().all(|assignment| hotkey(assignment) == key(2)), "{assignments:?}");
     assert_eq!(
-        hotkey(&dispatcher.assign(0, &miners, &BTreeSet::from([key(2)]), Instant::now()).unwrap()),
+        hotkey(
+            &dispatcher
+                .assign_user_request(0, &miners, &BTreeSet::from([key(2)]), Instant::now())
+                .unwrap()
+        ),
         key(1)
     );
 }
@@ -67,19 +74,22 @@ fn paused_miners_are_retried_by_users_without_benchmarks() {
     let now = Instant::now();
     for (benchmarks, after_pause) in [(true, key(2)), (false, key(1))] {
         let dispatcher = Dispatcher::new(Limits { benchmarks, ..LIMITS });
-        dispatcher.assign(0, &miners, &no_miners, now).unwrap().settle(AssignmentOutcome::Failed);
         dispatcher
-            .assign(0, &miners, &no_miners, now)
+            .assign_user_request(0, &miners, &no_miners, now)
+            .unwrap()
+            .settle(AssignmentOutcome::Failed);
+        dispatcher
+            .assign_user_request(0, &miners, &no_miners, now)
             .unwrap()
             .settle(AssignmentOutcome::Verified(Duration::from_secs(1)));
         assert_eq!(
-            hotkey(&dispatcher.assign(0, &miners, &no_miners, now).unwrap()),
+            hotkey(&dispatcher.assign_user_request(0, &miners, &no_miners, now).unwrap()),
             key(2),
             "{benchmarks}"
         );
         let later = now + Duration::from_mins(1);
         assert_eq!(
-            hotkey(&dispatcher.assign(0, &miners, &no_miners, later).unwrap()),
+            hotkey(&dispatcher.assign_user_request(0, &miners, &no_miners, later).unwrap()),
             after_pause,
             "{benchmarks}"
         );
@@ -93,11 +103,13 @@ fn users_get_the_fastest_miners_until_they_are_full() {
     let time = |miner: &ProofMiner, seconds| {
         for _ in 0..8 {
             dispatcher
-                .assign_to(0, miner)
+                .assign_benchmark_to(0, miner)
                 .settle(AssignmentOutcome::Verified(Duration::from_secs(seconds)));
         }
     };
-    let assign = |circuit| dispatcher.assign(circuit, &miners, &no_miners, Instant::now()).unwrap();
+    let assign = |circuit| {
+        dispatcher.assign_user_request(circuit, &miners, &no_miners, Instant::now()).unwrap()
+    };
     time(&miners[0], 5);
     time(&miners[3], 2);
     time(&miners[2], 7);
@@ -107,7 +119,7 @@ fn users_get_the_fastest_miners_until_they_are_full() {
     assert_eq!([&assignments[0], &assignments[1]].map(hotkey), [key(4); 2]);
     drop(assignments);
     assert_eq!(hotkey(&assign(1)), key(5), "no miner is known to be fast for the other circuit");
-    dispatcher.assign_to(0, &miners[3]).settle(AssignmentOutcome::Failed);
+    dispatcher.assign_benchmark_to(0, &miners[3]).settle(AssignmentOutcome::Failed);
     assert_ne!(hotkey(&assign(0)), key(4), "a failing miner is not preferred");
 }
 
@@ -117,7 +129,7 @@ fn performance_survives_a_restart() {
     let dispatcher = Dispatcher::new(LIMITS);
     for _ in 0..60 {
         dispatcher
-            .assign_to(0, &miners[0])
+            .assign_benchmark_to(0, &miners[0])
             .settle(AssignmentOutcome::Verified(Duration::from_secs(20)));
     }
     let saved = dispatcher.save(&circuits, now);
@@ -130,13 +142,13 @@ fn performance_survives_a_restart() {
         "nothing is lost before the metagraph is read"
     );
     restarted.retain(&miners);
-    let measured = restarted.assign_to(0, &miners[0]);
+    let measured = restarted.assign_benchmark_to(0, &miners[0]);
     assert_eq!(
         (measured.timeout, measured.overdue_after),
         (Duration::from_secs(40), Duration::from_secs(40))
     );
     assert_eq!(
-        restarted.assign_to(0, &miners[1]).overdue_after,
+        restarted.assign_benchmark_to(0, &miners[1]).overdue_after,
         Duration::from_secs(40),
         "the others' times are known"
     );
@@ -145,7 +157,7 @@ fn performance_survives_a_restart() {
     again.restore(saved, &circuits, now);
     again.retain(&miners[1..]);
     assert_eq!(
-        again.assign_to(0, &miners[0]).timeout,
+        again.assign_benchmark_to(0, &miners[0]).timeout,
         LIMITS.timeout,
         "a miner that left is unknown"
     );
@@ -165,7 +177,7 @@ fn benchmarks_fill_small_capacities_first() {
             .get(miner.hotkey())
             .is_none_or(|load| load.performance.capacity() < capacity)
         {
-            let mut assignment = dispatcher.assign_to(0, miner);
+            let mut assignment = dispatcher.assign_benchmark_to(0, miner);
             // The miner is perfectly parallel: its response time does not depend on the number of
             // requests in flight.
             assignment.in_flight = dispatcher.lock().miners[miner.hotkey()].performance.capacity();
@@ -176,7 +188,7 @@ fn benchmarks_fill_small_capacities_first() {
     }
     let now = Instant::now() + Duration::from_mins(1);
     let mut assignments = Vec::new();
-    while let Ok(assignment) = dispatcher.next(0, &miners, now) {
+    while let Ok(assignment) = dispatcher.next_benchmark(0, &miners, now) {
         assignments.push(assignment);
         if assignments.len() == 45 {
             break;
@@ -196,19 +208,19 @@ fn idle_miners_are_benchmarked_in_turn() {
     let dispatcher = Dispatcher::new(LIMITS);
     let now = Instant::now();
     let order: Vec<Hotkey> =
-        (0..4).map(|_| hotkey(&dispatcher.next(0, &miners, now).unwrap())).collect();
+        (0..4).map(|_| hotkey(&dispatcher.next_benchmark(0, &miners, now).unwrap())).collect();
     assert_eq!(order, [1, 2, 1, 2].map(key));
-    let user = dispatcher.assign(0, &miners, &BTreeSet::from([key(1)]), now).unwrap();
+    let user = dispatcher.assign_user_request(0, &miners, &BTreeSet::from([key(1)]), now).unwrap();
     assert_eq!(hotkey(&user), key(2));
-    let benchmark = dispatcher.next(0, &miners, now).unwrap();
+    let benchmark = dispatcher.next_benchmark(0, &miners, now).unwrap();
     assert_eq!(hotkey(&benchmark), key(1));
     assert_eq!(
-        dispatcher.next(0, &miners, now).unwrap_err(),
+        dispatcher.next_benchmark(0, &miners, now).unwrap_err(),
         None,
         "one is full, the other works for a user"
     );
     drop(user);
-    assert_eq!(hotkey(&dispatcher.next(0, &miners, now).unwrap()), key(2));
+    assert_eq!(hotkey(&dispatcher.next_benchmark(0, &miners, now).unwrap()), key(2));
 }
 
 #[test]
@@ -217,17 +229,17 @@ fn failing_miner_is_retried_with_exponential_backoff() {
     let dispatcher = Dispatcher::new(LIMITS);
     let mut now = Instant::now();
     for expected in [500, 1_000, 2_000, 4_000, 8_000, 16_000, 32_000, 60_000, 60_000, 60_000] {
-        let mut assignment = dispatcher.next(0, &miners, now).unwrap();
+        let mut assignment = dispatcher.next_benchmark(0, &miners, now).unwrap();
         assignment.set_overdue();
         assert_eq!(
-            dispatcher.next(0, &miners, now).unwrap_err(),
+            dispatcher.next_benchmark(0, &miners, now).unwrap_err(),
             None,
             "until the overdue request ends"
         );
         let (before, pause) = (Instant::now(), Duration::from_millis(expected));
         assignment.settle(AssignmentOutcome::Failed);
         let after = Instant::now();
-        let ready = dispatcher.next(0, &miners, after).unwrap_err().unwrap();
+        let ready = dispatcher.next_benchmark(0, &miners, after).unwrap_err().unwrap();
         assert!(
             (before + pause..=after + pause).contains(&ready),
             "{expected}: {:?}",
@@ -236,11 +248,11 @@ fn failing_miner_is_retried_with_exponential_backoff() {
         now = ready;
     }
     dispatcher
-        .next(0, &miners, now)
+        .next_benchmark(0, &miners, now)
         .unwrap()
         .settle(AssignmentOutcome::Verified(Duration::from_secs(1)));
     assert!(
-        dispatcher.next(0, &miners, now + LIMITS.interval).is_ok(),
+        dispatcher.next_benchmark(0, &miners, now + LIMITS.interval).is_ok(),
         "a verified proof ends the pauses"
     );
 }
@@ -249,25 +261,25 @@ fn failing_miner_is_retried_with_exponential_backoff() {
 fn timeout_adapts_to_the_miner_and_overdue_time_to_all_miners() {
     let miners = miners(2);
     let dispatcher = Dispatcher::new(LIMITS);
-    let unknown = dispatcher.assign_to(0, &miners[0]);
+    let unknown = dispatcher.assign_benchmark_to(0, &miners[0]);
     assert_eq!((unknown.timeout, unknown.overdue_after), (LIMITS.timeout, LIMITS.overdue_after));
     drop(unknown);
     for _ in 0..60 {
         dispatcher
-            .assign_to(0, &miners[0])
+            .assign_benchmark_to(0, &miners[0])
             .settle(AssignmentOutcome::Verified(Duration::from_secs(20)));
     }
-    let measured = dispatcher.assign_to(0, &miners[0]);
+    let measured = dispatcher.assign_benchmark_to(0, &miners[0]);
     assert_eq!(
         (measured.timeout, measured.overdue_after),
         (Duration::from_secs(40), Duration::from_secs(40))
     );
-    let newcomer = dispatcher.assign_to(0, &miners[1]);
+    let newcomer = dispatcher.assign_benchmark_to(0, &miners[1]);
     assert_eq!(
         (newcomer.timeout, newcomer.overdue_after),
         (LIMITS.timeout, Duration::from_secs(40))
     );
-    let other = dispatcher.assign_to(1, &miners[0]);
+    let other = dispatcher.assign_benchmark_to(1, &miners[0]);
     assert_eq!(
         (other.timeout, other.overdue_after),
         (LIMITS.timeout, LIMITS.overdue_after),
@@ -276,17 +288,17 @@ fn timeout_adapts_to_the_miner_and_overdue_time_to_all_miners() {
     drop((measured, newcomer, other));
     for _ in 0..60 {
         dispatcher
-            .assign_to(1, &miners[0])
+            .assign_benchmark_to(1, &miners[0])
             .settle(AssignmentOutcome::Verified(Duration::from_millis(1)));
     }
     assert_eq!(
-        dispatcher.assign_to(1, &miners[0]).timeout,
+        dispatcher.assign_benchmark_to(1, &miners[0]).timeout,
         LIMITS.overdue_after,
         "never below the minimum"
     );
     dispatcher.retain(&miners[1..]);
     assert_eq!(
-        dispatcher.assign_to(0, &miners[0]).timeout,
+        dispatcher.assign_benchmark_to(0, &miners[0]).timeout,
         LIMITS.timeout,
         "a miner that left is unknown"
     );

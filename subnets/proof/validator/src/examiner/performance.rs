@@ -9,9 +9,9 @@ use taonet_service::{Access, atomic_write, unix_time};
 use crate::Examiner;
 use crate::capacity::SavedPerformance;
 
-/// Reads the file. One that is missing or corrupt yields `None`: miners are then measured from
+/// Reads the file; `None` if it is missing or corrupt, in which case miners are measured from
 /// scratch.
-pub(super) fn read(path: &Path) -> Option<SavedPerformance> {
+pub(super) fn read_saved(path: &Path) -> Option<SavedPerformance> {
     let text = match std::fs::read(path) {
         Ok(text) => text,
         Err(error) if error.kind() == ErrorKind::NotFound => return None,

@@ -17,13 +17,13 @@ use crate::{ProofMiner, metrics};
 /// Verifies proofs. Queued proofs of one circuit are verified as a batch if that is faster with the
 /// backend.
 pub(super) struct Verifications {
-    shared: Arc<Shared>,
+    context: Arc<VerifierContext>,
     threads: Arc<Semaphore>,
     /// Proofs queued for a thread, by the circuit's position.
     queues: Vec<Mutex<VecDeque<QueuedProof>>>,
 }
 
-struct Shared {
+struct VerifierContext {
     circuits: Arc<Vec<LoadedCircuit>>,
     proof_history: Arc<ProofHistory>,
     bundles: Option<PathBuf>,
@@ -45,13 +45,13 @@ impl Verifications {
         bundles: Option<PathBuf>,
     ) -> Self {
         let queues = circuits.iter().map(|_| Mutex::default()).collect();
-        let shared = Shared {
+        let context = VerifierContext {
             circuits: Arc::clone(circuits),
             proof_history: Arc::clone(proof_history),
             bundles,
         };
         let threads = Arc::new(Semaphore::new(threads.clamp(1, Semaphore::MAX_PERMITS)));
-        Self { shared: Arc::new(shared), threads, queues }
+        Self { context: Arc::new(context), threads, queues }
     }
 
     /// Verifies a proof for the circuit at `position`. `miners` is the current list, for the
@@ -62,21 +62,21 @@ impl Verifications {
         claim: Arc<UnverifiedProof>,
         miners: Arc<Vec<ProofMiner>>,
     ) -> Option<Outcome> {
-        let max_proofs = self.shared.circuits.get(position)?.verifier.max_batch_size().max(1);
+        let max_proofs = self.context.circuits.get(position)?.verifier.max_batch_size().max(1);
         let queue = self.queues.get(position)?;
         let lock = || queue.lock().unwrap_or_else(PoisonError::into_inner);
         let (sender, outcome) = oneshot::channel();
         lock().push_back(QueuedProof { claim: Arc::clone(&claim), outcome: sender });
         let permit = Arc::clone(&self.threads).acquire_owned().await.ok()?;
-        let proofs = take_proofs(&mut lock(), &claim, max_proofs);
+        let proofs = take_batch(&mut lock(), &claim, max_proofs);
         if proofs.is_empty() {
             // Another request's thread has taken this proof.
             drop(permit);
         } else {
-            let shared = Arc::clone(&self.shared);
+            let context = Arc::clone(&self.context);
             tokio::task::spawn_blocking(move || {
                 let _permit = permit;
-                shared.verify(position, proofs, &miners);
+                context.verify(position, proofs, &miners);
             });
         }
         outcome.await.ok()
@@ -85,12 +85,12 @@ impl Verifications {
 
 /// Removes a proof from the queue, with up to `max_proofs` - 1 others. Returns no proofs if the
 /// proof is not in the queue.
-fn take_proofs(
+fn take_batch(
     queue: &mut VecDeque<QueuedProof>,
     claim: &Arc<UnverifiedProof>,
     max_proofs: usize,
 ) -> Vec<QueuedProof> {
-    // Nobody waits for the proofs of abandoned requests.
+    // Drop the proofs of abandoned requests.
     queue.retain(|queued| !queued.outcome.is_closed());
     let position = queue.iter().position(|queued| Arc::ptr_eq(&queued.claim, claim));
     let Some(proof) = position.and_then(|position| queue.remove(position)) else {
@@ -100,7 +100,7 @@ fn take_proofs(
     std::iter::once(proof).chain(queue.drain(..other_count)).collect()
 }
 
-impl Shared {
+impl VerifierContext {
     /// Verifies proofs for one circuit, and sends their outcomes. Valid proofs do not wait for the
     /// diagnosis of others.
     fn verify(&self, position: usize, proofs: Vec<QueuedProof>, miners: &[ProofMiner]) {
@@ -110,7 +110,7 @@ impl Shared {
         let time_per_proof = start.elapsed() / u32::try_from(count).unwrap_or(u32::MAX).max(1);
         let mut rejected = Vec::new();
         for (QueuedProof { claim, outcome }, result) in proofs.into_iter().zip(results) {
-            metrics::verification(time_per_proof);
+            metrics::record_verification(time_per_proof);
             match result {
                 Ok(()) => {
                     if let Some(Err(error)) =

@@ -34,8 +34,8 @@ struct PeerConnection {
     connection: Option<Connection>,
     /// Hotkeys with an accepted handshake on the connection.
     authenticated: HashSet<Hotkey>,
-    connecting: RetryPause,
-    handshakes: HashMap<Hotkey, RetryPause>,
+    connect_pause: RetryPause,
+    handshake_pauses: HashMap<Hotkey, RetryPause>,
 }
 
 impl PeerConnection {
@@ -43,12 +43,12 @@ impl PeerConnection {
         self.connection.is_some() && self.authenticated.contains(miner)
     }
 
-    /// Returns the pauses of the next step: the connection, or the handshake with this miner.
+    /// Returns the pause before the next step: the connection, or the handshake with this miner.
     fn retry_pause(&mut self, miner: &Hotkey) -> &mut RetryPause {
         if self.connection.is_none() {
-            &mut self.connecting
+            &mut self.connect_pause
         } else {
-            self.handshakes.entry(*miner).or_default()
+            self.handshake_pauses.entry(*miner).or_default()
         }
     }
 }
@@ -57,16 +57,16 @@ impl PeerConnection {
 #[derive(Default)]
 struct RetryPause {
     failures: u32,
-    until: Option<Instant>,
+    ends_at: Option<Instant>,
 }
 
 impl RetryPause {
     fn is_over(&self) -> bool {
-        self.until.is_none_or(|until| until <= Instant::now())
+        self.ends_at.is_none_or(|ends_at| ends_at <= Instant::now())
     }
 
-    fn fail(&mut self) {
-        self.until = Some(Instant::now() + BACKOFF.delay(self.failures));
+    fn record_failure(&mut self) {
+        self.ends_at = Some(Instant::now() + BACKOFF.delay(self.failures));
         self.failures = self.failures.saturating_add(1);
     }
 }
@@ -85,7 +85,7 @@ impl Connections {
             // A connection that is being opened is cleaned up with the next list.
             if let Ok(mut peer) = peer.try_lock() {
                 peer.authenticated.retain(|hotkey| hotkeys.contains(hotkey));
-                peer.handshakes.retain(|hotkey, _| hotkeys.contains(hotkey));
+                peer.handshake_pauses.retain(|hotkey, _| hotkeys.contains(hotkey));
             }
             true
         });
@@ -115,12 +115,12 @@ impl Connections {
                 Fault::Unreachable
             }));
         }
-        let connected = timeout_at(deadline, self.connect(&mut peer, miner, address)).await;
-        let connected = connected.unwrap_or(Err(RequestError::Fault(Fault::Unreachable)));
-        if connected.is_err() {
-            peer.retry_pause(miner).fail();
+        let result = timeout_at(deadline, self.connect(&mut peer, miner, address)).await;
+        let result = result.unwrap_or(Err(RequestError::Fault(Fault::Unreachable)));
+        if result.is_err() {
+            peer.retry_pause(miner).record_failure();
         }
-        connected
+        result
     }
 
     async fn connect(
@@ -139,7 +139,7 @@ impl Connections {
                 tracing::debug!(%address, %error, "cannot open a QUIC connection");
                 RequestError::Fault(Fault::Unreachable)
             })?;
-            peer.connecting = RetryPause::default();
+            peer.connect_pause = RetryPause::default();
             peer.connection.insert(connection).clone()
         };
         if !peer.is_authenticated(miner) {
@@ -147,7 +147,7 @@ impl Connections {
                 tracing::debug!(%miner, %address, reason, "QUIC handshake failed");
                 RequestError::Fault(Fault::Refused)
             })?;
-            peer.handshakes.remove(miner);
+            peer.handshake_pauses.remove(miner);
             peer.authenticated.insert(*miner);
         }
         Ok(connection)

@@ -5,27 +5,31 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::request::RequestError;
 
-/// Stopwatch for an exchange with a miner, paused while this process has no memory for the answer.
+/// Deadline of an exchange with a miner, extended by the time for which the exchange waits for
+/// memory in this process.
 #[derive(Debug)]
-pub(super) struct Stopwatch {
+pub(super) struct PausableDeadline {
     deadline: Instant,
     paused: Duration,
 }
 
-impl Stopwatch {
-    pub(super) fn start(timeout: Duration) -> Self {
+impl PausableDeadline {
+    pub(super) fn new(timeout: Duration) -> Self {
         Self { deadline: Instant::now() + timeout, paused: Duration::ZERO }
     }
 
     /// Waits for a future of the miner, at most until the deadline.
-    pub(super) async fn limit<T>(&self, work: impl Future<Output = T>) -> Result<T, RequestError> {
-        timeout_at(self.deadline, work).await.map_err(|_| RequestError::Fault(Fault::Timeout))
+    pub(super) async fn wait_for_miner<T>(
+        &self,
+        future: impl Future<Output = T>,
+    ) -> Result<T, RequestError> {
+        timeout_at(self.deadline, future).await.map_err(|_| RequestError::Fault(Fault::Timeout))
     }
 
     /// Waits for a future of this process, and extends the deadline by that time.
-    pub(super) async fn pause<T>(&mut self, work: impl Future<Output = T>) -> T {
+    pub(super) async fn wait_for_local<T>(&mut self, future: impl Future<Output = T>) -> T {
         let start = Instant::now();
-        let output = work.await;
+        let output = future.await;
         let elapsed = start.elapsed();
         self.deadline += elapsed;
         self.paused += elapsed;

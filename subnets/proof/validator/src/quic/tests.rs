@@ -14,8 +14,8 @@ use super::*;
 
 const LIMITS: Limits = Limits {
     connect_timeout: LONG_TIMEOUT,
-    in_flight: 1 << 20,
-    transfer: Duration::from_millis(500),
+    max_in_flight_bytes: 1 << 20,
+    transfer_timeout: Duration::from_millis(500),
 };
 /// Maximum size of an answer. It exceeds the memory for all answers.
 const LIMIT: usize = 2 << 20;
@@ -107,7 +107,7 @@ impl FakeMiner {
     /// Reads a request, and returns the stream for its answer.
     async fn request(connection: &Connection) -> SendStream {
         let (send, mut recv) = connection.accept_bi().await.unwrap();
-        read_frame(&mut recv, MIN_LIMIT).await.unwrap();
+        read_frame(&mut recv, MIN_ANSWER_LIMIT_BYTES).await.unwrap();
         send
     }
 }
@@ -244,7 +244,7 @@ async fn response_timeout_excludes_wait_for_memory() {
 #[tokio::test(flavor = "multi_thread")]
 async fn declared_size_reserves_no_memory() {
     let (client, miner) =
-        (client(Limits { transfer: LONG_TIMEOUT, ..LIMITS }), FakeMiner::start(true));
+        (client(Limits { transfer_timeout: LONG_TIMEOUT, ..LIMITS }), FakeMiner::start(true));
     let all_held = tokio::sync::Notify::new();
     let peer = miner.peer("//Bob");
     let server_task = async {
@@ -317,8 +317,8 @@ async fn streams_opened_by_miners_are_refused() {
         miner.accept_handshake(&connection).await;
         let mut stream = FakeMiner::request(&connection).await;
         for opened in [
-            timeout(LIMITS.transfer, connection.open_uni()).await.map(drop),
-            timeout(LIMITS.transfer, connection.open_bi()).await.map(drop),
+            timeout(LIMITS.transfer_timeout, connection.open_uni()).await.map(drop),
+            timeout(LIMITS.transfer_timeout, connection.open_bi()).await.map(drop),
         ] {
             assert!(opened.is_err(), "the miner opened a stream");
         }

@@ -13,14 +13,14 @@ use taonet_proof_core::handshake::ALPN;
 use super::QuicError;
 
 /// Idle timeout of a connection, in milliseconds.
-const IDLE_MILLISECONDS: u32 = 150_000;
+const IDLE_TIMEOUT_MILLISECONDS: u32 = 150_000;
 /// Interval of keep-alive packets.
 const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(30);
 /// Receive window of a connection, in bytes.
-const WINDOW: u32 = 1 << 20;
+const RECEIVE_WINDOW: u32 = 1 << 20;
 
 /// Returns the configuration of connections to miners. Miners open no streams, and send at most 1
-/// MiB that nobody has read.
+/// MiB of unread data.
 pub(super) fn client_config() -> Result<ClientConfig, QuicError> {
     let provider = Arc::new(aws_lc_rs::default_provider());
     let verifier = Arc::new(KeyPossessionVerifier(Arc::clone(&provider)));
@@ -34,10 +34,10 @@ pub(super) fn client_config() -> Result<ClientConfig, QuicError> {
     transport
         .max_concurrent_bidi_streams(VarInt::from_u32(0))
         .max_concurrent_uni_streams(VarInt::from_u32(0))
-        .receive_window(VarInt::from_u32(WINDOW))
-        .stream_receive_window(VarInt::from_u32(WINDOW))
+        .receive_window(VarInt::from_u32(RECEIVE_WINDOW))
+        .stream_receive_window(VarInt::from_u32(RECEIVE_WINDOW))
         .datagram_receive_buffer_size(None)
-        .max_idle_timeout(Some(VarInt::from_u32(IDLE_MILLISECONDS).into()))
+        .max_idle_timeout(Some(VarInt::from_u32(IDLE_TIMEOUT_MILLISECONDS).into()))
         .keep_alive_interval(Some(KEEP_ALIVE_INTERVAL));
     let mut config = ClientConfig::new(Arc::new(QuicClientConfig::try_from(tls)?));
     config.transport_config(Arc::new(transport));

@@ -22,8 +22,7 @@ impl StoredScores {
     /// # Errors
     /// When the directory has no scores, or a file cannot be read or is corrupt.
     pub fn read(directory: &Path) -> Result<Self, ScoreStoreError> {
-        // The journal first: a snapshot that is written in the meantime covers all events of the
-        // journal.
+        // Read the journal first: a snapshot that is written in the meantime covers all its events.
         let path = directory.join("scores.journal");
         let metadata = std::fs::metadata(&path).map_err(|error| match error.kind() {
             std::io::ErrorKind::NotFound => ScoreStoreError::Missing(directory.to_owned()),

@@ -81,7 +81,7 @@ async fn signed_votes_count_by_stake() {
     let mut forged = document(&voter_for("//Dave", "avatar"));
     forged["weights"]["avatar"] = json!(7);
     let mut oversized = document(&voter_for("//Dave", "avatar"));
-    oversized["padding"] = json!("a".repeat(MAX_BYTES));
+    oversized["padding"] = json!("a".repeat(MAX_RESPONSE_BYTES));
     let market = MarketFile::from_config(MarketConfig::default());
     let other_subnet_voter = Voter::new(key("//Dave"), NetUid(1), market.clone(), system_clock());
     let mut peers = Vec::new();

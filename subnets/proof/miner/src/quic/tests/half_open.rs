@@ -34,10 +34,10 @@ const LIMITS: Limits = Limits {
     connections_per_address: 8,
     validators: 40,
     validators_per_address: 8,
-    streams: 4,
-    message: MIN_LIMIT,
-    handshake: Duration::from_mins(5),
-    transfer: Duration::from_mins(5),
+    max_streams: 4,
+    max_message_bytes: MIN_MESSAGE_LIMIT_BYTES,
+    handshake_timeout: Duration::from_mins(5),
+    transfer_timeout: Duration::from_mins(5),
 };
 
 /// Certificate verifier that accepts every certificate.
@@ -225,7 +225,7 @@ impl Attack {
             Self::HalfMessages => {
                 authenticate(connection, number).await?;
                 let mut streams = Vec::new();
-                for _ in 0..LIMITS.streams {
+                for _ in 0..LIMITS.max_streams {
                     streams.push(send_half(connection, MessageType::SynapsePacket).await?);
                 }
                 Some(streams)
@@ -345,7 +345,7 @@ async fn validator_keeps_its_connection_if_the_new_one_gets_no_slot() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn incomplete_handshakes_time_out() {
-    let limits = Limits { handshake: Duration::from_secs(1), ..LIMITS };
+    let limits = Limits { handshake_timeout: Duration::from_secs(1), ..LIMITS };
     for attack in [Attack::HalfTls, Attack::Silent, Attack::HalfHandshake] {
         let miner = start_within(1, None, Behaviour::Honest, Some(limits));
         let miner_address = SocketAddr::new(miner.axon.ip.parse().unwrap(), miner.axon.port);
@@ -369,18 +369,18 @@ async fn incomplete_handshakes_time_out() {
             let reason = close_reason.unwrap_or_else(|_| panic!("{attack:?}: still connected"));
             assert!(reason.to_string().contains("handshake timeout"), "{attack:?}: {reason}");
         }
-        assert!(start.elapsed() >= limits.handshake, "{attack:?}");
+        assert!(start.elapsed() >= limits.handshake_timeout, "{attack:?}");
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn incomplete_messages_time_out_and_the_connection_remains() {
-    let limits = Limits { transfer: Duration::from_millis(500), ..LIMITS };
+    let limits = Limits { transfer_timeout: Duration::from_millis(500), ..LIMITS };
     let miner = start_within(1, None, Behaviour::Honest, Some(limits));
     let miner_address = SocketAddr::new(miner.axon.ip.parse().unwrap(), miner.axon.port);
     let connection = endpoint(2, false).connect(miner_address, "localhost").unwrap().await.unwrap();
     authenticate(&connection, 0).await.expect("the handshake is accepted");
-    for _ in 0..2 * limits.streams {
+    for _ in 0..2 * limits.max_streams {
         let (_send, mut recv) = send_half(&connection, MessageType::SynapsePacket).await.unwrap();
         let start = Instant::now();
         let read_result = tokio::time::timeout(Duration::from_secs(20), recv.read(&mut [0]))
@@ -390,7 +390,7 @@ async fn incomplete_messages_time_out_and_the_connection_remains() {
             matches!(read_result, Ok(None) | Err(quinn::ReadError::Reset(_))),
             "{read_result:?}"
         );
-        assert!(start.elapsed() >= limits.transfer / 2);
+        assert!(start.elapsed() >= limits.transfer_timeout / 2);
     }
     let (mut send, mut recv) = connection.open_bi().await.unwrap();
     let packet =

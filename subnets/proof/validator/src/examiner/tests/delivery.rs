@@ -171,7 +171,7 @@ async fn saturating_inputs_of_a_user_reach_no_miner() {
     assert!(error.to_string().starts_with(expected), "{error}");
     assert!(observed.lock().unwrap().is_empty());
     assert_eq!(score_store.events(), 0);
-    examiner.check(&circuit, &bright_image).unwrap();
+    examiner.check_inputs(&circuit, &bright_image).unwrap();
     assert!(matches!(
         examiner.check_provable(&circuit, &bright_image),
         Err(DeliveryError::Unprovable(_))
@@ -189,10 +189,10 @@ async fn random_inputs_of_benchmarks_do_not_saturate() {
     let (honest, miner) = market.miner("//Bob", Behaviour::Honest).await;
     let loaded = &examiner.circuits[0];
     for _ in 0..20 {
-        let query = loaded.benchmark().unwrap();
+        let query = loaded.benchmark_query().unwrap();
         loaded.outputs(&query.inputs).unwrap();
     }
-    miner.answer(&loaded.benchmark().unwrap()).await.unwrap();
+    miner.answer(&loaded.benchmark_query().unwrap()).await.unwrap();
     for _ in 0..3 {
         let outcome = examiner.examine(&honest).await;
         assert!(matches!(outcome, Some(Outcome::Verified { .. })), "{outcome:?}");
