@@ -106,8 +106,8 @@ fn keys_of_format_4_are_unchanged() {
 }
 
 /// Like that of format 4, the layout of format 8 never changes: the intervals of quotients and the
-/// divisors that share them are part of it. If this test fails, keys, proofs and bundles of format 8
-/// are no longer valid: revert the change, or add a format.
+/// divisors that share them are part of it. If this test fails, keys, proofs and bundles of format
+/// 8 are no longer valid: revert the change, or add a format.
 #[test]
 fn keys_of_format_8_are_unchanged() {
     let method = Method { format: KeyFormat::Bounded, ..RELEASED };
