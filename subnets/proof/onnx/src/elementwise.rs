@@ -60,7 +60,7 @@ impl Reader {
         let input = self.tensor(node, 0)?;
         let (mut root, inner_function) = self.function_of(input.index);
         let mut composed = function(inner_function);
-        if composed.operations() > MAX_OPERATIONS {
+        if composed.operation_count() > MAX_OPERATIONS {
             (root, composed) = (input.index, function(Function::Variable));
         }
         self.push_function(node, root, composed, &input)
@@ -191,7 +191,7 @@ impl Reader {
         match node.map(|node| (&node.operation, &node.inputs[..])) {
             // Two of these and one further operation stay below the limit.
             Some((FloatOperation::Function(function), &[root]))
-                if 2 * function.operations() < MAX_OPERATIONS =>
+                if 2 * function.operation_count() < MAX_OPERATIONS =>
             {
                 (root, function.clone())
             }

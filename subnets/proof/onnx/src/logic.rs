@@ -142,7 +142,7 @@ impl Reader {
             (branch_function(&a), branch_function(&b), dims == condition.dims)
         {
             let selection = function.clone().select(one, other);
-            if selection.operations() <= MAX_OPERATIONS {
+            if selection.operation_count() <= MAX_OPERATIONS {
                 return self.push_function(node, root, selection, &condition);
             }
         }

@@ -212,7 +212,7 @@ impl Reader {
             return Err(unsupported(node, "dilations of a pool are unsupported".to_owned()));
         }
         let window = plane_window(&sliding);
-        let shape = image_shape(node, window.pooled(&input.shape), input.shape.channels)?;
+        let shape = image_shape(node, window.pool_output(&input.shape), input.shape.channels)?;
         if node.op_type == "MaxPool" {
             return self.push_image(node, &input, shape, FloatOperation::MaxPool(window));
         }
