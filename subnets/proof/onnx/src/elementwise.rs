@@ -263,7 +263,7 @@ impl Reader {
             | Binary::LessOrEqual
             | Binary::Subtract => FloatOperation::Subtract,
         };
-        let dims = dims::common(&[&a.dims, &b.dims]).ok_or_else(|| {
+        let dims = dims::common_dims(&[&a.dims, &b.dims]).ok_or_else(|| {
             let (one, other) = (&a.dims, &b.dims);
             unsupported(node, format!("the operands differ in dimensions: {one:?} and {other:?}"))
         })?;
@@ -379,7 +379,7 @@ impl Reader {
         let mut input = self.tensor(node, tensor)?;
         let constant_dims =
             self.weights(node, 1 - tensor)?.map_or(&[][..], |constant| &constant.dims);
-        if let Some(dims) = dims::common(&[&input.dims, constant_dims])
+        if let Some(dims) = dims::common_dims(&[&input.dims, constant_dims])
             && dims != input.dims
         {
             Self::check_elements(node, &dims)?;
@@ -475,7 +475,7 @@ impl Reader {
         } else if let Some(by_column) = affine.by_column(width) {
             let image_shape = Shape::new(width, count / width, 1).map_err(invalid_shape(node))?;
             let orders = [[count / width, width], [width, count / width]]
-                .map(|dims| dims::transposed(&dims, &[1, 0]));
+                .map(|dims| dims::transposed_positions(&dims, &[1, 0]));
             (by_column, image_shape, Some(orders))
         } else {
             let identity: Vec<u32> = (0..count as u32).collect();

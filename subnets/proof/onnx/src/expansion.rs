@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::node::{has_more_outputs, output_name};
 use super::proto::{AttributeKind, AttributeProto, NodeProto};
-use super::tensor::{Constant, Data};
+use super::tensor::{Constant, ConstantData};
 use super::{OnnxError, Reader, Value, unsupported};
 
 /// The nodes into which one node is expanded, in their order.
@@ -36,7 +36,7 @@ impl<'a> Expansion<'a> {
 
     /// Defines a constant; returns its name.
     pub(super) fn floats(&mut self, dims: &[usize], values: Vec<f32>) -> Result<String, OnnxError> {
-        self.define_constant(Constant { dims: dims.to_vec(), data: Data::Floats(values) })
+        self.define_constant(Constant { dims: dims.to_vec(), data: ConstantData::Floats(values) })
     }
 
     /// Defines a constant of one number.

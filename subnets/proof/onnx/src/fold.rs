@@ -9,7 +9,7 @@ use taonet_proof_onnx_file::evaluate_constants;
 use super::dims;
 use super::node::{has_more_outputs, output_name};
 use super::proto::{DataType, NodeProto};
-use super::tensor::{Constant, Data};
+use super::tensor::{Constant, ConstantData};
 use super::{
     ElementType, MAX_MOVED_ELEMENTS, OnnxError, Reader, Value, output_type, rules, unsupported,
 };
@@ -37,7 +37,7 @@ impl Reader {
         if !is_folded {
             return Ok(false);
         }
-        rules::check(node)?;
+        rules::check_node(node)?;
         let operand_type = |position: usize| match operands.get(position) {
             Some((_, constant)) if constant.integers().is_some() => ElementType::Integer,
             _ => ElementType::Float,
@@ -88,10 +88,12 @@ impl Reader {
             return Err(unsupported(node, "a constant exceeds its type, or 2^53".to_owned()));
         }
         let data = if has_integers {
-            Data::Integers(values.into_iter().map(|value| value as i64).collect())
+            ConstantData::Integers(values.into_iter().map(|value| value as i64).collect())
         } else {
             // Minus infinity is the mask of a softmax.
-            Data::Floats(values.into_iter().map(|value| (value as f32).max(f32::MIN)).collect())
+            ConstantData::Floats(
+                values.into_iter().map(|value| (value as f32).max(f32::MIN)).collect(),
+            )
         };
         super::define(
             &mut self.values,
@@ -108,7 +110,7 @@ impl Reader {
             .and_then(|value| dims::elements(value.dims()))
             .map(|count| count.cast_signed() as i64);
         let count = count.ok_or_else(|| unsupported(node, "the node has no input".to_owned()))?;
-        let constant = Constant { dims: Vec::new(), data: Data::Integers(vec![count]) };
+        let constant = Constant { dims: Vec::new(), data: ConstantData::Integers(vec![count]) };
         super::define(&mut self.values, output_name(node)?, Value::Constant(Arc::new(constant)))
     }
 
@@ -186,7 +188,7 @@ fn folded_elements(node: &NodeProto, operands: &[(&str, &Constant)]) -> Option<u
             all_dims.iter().try_fold(0_usize, |sum, dims| sum.checked_add(dims::elements(dims)?))
         }
         "ConstantOfShape" => dims::elements(&sizes(0)?),
-        "Expand" => dims::elements(&dims::common(&[all_dims.first()?, &sizes(1)?])?),
+        "Expand" => dims::elements(&dims::common_dims(&[all_dims.first()?, &sizes(1)?])?),
         "Gather" => element_count(0)?
             .checked_mul(element_count(1)?.max(1))?
             .checked_div(extent_of_axis(node, all_dims.first()?)?),
@@ -210,7 +212,7 @@ fn folded_elements(node: &NodeProto, operands: &[(&str, &Constant)]) -> Option<u
         "Tile" => sizes(1)?.into_iter().try_fold(element_count(0)?, usize::checked_mul),
         "Add" | "And" | "Div" | "Equal" | "Greater" | "GreaterOrEqual" | "Less" | "LessOrEqual"
         | "Max" | "Mean" | "Min" | "Mod" | "Mul" | "Or" | "Pow" | "Sub" | "Sum" | "Where"
-        | "Xor" => dims::elements(&dims::common(&all_dims)?),
+        | "Xor" => dims::elements(&dims::common_dims(&all_dims)?),
         // Reductions, moves, and functions of one operand.
         _ => element_count(0),
     }

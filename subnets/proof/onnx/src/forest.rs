@@ -10,7 +10,7 @@ use std::collections::HashMap;
 use taonet_proof_core::Shape;
 use taonet_proof_core::float::{FloatNode, FloatOperation};
 
-use super::ensemble::{BranchTest, Ensemble, Scores, TreeNode};
+use super::ensemble::{BranchTest, Ensemble, ScoreTransform, TreeNode};
 use super::expansion::{Expansion, int_attribute};
 use super::node::Operand;
 use super::proto::NodeProto;
@@ -114,14 +114,14 @@ impl Reader {
         let name = super::linear::scores_of(node)?;
         let mut expansion = Expansion::new(self, node);
         let sums_name = expansion.define_computed(sums, vec![1, count])?;
-        match ensemble.scores {
-            Scores::Sums | Scores::Complement | Scores::Opposite => {
+        match ensemble.score_transform {
+            ScoreTransform::Sums | ScoreTransform::Complement | ScoreTransform::Opposite => {
                 expansion.node_named(name, "Identity", &[&sums_name], Vec::new());
             }
-            Scores::Sigmoids | Scores::Logistic => {
+            ScoreTransform::Sigmoids | ScoreTransform::Logistic => {
                 expansion.node_named(name, "Sigmoid", &[&sums_name], Vec::new());
             }
-            Scores::Softmax => {
+            ScoreTransform::Softmax => {
                 expansion.node_named(
                     name,
                     "Softmax",
@@ -194,10 +194,12 @@ impl Reader {
                 level.extend(children.into_iter().zip((0..).map(|index| Some((products, index)))));
             }
         }
-        let transforms: &[[f64; 2]] = match ensemble.scores {
-            Scores::Complement => &[[-1.0, 1.0], [1.0, 0.0]],
-            Scores::Opposite | Scores::Logistic => &[[-1.0, 0.0], [1.0, 0.0]],
-            Scores::Sums | Scores::Sigmoids | Scores::Softmax => &[[1.0, 0.0]],
+        let transforms: &[[f64; 2]] = match ensemble.score_transform {
+            ScoreTransform::Complement => &[[-1.0, 1.0], [1.0, 0.0]],
+            ScoreTransform::Opposite | ScoreTransform::Logistic => &[[-1.0, 0.0], [1.0, 0.0]],
+            ScoreTransform::Sums | ScoreTransform::Sigmoids | ScoreTransform::Softmax => {
+                &[[1.0, 0.0]]
+            }
         };
         self.append_weighted_sums(node, &leaves, &bias, transforms)
     }

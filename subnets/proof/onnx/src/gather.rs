@@ -35,7 +35,7 @@ impl Reader {
         }
         let extents: Vec<usize> = positions.iter().map(Vec::len).collect();
         Self::check_elements(node, &extents)?;
-        let moved_positions = dims::selected(&input.dims, &positions);
+        let moved_positions = dims::selected_positions(&input.dims, &positions);
         // The axis is replaced by the dimensions of the indices.
         let mut dims = input.dims;
         dims.splice(axis..=axis, self.dims_of(node, 1)?);
@@ -60,7 +60,7 @@ impl Reader {
         Self::check_elements(node, &dims)?;
         Self::check_elements(node, &[outer, count, extent])?;
         let one_hot = self.push_one_hot(node, &index, extent, [0.0, 1.0])?;
-        let by_row = dims::transposed(&[extent, count], &[1, 0]);
+        let by_row = dims::transposed_positions(&[extent, count], &[1, 0]);
         let shape = Shape::new(outer, count, extent).map_err(invalid_shape(node))?;
         let left = self.push_moved(node, vec![one_hot], by_row.repeat(outer), 0.0, shape)?;
         let sizes = Matrices { count: outer, rows: count, inner: extent, columns: inner };
@@ -187,7 +187,8 @@ impl Reader {
         let one_hot = self.push_one_hot(node, &index, depth, values)?;
         // The positions come first.
         let order: Vec<usize> = (1..=axis).chain([0]).chain(axis + 1..=rank).collect();
-        let moved_positions = dims::transposed(&[&[depth][..], &index.dims].concat(), &order);
+        let moved_positions =
+            dims::transposed_positions(&[&[depth][..], &index.dims].concat(), &order);
         self.define_moved(node, vec![one_hot], moved_positions, 0.0, dims)
     }
 
@@ -276,7 +277,7 @@ impl Reader {
         [blocks, rows, width]: [usize; 3],
     ) -> Result<usize, OnnxError> {
         let shape = row_shape(node, rows, blocks * width)?;
-        let by_row = dims::transposed(&[blocks, rows, width], &[1, 0, 2]);
+        let by_row = dims::transposed_positions(&[blocks, rows, width], &[1, 0, 2]);
         let values = self.push_moved(node, vec![values], by_row, 0.0, shape)?;
         let repeated_choices =
             (0..(rows * blocks) as u32).flat_map(|choice| repeat_n(choice, width)).collect();

@@ -200,10 +200,13 @@ impl Model {
         let mut element_types = HashMap::new();
         for (input, tensor) in file.inputs.iter().zip(inputs) {
             define(&mut values, &input.name, Value::Tensor(tensor, input.dims.clone()))?;
-            element_types.insert(input.name.clone(), input.element);
+            element_types.insert(input.name.clone(), input.element_type);
         }
-        let reader_counts: HashMap<String, usize> =
-            file.reads().into_iter().map(|(name, count)| (name.to_owned(), count)).collect();
+        let reader_counts: HashMap<String, usize> = file
+            .reader_counts()
+            .into_iter()
+            .map(|(name, count)| (name.to_owned(), count))
+            .collect();
         let product_operands = norms::product_operands(&file.nodes, &reader_counts);
         let mut reader = Reader {
             network,
@@ -245,21 +248,21 @@ fn empty_network(file: &ModelFile) -> Result<(FloatNetwork, Vec<usize>), OnnxErr
         let input = dims::shape(&first.dims).map_err(shape_error(first))?;
         let network = FloatNetwork::new(input, Vec::new());
         let network =
-            FloatNetwork { input_type: first.element, notes: file.notes.clone(), ..network };
+            FloatNetwork { input_type: first.element_type, notes: file.notes.clone(), ..network };
         return Ok((network, vec![0]));
     }
     let input = Shape::vector(file.input_elements()).map_err(shape_error(first))?;
     let (mut network, mut start) = (FloatNetwork::new(input, Vec::new()), 0);
     for part in &file.inputs {
         let shape = dims::shape(&part.dims).map_err(shape_error(part))?;
-        let operation = FloatOperation::Part { start, element: part.element };
+        let operation = FloatOperation::Part { start, element: part.element_type };
         network.nodes.push(FloatNode { inputs: vec![0], shape, operation });
         network.name_nodes(&format!("input '{}'", part.name));
         start += shape.elements();
     }
     let tensors = (1..=network.nodes.len()).collect();
-    let is_uniform = others.iter().all(|other| other.element == first.element);
-    let input_type = if is_uniform { first.element } else { ElementType::Float };
+    let is_uniform = others.iter().all(|other| other.element_type == first.element_type);
+    let input_type = if is_uniform { first.element_type } else { ElementType::Float };
     let parts = file.inputs.iter().map(|part| (part.name.as_str(), &part.dims[..]));
     let inputs = TensorPart::consecutive(parts);
     Ok((FloatNetwork { input_type, inputs, notes: file.notes.clone(), ..network }, tensors))

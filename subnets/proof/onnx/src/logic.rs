@@ -134,7 +134,7 @@ impl Reader {
                 (branch_root == root && operand.dims == condition.dims).then_some(function)
             }
         };
-        let dims = dims::common(&[&condition.dims, a.dims(), b.dims()]);
+        let dims = dims::common_dims(&[&condition.dims, a.dims(), b.dims()]);
         let dims =
             dims.ok_or_else(|| unsupported(node, "the operands do not fit each other".to_owned()))?;
         // Everything depends on one tensor, as in a LeakyRelu of parts.
@@ -223,7 +223,7 @@ impl Reader {
     ) -> Result<(), OnnxError> {
         let mismatch = || unsupported(node, "the operands do not fit each other".to_owned());
         let [a, b] = branches;
-        let dims = dims::common(&[condition_dims, a.dims(), b.dims()]).ok_or_else(mismatch)?;
+        let dims = dims::common_dims(&[condition_dims, a.dims(), b.dims()]).ok_or_else(mismatch)?;
         Self::check_elements(node, &dims)?;
         let condition = dims::broadcast(condition, condition_dims, &dims).ok_or_else(mismatch)?;
         let (mut inputs, mut next_index, mut constant, mut positions) =

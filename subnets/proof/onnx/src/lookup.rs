@@ -44,7 +44,7 @@ impl Reader {
         for column in 0..width {
             columns.push(self.push_mapped(root, function.clone().look_up(&table, column))?);
         }
-        let indices = dims::transposed(&[width, count], &[1, 0]);
+        let indices = dims::transposed_positions(&[width, count], &[1, 0]);
         self.define_moved(node, columns, indices, 0.0, dims)
     }
 

@@ -150,7 +150,7 @@ impl Reader {
         else {
             return Err(mismatch());
         };
-        let batch = dims::common(&[batch_a, batch_b]).ok_or_else(mismatch)?;
+        let batch = dims::common_dims(&[batch_a, batch_b]).ok_or_else(mismatch)?;
         let count = dims::elements(&batch).ok_or_else(mismatch)?;
         if inner != height {
             return Err(mismatch());
@@ -191,7 +191,7 @@ impl Reader {
         }
         let is_single = matrix_batch.iter().all(|&extent| extent == 1)
             && matrix_batch.len() <= input_batch.len();
-        let batch = dims::common(&[input_batch, matrix_batch]).ok_or_else(mismatch)?;
+        let batch = dims::common_dims(&[input_batch, matrix_batch]).ok_or_else(mismatch)?;
         let matrices =
             if is_single { weight_dims.clone() } else { [&batch[..], &[inner, outputs]].concat() };
         let dims = [&batch[..], &[rows, outputs]].concat();
@@ -209,12 +209,12 @@ impl Reader {
         // All rows share one matrix, or each group of rows has its own.
         let (count, rows) = if is_single { (1, matrix_count * rows) } else { (matrix_count, rows) };
         let transposed_weights = self.broadcast_weights(node, 1, &matrices)?;
-        let order = dims::transposed(&[count, inner, outputs], &[0, 2, 1]);
+        let order = dims::transposed_positions(&[count, inner, outputs], &[0, 2, 1]);
         let weights = order
             .iter()
             .filter_map(|&source| transposed_weights.get(source as usize).copied())
             .collect();
-        let columns = dims::transposed(&[count, rows, inner], &[0, 2, 1]);
+        let columns = dims::transposed_positions(&[count, rows, inner], &[0, 2, 1]);
         let shape = row_shape(node, count * inner, rows)?;
         let columns = self.push_moved(node, vec![tensor], columns, 0.0, shape)?;
         let window = Window { kernel: [1, 1], stride: [1, 1], padding: [0; 4] };
@@ -225,7 +225,7 @@ impl Reader {
         self.define_moved(
             node,
             vec![product],
-            dims::transposed(&[count, outputs, rows], &[0, 2, 1]),
+            dims::transposed_positions(&[count, outputs, rows], &[0, 2, 1]),
             0.0,
             dims,
         )?;

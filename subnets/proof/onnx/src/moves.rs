@@ -78,7 +78,7 @@ impl Reader {
         let dims: Vec<usize> =
             order.iter().filter_map(|&axis| input.dims.get(axis).copied()).collect();
         Self::check_elements(node, &dims)?;
-        let indices = dims::transposed(&input.dims, &order);
+        let indices = dims::transposed_positions(&input.dims, &order);
         self.define_moved(node, vec![input.index], indices, 0.0, dims)
     }
 
@@ -110,7 +110,7 @@ impl Reader {
         let axis = dims::axis(node, node.int("axis", 0), input.dims.len())?;
         let declared_sizes = self.attribute_or_input(node, "parts", "split", 1, 13)?;
         let extent = input.dims.get(axis).copied().unwrap_or_default();
-        let parts = dims::parts(node, extent, declared_sizes.as_deref(), self.opset)?;
+        let parts = dims::split_sizes(node, extent, declared_sizes.as_deref(), self.opset)?;
         let mut start = 0;
         for (name, part) in node.output.iter().zip(parts) {
             let axis_indices = input.dims.iter().enumerate().map(|(index, &extent)| {
@@ -122,7 +122,7 @@ impl Reader {
             let dims: Vec<usize> = axis_indices.iter().map(Vec::len).collect();
             Self::check_elements(node, &dims)?;
             let shape = dims::shape(&dims).map_err(invalid_shape(node))?;
-            let indices = dims::selected(&input.dims, &axis_indices);
+            let indices = dims::selected_positions(&input.dims, &axis_indices);
             let tensor = self.push_moved(node, vec![input.index], indices, 0.0, shape)?;
             if !name.is_empty() {
                 super::define(&mut self.values, name, Value::Tensor(tensor, dims))?;
@@ -144,8 +144,9 @@ impl Reader {
             .iter()
             .map(|&extent| usize::try_from(extent).ok())
             .collect::<Option<Vec<usize>>>();
-        let dims =
-            target.and_then(|target| dims::common(&[&input.dims, &target])).ok_or_else(mismatch)?;
+        let dims = target
+            .and_then(|target| dims::common_dims(&[&input.dims, &target]))
+            .ok_or_else(mismatch)?;
         if dims == input.dims {
             return self.rename(node, None);
         }
@@ -159,9 +160,9 @@ impl Reader {
         let operands = (0..node.input.len()).map(|position| self.operand(node, position));
         let operands = operands.collect::<Result<Vec<_>, _>>()?;
         let all_dims: Vec<&[usize]> = operands.iter().map(|operand| &operand.dims[..]).collect();
-        let (axis, dims) = dims::concatenated(node, &all_dims)?;
+        let (axis, dims) = dims::concatenated_dims(node, &all_dims)?;
         Self::check_elements(node, &dims)?;
-        let indices = dims::interleaved(&all_dims, axis);
+        let indices = dims::interleaved_positions(&all_dims, axis);
         self.define_moved(
             node,
             operands.iter().map(|operand| operand.index).collect(),
@@ -301,7 +302,7 @@ impl Reader {
             .dims
             .iter()
             .zip(&pads)
-            .map(|(&extent, &pads)| dims::padded(node, extent, pads, mode));
+            .map(|(&extent, &pads)| dims::padded_positions(node, extent, pads, mode));
         let positions = positions.collect::<Result<Vec<_>, _>>()?;
         self.define_selection(node, input.index, &input.dims, &positions, value)
     }
@@ -326,6 +327,12 @@ impl Reader {
     ) -> Result<(), OnnxError> {
         let extents: Vec<usize> = positions.iter().map(Vec::len).collect();
         Self::check_elements(node, &extents)?;
-        self.define_moved(node, vec![tensor], dims::selected(dims, positions), constant, extents)
+        self.define_moved(
+            node,
+            vec![tensor],
+            dims::selected_positions(dims, positions),
+            constant,
+            extents,
+        )
     }
 }

@@ -24,9 +24,9 @@ pub(super) struct Operand {
 
 impl Reader {
     pub(super) fn convert_node(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
-        rules::check(node)?;
+        rules::check_node(node)?;
         self.check_type(node)?;
-        if node.domain == rules::MACHINE_LEARNING {
+        if node.domain == rules::ML_DOMAIN {
             return self.convert_ml_operator(node);
         }
         match node.op_type.as_str() {
@@ -326,17 +326,21 @@ impl Reader {
         let Operand { dims, .. } = self.tensor(node, 0)?;
         let missing = |values_name: &str| unsupported(node, format!("{values_name} not constant"));
         let dims = match node.op_type.as_str() {
-            "Flatten" => dims::flattened(node, &dims)?,
+            "Flatten" => dims::flattened_dims(node, &dims)?,
             "Reshape" => {
                 let target = self.integers(node, 1)?.ok_or_else(|| missing("the new shape is"))?;
-                dims::reshaped(node, &dims, &target)?
+                dims::reshaped_dims(node, &dims, &target)?
             }
             operator => {
                 let axes = self.attribute_or_input(node, "axes", "axes", 1, 13)?;
                 if operator == "Squeeze" {
-                    dims::squeezed(node, &dims, axes.as_deref())?
+                    dims::squeezed_dims(node, &dims, axes.as_deref())?
                 } else {
-                    dims::unsqueezed(node, &dims, &axes.ok_or_else(|| missing("the axes are"))?)?
+                    dims::unsqueezed_dims(
+                        node,
+                        &dims,
+                        &axes.ok_or_else(|| missing("the axes are"))?,
+                    )?
                 }
             }
         };

@@ -410,11 +410,11 @@ impl SoftmaxMask {
 /// of the first one. `reads` is the number of readers of each name.
 pub(super) fn product_operands(
     nodes: &[NodeProto],
-    reads: &HashMap<String, usize>,
+    reader_counts: &HashMap<String, usize>,
 ) -> HashMap<String, String> {
     let products = nodes.iter().filter(|node| node.op_type == "MatMul");
     let operands = products.filter_map(|node| match &node.input[..] {
-        [first, second] if first != second && reads.get(first) == Some(&1) => {
+        [first, second] if first != second && reader_counts.get(first) == Some(&1) => {
             Some((first.clone(), second.clone()))
         }
         _ => None,

@@ -24,7 +24,7 @@ impl Rows {
     fn new(dims: &[usize], axes: &[usize]) -> Self {
         let others = (0..dims.len()).filter(|axis| !axes.contains(axis));
         let order: Vec<usize> = others.chain(axes.iter().copied()).collect();
-        let positions = dims::transposed(dims, &order);
+        let positions = dims::transposed_positions(dims, &order);
         let width = axes.iter().filter_map(|&axis| dims.get(axis)).product::<usize>().max(1);
         Self { count: positions.len() / width, width, positions }
     }
@@ -189,7 +189,7 @@ impl Reader {
         let Rows { positions, count, width } = rows;
         let shape = row_shape(node, *width, *count)?;
         // The elements of a row are channels.
-        let columns = dims::transposed(&[*count, *width], &[1, 0]);
+        let columns = dims::transposed_positions(&[*count, *width], &[1, 0]);
         let columns = columns
             .into_iter()
             .filter_map(|index| positions.get(index as usize).copied())
@@ -273,7 +273,7 @@ impl Reader {
         let inputs = vec![self.push_moved(
             node,
             vec![is_largest],
-            dims::transposed(&[count, width], &[1, 0]),
+            dims::transposed_positions(&[count, width], &[1, 0]),
             0.0,
             columns,
         )?];
@@ -282,7 +282,7 @@ impl Reader {
         let ranked = self.push_moved(
             node,
             vec![ranked],
-            dims::transposed(&[width, count], &[1, 0]),
+            dims::transposed_positions(&[width, count], &[1, 0]),
             0.0,
             shape,
         )?;
@@ -320,7 +320,7 @@ impl Reader {
         };
         if limit_dims
             .iter()
-            .any(|dims| dims::common(&[&operand.dims, dims]).as_ref() != Some(&operand.dims))
+            .any(|dims| dims::common_dims(&[&operand.dims, dims]).as_ref() != Some(&operand.dims))
         {
             return Err(unsupported(
                 node,
@@ -361,7 +361,7 @@ impl Reader {
         // Each element is a row of the operands' elements.
         let count = shape.elements();
         let joined_shape = row_shape(node, count, tensors.len())?;
-        let indices = dims::transposed(&[tensors.len(), count], &[1, 0]);
+        let indices = dims::transposed_positions(&[tensors.len(), count], &[1, 0]);
         let rows = Rows::in_order(count, tensors.len());
         let joined_tensor = self.push_moved(node, tensors, indices, 0.0, joined_shape)?;
         let mut index = self.push_row_maxima(node, joined_tensor, &rows)?;

@@ -154,7 +154,7 @@ impl Reader {
         let columns = self.push_moved(
             node,
             vec![selection],
-            dims::transposed(&[row_count, width], &[1, 0]),
+            dims::transposed_positions(&[row_count, width], &[1, 0]),
             0.0,
             shape,
         )?;
