@@ -168,7 +168,7 @@ mod tests {
                 let model = model(tokens, ends);
                 for prompt in [&[1][..], &[0], &[2, 1], &[0, 0, 1], &[1, 2, 3, 4, 5, 0, 1]] {
                     let expected = generate_token_by_token(&circuit, &model, prompt);
-                    let inputs = inputs_of(&circuit, &model, prompt).unwrap();
+                    let inputs = generate_inputs(&circuit, &model, prompt).unwrap();
                     assert_eq!(inputs, expected, "{name}, ends {ends:?}, prompt {prompt:?}");
                 }
             }
@@ -181,7 +181,7 @@ mod tests {
         let tokens = 5;
         let later_token = |position: usize, other: usize| -i32::from(other == (position + 2) % 5);
         let circuit = circuit(tokens, later_token, |_| 5);
-        let inputs = inputs_of(&circuit, &model(tokens, &[]), &[1]).unwrap();
+        let inputs = generate_inputs(&circuit, &model(tokens, &[]), &[1]).unwrap();
         assert_eq!((inputs.len(), inputs[0]), (tokens, 1));
     }
 }

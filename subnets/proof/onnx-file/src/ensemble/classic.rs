@@ -47,7 +47,7 @@ pub(super) fn parse(node: &NodeProto) -> Result<Ensemble, OnnxError> {
     divide_by_trees(node, &mut nodes, roots.len())?;
     let sums = match score_transform {
         ScoreTransform::Complement | ScoreTransform::Opposite | ScoreTransform::Logistic => 1,
-        ScoreTransform::Sums | ScoreTransform::Sigmoids | ScoreTransform::Softmax => output_count,
+        ScoreTransform::Sums | ScoreTransform::Sigmoids | ScoreTransform::Softmax => outputs,
     };
     let mut base = number_list(node, "base_values")?;
     if base.is_empty() {
