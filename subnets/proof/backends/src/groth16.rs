@@ -230,7 +230,7 @@ impl Groth16Prover {
 
     fn prove_assignment(&self, assignment: &[Fr]) -> Result<Vec<u8>, BackendError> {
         let mut rng = os_rng()?;
-        let (r, s) = (Fr::rand(&mut generator), Fr::rand(&mut generator));
+        let (r, s) = (Fr::rand(&mut rng), Fr::rand(&mut rng));
         let constraints = self.matrices[0].len();
         let proof = Scheme::create_proof_with_reduction_and_matrices(
             &self.key,

@@ -103,7 +103,7 @@ pub fn contribute(
     let mut key = proving_from_bytes(&keys.proving)?;
     let mut file = VerificationKeyFile::from_bytes(&keys.verification)?;
     let mut rng = os_rng()?;
-    let (factor, nonce) = (random_nonzero(&mut generator), random_nonzero(&mut generator));
+    let (factor, nonce) = (random_nonzero(&mut rng), random_nonzero(&mut rng));
     let inverse = factor.inverse().ok_or_else(|| internal_error("a factor is zero"))?;
     let previous_delta = key.delta_g1;
     let delta = (previous_delta * factor).into_affine();
@@ -249,7 +249,7 @@ fn has_same_ratio(
     delta_after: G2Affine,
 ) -> Result<bool, CeremonyError> {
     let mut rng = os_rng()?;
-    let factors: Vec<Fr> = old.iter().map(|_| Fr::from(u128::rand(&mut generator))).collect();
+    let factors: Vec<Fr> = old.iter().map(|_| Fr::from(u128::rand(&mut rng))).collect();
     let combine = |points: &[G1Affine]| {
         G1Projective::msm(points, &factors).map_err(|_| CeremonyError::Unrelated("a query"))
     };

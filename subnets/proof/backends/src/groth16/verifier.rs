@@ -104,7 +104,7 @@ impl Groth16Verifier {
             (Fr::zero(), Vec::new(), Vec::new(), G1Projective::zero());
         for (public, proof) in proofs {
             // 128 random bits: a wrong proof passes with probability 2^-128.
-            let factor = Fr::from(u128::rand(&mut generator));
+            let factor = Fr::from(u128::rand(&mut rng));
             factor_sum += factor;
             for (sum, value) in values.iter_mut().zip(public) {
                 *sum += factor * value;
