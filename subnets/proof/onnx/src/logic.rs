@@ -6,7 +6,7 @@ use taonet_proof_core::float::{
 };
 
 use super::dims;
-use super::elementwise::uniform;
+use super::elementwise::common_value;
 use super::expansion::Expansion;
 use super::node::{Operand, output_name};
 use super::proto::NodeProto;

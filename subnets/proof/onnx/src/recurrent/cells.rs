@@ -1,7 +1,7 @@
 //! The cells of recurrent nodes, by the equations of the standard.
 
 use super::{DirectionOutputs, RecurrentLayer};
-use crate::expansion::{Expansion, int};
+use crate::expansion::{Expansion, int_attribute};
 use crate::proto::NodeProto;
 use crate::{OnnxError, Reader, Value, unsupported};
 
