@@ -12,7 +12,7 @@ use super::config::{
 use super::projection::Powers;
 use super::trace::{self, Traces};
 use super::{
-    ProofSystem, StagedProof, StarkProver, early_columns, masks, polynomials_index, public_values,
+    ProofSystem, StagedProof, StarkProver, early_columns, masks, polynomials_index,
     with_public_column,
 };
 use crate::{BackendError, Seed};

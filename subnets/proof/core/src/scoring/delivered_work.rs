@@ -174,7 +174,7 @@ mod tests {
     fn account(amounts: &[(u64, f64)]) -> Account {
         let buckets = amounts
             .iter()
-            .map(|&(age, amount)| (bucket(NOW) - age / BUCKET_SECONDS, amount))
+            .map(|&(age, amount)| (bucket_number(NOW) - age / BUCKET_SECONDS, amount))
             .collect();
         Account { answers: 100, buckets }
     }

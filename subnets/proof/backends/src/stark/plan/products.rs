@@ -9,7 +9,7 @@ use taonet_proof_core::circuit::{Cell, Job, Linear, Stage};
 
 use super::super::air::Tile;
 use super::super::config::Val;
-use super::Layout;
+use super::PlanBuilder;
 use crate::BackendError;
 
 /// Rows of the products table under construction.

@@ -436,9 +436,9 @@ mod tests {
         let mut quantiser = Quantiser::new(&network, &options, &[255.0, 16.0]);
         let input = quantiser.tensors[0];
         quantiser.table_work = MAX_TABLE_WORK - 256 * 3;
-        assert_eq!(quantiser.function(0, input, &function), Ok(()));
+        assert_eq!(quantiser.push_function(0, input, &function), Ok(()));
         assert_eq!(
-            quantiser.function(0, input, &function),
+            quantiser.push_function(0, input, &function),
             Err(QuantiseError::Tables(MAX_TABLE_WORK + 256 * 3))
         );
     }
