@@ -6,7 +6,7 @@
 //! `model` is the integer network as an ONNX file of 64-bit integer operators, in hexadecimal
 //! digits, with one input `cells` and one output `outputs`, both vectors. The program inherits this
 //! process's standard error. It leads a process group, which is killed at the timeout and after the
-//! answer; on Linux, the memory of each of its processes is limited. `examples/rerun.py` is a
+//! response; on Linux, the memory of each of its processes is limited. `examples/rerun.py` is a
 //! complete program.
 //!
 //! | Request | Response |
@@ -15,10 +15,10 @@
 //! | `{"version": 1, "command": "prove", "model": …, "proving_key": …, "binding": …, "inputs": […], "outputs": […]}` | `{"proof": …}` |
 //! | `{"version": 1, "command": "verify", "verification_key": …, "binding": …, "inputs": […], "outputs": […], "proof": …}` | `{"valid": true}` or `{"valid": false}` |
 //!
-//! The program must include the 32 bytes of `binding` in the proof's public values, and must answer
-//! `valid` for exactly these inputs and outputs. A failure, any other output or a timeout of the
-//! program is reported as an error of the verifier ([`VerifyError::is_local`]), never an acceptance
-//! or rejection of a proof.
+//! The program must include the 32 bytes of `binding` in the proof's public values, and must
+//! respond `"valid": true` for exactly these inputs and outputs. A failure, any other output or a
+//! timeout of the program is reported as an error of the verifier ([`VerifyError::is_local`]),
+//! never an acceptance or rejection of a proof.
 
 mod process;
 
@@ -82,16 +82,16 @@ impl External {
         self
     }
 
-    fn decode(&self, digits: &str) -> Result<Vec<u8>, BackendError> {
+    fn decode_hex(&self, digits: &str) -> Result<Vec<u8>, BackendError> {
         hex::decode(digits)
             .map_err(|error| BackendError::External(format!("{}: {error}", self.program.display())))
     }
 
-    fn run_command<A: DeserializeOwned>(&self, request: &Request<'_>) -> Result<A, BackendError> {
+    fn run_command<R: DeserializeOwned>(&self, request: &Request<'_>) -> Result<R, BackendError> {
         let external_error = |error: &dyn std::fmt::Display| {
             BackendError::External(format!("{}: {error}", self.program.display()))
         };
-        let input = serde_json::to_vec(&Versioned { version: VERSION, request })
+        let input = serde_json::to_vec(&VersionedRequest { version: VERSION, request })
             .map_err(|error| external_error(&error))?;
         let output = process::run(&self.program, input, self.limits)
             .map_err(|error| external_error(&error))?;
@@ -100,7 +100,7 @@ impl External {
 }
 
 #[derive(Serialize)]
-struct Versioned<'a> {
+struct VersionedRequest<'a> {
     version: u32,
     #[serde(flatten)]
     request: &'a Request<'a>,
@@ -162,10 +162,10 @@ impl Backend for External {
 
     fn setup(&self, circuit: &Circuit) -> Result<Keys, BackendError> {
         let model = hex::encode(onnx::export(circuit));
-        let answer: SetupResponse = self.run_command(&Request::Setup { model: &model })?;
+        let response: SetupResponse = self.run_command(&Request::Setup { model: &model })?;
         Ok(Keys {
-            proving: self.decode(&answer.proving_key)?,
-            verification: self.decode(&answer.verification_key)?,
+            proving: self.decode_hex(&response.proving_key)?,
+            verification: self.decode_hex(&response.verification_key)?,
         })
     }
 
@@ -218,8 +218,8 @@ impl Prover for ExternalProver {
             inputs,
             outputs: &outputs,
         };
-        let answer: ProveResponse = self.external.run_command(&request)?;
-        Ok(ProofWithOutputs { proof: self.external.decode(&answer.proof)?, outputs })
+        let response: ProveResponse = self.external.run_command(&request)?;
+        Ok(ProofWithOutputs { proof: self.external.decode_hex(&response.proof)?, outputs })
     }
 
     /// Runs the circuit only: the program computes its own witness while it proves.

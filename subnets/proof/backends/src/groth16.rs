@@ -41,8 +41,8 @@ pub const ID: &str = "groth16";
 /// Size of a proof in bytes.
 pub const PROOF_BYTES: usize = 128;
 
-/// The keys are of different setups.
-const OTHER_PROVING_KEY: BackendError =
+/// The proving key and the verification key come from different setups.
+const PROVING_KEY_MISMATCH: BackendError =
     BackendError::OtherCircuit("the proving key does not match the verification key");
 
 type Scheme = ark_groth16::Groth16<Bn254, LibsnarkReduction>;
@@ -74,7 +74,7 @@ impl Backend for Groth16 {
 
     fn estimate(&self, circuit: &Circuit) -> Result<Estimate, BackendError> {
         let cs = circuit::constrain(circuit, &Layout::of(circuit, MAX_PUBLIC_VALUES))?;
-        Ok(Estimate { constraints: cs.constraints() as u64 })
+        Ok(Estimate { constraints: cs.constraint_count() as u64 })
     }
 
     fn setup(&self, circuit: &Circuit) -> Result<Keys, BackendError> {
@@ -113,7 +113,7 @@ impl Backend for Groth16HashedInputs {
 
     fn estimate(&self, circuit: &Circuit) -> Result<Estimate, BackendError> {
         let cs = circuit::constrain(circuit, &Self::layout(circuit))?;
-        Ok(Estimate { constraints: cs.constraints() as u64 })
+        Ok(Estimate { constraints: cs.constraint_count() as u64 })
     }
 
     fn setup(&self, circuit: &Circuit) -> Result<Keys, BackendError> {
@@ -133,8 +133,8 @@ impl Backend for Groth16HashedInputs {
     }
 }
 
-/// Checks that a verification key is that of its proving key. Neither follows from the circuit: the
-/// proving key is what the transcript of the setup ends with.
+/// Checks that a verification key belongs to its proving key. Both depend on the random numbers of
+/// the setup, so neither can be computed again from the circuit.
 ///
 /// # Errors
 /// When a key is malformed or they differ.
@@ -143,7 +143,7 @@ pub fn check_proving_key(keys: &Keys) -> Result<(), BackendError> {
     if keys::verification_key_of(&keys.proving)? == verification {
         Ok(())
     } else {
-        Err(OTHER_PROVING_KEY)
+        Err(PROVING_KEY_MISMATCH)
     }
 }
 
@@ -156,25 +156,25 @@ fn check_layout(layout: &Layout, circuit: &Circuit) -> Result<(), BackendError> 
 }
 
 /// Returns a random generator seeded by the operating system.
-fn generator() -> Result<StdRng, BackendError> {
+fn os_rng() -> Result<StdRng, BackendError> {
     let mut seed = [0; 32];
     getrandom::fill(&mut seed)?;
     Ok(StdRng::from_seed(seed))
 }
 
-fn internal(error: impl std::fmt::Display) -> BackendError {
+fn internal_error(error: impl std::fmt::Display) -> BackendError {
     BackendError::Internal(error.to_string())
 }
 
 fn setup(circuit: &Circuit, layout: Layout) -> Result<Keys, BackendError> {
     let cs = circuit::constrain(circuit, &layout)?;
-    let key = Scheme::generate_random_parameters_with_reduction(&cs, &mut generator()?)
-        .map_err(internal)?;
+    let key = Scheme::generate_random_parameters_with_reduction(&cs, &mut os_rng()?)
+        .map_err(internal_error)?;
     let verification = VerificationKeyFile::new(layout, &key.vk)
-        .map_err(internal)?
+        .map_err(internal_error)?
         .to_bytes()
-        .map_err(internal)?;
-    Ok(Keys { proving: keys::proving_to_bytes(&key).map_err(internal)?, verification })
+        .map_err(internal_error)?;
+    Ok(Keys { proving: keys::proving_to_bytes(&key).map_err(internal_error)?, verification })
 }
 
 /// Prover of one circuit.
@@ -184,7 +184,7 @@ struct Groth16Prover {
     key: ProvingKey<Bn254>,
     key_digest: Digest,
     matrices: [Matrix<Fr>; 3],
-    instance: usize,
+    instance_variables: usize,
 }
 
 impl Groth16Prover {
@@ -194,16 +194,16 @@ impl Groth16Prover {
         check_layout(&layout, &circuit)?;
         let cs = circuit::constrain(&circuit, &layout)?;
         let key = keys::proving_from_bytes(&keys.proving)?;
-        let has_circuit_sizes = key.a_query.len() == cs.variables
-            && key.vk.gamma_abc_g1.len() == cs.instance
-            && key.l_query.len() == cs.variables - cs.instance;
-        if !has_circuit_sizes {
+        let fits_circuit = key.a_query.len() == cs.variables
+            && key.vk.gamma_abc_g1.len() == cs.instance_variables
+            && key.l_query.len() == cs.variables - cs.instance_variables;
+        if !fits_circuit {
             return Err(BackendError::OtherCircuit(
                 "the number of variables in the proving key differs",
             ));
         }
         if file.key != key.vk {
-            return Err(OTHER_PROVING_KEY);
+            return Err(PROVING_KEY_MISMATCH);
         }
         let key_digest = Digest::of(&keys.verification);
         Ok(Self {
@@ -211,7 +211,7 @@ impl Groth16Prover {
             key,
             key_digest,
             matrices: cs.matrices(),
-            instance: cs.instance,
+            instance_variables: cs.instance_variables,
             circuit,
         })
     }
@@ -229,20 +229,20 @@ impl Groth16Prover {
     }
 
     fn prove_assignment(&self, assignment: &[Fr]) -> Result<Vec<u8>, BackendError> {
-        let mut generator = generator()?;
-        let (r, s) = (Fr::rand(&mut generator), Fr::rand(&mut generator));
+        let mut rng = os_rng()?;
+        let (r, s) = (Fr::rand(&mut rng), Fr::rand(&mut rng));
         let constraints = self.matrices[0].len();
         let proof = Scheme::create_proof_with_reduction_and_matrices(
             &self.key,
             r,
             s,
             &self.matrices,
-            self.instance,
+            self.instance_variables,
             constraints,
             assignment,
         );
         let mut bytes = Vec::with_capacity(PROOF_BYTES);
-        proof.map_err(internal)?.serialize_compressed(&mut bytes).map_err(internal)?;
+        proof.map_err(internal_error)?.serialize_compressed(&mut bytes).map_err(internal_error)?;
         Ok(bytes)
     }
 }

@@ -1,7 +1,7 @@
 //! A transparent backend on Plonky3: no setup, no secrets, and at least 100 bits of security for
 //! the largest circuit under the conjecture that no attack on FRI is better than the known ones (59
-//! bits are proven). A proof for a key of [`Stark`] may reveal intermediate values, one for a key of
-//! [`StarkHiding`] says nothing about them.
+//! bits are proven). A proof for a key of [`Stark`] may reveal intermediate values, one for a key
+//! of [`StarkHiding`] reveals nothing about them.
 //!
 //! Weights are fixed columns, and the commitment to these columns is the verification key;
 //! [`Backend::check_key`] computes the key again from the network and compares. Each row of the
@@ -36,8 +36,8 @@
 //! would commit to the activations only, and reduce a product to one evaluation of each operand in
 //! log(k) rounds. An experiment with `p3-sumcheck` and `p3-whir` 0.9.0-rc.2 proves products alone
 //! fast and with short proofs. It is not used: all lookups would have to be proven over multilinear
-//! polynomials, too, and `p3-multi-stark`, which does that, hides no values. ARCHITECTURE.md has the
-//! figures.
+//! polynomials, too, and `p3-multi-stark`, which does that, hides no values. ARCHITECTURE.md has
+//! the figures.
 //!
 //! # Hidden values
 //!
@@ -45,12 +45,12 @@
 //! rows, and at each query. If it hides the columns, each polynomial has as many random values as
 //! values of its column, and at least twice as many as a proof discloses. So what is disclosed is
 //! random, whatever the column is. The quotients of the constraints and the combination of all
-//! columns in FRI are masked in the same way, as in [Haböck and Al Kindi, section 4.2], by Plonky3's
-//! hiding commitments. Three things are ours: rows are salted, except those of fixed columns, whose
-//! commitment follows from the network; the coefficients that are committed first are hidden like
-//! all others; and the sums of the lookups, which a proof has in the clear, are masked.
-//! Inputs, outputs, the network and the numbers of rows, which follow from it, are public. A
-//! simulator that knows only these can choose everything else that a proof discloses, at a
+//! columns in FRI are masked in the same way, as in [Haböck and Al Kindi, section 4.2], by
+//! Plonky3's hiding commitments. Three things are ours: rows are salted, except those of fixed
+//! columns, whose commitment follows from the network; the coefficients that are committed first
+//! are hidden like all others; and the sums of the lookups, which a proof has in the clear, are
+//! masked. Inputs, outputs, the network and the numbers of rows, which follow from it, are public.
+//! A simulator that knows only these can choose everything else that a proof discloses, at a
 //! statistical distance of about 2^-60: what it cannot choose are challenges that lie in a smaller
 //! field.
 //!
@@ -95,10 +95,10 @@ use crate::{
     Backend, BackendError, Capabilities, Estimate, Keys, ProofWithOutputs, Prover, Seed, Statement,
     Verifier, VerifyError,
 };
-use air::{Kind, PUBLIC_LIMBS, Table};
+use air::{PUBLIC_LIMBS, Table, TableKind};
 use config::{
-    Common, Config, Data, EarlyColumns, Hiding, Parameters, Plain, Prepared, Proof, Root,
-    SECURITY_BITS, Scheme, Val,
+    CommittedColumns, Common, Config, EarlyColumns, Hiding, Parameters, Plain, Prepared, Proof,
+    Root, SECURITY_BITS, Scheme, Val,
 };
 pub use hiding::{StarkHiding, StarkHidingInputs};
 use keys::VerificationKeyFile;
@@ -140,17 +140,17 @@ impl Backend for Stark {
     /// Creates the verification key; the proving key is empty, since the prover derives everything
     /// from the network.
     fn setup(&self, circuit: &Circuit) -> Result<Keys, BackendError> {
-        keys_of(circuit, Plan::new(circuit)?)
+        create_keys(circuit, Plan::new(circuit)?)
     }
 
     fn capabilities_of(&self, verification_key: &[u8]) -> Result<Capabilities, BackendError> {
-        let &Parameters { hides, hides_inputs, .. } =
+        let &Parameters { hides_values, hides_inputs, .. } =
             VerificationKeyFile::parameters_of(verification_key)?;
-        Ok(Capabilities { zero_knowledge: hides, hides_inputs, ..self.capabilities() })
+        Ok(Capabilities { zero_knowledge: hides_values, hides_inputs, ..self.capabilities() })
     }
 
     fn check_key(&self, circuit: &Circuit, verification_key: &[u8]) -> Result<(), BackendError> {
-        if hides(verification_key)? {
+        if hides_values(verification_key)? {
             recompute_key::<Hiding>(circuit, verification_key).map(drop)
         } else {
             recompute_key::<Plain>(circuit, verification_key).map(drop)
@@ -158,7 +158,7 @@ impl Backend for Stark {
     }
 
     fn prover(&self, circuit: Arc<Circuit>, keys: &Keys) -> Result<Box<dyn Prover>, BackendError> {
-        if hides(&keys.verification)? {
+        if hides_values(&keys.verification)? {
             Ok(Box::new(StarkProver::<Hiding>::new(circuit, &keys.verification)?))
         } else {
             Ok(Box::new(StarkProver::<Plain>::new(circuit, &keys.verification)?))
@@ -166,7 +166,7 @@ impl Backend for Stark {
     }
 
     fn verifier(&self, verification_key: &[u8]) -> Result<Box<dyn Verifier>, BackendError> {
-        if hides(verification_key)? {
+        if hides_values(verification_key)? {
             Ok(Box::new(StarkVerifier::<Hiding>::new(verification_key)?))
         } else {
             Ok(Box::new(StarkVerifier::<Plain>::new(verification_key)?))
@@ -175,7 +175,7 @@ impl Backend for Stark {
 }
 
 /// The proof system of one circuit.
-struct System<S: Scheme> {
+struct ProofSystem<S: Scheme> {
     parameters: &'static Parameters,
     plan: Plan,
     /// The plan's tables as they are proven: with the fixed columns of masks if proofs have any.
@@ -184,12 +184,15 @@ struct System<S: Scheme> {
     prepared: Prepared<S>,
 }
 
-impl<S: Scheme> System<S> {
+impl<S: Scheme> ProofSystem<S> {
     fn new(plan: Plan) -> Result<Self, BackendError> {
         let parameters = plan.method.format.parameters();
         let config = parameters.config()?;
-        let tables =
-            if parameters.hides { masks::with_counts(&plan.tables) } else { plan.tables.clone() };
+        let tables = if parameters.hides_values {
+            masks::with_mask_counts(&plan.tables)
+        } else {
+            plan.tables.clone()
+        };
         let prepared = prepare(&config, &tables, &plan.log_rows)?;
         Ok(Self { parameters, plan, tables, config, prepared })
     }
@@ -205,41 +208,41 @@ fn estimate_of(plan: &Plan) -> Estimate {
 }
 
 /// Creates the keys of a circuit with this layout.
-fn keys_of(circuit: &Circuit, plan: Plan) -> Result<Keys, BackendError> {
-    let verification = if plan.method.format.hides() {
-        System::<Hiding>::new(plan)?.key(circuit)?
+fn create_keys(circuit: &Circuit, plan: Plan) -> Result<Keys, BackendError> {
+    let verification = if plan.method.format.hides_values() {
+        ProofSystem::<Hiding>::new(plan)?.key(circuit)?
     } else {
-        System::<Plain>::new(plan)?.key(circuit)?
+        ProofSystem::<Plain>::new(plan)?.key(circuit)?
     };
     Ok(Keys { proving: Vec::new(), verification })
 }
 
 /// Returns whether proofs for a verification key hide the values between inputs and outputs.
-fn hides(verification_key: &[u8]) -> Result<bool, BackendError> {
-    Ok(VerificationKeyFile::parameters_of(verification_key)?.hides)
+fn hides_values(verification_key: &[u8]) -> Result<bool, BackendError> {
+    Ok(VerificationKeyFile::parameters_of(verification_key)?.hides_values)
 }
 
 fn malformed(reason: &str) -> VerifyError {
     VerifyError::Malformed(reason.to_owned())
 }
 
-/// Reason why the verification key of a circuit is rejected.
-const KEY_OF_OTHER_NETWORK: &str = "the verification key does not match the network; hint: use the circuit of the \
+/// Reason for the rejection of a verification key that belongs to another network.
+const KEY_NETWORK_MISMATCH: &str = "the verification key does not match the network; hint: use the circuit of the \
                                     model's owner, or compile the model again";
 
 /// Computes a circuit's verification key again, and compares it with an existing one.
-fn recompute_key<S: Scheme>(circuit: &Circuit, key: &[u8]) -> Result<System<S>, BackendError> {
+fn recompute_key<S: Scheme>(circuit: &Circuit, key: &[u8]) -> Result<ProofSystem<S>, BackendError> {
     let file = VerificationKeyFile::from_bytes(key)?;
-    // Other versions may choose another method for new keys. With the method of the key, all of
-    // them lay out a circuit in the same way.
+    // Other versions may choose another method for new keys. With the method of the key, all
+    // versions lay out a circuit in the same way.
     let plan = Plan::with_method(circuit, file.method())?;
     // Cheaper than the commitment, which takes most of the time.
     if plan.method != file.method() || !file.has_rows_of(&plan) {
-        return Err(BackendError::OtherCircuit(KEY_OF_OTHER_NETWORK));
+        return Err(BackendError::OtherCircuit(KEY_NETWORK_MISMATCH));
     }
-    let system = System::<S>::new(plan)?;
+    let system = ProofSystem::<S>::new(plan)?;
     if system.key(circuit)? != key {
-        return Err(BackendError::OtherCircuit(KEY_OF_OTHER_NETWORK));
+        return Err(BackendError::OtherCircuit(KEY_NETWORK_MISMATCH));
     }
     Ok(system)
 }
@@ -284,14 +287,14 @@ fn public_values(tables: &[Table], binding: &Digest, outputs: &[i64]) -> Vec<Vec
     assert_eq!(limbs.len(), PUBLIC_LIMBS);
     tables
         .iter()
-        .map(|table| if table.kind == Kind::Public { limbs.clone() } else { Vec::new() })
+        .map(|table| if table.kind == TableKind::Public { limbs.clone() } else { Vec::new() })
         .collect()
 }
 
 /// Returns the tables with the statement's public column.
 fn with_public_column(tables: &[Table], column: &[Val]) -> Vec<Table> {
     let with_column = |table: &Table| match table.kind {
-        Kind::Public => Table { public: vec![column.to_vec()], ..table.clone() },
+        TableKind::Public => Table { public: vec![column.to_vec()], ..table.clone() },
         _ => table.clone(),
     };
     tables.iter().map(with_column).collect()
@@ -315,7 +318,7 @@ struct StagedProof<S: Scheme> {
 /// Prover of one circuit.
 struct StarkProver<S: Scheme> {
     circuit: Arc<Circuit>,
-    system: System<S>,
+    system: ProofSystem<S>,
     key_digest: Digest,
 }
 
@@ -330,10 +333,10 @@ impl<S: Scheme> Prover for StarkProver<S> {
         binding: &Binding,
         seed: &Seed,
     ) -> Result<ProofWithOutputs, BackendError> {
-        self.check(binding)?;
+        self.check_binding(binding)?;
         let (outputs, traces) = self.trace(inputs)?;
         let inputs = self.system.plan.method.format.public_inputs(inputs);
-        let run = self.start_with(seed)?;
+        let run = self.start_proof(seed)?;
         let proof = run.prove_traces(&traces, inputs, &outputs, &binding.digest(inputs))?;
         Ok(ProofWithOutputs { proof, outputs })
     }
@@ -348,10 +351,10 @@ impl<S: Scheme> Prover for StarkProver<S> {
         if !format.hides_inputs() {
             return Ok(None);
         }
-        self.check(binding)?;
+        self.check_binding(binding)?;
         let (outputs, traces) = self.trace(inputs)?;
         let inputs = format.public_inputs(inputs);
-        let run = self.start_with(seed)?;
+        let run = self.start_proof(seed)?;
         let root = run.commitment(&traces, inputs, &outputs, &binding.digest(inputs))?;
         let commitment = input_commitment_of(&root);
         commitment.map(Some).map_err(|error| BackendError::Internal(error.to_string()))
@@ -371,7 +374,7 @@ impl<S: Scheme> StarkProver<S> {
     }
 
     /// Rejects a binding to another key.
-    fn check(&self, binding: &Binding) -> Result<(), BackendError> {
+    fn check_binding(&self, binding: &Binding) -> Result<(), BackendError> {
         if binding.verification_key == self.key_digest {
             return Ok(());
         }
@@ -381,7 +384,7 @@ impl<S: Scheme> StarkProver<S> {
     /// Runs the circuit. Returns its outputs and the value columns of all tables.
     fn trace(&self, inputs: &[i64]) -> Result<(Vec<i64>, Traces), BackendError> {
         let execution = self.circuit.execute(inputs)?;
-        let traces = trace::fill(&self.system.plan, &self.circuit, &execution)?;
+        let traces = trace::fill_traces(&self.system.plan, &self.circuit, &execution)?;
         Ok((execution.outputs(&self.circuit), traces))
     }
 
@@ -390,9 +393,10 @@ impl<S: Scheme> StarkProver<S> {
         config: &Config<S>,
         tables: &[Table],
         columns: &[&RowMajorMatrix<Val>],
-        publics: &[Vec<Val>],
+        public_values: &[Vec<Val>],
     ) -> Result<Proof<S>, BackendError> {
-        let instances = StarkInstance::<Config<S>, Table>::new_multiple(tables, columns, publics);
+        let instances =
+            StarkInstance::<Config<S>, Table>::new_multiple(tables, columns, public_values);
         prove_batch(config, &instances, &self.system.prepared)
             .map_err(|error| BackendError::Internal(format!("{error:?}")))
     }
@@ -401,14 +405,14 @@ impl<S: Scheme> StarkProver<S> {
 /// Returns the index of the polynomials table, which those of the kernels follow; `None` for
 /// circuits without one.
 fn polynomials_index(tables: &[Table]) -> Option<usize> {
-    tables.iter().position(|table| table.kind == Kind::Polynomials)
+    tables.iter().position(|table| table.kind == TableKind::Polynomials)
 }
 
 /// Returns the columns that are committed before the challenges.
 fn early_columns<S: Scheme>(
     tables: &[Table],
     root: Root,
-    data: Option<Arc<Data<S>>>,
+    data: Option<Arc<CommittedColumns<S>>>,
 ) -> EarlyColumns<S> {
     let tables = tables.iter().enumerate().filter(|(_, table)| table.kind.early_width() > 0);
     let tables = tables.map(|(index, table)| (index, table.fixed_width()));
@@ -430,7 +434,7 @@ impl<S: Scheme> StarkVerifier<S> {
         let file = VerificationKeyFile::from_bytes(verification_key)?;
         let parameters = VerificationKeyFile::parameters_of(verification_key)?;
         let config = parameters.config()?;
-        let common = file.common(&config)?;
+        let common = file.common_data(&config)?;
         Ok(Self {
             tables: file.tables(),
             file,
@@ -441,7 +445,8 @@ impl<S: Scheme> StarkVerifier<S> {
         })
     }
 
-    fn check(&self, statement: &Statement) -> Result<(), VerifyError> {
+    /// Checks the binding's key, and the number and range of inputs and outputs.
+    fn check_statement(&self, statement: &Statement) -> Result<(), VerifyError> {
         if statement.binding.verification_key != self.digest {
             return Err(VerifyError::OtherKey);
         }
@@ -463,7 +468,7 @@ impl<S: Scheme> StarkVerifier<S> {
         Ok(())
     }
 
-    fn read<T: Serialize + DeserializeOwned>(bytes: &[u8]) -> Result<T, VerifyError> {
+    fn decode<T: Serialize + DeserializeOwned>(bytes: &[u8]) -> Result<T, VerifyError> {
         if bytes.len() > MAX_PROOF_BYTES {
             return Err(malformed("too many bytes"));
         }
@@ -486,14 +491,14 @@ impl<S: Scheme> StarkVerifier<S> {
         config: &Config<S>,
         tables: &[Table],
         proof: &Proof<S>,
-        publics: &[Vec<Val>],
+        public_values: &[Vec<Val>],
     ) -> Result<(), VerifyError> {
         // The library checks the shape of the proof. Should it miss a case and panic, the proof is
         // rejected and the process continues.
-        let verified = catch_unwind(AssertUnwindSafe(|| {
-            verify_batch(config, tables, proof, publics, &self.common)
+        let result = catch_unwind(AssertUnwindSafe(|| {
+            verify_batch(config, tables, proof, public_values, &self.common)
         }));
-        match verified {
+        match result {
             Ok(Ok(())) => Ok(()),
             Ok(Err(_)) => Err(VerifyError::Invalid),
             Err(_) => Err(VerifyError::Malformed("invalid shape".to_owned())),
@@ -503,27 +508,32 @@ impl<S: Scheme> StarkVerifier<S> {
 
 impl<S: Scheme> Verifier for StarkVerifier<S> {
     fn verify(&self, statement: &Statement, proof: &[u8]) -> Result<(), VerifyError> {
-        self.check(statement)?;
+        self.check_statement(statement)?;
         let column =
             trace::public_column(&statement.inputs, &statement.outputs, self.file.public_rows());
         let mut tables = with_public_column(&self.tables, &column);
-        let publics = public_values(
+        let public_values = public_values(
             &tables,
             &statement.binding.digest(&statement.inputs),
             &statement.outputs,
         );
-        let Some(first) = polynomials_index(&tables) else {
-            return self.verify_tables(&self.config, &tables, &Self::read(proof)?, &publics);
+        let Some(first_polynomial_table) = polynomials_index(&tables) else {
+            return self.verify_tables(
+                &self.config,
+                &tables,
+                &Self::decode(proof)?,
+                &public_values,
+            );
         };
-        let StagedProof::<S> { coefficients, proof } = Self::read(proof)?;
+        let StagedProof::<S> { coefficients, proof } = Self::decode(proof)?;
         let early: EarlyColumns<S> = early_columns(&tables, coefficients, None);
         let (challenges, config) =
-            self.parameters.second_stage(&self.config, early, &publics.concat());
+            self.parameters.second_stage(&self.config, early, &public_values.concat());
         let powers = Arc::new(self.file.powers(challenges));
-        for table in tables.iter_mut().skip(first) {
+        for table in tables.iter_mut().skip(first_polynomial_table) {
             table.powers = Some(Arc::clone(&powers));
         }
-        self.verify_tables(&config, &tables, &proof, &publics)
+        self.verify_tables(&config, &tables, &proof, &public_values)
     }
 
     fn check_execution(
@@ -539,9 +549,9 @@ impl<S: Scheme> Verifier for StarkVerifier<S> {
             return Ok(None);
         }
         let proof: Proof<S> = if polynomials_index(&self.tables).is_some() {
-            Self::read::<StagedProof<S>>(proof)?.proof
+            Self::decode::<StagedProof<S>>(proof)?.proof
         } else {
-            Self::read(proof)?
+            Self::decode(proof)?
         };
         let commitment = input_commitment_of(&proof.commitments.main);
         commitment.map(Some).map_err(|error| VerifyError::Verifier(error.to_string()))

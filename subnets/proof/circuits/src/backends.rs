@@ -8,8 +8,8 @@ use taonet_proof_core::Digest;
 
 use crate::{CircuitError, StoredChecks};
 
-/// The proof systems available to a command: the built-in ones, and external programs. Also the
-/// earlier checks of keys that it accepts.
+/// The proof systems available to a command: the built-in ones, and external programs. They also
+/// have the stored checks of keys that the command accepts.
 #[derive(Clone, Debug, Default)]
 pub struct Backends {
     /// Program for the circuits of the backend `external` without a program in their settings.
@@ -19,8 +19,8 @@ pub struct Backends {
     /// Whether new keys of `groth16` have the digest of the inputs in place of the inputs.
     hash_inputs: bool,
     /// Whether proofs for new keys of `stark` hide the values between inputs and outputs.
-    hide: bool,
-    /// Whether they hide the inputs, too.
+    hide_values: bool,
+    /// Whether proofs for new keys of `stark` hide the inputs, too.
     hide_inputs: bool,
     /// Keys that earlier processes compared with their networks.
     stored_checks: Option<StoredChecks>,
@@ -52,7 +52,7 @@ impl Backends {
     /// Makes proofs for new keys of `stark` hide the values between inputs and outputs.
     #[must_use]
     pub fn with_hidden_values(mut self) -> Self {
-        self.hide = true;
+        self.hide_values = true;
         self
     }
 
@@ -69,15 +69,15 @@ impl Backends {
         self.hide_inputs && id == stark::ID
     }
 
-    /// Compares the key of a circuit with its network only if neither this process did so nor an
-    /// earlier one, whose checks are stored. By default, checks of earlier processes do not count.
+    /// Accepts the stored checks of earlier processes: the key of a circuit that they compared with
+    /// its network is not compared again. By default, each process compares keys itself.
     #[must_use]
     pub fn with_stored_checks(mut self, checks: StoredChecks) -> Self {
         self.stored_checks = Some(checks);
         self
     }
 
-    /// Returns the checks of earlier processes; `None` if they do not count.
+    /// Returns the checks of earlier processes; `None` if they are not accepted.
     pub(crate) fn stored_checks(&self) -> Option<&StoredChecks> {
         self.stored_checks.as_ref()
     }
@@ -93,7 +93,7 @@ impl Backends {
         if self.hides_inputs(id) {
             return Ok(Box::new(StarkHidingInputs));
         }
-        if self.hide && id == stark::ID {
+        if self.hide_values && id == stark::ID {
             return Ok(Box::new(StarkHiding));
         }
         if id != ID {
@@ -109,7 +109,11 @@ impl Backends {
     ///
     /// # Errors
     /// When the name is unknown, or the backend is external and the circuit has no program.
-    pub fn of(&self, circuit: &Digest, id: &str) -> Result<Box<dyn Backend>, CircuitError> {
+    pub fn for_circuit(
+        &self,
+        circuit: &Digest,
+        id: &str,
+    ) -> Result<Box<dyn Backend>, CircuitError> {
         match self.by_circuit.get(circuit).filter(|_| id == ID) {
             Some(program) => Ok(Box::new(program.clone())),
             None => self.get(id),

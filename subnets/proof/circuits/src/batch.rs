@@ -15,47 +15,47 @@ const MAX_BATCH: usize = 64;
 
 /// Verifies many bundles on all cores. Each circuit's key is checked and loaded once for all of its
 /// proofs, and proofs of `groth16` share a pairing equation. Returns a result for each bundle, in
-/// their order, as of
-/// [`ModelBundle::verify_with`]: that of a sliced model has the error of its first invalid slice.
+/// their order, like
+/// [`ModelBundle::verify_with`]: a sliced model has the error of its first invalid slice.
 pub fn verify_all(bundles: &[&ModelBundle], backends: &Backends) -> Vec<Result<(), CircuitError>> {
     let mut results: Vec<Result<(), CircuitError>> =
         bundles.iter().map(|bundle| check_chain(bundle)).collect();
-    let mut groups: BTreeMap<Option<Digest>, Group<'_>> = BTreeMap::new();
+    let mut groups: BTreeMap<Option<Digest>, ProofGroup<'_>> = BTreeMap::new();
     for (position, bundle) in bundles.iter().enumerate() {
         for (slice, proof) in bundle.proofs().iter().enumerate() {
             let group = groups.entry(proof.circuit_id().ok()).or_default();
             group.proofs.push(Proof { proof_index: ProofIndex { position, slice }, bundle: proof });
         }
     }
-    let total: usize = groups.values().map(|group| group.proofs.len()).sum();
-    let threads = thread::available_parallelism().map_or(1, usize::from).min(total.max(1));
-    let max_batch = total.div_ceil(threads).clamp(1, MAX_BATCH);
+    let proof_count: usize = groups.values().map(|group| group.proofs.len()).sum();
+    let threads = thread::available_parallelism().map_or(1, usize::from).min(proof_count.max(1));
+    let max_batch = proof_count.div_ceil(threads).clamp(1, MAX_BATCH);
     let tasks: Vec<_> = groups
         .values()
         .flat_map(|group| group.proofs.chunks(max_batch).map(move |proofs| (group, proofs)))
         .collect();
-    let next = AtomicUsize::new(0);
+    let next_task = AtomicUsize::new(0);
     let verify_tasks = || {
-        let mut verified = Vec::new();
-        while let Some((group, proofs)) = tasks.get(next.fetch_add(1, Ordering::Relaxed)) {
-            verified.extend(group.verify(proofs, backends));
+        let mut results = Vec::new();
+        while let Some((group, proofs)) = tasks.get(next_task.fetch_add(1, Ordering::Relaxed)) {
+            results.extend(group.verify(proofs, backends));
         }
-        verified
+        results
     };
     // Not rayon: a thread that waits for another one to load a key must not be needed to load it.
-    let mut verified = thread::scope(|scope| {
+    let mut proof_results = thread::scope(|scope| {
         let workers: Vec<_> = (0..threads).map(|_| scope.spawn(verify_tasks)).collect();
         let joined_results = workers
             .into_iter()
             .map(|worker| worker.join().unwrap_or_else(|panic| resume_unwind(panic)));
         joined_results.flatten().collect::<Vec<_>>()
     });
-    // Whichever thread was faster, the first invalid slice of a model is the one that is reported.
-    verified.sort_by_key(|(proof_index, _)| *proof_index);
-    for (proof_index, verified) in verified {
+    // Report the first invalid slice of a model, in whatever order the threads have finished.
+    proof_results.sort_by_key(|(proof_index, _)| *proof_index);
+    for (proof_index, proof_result) in proof_results {
         if let Some(result) = results.get_mut(proof_index.position).filter(|result| result.is_ok())
         {
-            *result = verified;
+            *result = proof_result;
         }
     }
     results
@@ -84,19 +84,19 @@ struct Proof<'a> {
 
 /// The proofs of one circuit.
 #[derive(Default)]
-struct Group<'a> {
+struct ProofGroup<'a> {
     proofs: Vec<Proof<'a>>,
     /// The circuit's verifier; `None` if no proof has a valid key or the backend is missing.
     verifier: OnceLock<Option<Box<dyn Verifier>>>,
 }
 
-impl Group<'_> {
+impl ProofGroup<'_> {
     fn verify(
         &self,
         proofs: &[Proof<'_>],
         backends: &Backends,
     ) -> Vec<(ProofIndex, Result<(), CircuitError>)> {
-        let Some(verifier) = self.verifier.get_or_init(|| self.load(backends)) else {
+        let Some(verifier) = self.verifier.get_or_init(|| self.load_verifier(backends)) else {
             // Fails for each proof, with its own error.
             return proofs
                 .iter()
@@ -105,7 +105,7 @@ impl Group<'_> {
         };
         let (mut results, mut proof_indices, mut claims) = (Vec::new(), Vec::new(), Vec::new());
         for proof in proofs {
-            match proof.bundle.claim(backends) {
+            match proof.bundle.decode_claim(backends) {
                 Ok(Claim { statement, proof: bytes, .. }) => {
                     proof_indices.push(proof.proof_index);
                     claims.push((statement, bytes));
@@ -113,21 +113,21 @@ impl Group<'_> {
                 Err(error) => results.push((proof.proof_index, Err(error))),
             }
         }
-        let verified = verifier.verify_all(&claims).into_iter().map(|result| Ok(result?));
-        results.extend(proof_indices.into_iter().zip(verified));
+        let claim_results = verifier.verify_all(&claims).into_iter().map(|result| Ok(result?));
+        results.extend(proof_indices.into_iter().zip(claim_results));
         results
     }
 
-    /// Loads the key of the first proof whose key is that of the circuit: then it is that of all
-    /// others.
-    fn load(&self, backends: &Backends) -> Option<Box<dyn Verifier>> {
+    /// Loads the verifier from the first proof that has the circuit's key. All other proofs of the
+    /// circuit have the same key.
+    fn load_verifier(&self, backends: &Backends) -> Option<Box<dyn Verifier>> {
         let mut claims = self
             .proofs
             .iter()
-            .filter_map(|proof| Some((proof.bundle.claim(backends).ok()?, proof.bundle)));
+            .filter_map(|proof| Some((proof.bundle.decode_claim(backends).ok()?, proof.bundle)));
         let (claim, bundle) = claims.next()?;
         let backend =
-            backends.of(&claim.statement.binding.circuit, &bundle.circuit.backend).ok()?;
+            backends.for_circuit(&claim.statement.binding.circuit, &bundle.circuit.backend).ok()?;
         backend.verifier(&claim.key).ok()
     }
 }

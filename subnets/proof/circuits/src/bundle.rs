@@ -13,7 +13,8 @@ use crate::{Backends, CircuitDirectory, CircuitError, OPENING_VERSION, Opening, 
 pub const BUNDLE_VERSION: u32 = 2;
 /// The oldest supported version of the bundle format.
 const OLDEST_VERSION: u32 = 1;
-/// Maximum size of a bundle, in bytes: the largest network in hexadecimal, and the rest.
+/// Maximum size of a bundle, in bytes: the largest network in hexadecimal, and 64 MiB for
+/// all other fields.
 pub(crate) const MAX_BYTES: u64 = 2 * network::MAX_BYTES as u64 + (64 << 20);
 
 /// A proof bundle: a proof with everything that offline verification needs. The circuit directory
@@ -191,8 +192,8 @@ impl Bundle {
     /// When the backend is missing, the key or a value does not match the circuit, or the proof
     /// does not verify.
     pub fn verify_with(&self, backends: &Backends) -> Result<(), CircuitError> {
-        let Claim { key, statement, proof } = self.claim(backends)?;
-        let backend = backends.of(&statement.binding.circuit, &self.circuit.backend)?;
+        let Claim { key, statement, proof } = self.decode_claim(backends)?;
+        let backend = backends.for_circuit(&statement.binding.circuit, &self.circuit.backend)?;
         backend.verifier(&key)?.verify(&statement, &proof)?;
         Ok(())
     }
@@ -207,8 +208,8 @@ impl Bundle {
         opening: &Opening,
         backends: &Backends,
     ) -> Result<(), CircuitError> {
-        let Claim { key, statement, proof } = self.claim(backends)?;
-        let backend = backends.of(&statement.binding.circuit, &self.circuit.backend)?;
+        let Claim { key, statement, proof } = self.decode_claim(backends)?;
+        let backend = backends.for_circuit(&statement.binding.circuit, &self.circuit.backend)?;
         let verifier = backend.verifier(&key)?;
         verifier.verify(&statement, &proof)?;
         let Some(commitment) = verifier.input_commitment(&proof)? else {
@@ -231,7 +232,7 @@ impl Bundle {
     }
 
     /// Decodes the bundle and checks everything except the proof.
-    pub(crate) fn claim(&self, backends: &Backends) -> Result<Claim, CircuitError> {
+    pub(crate) fn decode_claim(&self, backends: &Backends) -> Result<Claim, CircuitError> {
         let key = self.decoded_key()?;
         let proof = self.decoded_proof()?;
         let verification_key = Digest::of(&key);
@@ -286,14 +287,14 @@ impl Bundle {
             ),
         ];
         // The proof checks the number and the range of hidden inputs.
-        for (values, described, reason) in values.into_iter().skip(usize::from(hides_inputs)) {
-            let expected = described
+        for (values, description, reason) in values.into_iter().skip(usize::from(hides_inputs)) {
+            let expected = description
                 .shape
                 .checked()
                 .map_err(|_| CircuitError::Bundle("shapes are invalid"))?
                 .elements();
             if values.len() != expected
-                || values.iter().any(|&value| !described.range.contains(value))
+                || values.iter().any(|&value| !description.range.contains(value))
             {
                 return Err(CircuitError::Bundle(reason));
             }
@@ -301,8 +302,8 @@ impl Bundle {
         Ok(())
     }
 
-    /// Checks that the verification key follows from the network, if the bundle has it, and that
-    /// the metadata describes the network.
+    /// Checks that the verification key follows from the network, and that the metadata describes
+    /// the network. Does nothing if the bundle has no network.
     fn check_network(
         &self,
         id: &Digest,
@@ -321,7 +322,7 @@ impl Bundle {
         check::check_key(&self.circuit, &circuit, key)?;
         // The bundle has no transcript of a trusted setup.
         if check::follows_from_network(&self.circuit.backend) {
-            check::remember(id, backends);
+            check::record_checked(id, backends);
         }
         Ok(())
     }

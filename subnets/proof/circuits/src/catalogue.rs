@@ -11,8 +11,8 @@ use crate::{Backends, CircuitDirectory, CircuitError};
 
 /// Maximum number of directory entries that are read.
 const MAX_ENTRIES: usize = 10_000;
-/// Depth of slices below a directory with sliced models.
-const DEPTH: usize = 2;
+/// Maximum depth of circuits below a directory: that of the slices of sliced models.
+const MAX_DEPTH: usize = 2;
 
 /// A directory whose circuit or sliced model cannot be used.
 #[derive(Debug)]
@@ -97,7 +97,7 @@ impl Catalogue {
     /// When the directory cannot be read, or contains no circuit.
     pub fn list(path: &Path) -> Result<BTreeMap<Digest, CircuitMetadata>, CircuitError> {
         let mut circuits = BTreeMap::new();
-        list(path, DEPTH, &mut circuits)?;
+        list_circuits(path, MAX_DEPTH, &mut circuits)?;
         if circuits.is_empty() {
             Err(CircuitError::NoCircuit(path.to_owned()))
         } else {
@@ -192,7 +192,7 @@ fn check_usable(circuit: &CircuitDirectory) -> Result<(), CircuitError> {
 }
 
 /// Adds the metadata of the circuit in a directory, or of those below it.
-fn list(
+fn list_circuits(
     path: &Path,
     depth: usize,
     circuits: &mut BTreeMap<Digest, CircuitMetadata>,
@@ -204,7 +204,7 @@ fn list(
     } else if depth > 0 {
         for directory in subdirectories(path)? {
             // One unreadable circuit does not hide the others.
-            let _ = list(&directory, depth - 1, circuits);
+            let _ = list_circuits(&directory, depth - 1, circuits);
         }
     }
     Ok(())
@@ -213,14 +213,14 @@ fn list(
 /// Lists subdirectories, in the order of their names, without incomplete ones, whose names begin
 /// with a dot.
 fn subdirectories(path: &Path) -> Result<Vec<PathBuf>, CircuitError> {
-    let fail = |source| CircuitError::File { path: path.to_owned(), source };
-    let mut circuit_paths = Vec::new();
-    for entry in std::fs::read_dir(path).map_err(fail)?.take(MAX_ENTRIES) {
-        let entry = entry.map_err(fail)?;
+    let file_error = |source| CircuitError::File { path: path.to_owned(), source };
+    let mut subdirectories = Vec::new();
+    for entry in std::fs::read_dir(path).map_err(file_error)?.take(MAX_ENTRIES) {
+        let entry = entry.map_err(file_error)?;
         if !entry.file_name().to_string_lossy().starts_with('.') && entry.path().is_dir() {
-            circuit_paths.push(entry.path());
+            subdirectories.push(entry.path());
         }
     }
-    circuit_paths.sort();
-    Ok(circuit_paths)
+    subdirectories.sort();
+    Ok(subdirectories)
 }

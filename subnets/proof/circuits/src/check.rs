@@ -17,7 +17,7 @@ use taonet_proof_core::metadata::CircuitMetadata;
 use crate::{Backends, CircuitError};
 pub use stored::StoredChecks;
 
-/// Maximum number of identities that are remembered.
+/// Maximum number of identities in [`CHECKED_CIRCUITS`].
 const MAX_CHECKED_CIRCUITS: usize = 10_000;
 
 /// Identities of circuits whose files were compared with each other. An identity covers the hashes
@@ -29,12 +29,13 @@ pub(crate) fn follows_from_network(backend: &str) -> bool {
     backend == stark::ID
 }
 
-/// Returns whether the circuit with this identity was remembered, in this process or in a directory
-/// of the backends; see [`remember`].
+/// Returns whether the circuit with this identity was checked, by this process or according to the
+/// stored checks of the backends; see [`record_checked`].
 pub(crate) fn is_checked(id: &Digest, backends: &Backends) -> bool {
-    // A stored check is not remembered in this process: callers without the directory do not trust
-    // it.
-    checked().contains(id) || backends.stored_checks().is_some_and(|stored| stored.contains(id))
+    // A stored check is not recorded in this process, whose other callers may not accept stored
+    // checks.
+    lock_checked_circuits().contains(id)
+        || backends.stored_checks().is_some_and(|stored| stored.contains(id))
 }
 
 /// Checks that a circuit's verification key follows from its network, as far as the backend can
@@ -70,20 +71,20 @@ fn capabilities(id: &str, key: &[u8]) -> Result<Option<Capabilities>, CircuitErr
     Ok(backend(id).map(|backend| backend.capabilities_of(key)).transpose()?)
 }
 
-/// Remembers that every file of the circuit with this identity was checked: the network, the
+/// Records that every file of the circuit with this identity was checked: the network, the
 /// verification key and, for a trusted setup, the transcript.
-pub(crate) fn remember(id: &Digest, backends: &Backends) {
+pub(crate) fn record_checked(id: &Digest, backends: &Backends) {
     if let Some(stored) = backends.stored_checks() {
         // Without the file, the next process compares the key again.
         let _ = stored.insert(id);
     }
-    let mut checked = checked();
+    let mut checked = lock_checked_circuits();
     if checked.len() >= MAX_CHECKED_CIRCUITS {
         checked.clear();
     }
     checked.insert(*id);
 }
 
-fn checked() -> MutexGuard<'static, BTreeSet<Digest>> {
+fn lock_checked_circuits() -> MutexGuard<'static, BTreeSet<Digest>> {
     CHECKED_CIRCUITS.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -30,7 +30,7 @@ pub struct CompileOptions {
     /// Quantisation options: bit widths and input range.
     pub quantise: QuantiseOptions,
     /// Largest permitted difference between an output of the model and of the circuit, for every
-    /// row of the sample. Without one, all activations have the usual bits.
+    /// row of the sample. Without one, all activations have the bits of [`Self::quantise`].
     pub max_error: Option<f64>,
     /// Name of the first contributor in the transcript of a trusted setup.
     pub contributor: String,
@@ -85,11 +85,11 @@ pub fn compile_slices(
 }
 
 /// A supported ONNX model with its network before quantisation. Callers that need the network, too,
-/// read it once.
+/// read the file once.
 #[derive(Debug)]
 pub struct ParsedModel {
     model: Model,
-    float: FloatNetwork,
+    float_network: FloatNetwork,
 }
 
 impl ParsedModel {
@@ -108,13 +108,13 @@ impl ParsedModel {
     /// name.
     pub fn read_with(file: &[u8], options: &ReadOptions) -> Result<Self, CircuitError> {
         let model = Model::decode_with(file, options)?;
-        let float = model.network()?;
-        Ok(Self { model, float })
+        let float_network = model.network()?;
+        Ok(Self { model, float_network })
     }
 
     /// Returns the network before quantisation.
     pub fn network(&self) -> &FloatNetwork {
-        &self.float
+        &self.float_network
     }
 
     /// Compiles the model like [`compile`]. Returns the lowered network, too.
@@ -131,10 +131,10 @@ impl ParsedModel {
         let mut metadata =
             CircuitMetadata::new(&options.name, &options.backend, &network, &circuit);
         metadata.quantisation = Some(report);
-        metadata.notes.clone_from(&self.float.notes);
-        metadata.inputs.clone_from(&self.float.inputs);
-        metadata.outputs.clone_from(&self.float.outputs);
-        let compiled = with_keys(metadata, &network, &circuit, &layers, options)?;
+        metadata.notes.clone_from(&self.float_network.notes);
+        metadata.inputs.clone_from(&self.float_network.inputs);
+        metadata.outputs.clone_from(&self.float_network.outputs);
+        let compiled = compile_network(metadata, &network, &circuit, &layers, options)?;
         Ok((compiled, circuit))
     }
 
@@ -160,14 +160,14 @@ impl ParsedModel {
             let mut metadata = CircuitMetadata::new(&name, &options.backend, slice, &circuit);
             metadata.quantisation = report.take();
             if index == 0 {
-                metadata.inputs.clone_from(&self.float.inputs);
+                metadata.inputs.clone_from(&self.float_network.inputs);
             }
             if index + 1 == count {
-                metadata.notes.clone_from(&self.float.notes);
-                metadata.outputs.clone_from(&self.float.outputs);
+                metadata.notes.clone_from(&self.float_network.notes);
+                metadata.outputs.clone_from(&self.float_network.outputs);
             }
             let layers: Vec<_> = layers.by_ref().take(slice.layers.len()).collect();
-            slices.push(with_keys(metadata, slice, &circuit, &layers, options)?);
+            slices.push(compile_network(metadata, slice, &circuit, &layers, options)?);
         }
         let metadata =
             CircuitMetadata::new(&options.name, &options.backend, &network, &network.lower()?);
@@ -188,12 +188,12 @@ impl ParsedModel {
         sample: &Sample,
         options: &CompileOptions,
     ) -> Result<(Network, Vec<LayerDescription>, QuantisationReport), CircuitError> {
-        let Self { model, float } = self;
+        let Self { model, float_network } = self;
         let (calibration, test) = sample.split();
         let ((network, layers), precision) = match options.max_error {
             Some(max_error) => {
                 let (network, layers, precision) = quantise_within(
-                    float,
+                    float_network,
                     &options.quantise,
                     &calibration,
                     &sample.inputs,
@@ -201,17 +201,19 @@ impl ParsedModel {
                 )?;
                 ((network, layers), Some(precision))
             }
-            None => (quantise_described(float, &options.quantise, &calibration)?, None),
+            None => (quantise_described(float_network, &options.quantise, &calibration)?, None),
         };
-        compare(model, float, &network, &options.quantise, &sample.inputs)?;
-        let mut report = QuantisationReport::measure(float, &network, &options.quantise, &test)?;
+        compare(model, float_network, &network, &options.quantise, &sample.inputs)?;
+        let mut report =
+            QuantisationReport::measure(float_network, &network, &options.quantise, &test)?;
         report.calibration_samples = (sample.inputs.len() > 1).then_some(calibration.len());
         report.precision = precision;
         Ok((network, layers, report))
     }
 }
 
-fn with_keys(
+/// Creates the keys of a network, and lists all files of the circuit in its metadata.
+fn compile_network(
     mut metadata: CircuitMetadata,
     network: &Network,
     circuit: &Circuit,

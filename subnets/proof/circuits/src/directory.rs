@@ -80,7 +80,7 @@ impl CircuitDirectory {
         let text = read(&path.join(metadata::FILE), MAX_METADATA)?;
         let metadata = CircuitMetadata::from_json(&text)?;
         let id = metadata.id()?;
-        let contents = read(&path.join(NETWORK), limit_of(NETWORK))?;
+        let contents = read(&path.join(NETWORK), max_size_of(NETWORK))?;
         metadata.check(NETWORK, &contents)?;
         let network = Network::from_bytes(&contents)?;
         let circuit = network.lower()?;
@@ -143,7 +143,7 @@ impl CircuitDirectory {
     /// # Errors
     /// When the file is missing, too large or modified.
     pub fn file(&self, name: &'static str) -> Result<Vec<u8>, CircuitError> {
-        let contents = read(&self.path.join(name), limit_of(name))?;
+        let contents = read(&self.path.join(name), max_size_of(name))?;
         self.metadata.check(name, &contents)?;
         Ok(contents)
     }
@@ -196,11 +196,11 @@ impl CircuitDirectory {
     /// # Errors
     /// When the descriptions of the layers are missing, too large, modified or malformed.
     pub fn saturations(&self, execution: &Execution) -> Result<Vec<Saturation>, CircuitError> {
-        Ok(saturations(&self.circuit, execution, &self.layers()?))
+        Ok(saturations(&self.circuit, execution, &self.layer_descriptions()?))
     }
 
     /// Returns the descriptions of the layers; none for circuits that earlier versions compiled.
-    pub(crate) fn layers(&self) -> Result<Vec<LayerDescription>, CircuitError> {
+    pub(crate) fn layer_descriptions(&self) -> Result<Vec<LayerDescription>, CircuitError> {
         if !self.metadata.files.contains_key(saturation::FILE) {
             return Ok(Vec::new());
         }
@@ -213,7 +213,7 @@ impl CircuitDirectory {
     /// # Errors
     /// When the descriptions of the layers are missing, too large, modified or malformed.
     pub fn input_check(&self) -> Result<InputCheck, CircuitError> {
-        Ok(InputCheck::new(Arc::clone(&self.circuit), self.layers()?))
+        Ok(InputCheck::new(Arc::clone(&self.circuit), self.layer_descriptions()?))
     }
 
     /// Names the tensor of a value that cannot be proven.
@@ -221,7 +221,7 @@ impl CircuitDirectory {
         if !matches!(error, BackendError::Unprovable { .. }) {
             return error.into();
         }
-        let layers = self.layers().unwrap_or_default();
+        let layers = self.layer_descriptions().unwrap_or_default();
         InputCheck::new(Arc::clone(&self.circuit), layers).with_tensor(error)
     }
 
@@ -236,7 +236,7 @@ impl CircuitDirectory {
         if self.metadata.backend == groth16::ID {
             self.check_setup(key)?;
         }
-        check::remember(&self.id, &self.backends);
+        check::record_checked(&self.id, &self.backends);
         Ok(())
     }
 
@@ -256,7 +256,7 @@ impl CircuitDirectory {
     /// # Errors
     /// When the backend is unknown, or external and the circuit has no program.
     pub fn backend(&self) -> Result<Box<dyn Backend>, CircuitError> {
-        self.backends.of(&self.id, &self.metadata.backend)
+        self.backends.for_circuit(&self.id, &self.metadata.backend)
     }
 
     /// Loads the prover. A key that follows from the network is computed again and compared.
@@ -278,7 +278,7 @@ impl CircuitDirectory {
 }
 
 /// Returns the maximum size of a file, in bytes.
-fn limit_of(name: &str) -> u64 {
+fn max_size_of(name: &str) -> u64 {
     match name {
         NETWORK => network::MAX_BYTES as u64,
         VERIFICATION_KEY => MAX_VERIFICATION_KEY,
@@ -323,7 +323,7 @@ fn check_length(path: &Path, length: u64, limit: u64) -> Result<(), CircuitError
 
 /// Writes a circuit to a temporary directory, which then replaces the old one.
 fn replace(path: &Path, compiled: &Compiled) -> Result<(), CircuitError> {
-    replace_by(path, |staging| write_circuit(staging, compiled))
+    replace_directory(path, |staging| write_circuit(staging, compiled))
 }
 
 /// Writes metadata and files of a circuit into a directory.
@@ -348,7 +348,7 @@ pub(crate) fn write_synced(path: &Path, contents: &[u8]) -> Result<(), CircuitEr
 /// is a directory at `path` at any time, and a crash leaves the old or the new one. Elsewhere there
 /// are two renames: a crash between them leaves the old directory as `.circuit-…/old` beside
 /// `path`.
-pub(crate) fn replace_by(
+pub(crate) fn replace_directory(
     path: &Path,
     write: impl FnOnce(&Path) -> Result<(), CircuitError>,
 ) -> Result<(), CircuitError> {

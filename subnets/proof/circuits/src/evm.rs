@@ -22,7 +22,7 @@ pub fn solidity_contract(directory: &CircuitDirectory) -> Result<String, Circuit
 pub fn solidity_call(bundle: &ModelBundle) -> Result<Call, CircuitError> {
     let ModelBundle::Single(bundle) = bundle else { return Err(CircuitError::SlicedBundle) };
     check_backend(&bundle.circuit)?;
-    let claim = bundle.claim(&Backends::default())?;
+    let claim = bundle.decode_claim(&Backends::default())?;
     Ok(EvmVerifier::new(&claim.key)?.call(&claim.statement, &claim.proof)?)
 }
 

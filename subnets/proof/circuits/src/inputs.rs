@@ -74,8 +74,9 @@ pub fn saturated_rows(
     slices: &[&CircuitDirectory],
     sample: &[Vec<i64>],
 ) -> Result<SampleSaturation, CircuitError> {
-    let circuits =
-        slices.iter().map(|slice| Ok::<_, CircuitError>((&**slice.circuit(), slice.layers()?)));
+    let circuits = slices
+        .iter()
+        .map(|slice| Ok::<_, CircuitError>((&**slice.circuit(), slice.layer_descriptions()?)));
     let circuits = circuits.collect::<Result<Vec<_>, _>>()?;
     Ok(sample_saturation(&circuits, sample).map_err(BackendError::from)?)
 }

@@ -8,7 +8,7 @@ use taonet_proof_core::Digest;
 use taonet_proof_core::slices::{FILE, SlicedModel};
 
 use crate::bundle::{MAX_BYTES, is_supported};
-use crate::directory::{read, replace_by, require_empty, write_circuit, write_synced};
+use crate::directory::{read, replace_directory, require_empty, write_circuit, write_synced};
 use crate::{BUNDLE_VERSION, Backends, Bundle, CircuitDirectory, CircuitError, CompiledSlices};
 
 impl CompiledSlices {
@@ -19,7 +19,7 @@ impl CompiledSlices {
     /// When the directory is not empty, or a file cannot be written.
     pub fn write(&self, path: &Path) -> Result<(), CircuitError> {
         require_empty(path)?;
-        replace_by(path, |staging| {
+        replace_directory(path, |staging| {
             for (index, slice) in self.slices.iter().enumerate() {
                 let directory = staging.join(format!("slice_{index}"));
                 std::fs::create_dir(&directory)

@@ -232,15 +232,15 @@ impl Circuit {
         counts.sum()
     }
 
-    /// Returns the interval of every output: the union of the intervals of the stages and inputs
-    /// that the outputs are.
+    /// Returns the interval of every output: the union of the intervals of the stages and inputs to
+    /// which the output cells belong.
     pub fn output_range(&self) -> Range {
         let ranges = self.outputs.iter().filter_map(|&cell| {
             if (cell as usize) < self.inputs {
                 return Some(self.input_range);
             }
-            // Stages are in the order of their cells; one without cells comes before the next one's
-            // first cell.
+            // Stages are in the order of their cells. A stage without cells has the same first cell
+            // as the next stage.
             let stage = self.stages.partition_point(|stage| stage.first <= cell).checked_sub(1)?;
             self.stages.get(stage).map(|stage| stage.range)
         });
@@ -250,7 +250,7 @@ impl Circuit {
     /// Returns the largest magnitude of any sum or comparison for any input in range. A backend's
     /// field must represent this magnitude with both signs.
     pub fn magnitude(&self) -> u64 {
-        let stages = self.stages.iter().map(|stage| match &stage.kind {
+        let magnitudes = self.stages.iter().map(|stage| match &stage.kind {
             StageKind::Linear(linear) => {
                 linear.sums.magnitude()
                     + linear.rescale.map_or(0, |rescale| rescale.half().unsigned_abs())
@@ -262,6 +262,6 @@ impl Circuit {
                 sums.magnitude() + rescale.map_or(0, |rescale| rescale.half().unsigned_abs())
             }
         });
-        stages.max().unwrap_or(0).max(self.input_range.magnitude())
+        magnitudes.max().unwrap_or(0).max(self.input_range.magnitude())
     }
 }

@@ -69,9 +69,9 @@ impl FromStr for Digest {
 
     fn from_str(text: &str) -> Result<Self, DigestError> {
         let mut bytes = [0; 32];
-        let lower = !text.bytes().any(|byte| byte.is_ascii_uppercase());
+        let is_lowercase = !text.bytes().any(|byte| byte.is_ascii_uppercase());
         match hex::decode_to_slice(text, &mut bytes) {
-            Ok(()) if lower => Ok(Self(bytes)),
+            Ok(()) if is_lowercase => Ok(Self(bytes)),
             _ => Err(DigestError(text.chars().take(80).collect())),
         }
     }

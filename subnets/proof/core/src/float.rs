@@ -185,8 +185,8 @@ impl FloatNetwork {
             }))
             .collect();
         let is_read: Vec<bool> = is_read.into_iter().skip(1).collect();
-        retain(&mut self.nodes, &is_read);
-        retain(&mut self.names, &is_read);
+        retain_marked(&mut self.nodes, &is_read);
+        retain_marked(&mut self.names, &is_read);
         for input in self.nodes.iter_mut().flat_map(|node| &mut node.inputs) {
             *input = indices.get(*input).copied().unwrap_or_default();
         }
@@ -203,19 +203,19 @@ impl FloatNetwork {
     }
 
     /// Returns the number of nodes that read each tensor.
-    pub fn readers(&self) -> Vec<usize> {
-        let mut readers = vec![0; self.nodes.len() + 1];
+    pub fn reader_counts(&self) -> Vec<usize> {
+        let mut reader_counts = vec![0; self.nodes.len() + 1];
         for tensor in self.nodes.iter().flat_map(|node| &node.inputs) {
-            if let Some(count) = readers.get_mut(*tensor) {
+            if let Some(count) = reader_counts.get_mut(*tensor) {
                 *count += 1;
             }
         }
-        readers
+        reader_counts
     }
 }
 
 /// Keeps the items at the positions where `is_kept` is true.
-fn retain<T>(items: &mut Vec<T>, is_kept: &[bool]) {
+fn retain_marked<T>(items: &mut Vec<T>, is_kept: &[bool]) {
     let mut is_kept = is_kept.iter().copied();
     items.retain(|_| is_kept.next().unwrap_or_default());
 }

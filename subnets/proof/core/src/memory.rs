@@ -2,17 +2,17 @@ use thiserror::Error;
 
 /// Memory that a network may take regardless of its size, in bytes: enough for 8 filters and a pool
 /// on an image of 128×128.
-const BASE: u64 = 128 << 20;
+const BASE_BYTES: u64 = 128 << 20;
 /// Further memory for each parameter, in bytes. A convolution applies each weight at every
 /// position, and each of these multiply-adds takes 20 to 40 bytes in the fixed columns of `stark`:
 /// enough for images of 20×20 and of any depth.
 const BYTES_PER_PARAMETER: u64 = 1 << 14;
 /// Maximum memory of a network whose parameters take less than that in fixed columns, in bytes.
-const MAX: u64 = 2 << 30;
+const MAX_SMALL_NETWORK_BYTES: u64 = 2 << 30;
 /// Maximum memory for each parameter of a larger network, in bytes: a weight is a value of a fixed
-/// column, which takes 16 bytes, or 32 if as many rows are padding, and a language model has columns
-/// for some activations of each weight. A file has at least a byte for each parameter, so its memory
-/// stays in proportion to its size.
+/// column, which takes 16 bytes, or 32 if as many rows are padding, and a language model has
+/// columns for some activations of each weight. A file has at least a byte for each parameter, so
+/// its memory stays in proportion to its size.
 const MAX_BYTES_PER_WEIGHT: u64 = 80;
 
 /// Memory that a network may take, which depends on the number of its parameters. A few bytes of a
@@ -47,8 +47,9 @@ pub struct MemoryError {
 impl MemoryBudget {
     /// Creates the budget of a network with this number of weights and biases.
     pub fn new(parameters: u64) -> Self {
-        let limit = parameters.saturating_mul(BYTES_PER_PARAMETER).saturating_add(BASE);
-        let limit = limit.min(MAX.max(parameters.saturating_mul(MAX_BYTES_PER_WEIGHT)));
+        let limit = parameters.saturating_mul(BYTES_PER_PARAMETER).saturating_add(BASE_BYTES);
+        let limit =
+            limit.min(MAX_SMALL_NETWORK_BYTES.max(parameters.saturating_mul(MAX_BYTES_PER_WEIGHT)));
         Self { parameters, limit, used: 0 }
     }
 

@@ -58,8 +58,8 @@ enum ProofSystemForm {
 impl TryFrom<ProofSystemForm> for ProofSystem {
     type Error = UnknownProofSystem;
 
-    fn try_from(form: ProofSystemForm) -> Result<Self, UnknownProofSystem> {
-        let name = match form {
+    fn try_from(encoding: ProofSystemForm) -> Result<Self, UnknownProofSystem> {
+        let name = match encoding {
             ProofSystemForm::Name(name) => name,
             ProofSystemForm::Map(map) => map.into_keys().collect::<Vec<_>>().join(", "),
         };
@@ -141,7 +141,7 @@ pub struct SliceProofRequest {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub circuit: Option<String>,
     /// Proof system of the slice.
-    #[serde(default = "jstprove")]
+    #[serde(default = "default_proof_system")]
     pub proof_system: ProofSystem,
     /// Input of the slice.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -177,7 +177,7 @@ pub struct SliceProofResponse {
     pub busy: bool,
 }
 
-fn jstprove() -> ProofSystem {
+fn default_proof_system() -> ProofSystem {
     ProofSystem::Jstprove
 }
 

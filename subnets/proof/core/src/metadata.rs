@@ -96,19 +96,19 @@ impl TensorPart {
         tensors.into_iter().map(part).collect()
     }
 
-    /// Returns whether parts follow each other without gaps and have all elements of a tensor. No
-    /// parts stand for a single tensor.
-    fn cover(parts: &[Self], shape: Shape) -> bool {
-        let mut next = 0_usize;
+    /// Returns whether parts follow each other without gaps and have all elements of a tensor, or
+    /// there are no parts, which stand for a single tensor.
+    fn covers(parts: &[Self], shape: Shape) -> bool {
+        let mut next_offset = 0_usize;
         for part in parts {
             let count =
                 part.dims.iter().try_fold(1_usize, |count, &extent| count.checked_mul(extent));
-            match count.and_then(|count| next.checked_add(count)) {
-                Some(end) if part.offset == next => next = end,
+            match count.and_then(|count| next_offset.checked_add(count)) {
+                Some(end) if part.offset == next_offset => next_offset = end,
                 _ => return false,
             }
         }
-        parts.is_empty() || next == shape.elements()
+        parts.is_empty() || next_offset == shape.elements()
     }
 }
 
@@ -192,7 +192,7 @@ impl CircuitMetadata {
             return Err(MetadataError::Version(version));
         }
         let metadata: Self = serde_json::from_slice(text)?;
-        if let Some(name) = metadata.files.keys().find(|name| !is_plain(name)) {
+        if let Some(name) = metadata.files.keys().find(|name| !is_plain_file_name(name)) {
             return Err(MetadataError::FileName(name.clone()));
         }
         for required in [NETWORK, VERIFICATION_KEY] {
@@ -246,10 +246,10 @@ impl CircuitMetadata {
         if self.output != actual.output {
             return Err(MetadataError::Description("output"));
         }
-        if !TensorPart::cover(&self.inputs, self.input.shape) {
+        if !TensorPart::covers(&self.inputs, self.input.shape) {
             return Err(MetadataError::Description("list of inputs"));
         }
-        if !TensorPart::cover(&self.outputs, self.output.shape) {
+        if !TensorPart::covers(&self.outputs, self.output.shape) {
             return Err(MetadataError::Description("list of outputs"));
         }
         if self.multiply_adds != actual.multiply_adds {
@@ -273,7 +273,7 @@ impl CircuitMetadata {
 }
 
 /// Returns whether a file name has no path components.
-fn is_plain(name: &str) -> bool {
+fn is_plain_file_name(name: &str) -> bool {
     let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
     !name.is_empty() && name.len() <= 100 && name.bytes().all(is_allowed) && !name.starts_with('.')
 }
@@ -307,23 +307,23 @@ mod tests {
         let offsets: Vec<usize> = parts.iter().map(|part| part.offset).collect();
         assert_eq!(offsets, [0, 6, 7]);
         let shape = |elements| Shape::vector(elements).unwrap();
-        assert!(TensorPart::cover(&parts, shape(12)) && TensorPart::cover(&[], shape(12)));
-        assert!(!TensorPart::cover(&parts, shape(11)) && !TensorPart::cover(&parts, shape(13)));
+        assert!(TensorPart::covers(&parts, shape(12)) && TensorPart::covers(&[], shape(12)));
+        assert!(!TensorPart::covers(&parts, shape(11)) && !TensorPart::covers(&parts, shape(13)));
         for (index, change) in [(1, 5), (2, 8), (0, 1)] {
             let mut other = parts.clone();
             other[index].offset = change;
-            assert!(!TensorPart::cover(&other, shape(12)), "{other:?}");
+            assert!(!TensorPart::covers(&other, shape(12)), "{other:?}");
         }
         let mut huge_parts = parts;
         huge_parts[0].dims = vec![usize::MAX, 2];
-        assert!(!TensorPart::cover(&huge_parts, shape(12)));
+        assert!(!TensorPart::covers(&huge_parts, shape(12)));
     }
 
     #[test]
     fn only_plain_file_names_are_accepted() {
         for invalid_name in ["", "..", "../key", "a/b", "a\\b", ".hidden", "naïve"] {
-            assert!(!is_plain(invalid_name), "{invalid_name}");
+            assert!(!is_plain_file_name(invalid_name), "{invalid_name}");
         }
-        assert!(is_plain(VERIFICATION_KEY));
+        assert!(is_plain_file_name(VERIFICATION_KEY));
     }
 }

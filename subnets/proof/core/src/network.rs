@@ -253,7 +253,7 @@ pub enum NetworkError {
 
 impl NetworkError {
     /// Returns a function that adds the index of a layer to the error of its shape.
-    fn shape(layer: usize) -> impl FnOnce(ShapeError) -> Self {
+    fn shape_error(layer: usize) -> impl FnOnce(ShapeError) -> Self {
         move |source| Self::Shape { layer, source }
     }
 }

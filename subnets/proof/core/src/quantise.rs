@@ -33,8 +33,8 @@ pub struct QuantiseOptions {
     pub activation_bits: u8,
     /// Bits of a weight, including the sign: `2..=16`.
     pub weight_bits: u8,
-    /// Bits of sums that are added to further sums, such as those of the layers of a transformer, and
-    /// of what is added to them, excluding the sign: `2..=16`. Absent if they have no more bits than
+    /// Bits of sums that are added to further sums, such as those of the layers of a transformer,
+    /// and of their addends, excluding the sign: `2..=16`. Absent if they have no more bits than
     /// other activations.
     pub residual_bits: Option<u8>,
     /// Interval of the input integers. Without 0, it may be one for which functions such as the
@@ -117,7 +117,7 @@ pub enum QuantiseError {
          smaller input range, or fewer activation bits"
     )]
     Tables(u64),
-    /// Integers that choose rows of a table are rounded or saturated before.
+    /// Integers that choose rows of a table would be rounded or saturated.
     #[error(
         "{node}: the integers that choose rows of a table would be rounded; hint: compute them from the input by \
          operations on fewer than 2^18 integers"
@@ -192,7 +192,7 @@ fn checked_magnitudes(
     if sample.is_empty() {
         return Err(QuantiseError::NoSample);
     }
-    magnitudes(network, options, sample)
+    measure_magnitudes(network, options, sample)
 }
 
 impl QuantiseOptions {
@@ -236,7 +236,7 @@ impl QuantiseOptions {
 }
 
 /// Returns the largest magnitude of every tensor over the sample.
-fn magnitudes(
+fn measure_magnitudes(
     network: &FloatNetwork,
     options: &QuantiseOptions,
     sample: &[Vec<i64>],

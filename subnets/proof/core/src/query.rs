@@ -66,7 +66,7 @@ impl ProofQuery {
     pub fn from_message(message: &QueryZkProof) -> Result<Self, QueryError> {
         let circuit = message.model_id.as_deref().ok_or(QueryError::Missing("model_id"))?;
         let (nonce, inputs) = nonce_and_inputs("query_input", message.query_input.as_ref())?;
-        Ok(Self { circuit: digest("model_id", circuit)?, nonce, inputs })
+        Ok(Self { circuit: parse_digest("model_id", circuit)?, nonce, inputs })
     }
 }
 
@@ -103,20 +103,22 @@ impl SliceQuery {
     pub fn from_message(message: &SliceProofRequest) -> Result<Self, QueryError> {
         let number = message.slice_num.as_deref().and_then(slice_name);
         let number = number.as_deref().and_then(|name| name.strip_prefix("slice_")?.parse().ok());
-        let model =
-            digest("circuit", message.circuit.as_deref().ok_or(QueryError::Missing("circuit"))?)?;
+        let model = parse_digest(
+            "circuit",
+            message.circuit.as_deref().ok_or(QueryError::Missing("circuit"))?,
+        )?;
         let component =
             message.component_sha.as_deref().ok_or(QueryError::Missing("component_sha"))?;
         let (nonce, inputs) = nonce_and_inputs("inputs", message.inputs.as_ref())?;
         Ok(Self {
             model,
             slice: number.ok_or(QueryError::Missing("slice_num"))?,
-            query: ProofQuery { circuit: digest("component_sha", component)?, nonce, inputs },
+            query: ProofQuery { circuit: parse_digest("component_sha", component)?, nonce, inputs },
         })
     }
 }
 
-fn digest(field: &'static str, text: &str) -> Result<Digest, QueryError> {
+fn parse_digest(field: &'static str, text: &str) -> Result<Digest, QueryError> {
     text.parse().map_err(|source| QueryError::Digest { field, source })
 }
 
@@ -126,7 +128,10 @@ fn nonce_and_inputs(
 ) -> Result<(Digest, Vec<i64>), QueryError> {
     let query = query.ok_or(QueryError::Missing(field))?;
     let nonce = query.get("nonce").and_then(Value::as_str).ok_or(QueryError::Missing("nonce"))?;
-    Ok((digest("nonce", nonce)?, input_of(query).and_then(integers).ok_or(QueryError::Input)?))
+    Ok((
+        parse_digest("nonce", nonce)?,
+        input_of(query).and_then(integers).ok_or(QueryError::Input)?,
+    ))
 }
 
 /// Why a JSON value is not a list of integers.
@@ -137,7 +142,7 @@ pub enum IntegersError {
     #[error("expected a list of integers")]
     NotAList,
     /// An element is neither an integer nor a list.
-    #[error("element {}: {value} is not an integer", position(path))]
+    #[error("element {}: {value} is not an integer", format_position(path))]
     Element {
         /// Positions in the list and in the lists that it contains, outermost first.
         path: Vec<usize>,
@@ -149,7 +154,7 @@ pub enum IntegersError {
 }
 
 /// Formats a position in nested lists, such as `17` or `[3][17]`.
-fn position(path: &[usize]) -> String {
+fn format_position(path: &[usize]) -> String {
     match path {
         [index] => index.to_string(),
         path => {

@@ -36,7 +36,7 @@ const MAX_INTERVALS: usize = 64;
 /// Number of tensors that a message names.
 const MAX_NAMED_TENSORS: usize = 3;
 /// Minimum number of a table's arguments next to each limit whose values are compared.
-const MIN_NEXT: usize = 8;
+const MIN_COMPARED_ARGUMENTS: usize = 8;
 
 /// Description of a layer for messages about saturation. No proof depends on it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -92,7 +92,7 @@ pub fn saturations(
     execution: &Execution,
     layers: &[LayerDescription],
 ) -> Vec<Saturation> {
-    saturations_at(&significant_limits(circuit), circuit, execution, layers)
+    saturations_with_limits(&significant_limits(circuit), circuit, execution, layers)
 }
 
 /// Executes the circuits of a model's slices, or the circuit of a whole model, on a sample, and
@@ -112,7 +112,7 @@ pub fn sample_saturation(
         let (mut row_counts, mut values) = (BTreeMap::<String, usize>::new(), row.clone());
         for ((circuit, layers), limits) in slices.iter().zip(&limits) {
             let execution = circuit.execute(&values)?;
-            for saturation in saturations_at(limits, circuit, &execution, layers) {
+            for saturation in saturations_with_limits(limits, circuit, &execution, layers) {
                 *row_counts.entry(saturation.tensor).or_default() += saturation.values;
             }
             values = execution.outputs(circuit);
@@ -131,7 +131,7 @@ pub fn sample_saturation(
 
 /// Returns the tensors in which values saturate, as [`saturations`], with the
 /// [`significant_limits`] of the circuit.
-fn saturations_at(
+fn saturations_with_limits(
     limits: &[[bool; 2]],
     circuit: &Circuit,
     execution: &Execution,
@@ -143,7 +143,7 @@ fn saturations_at(
         let description = layers.get(layer);
         let values = match &stage.kind {
             StageKind::Table(table) => description.map_or(0, |description| {
-                saturated_lookups(table, &execution.cells, &description.saturated, limits)
+                count_saturated_lookups(table, &execution.cells, &description.saturated, limits)
             }),
             kind => kind.rescale().map_or(0, |rescale| count_saturated_sums(rescale, sums, limits)),
         };
@@ -167,8 +167,8 @@ pub fn describe(saturations: &[Saturation]) -> Option<String> {
         0 => String::new(),
         others => format!(" and {}", counted(others, "other tensor")),
     };
-    let begin = "values are beyond the range of the model's sample and saturate";
-    (!named.is_empty()).then(|| format!("{begin}: {}{others}", named.join(", ")))
+    let prefix = "values are beyond the range of the model's sample and saturate";
+    (!named.is_empty()).then(|| format!("{prefix}: {}{others}", named.join(", ")))
 }
 
 /// Returns the name of the tensor that a layer computes: that of its node, or the layer if the node
@@ -180,7 +180,7 @@ pub fn tensor_name(layers: &[LayerDescription], layer: usize) -> String {
 
 /// Returns the number of significant lookups of a table whose arguments are in intervals of
 /// saturated values.
-fn saturated_lookups(
+fn count_saturated_lookups(
     table: &Table,
     cells: &[i64],
     saturated: &[Range],
@@ -200,9 +200,10 @@ fn count_saturated_sums(rescale: Rescale, sums: &[i64], limits: &[[bool; 2]]) ->
         Clamp::Unsigned(_) => true,
         Clamp::Signed(_) => false,
     };
-    let is_saturated = |(sum, [of_low, of_high]): &(&i64, &[bool; 2])| {
+    let is_saturated = |(sum, [low_matters, high_matters]): &(&i64, &[bool; 2])| {
         let (quotient, _) = rescale.split(**sum);
-        (*of_high && quotient > high + 1) || (*of_low && !is_unsigned && quotient < low - 1)
+        (*high_matters && quotient > high + 1)
+            || (*low_matters && !is_unsigned && quotient < low - 1)
     };
     sums.iter().zip(limits).filter(is_saturated).count()
 }
@@ -212,9 +213,9 @@ fn count_saturated_sums(rescale: Rescale, sums: &[i64], limits: &[[bool; 2]]) ->
 fn significant_limits(circuit: &Circuit) -> Vec<[bool; 2]> {
     let mut limits = vec![[false; 2]; circuit.cells()];
     let mut mark_limits = |cell: Cell, [low, high]: [bool; 2]| {
-        let [of_low, of_high] = &mut limits[cell as usize];
-        *of_low |= low;
-        *of_high |= high;
+        let [low_matters, high_matters] = &mut limits[cell as usize];
+        *low_matters |= low;
+        *high_matters |= high;
     };
     for stage in &circuit.stages {
         match &stage.kind {
@@ -247,7 +248,7 @@ fn varies_near_limits(table: &Table) -> [bool; 2] {
     let zero = usize::try_from(-table.arguments.low).unwrap_or_default();
     let (negative, others) = table.values.split_at(zero.min(table.values.len()));
     let positive = others.get(1..).unwrap_or_default();
-    let count = |values: &[i32]| (values.len() / 4).max(MIN_NEXT.min(values.len()));
+    let count = |values: &[i32]| (values.len() / 4).max(MIN_COMPARED_ARGUMENTS.min(values.len()));
     let next_to_limits =
         [&negative[..count(negative)], &positive[positive.len() - count(positive)..]];
     next_to_limits.map(|values| values.windows(2).any(|pair| pair[0] != pair[1]))
@@ -414,10 +415,10 @@ mod tests {
             of: 128,
         };
         let saturations: Vec<Saturation> = (0..5).map(saturation).collect();
-        let begin = "values are beyond the range of the model's sample and saturate: Relu 'r0' (3 of 128 values)";
+        let prefix = "values are beyond the range of the model's sample and saturate: Relu 'r0' (3 of 128 values)";
         assert_eq!(describe(&[]), None);
-        assert_eq!(describe(&saturations[..1]).as_deref(), Some(begin));
-        let two_tensors = format!("{begin}, Relu 'r1' (3 of 128 values)");
+        assert_eq!(describe(&saturations[..1]).as_deref(), Some(prefix));
+        let two_tensors = format!("{prefix}, Relu 'r1' (3 of 128 values)");
         assert_eq!(describe(&saturations[..2]), Some(two_tensors.clone()));
         let five_tensors =
             format!("{two_tensors}, Relu 'r2' (3 of 128 values) and 2 other tensors");

@@ -133,16 +133,18 @@ impl Window {
         };
         let [top, left, bottom, right] = self.padding;
         let [kernel_rows, kernel_columns] = self.kernel;
-        let axis = |extent: usize, kernel: usize, stride: usize, before: usize, after: usize| {
-            let is_bounded = [kernel, stride].iter().all(|&size| (1..=MAX_EXTENT).contains(&size));
-            if !is_bounded || before.max(after) > MAX_EXTENT {
-                return None;
-            }
-            (extent + before + after).checked_sub(kernel).map(|span| span / stride + 1)
-        };
+        let output_extent =
+            |extent: usize, kernel: usize, stride: usize, before: usize, after: usize| {
+                let is_bounded =
+                    [kernel, stride].iter().all(|&size| (1..=MAX_EXTENT).contains(&size));
+                if !is_bounded || before.max(after) > MAX_EXTENT {
+                    return None;
+                }
+                (extent + before + after).checked_sub(kernel).map(|span| span / stride + 1)
+            };
         let [stride_rows, stride_columns] = self.stride;
-        let rows = axis(input.height, kernel_rows, stride_rows, top, bottom);
-        let columns = axis(input.width, kernel_columns, stride_columns, left, right);
+        let rows = output_extent(input.height, kernel_rows, stride_rows, top, bottom);
+        let columns = output_extent(input.width, kernel_columns, stride_columns, left, right);
         rows.zip(columns).map(|(rows, columns)| [rows, columns]).ok_or(error)
     }
 
@@ -151,7 +153,7 @@ impl Window {
     /// # Errors
     /// As [`Self::output`], and when a padding is not smaller than its kernel: then some windows
     /// could cover padding only.
-    pub fn pooled(&self, input: &Shape) -> Result<[usize; 2], ShapeError> {
+    pub fn pool_output(&self, input: &Shape) -> Result<[usize; 2], ShapeError> {
         let output = self.output(input)?;
         let ([rows, columns], [top, left, bottom, right]) = (self.kernel, self.padding);
         if top.max(bottom) >= rows || left.max(right) >= columns {
@@ -211,7 +213,7 @@ mod tests {
             window(usize::MAX, 1, 1),
             window(2, 1, usize::MAX),
         ] {
-            assert!(bad.output(&input).is_err() && bad.pooled(&input).is_err(), "{bad:?}");
+            assert!(bad.output(&input).is_err() && bad.pool_output(&input).is_err(), "{bad:?}");
         }
     }
 
@@ -222,10 +224,10 @@ mod tests {
         assert_eq!(wide.output(&input), Ok([5, 5]));
         assert_eq!(wide.taps(&input, 0, 0).count(), 0);
         assert_eq!(
-            wide.pooled(&input),
+            wide.pool_output(&input),
             Err(ShapeError::Padding { kernel: wide.kernel, padding: wide.padding })
         );
-        assert_eq!(window(2, 1, 1).pooled(&input), Ok([3, 3]));
+        assert_eq!(window(2, 1, 1).pool_output(&input), Ok([3, 3]));
     }
 
     #[test]

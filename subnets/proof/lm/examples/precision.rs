@@ -33,8 +33,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     for tensor in &precision.tensors {
         println!("{:9.6} {}", tensor.error, tensor.node);
     }
-    let [of_model, of_integers] = precision.perplexities;
+    let [model_perplexity, network_perplexity] = precision.perplexities;
     println!("same token at {} of {} positions", precision.same, precision.positions);
-    println!("perplexity {of_model:.3} of the model, {of_integers:.3} of the integer network");
+    println!(
+        "perplexity {model_perplexity:.3} of the model, {network_perplexity:.3} of the integer network"
+    );
     Ok(())
 }

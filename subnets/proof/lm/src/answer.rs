@@ -25,7 +25,7 @@ pub enum Finish {
 /// An execution computes the logits after every token, so each one chooses all tokens of the answer
 /// again. Since attention is causal, a token is final if no token before it changes. So the first
 /// token that changes is final, too: no answer takes more executions than it has tokens.
-pub(crate) fn inputs_of(
+pub(crate) fn generate_inputs(
     circuit: &Circuit,
     model: &LanguageModel,
     prompt: &[u32],
@@ -36,9 +36,10 @@ pub(crate) fn inputs_of(
     // forever.
     for _ in prompt.len()..model.tokens {
         let outputs = circuit.execute(&inputs)?.outputs(circuit);
-        let next = extend_with_outputs(model, &inputs, &outputs, prompt.len());
-        let changed_position = inputs.iter().zip(&next).position(|(before, after)| before != after);
-        inputs = next;
+        let next_inputs = extend_with_outputs(model, &inputs, &outputs, prompt.len());
+        let changed_position =
+            inputs.iter().zip(&next_inputs).position(|(before, after)| before != after);
+        inputs = next_inputs;
         let Some(changed_position) = changed_position else { break };
         let mut answer = inputs.iter().take(changed_position + 1).skip(prompt.len());
         if changed_position + 1 == model.tokens || answer.any(|&token| model.is_end(token)) {
@@ -49,36 +50,36 @@ pub(crate) fn inputs_of(
 }
 
 /// Returns the prompt, the likeliest token after it and after each further token of `inputs`, up to
-/// one that ends the answer, and zeros. `outputs` are those for `inputs`, `prompt` the number of
-/// its tokens.
+/// one that ends the answer, and zeros. `outputs` are those for `inputs`.
 fn extend_with_outputs(
     model: &LanguageModel,
     inputs: &[i64],
     outputs: &[i64],
-    prompt: usize,
+    prompt_length: usize,
 ) -> Vec<i64> {
-    let mut next: Vec<i64> = inputs.iter().copied().take(prompt).collect();
-    while next.len() < model.tokens {
-        let Some(token) = next.len().checked_sub(1).and_then(|last| model.next(outputs, last))
+    let mut next_inputs: Vec<i64> = inputs.iter().copied().take(prompt_length).collect();
+    while next_inputs.len() < model.tokens {
+        let Some(token) =
+            next_inputs.len().checked_sub(1).and_then(|last| model.likeliest_token(outputs, last))
         else {
             break;
         };
-        next.push(token);
+        next_inputs.push(token);
         if model.is_end(token) {
             break;
         }
     }
-    next.resize(model.tokens, 0);
-    next
+    next_inputs.resize(model.tokens, 0);
+    next_inputs
 }
 
 /// Returns the number of tokens of the answer that the outputs of a circuit choose, with the one
-/// that ends it. `prompt` is the number of tokens of the prompt.
-pub(crate) fn answer_length(model: &LanguageModel, outputs: &[i64], prompt: usize) -> usize {
-    let mut generated =
-        (prompt..model.tokens).map_while(|position| model.next(outputs, position.checked_sub(1)?));
+/// that ends it.
+pub(crate) fn answer_length(model: &LanguageModel, outputs: &[i64], prompt_length: usize) -> usize {
+    let mut generated = (prompt_length..model.tokens)
+        .map_while(|position| model.likeliest_token(outputs, position.checked_sub(1)?));
     let end = generated.position(|token| model.is_end(token));
-    end.map_or(model.tokens.saturating_sub(prompt), |end| end + 1)
+    end.map_or(model.tokens.saturating_sub(prompt_length), |end| end + 1)
 }
 
 #[cfg(test)]
@@ -138,7 +139,7 @@ mod tests {
         inputs.resize(model.tokens, 0);
         for position in prompt.len()..model.tokens {
             let outputs = circuit.execute(&inputs).unwrap().outputs(circuit);
-            inputs[position] = model.next(&outputs, position - 1).unwrap();
+            inputs[position] = model.likeliest_token(&outputs, position - 1).unwrap();
             if model.is_end(inputs[position]) {
                 break;
             }
@@ -167,7 +168,7 @@ mod tests {
                 let model = model(tokens, ends);
                 for prompt in [&[1][..], &[0], &[2, 1], &[0, 0, 1], &[1, 2, 3, 4, 5, 0, 1]] {
                     let expected = generate_token_by_token(&circuit, &model, prompt);
-                    let inputs = inputs_of(&circuit, &model, prompt).unwrap();
+                    let inputs = generate_inputs(&circuit, &model, prompt).unwrap();
                     assert_eq!(inputs, expected, "{name}, ends {ends:?}, prompt {prompt:?}");
                 }
             }
@@ -180,7 +181,7 @@ mod tests {
         let tokens = 5;
         let later_token = |position: usize, other: usize| -i32::from(other == (position + 2) % 5);
         let circuit = circuit(tokens, later_token, |_| 5);
-        let inputs = inputs_of(&circuit, &model(tokens, &[]), &[1]).unwrap();
+        let inputs = generate_inputs(&circuit, &model(tokens, &[]), &[1]).unwrap();
         assert_eq!((inputs.len(), inputs[0]), (tokens, 1));
     }
 }

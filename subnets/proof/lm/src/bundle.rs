@@ -7,13 +7,13 @@ use taonet_proof_circuits::{Backends, Bundle, CircuitDirectory, CircuitError};
 use taonet_proof_core::Digest;
 use taonet_proof_core::metadata::CircuitMetadata;
 
-use crate::answer::{answer_length, inputs_of};
+use crate::answer::{answer_length, generate_inputs};
 use crate::model::{FILE, TOKENIZER};
 use crate::{Finish, LanguageModel, LmError};
 
 const VERSION: u32 = 1;
 
-/// A proof of a text: a proof of the circuit, with what turns its integers into a text.
+/// A proof of a text: a proof of the circuit, with the tokenizer that turns its integers into text.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TextBundle {
@@ -71,7 +71,7 @@ impl TextBundle {
     /// the prompt is too long.
     pub fn inputs(directory: &CircuitDirectory, prompt: &str) -> Result<Vec<i64>, LmError> {
         let files = ModelFiles::read(directory)?;
-        inputs_of(directory.circuit(), &files.language_model, &files.tokens(prompt)?)
+        generate_inputs(directory.circuit(), &files.language_model, &files.tokens(prompt)?)
     }
 
     /// Checks that a prompt leaves room for an answer in the circuit, without computing the answer.
@@ -144,7 +144,7 @@ impl TextBundle {
         }
         circuit.check(FILE, self.model.as_bytes())?;
         circuit.check(TOKENIZER, self.tokenizer.as_bytes())?;
-        let model = LanguageModel::of(self.model.as_bytes(), circuit)?;
+        let model = LanguageModel::from_json(self.model.as_bytes(), circuit)?;
         // The tokenizer takes memory for each token of the vocabulary: the bundle must have a logit
         // for each.
         if inputs.len() != model.tokens
@@ -153,7 +153,7 @@ impl TextBundle {
             return Err(LmError::Bundle("inputs or outputs do not match the circuit in number"));
         }
         let vocabulary = model.parse_tokenizer(self.tokenizer.as_bytes())?;
-        let prompt = model.prompt(&vocabulary, &self.prompt)?;
+        let prompt = model.encode_prompt(&vocabulary, &self.prompt)?;
         let (prompt_tokens, answer_tokens) = (prompt.len(), self.answer);
         let (prompt_inputs, after_prompt) =
             inputs.split_at_checked(prompt_tokens).unwrap_or_default();
@@ -191,11 +191,11 @@ fn check_answer(
     model: &LanguageModel,
     answer: &[i64],
     outputs: &[i64],
-    prompt: usize,
+    prompt_length: usize,
 ) -> Result<Finish, LmError> {
     for (position, &claimed) in answer.iter().enumerate() {
-        let last = (prompt + position).checked_sub(1);
-        let next_token = last.and_then(|last| model.next(outputs, last));
+        let last = (prompt_length + position).checked_sub(1);
+        let next_token = last.and_then(|last| model.likeliest_token(outputs, last));
         let next_token =
             next_token.ok_or(LmError::Bundle("outputs do not match the circuit in number"))?;
         if claimed != next_token {
@@ -208,7 +208,7 @@ fn check_answer(
     }
     Ok(match answer.last() {
         Some(&last) if model.is_end(last) => Finish::Stop,
-        _ if prompt + answer.len() == model.tokens => Finish::Length,
+        _ if prompt_length + answer.len() == model.tokens => Finish::Length,
         _ => Finish::Cut,
     })
 }
@@ -225,19 +225,19 @@ impl ModelFiles {
         if !is_language_model(directory.metadata()) {
             return Err(LmError::NoLanguageModel);
         }
-        let read = |name: &'static str| -> Result<String, LmError> {
+        let read_file = |name: &'static str| -> Result<String, LmError> {
             String::from_utf8(directory.file(name)?)
                 .map_err(|_| LmError::Bundle("files are not UTF-8"))
         };
-        let (model, tokenizer) = (read(FILE)?, read(TOKENIZER)?);
-        let language_model = LanguageModel::of(model.as_bytes(), directory.metadata())?;
+        let (model, tokenizer) = (read_file(FILE)?, read_file(TOKENIZER)?);
+        let language_model = LanguageModel::from_json(model.as_bytes(), directory.metadata())?;
         Ok(Self { model, tokenizer, language_model })
     }
 
     /// Returns the tokens of a prompt.
     fn tokens(&self, prompt: &str) -> Result<Vec<u32>, LmError> {
         let vocabulary = self.language_model.parse_tokenizer(self.tokenizer.as_bytes())?;
-        self.language_model.prompt(&vocabulary, prompt)
+        self.language_model.encode_prompt(&vocabulary, prompt)
     }
 }
 

@@ -24,8 +24,8 @@ const MAX_TOKENS: usize = 1 << 12;
 /// Maximum size of a file of weights, in bytes: 32 bits for each weight of the largest circuit, and
 /// a vocabulary.
 const MAX_WEIGHTS: u64 = 4 * MAX_PARAMETERS + (64 << 20);
-/// Bits of the sums of layers in a large model. The product of a sum and a factor of a norm, which has
-/// up to 14 bits, fits the field of `stark`.
+/// Bits of the sums of layers in a large model. The product of a sum and a factor of a norm, which
+/// has up to 14 bits, fits the field of `stark`.
 const RESIDUAL_BITS: u8 = 15;
 /// Seed of the texts that a model writes.
 const SEED: u64 = 59;
@@ -68,7 +68,7 @@ pub fn compile_with_sample(
     let options = CompileOptions { quantise, ..options.clone() };
     let (mut compiled, circuit) = parsed.compile(&sample, &options)?;
     let (_, test) = sample.split();
-    let note = agreement(parsed.network(), &circuit, &description, &test.inputs)?;
+    let note = describe_agreement(parsed.network(), &circuit, &description, &test.inputs)?;
     compiled.metadata.notes.push(note);
     for (name, contents) in [(FILE, description.to_json()?), (TOKENIZER, tokenizer.into_bytes())] {
         compiled.metadata.files.insert(name.to_owned(), Digest::of(&contents));
@@ -103,7 +103,7 @@ impl PreparedModel {
             return Err(LmError::Tokens { tokens, limit });
         }
         let decoder = model.decoder(tokens)?;
-        let size = decoder.embeddings.rows;
+        let vocabulary_size = decoder.embeddings.rows;
         let graph = graph::onnx(&decoder, tokens);
         let residual_bits = graph::is_large(&decoder).then_some(RESIDUAL_BITS);
         drop(decoder);
@@ -115,11 +115,11 @@ impl PreparedModel {
             "the model has no tokenizer; hint: use a model with a tokenizer.json",
         ))?;
         let texts = match lm.sample {
-            Some(text) => texts_of(vocabulary, text, tokens)?,
+            Some(text) => encode_sample(vocabulary, text, tokens)?,
             None => generate_texts(&model, tokens)?,
         };
-        let description = LanguageModel::new(tokens, vocabulary, size);
-        let high = i64::try_from(size).unwrap_or(i64::MAX) - 1;
+        let description = LanguageModel::new(tokens, vocabulary, vocabulary_size);
+        let high = i64::try_from(vocabulary_size).unwrap_or(i64::MAX) - 1;
         let input_range = Range { low: 0, high };
         let options =
             QuantiseOptions { input_range, input_scale: 0, residual_bits, ..options.clone() };
@@ -128,10 +128,10 @@ impl PreparedModel {
     }
 
     /// Returns all lines of a text as inputs.
-    pub(crate) fn lines_of(&self, text: &str) -> Result<Vec<Vec<i64>>, LmError> {
+    pub(crate) fn encode_lines(&self, text: &str) -> Result<Vec<Vec<i64>>, LmError> {
         let vocabulary = self.description.parse_tokenizer(self.tokenizer.as_bytes())?;
         let lines = text.lines().filter(|line| !line.trim().is_empty());
-        lines.map(|line| line_of(&vocabulary, line, self.description.tokens)).collect()
+        lines.map(|line| encode_line(&vocabulary, line, self.description.tokens)).collect()
     }
 }
 
@@ -144,7 +144,7 @@ fn check_size(path: &Path) -> Result<(), LmError> {
         (None, Ok(entries)) => {
             entries.flatten().map(|entry| entry.path()).filter(is_weights).collect()
         }
-        // A path that the loader refuses.
+        // The loader reports the error.
         (None, Err(_)) => Vec::new(),
     };
     for path in files {
@@ -157,7 +157,7 @@ fn check_size(path: &Path) -> Result<(), LmError> {
 }
 
 /// Describes how often the integer network chooses the token that the model chooses.
-fn agreement(
+fn describe_agreement(
     float: &FloatNetwork,
     circuit: &Circuit,
     model: &LanguageModel,
@@ -176,7 +176,7 @@ fn agreement(
         for (position, logits) in model_logits.chunks(model.vocabulary).take(length).enumerate() {
             total += 1;
             matching += usize::from(
-                model.next(&outputs, position) == Some(i64::from(greedy_token(logits))),
+                model.likeliest_token(&outputs, position) == Some(i64::from(greedy_token(logits))),
             );
         }
     }
@@ -188,7 +188,11 @@ fn agreement(
 }
 
 /// Returns lines of a text as inputs: each begins as a prompt does, and zeros follow it.
-fn texts_of(vocabulary: &Vocabulary, text: &str, tokens: usize) -> Result<Vec<Vec<i64>>, LmError> {
+fn encode_sample(
+    vocabulary: &Vocabulary,
+    text: &str,
+    tokens: usize,
+) -> Result<Vec<Vec<i64>>, LmError> {
     let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
     if lines.is_empty() {
         return Err(LmError::Input(
@@ -197,11 +201,11 @@ fn texts_of(vocabulary: &Vocabulary, text: &str, tokens: usize) -> Result<Vec<Ve
     }
     // Evenly spread over the file.
     let step = lines.len().div_ceil(MAX_TEXTS);
-    lines.into_iter().step_by(step).map(|line| line_of(vocabulary, line, tokens)).collect()
+    lines.into_iter().step_by(step).map(|line| encode_line(vocabulary, line, tokens)).collect()
 }
 
 /// Returns a line of a text as an input.
-fn line_of(vocabulary: &Vocabulary, line: &str, tokens: usize) -> Result<Vec<i64>, LmError> {
+fn encode_line(vocabulary: &Vocabulary, line: &str, tokens: usize) -> Result<Vec<i64>, LmError> {
     let line = vocabulary.encode(line)?;
     let line = vocabulary
         .bos_token()
@@ -220,7 +224,7 @@ fn padded_with_zeros(text: impl Iterator<Item = u32>, tokens: usize) -> Vec<i64>
 
 /// Returns texts that the model writes: each token is drawn by its probability.
 fn generate_texts(model: &CausalModel, tokens: usize) -> Result<Vec<Vec<i64>>, LmError> {
-    let mut random = StdRng::seed_from_u64(SEED);
+    let mut rng = StdRng::seed_from_u64(SEED);
     let bos_token = model.vocabulary().bos_token();
     let mut texts = Vec::with_capacity(MAX_TEXTS);
     for _ in 0..MAX_TEXTS {
@@ -232,20 +236,20 @@ fn generate_texts(model: &CausalModel, tokens: usize) -> Result<Vec<Vec<i64>>, L
                 break;
             }
             let logits = model.next(&[next], &mut cache)?;
-            next = token_at_share(&logits, random.random());
+            next = token_at_probability(&logits, rng.random());
         }
         texts.push(padded_with_zeros(text.into_iter(), tokens));
     }
     Ok(texts)
 }
 
-/// Returns the token at which the probabilities, added one by one, reach `share`. Not by the
-/// sampler of `taonet-lm`, which adds the largest ones first: other texts would change the scales,
-/// and so the keys, of models that are compiled again.
-fn token_at_share(logits: &[f32], share: f64) -> u32 {
+/// Returns the token at which the cumulative probability reaches `probability`. The sampler of
+/// `taonet-lm` adds the largest ones first: its texts would change the scales, and so the keys, of
+/// models that are compiled again.
+fn token_at_probability(logits: &[f32], probability: f64) -> u32 {
     let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     let weights = || logits.iter().map(|logit| f64::from(logit - largest).exp());
-    let mut remaining = share * weights().sum::<f64>();
+    let mut remaining = probability * weights().sum::<f64>();
     let limit_position = weights().position(|weight| {
         remaining -= weight;
         remaining <= 0.0

@@ -12,14 +12,14 @@ const OPSET: i64 = 23;
 /// Value that hides later tokens from an attention.
 const MASKED_SCORE: f32 = -1e9;
 const INPUT: &str = "tokens";
-/// Maximum number of embeddings, in numbers, that are looked up: each has a row in the function table
-/// of `stark`, which has a row for each value of an activation, too. Larger tables are multiplied
-/// with one-hot tokens, and cost a weight for each number.
+/// Maximum number of embeddings, in numbers, that are looked up: each has a row in the function
+/// table of `stark`, which has a row for each value of an activation, too. Larger tables are
+/// multiplied with one-hot tokens, and cost a weight for each number.
 const MAX_EMBEDDING_NUMBERS: usize = 1 << 20;
 
-// Large models have few tokens whose values are a thousand times as large as those of all others: a
-// text's first token, to which every head attends that has nothing else to attend to. So in their
-// graphs, the first position has tensors of its own, which get scales of their own.
+// In large models, a text's first token is an attention sink: its values are a thousand times as
+// large as those of all other tokens. So in their graphs, the first position has tensors of its
+// own, which get scales of their own.
 
 /// Returns the ONNX file of a decoder that reads `tokens` tokens, as integers of the shape [1,
 /// tokens], and computes the logits after each of them, with the shape [1, tokens, vocabulary]. The
@@ -34,24 +34,25 @@ pub(crate) fn is_large(decoder: &Decoder) -> bool {
     embeddings.rows * embeddings.columns > MAX_EMBEDDING_NUMBERS
 }
 
-/// Returns the ONNX file of a decoder. Embeddings are looked up or, in a large model, multiplied with
-/// one-hot tokens.
+/// Returns the ONNX file of a decoder. Embeddings are looked up or, in a large model, multiplied
+/// with one-hot tokens.
 fn write_graph(decoder: &Decoder, tokens: usize, is_large: bool) -> Vec<u8> {
     let graph = GraphWriter::new(INPUT, &[1, tokens]);
     // The first position of a large model has values far beyond those of the others.
     let first_part = if is_large && tokens > 1 { 1 } else { tokens };
     let parts =
         [0..first_part, first_part..tokens].into_iter().filter(|part| !part.is_empty()).collect();
-    let mut writer = Writer { graph, decoder, tokens, parts };
-    writer.logits(is_large);
+    let mut writer = DecoderWriter { graph, decoder, tokens, parts };
+    writer.append_logits(is_large);
     writer.graph.finish("logits", &[1, tokens, decoder.head.weights.rows], false, OPSET)
 }
 
-struct Writer<'a> {
+/// Writes the nodes of a decoder to a graph.
+struct DecoderWriter<'a> {
     graph: GraphWriter,
     decoder: &'a Decoder,
     tokens: usize,
-    /// The positions, in parts of which each has scales of its own where values add up.
+    /// Parts of the positions. Where values add up, each part has scales of its own.
     parts: Vec<Range<usize>>,
 }
 
@@ -63,8 +64,8 @@ struct SharedTensors {
     rotation: Option<[String; 2]>,
 }
 
-impl Writer<'_> {
-    fn logits(&mut self, is_large: bool) {
+impl DecoderWriter<'_> {
+    fn append_logits(&mut self, is_large: bool) {
         let Decoder { positions, layers, norm, head, .. } = self.decoder;
         let mut hidden = self.append_embedding(is_large);
         let rotation = match positions {
@@ -72,28 +73,30 @@ impl Writer<'_> {
                 let positions = self
                     .graph
                     .floats(&[self.tokens, positions.columns], positions.values.iter().copied());
-                hidden = self.node("Add", &[&hidden, &positions]);
+                hidden = self.append_node("Add", &[&hidden, &positions]);
                 None
             }
-            Positions::Rotary { cos, sin } => Some([self.rotation(cos), self.rotation(sin)]),
+            Positions::Rotary { cos, sin } => {
+                Some([self.append_rotation_table(cos), self.append_rotation_table(sin)])
+            }
         };
         let rows =
             (0..self.tokens).flat_map(|row| (0..self.tokens).map(move |column| (row, column)));
         let mask = rows.map(|(row, column)| if column > row { MASKED_SCORE } else { 0.0 });
         let mask = self.graph.floats(&[self.tokens, self.tokens], mask);
         let shared = SharedTensors { mask, rotation };
-        let mut hidden = self.parts_of(&hidden);
+        let mut hidden = self.split_parts(&hidden);
         for layer in layers {
             let normed = self.append_norm(&hidden, &layer.attention_norm);
-            let attention_output = self.attention(&normed, layer, &shared);
-            let attention_output = self.parts_of(&attention_output);
+            let attention_output = self.append_attention(&normed, layer, &shared);
+            let attention_output = self.split_parts(&attention_output);
             hidden = self.append_sum(&hidden, &attention_output);
             let normed = self.append_norm(&hidden, &layer.feed_forward_norm);
-            let feed_forward_output = self.feed_forward(&normed, layer);
+            let feed_forward_output = self.append_feed_forward(&normed, layer);
             hidden = self.append_sum(&hidden, &feed_forward_output);
         }
         let normed = self.append_norm(&hidden, norm);
-        self.linear(&normed, &fold_norm(head, norm));
+        self.append_linear(&normed, &fold_norm(head, norm));
     }
 
     /// Adds the embeddings of the tokens.
@@ -104,27 +107,30 @@ impl Writer<'_> {
         if !is_large {
             return self.graph.node("Gather", &[&table, INPUT], &[Attribute::Int("axis", 0)]);
         }
-        let depth = self.dims([embeddings.rows]);
+        let depth = self.append_dims([embeddings.rows]);
         let values = self.graph.floats(&[2], [0.0, 1.0]);
-        let one_hot = self.node("OneHot", &[INPUT, &depth, &values]);
-        self.node("MatMul", &[&one_hot, &table])
+        let one_hot = self.append_node("OneHot", &[INPUT, &depth, &values]);
+        self.append_node("MatMul", &[&one_hot, &table])
     }
 
-    fn node(&mut self, operator: &str, inputs: &[&str]) -> String {
+    fn append_node(&mut self, operator: &str, inputs: &[&str]) -> String {
         self.graph.node(operator, inputs, &[])
     }
 
     /// Splits a row per token into parts.
-    fn parts_of(&mut self, rows: &str) -> Vec<String> {
+    fn split_parts(&mut self, rows: &str) -> Vec<String> {
         match &self.parts.clone()[..] {
             [_] => vec![rows.to_owned()],
-            parts => parts.iter().map(|part| self.slice(rows, part.clone(), 1)).collect(),
+            parts => parts.iter().map(|part| self.append_slice(rows, part.clone(), 1)).collect(),
         }
     }
 
     /// Adds the parts of two tensors.
-    fn append_sum(&mut self, one: &[String], other: &[String]) -> Vec<String> {
-        one.iter().zip(other).map(|(one, other)| self.node("Add", &[one, other])).collect()
+    fn append_sum(&mut self, left: &[String], right: &[String]) -> Vec<String> {
+        left.iter()
+            .zip(right)
+            .map(|(left, right)| self.append_node("Add", &[left, right]))
+            .collect()
     }
 
     /// Adds norms of all parts without their scale and shift, which are part of the projections
@@ -132,7 +138,8 @@ impl Writer<'_> {
     fn append_norm(&mut self, parts: &[String], norm: &Norm) -> String {
         let shift = norm.shift.as_ref().map(|shift| vec![0.0; shift.len()]);
         let norm = Norm { scale: vec![1.0; norm.scale.len()], shift };
-        let normed: Vec<String> = parts.iter().map(|part| self.norm(part, &norm)).collect();
+        let normed: Vec<String> =
+            parts.iter().map(|part| self.append_part_norm(part, &norm)).collect();
         if let [normed] = &normed[..] {
             return normed.clone();
         }
@@ -140,7 +147,7 @@ impl Writer<'_> {
         self.graph.node("Concat", &normed, &[Attribute::Int("axis", 1)])
     }
 
-    fn norm(&mut self, values: &str, norm: &Norm) -> String {
+    fn append_part_norm(&mut self, values: &str, norm: &Norm) -> String {
         let attributes =
             [Attribute::Int("axis", -1), Attribute::Float("epsilon", self.decoder.norm_eps)];
         let scale = self.graph.floats(&[norm.scale.len()], norm.scale.iter().copied());
@@ -153,13 +160,13 @@ impl Writer<'_> {
         }
     }
 
-    fn linear(&mut self, values: &str, layer: &Projection) -> String {
-        let matrix = self.matrix(layer);
+    fn append_linear(&mut self, values: &str, layer: &Projection) -> String {
+        let matrix = self.append_weights(layer);
         self.append_projection(values, &matrix, layer)
     }
 
     /// Adds the weights of a projection as a constant.
-    fn matrix(&mut self, layer: &Projection) -> String {
+    fn append_weights(&mut self, layer: &Projection) -> String {
         let weights = &layer.weights;
         let columns = (0..weights.columns)
             .flat_map(|input| weights.values.iter().skip(input).step_by(weights.columns));
@@ -168,74 +175,81 @@ impl Writer<'_> {
 
     /// Adds a projection whose weights are the constant `matrix`.
     fn append_projection(&mut self, values: &str, matrix: &str, layer: &Projection) -> String {
-        let product = self.node("MatMul", &[values, matrix]);
+        let product = self.append_node("MatMul", &[values, matrix]);
         let Some(bias) = &layer.bias else { return product };
         let bias = self.graph.floats(&[bias.len()], bias.iter().copied());
-        self.node("Add", &[&product, &bias])
+        self.append_node("Add", &[&product, &bias])
     }
 
-    fn attention(&mut self, values: &str, layer: &DecoderLayer, shared: &SharedTensors) -> String {
+    fn append_attention(
+        &mut self,
+        values: &str,
+        layer: &DecoderLayer,
+        shared: &SharedTensors,
+    ) -> String {
         let &Decoder { heads, kv_heads, head_size, .. } = self.decoder;
         // The scores are divided by the root of the width of a head: so are the queries, or their
         // norm.
         let factor = 1.0 / (head_size as f32).sqrt();
         let projections = AttentionProjections::of(layer, factor);
-        let projected = self.linear(values, &projections.inputs);
+        let projected = self.append_linear(values, &projections.inputs);
         let (query_width, key_width) = (heads * head_size, kv_heads * head_size);
-        let query = self.columns(&projected, 0..query_width);
-        let key = self.columns(&projected, query_width..query_width + key_width);
-        let value = self.columns(&projected, query_width + key_width..query_width + 2 * key_width);
-        let (mut query, mut key) = (self.split(&query, heads), self.split(&key, kv_heads));
+        let query = self.append_columns(&projected, 0..query_width);
+        let key = self.append_columns(&projected, query_width..query_width + key_width);
+        let value =
+            self.append_columns(&projected, query_width + key_width..query_width + 2 * key_width);
+        let (mut query, mut key) =
+            (self.split_heads(&query, heads), self.split_heads(&key, kv_heads));
         if let Some([query_norm, key_norm]) = &layer.head_norms {
             let scale = query_norm.scale.iter().map(|scale| scale * factor).collect();
             let shift = query_norm
                 .shift
                 .as_ref()
                 .map(|shift| shift.iter().map(|shift| shift * factor).collect());
-            query = self.norm(&query, &Norm { scale, shift });
-            key = self.norm(&key, key_norm);
+            query = self.append_part_norm(&query, &Norm { scale, shift });
+            key = self.append_part_norm(&key, key_norm);
         }
         let (query, key) =
             (self.append_rotation(&query, shared), self.append_rotation(&key, shared));
-        let value = self.split(&value, kv_heads);
+        let value = self.split_heads(&value, kv_heads);
         let (key, value) = (self.repeat_shared_heads(&key), self.repeat_shared_heads(&value));
         let key = self.graph.node("Transpose", &[&key], &[Attribute::Ints("perm", &[0, 1, 3, 2])]);
-        let scores = self.node("MatMul", &[&query, &key]);
-        let scores = self.node("Add", &[&scores, &shared.mask]);
+        let scores = self.append_node("MatMul", &[&query, &key]);
+        let scores = self.append_node("Add", &[&scores, &shared.mask]);
         let attention_weights =
             self.graph.node("Softmax", &[&scores], &[Attribute::Int("axis", -1)]);
-        let weighted_values = self.node("MatMul", &[&attention_weights, &value]);
+        let weighted_values = self.append_node("MatMul", &[&attention_weights, &value]);
         let rows = self.graph.node(
             "Transpose",
             &[&weighted_values],
             &[Attribute::Ints("perm", &[0, 2, 1, 3])],
         );
-        let dims = self.dims([1, self.tokens, heads * head_size]);
-        let rows = self.node("Reshape", &[&rows, &dims]);
-        self.linear(&rows, &projections.output)
+        let dims = self.append_dims([1, self.tokens, heads * head_size]);
+        let rows = self.append_node("Reshape", &[&rows, &dims]);
+        self.append_linear(&rows, &projections.output)
     }
 
-    /// Returns some of the columns of a tensor.
-    fn columns(&mut self, values: &str, columns: Range<usize>) -> String {
-        self.slice(values, columns, -1)
+    /// Adds a slice with some of the columns of a tensor.
+    fn append_columns(&mut self, values: &str, columns: Range<usize>) -> String {
+        self.append_slice(values, columns, -1)
     }
 
-    /// Returns the part of a tensor in these limits of an axis.
-    fn slice(&mut self, values: &str, limits: Range<usize>, axis: i64) -> String {
+    /// Adds a slice with the part of a tensor within these limits of an axis.
+    fn append_slice(&mut self, values: &str, limits: Range<usize>, axis: i64) -> String {
         let limits = [limits.start, limits.end].map(|limit| limit.cast_signed() as i64);
         let [start, end, axis] =
             [limits[0], limits[1], axis].map(|value| self.graph.integers(&[1], [value]));
-        self.node("Slice", &[values, &start, &end, &axis])
+        self.append_node("Slice", &[values, &start, &end, &axis])
     }
 
-    fn dims<const N: usize>(&mut self, dims: [usize; N]) -> String {
+    fn append_dims<const N: usize>(&mut self, dims: [usize; N]) -> String {
         self.graph.integers(&[N], dims.map(|dim| dim.cast_signed() as i64))
     }
 
     /// Splits a row per token into heads: [1, heads, tokens, size].
-    fn split(&mut self, rows: &str, heads: usize) -> String {
-        let dims = self.dims([1, self.tokens, heads, self.decoder.head_size]);
-        let split = self.node("Reshape", &[rows, &dims]);
+    fn split_heads(&mut self, rows: &str, heads: usize) -> String {
+        let dims = self.append_dims([1, self.tokens, heads, self.decoder.head_size]);
+        let split = self.append_node("Reshape", &[rows, &dims]);
         self.graph.node("Transpose", &[&split], &[Attribute::Ints("perm", &[0, 2, 1, 3])])
     }
 
@@ -254,7 +268,7 @@ impl Writer<'_> {
     }
 
     /// Adds a table of the rotation, which is the same for both halves of a head.
-    fn rotation(&mut self, table: &[f32]) -> String {
+    fn append_rotation_table(&mut self, table: &[f32]) -> String {
         let half = self.decoder.head_size / 2;
         let rows = table.chunks(half.max(1)).flat_map(|row| row.iter().chain(row));
         self.graph.floats(&[self.tokens, 2 * half], rows.copied())
@@ -263,37 +277,40 @@ impl Writer<'_> {
     fn append_rotation(&mut self, values: &str, shared: &SharedTensors) -> String {
         let Some([cos, sin]) = &shared.rotation else { return values.to_owned() };
         let half = self.decoder.head_size / 2;
-        let (first, second) = (self.columns(values, 0..half), self.columns(values, half..2 * half));
-        let second = self.node("Neg", &[&second]);
+        let (first, second) =
+            (self.append_columns(values, 0..half), self.append_columns(values, half..2 * half));
+        let second = self.append_node("Neg", &[&second]);
         let rotated_half =
             self.graph.node("Concat", &[&second, &first], &[Attribute::Int("axis", -1)]);
-        let (unrotated, rotated_half) =
-            (self.node("Mul", &[values, cos]), self.node("Mul", &[&rotated_half, sin]));
-        self.node("Add", &[&unrotated, &rotated_half])
+        let (unrotated, rotated_half) = (
+            self.append_node("Mul", &[values, cos]),
+            self.append_node("Mul", &[&rotated_half, sin]),
+        );
+        self.append_node("Add", &[&unrotated, &rotated_half])
     }
 
     /// Adds a feed-forward layer; returns its parts. The last projection has the weights once for
     /// each part: the values that it reads are as unequal as those to which its results are added.
-    fn feed_forward(&mut self, values: &str, layer: &DecoderLayer) -> Vec<String> {
+    fn append_feed_forward(&mut self, values: &str, layer: &DecoderLayer) -> Vec<String> {
         let norm = &layer.feed_forward_norm;
         let (inner, down) = match &layer.feed_forward {
             FeedForward::Gelu { up, down } => {
-                let up = self.linear(values, &fold_norm(up, norm));
+                let up = self.append_linear(values, &fold_norm(up, norm));
                 let inner =
                     self.graph.node("Gelu", &[&up], &[Attribute::String("approximate", "tanh")]);
-                (self.parts_of(&inner), down)
+                (self.split_parts(&inner), down)
             }
             FeedForward::Gated { gate, up, down } => {
-                let gate = self.linear(values, &fold_norm(gate, norm));
-                let share = self.node("Sigmoid", &[&gate]);
-                let gate = self.node("Mul", &[&gate, &share]);
-                let up = self.linear(values, &fold_norm(up, norm));
-                let (gate, up) = (self.parts_of(&gate), self.parts_of(&up));
+                let gate = self.append_linear(values, &fold_norm(gate, norm));
+                let share = self.append_node("Sigmoid", &[&gate]);
+                let gate = self.append_node("Mul", &[&gate, &share]);
+                let up = self.append_linear(values, &fold_norm(up, norm));
+                let (gate, up) = (self.split_parts(&gate), self.split_parts(&up));
                 let parts = gate.iter().zip(&up);
-                (parts.map(|(gate, up)| self.node("Mul", &[gate, up])).collect(), down)
+                (parts.map(|(gate, up)| self.append_node("Mul", &[gate, up])).collect(), down)
             }
         };
-        let matrix = self.matrix(down);
+        let matrix = self.append_weights(down);
         inner.iter().map(|part| self.append_projection(part, &matrix, down)).collect()
     }
 }

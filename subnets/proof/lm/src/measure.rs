@@ -50,7 +50,7 @@ pub fn measure(
     drop(quantised);
     let description = &prepared.description;
     let texts = match text {
-        Some(text) => prepared.lines_of(text)?,
+        Some(text) => prepared.encode_lines(text)?,
         None => test.inputs,
     };
     let mut precision = LmPrecision { positions: 0, same: 0, perplexities: [0.0; 2], tensors };
@@ -64,17 +64,17 @@ pub fn measure(
         let length = text.iter().rposition(|&token| token != 0).map_or(0, |last| last + 1);
         let rows =
             model_logits.chunks(description.vocabulary).zip(outputs.chunks(description.vocabulary));
-        for (position, (logits, row)) in rows.take(length).enumerate() {
+        for (position, (logits, network_logits)) in rows.take(length).enumerate() {
             precision.positions += 1;
-            let next_token = description.next(&outputs, position);
+            let next_token = description.likeliest_token(&outputs, position);
             precision.same += usize::from(next_token == Some(i64::from(greedy_token(logits))));
             let Some(next) = text.get(position + 1).filter(|_| position + 1 < length) else {
                 continue;
             };
             let next = usize::try_from(*next).unwrap_or_default();
-            let [of_model, of_integers] = &mut precision.perplexities;
-            *of_model += loss(logits.iter().map(|&logit| f64::from(logit)), next);
-            *of_integers += loss(row.iter().map(|&logit| logit as f64 * unit), next);
+            let [model_loss, network_loss] = &mut precision.perplexities;
+            *model_loss += loss(logits.iter().map(|&logit| f64::from(logit)), next);
+            *network_loss += loss(network_logits.iter().map(|&logit| logit as f64 * unit), next);
             predicted_tokens += 1;
         }
     }

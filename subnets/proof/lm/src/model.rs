@@ -34,18 +34,18 @@ pub(crate) struct LanguageModel {
 }
 
 impl LanguageModel {
-    pub(crate) fn new(tokens: usize, vocabulary: &Vocabulary, size: usize) -> Self {
+    pub(crate) fn new(tokens: usize, vocabulary: &Vocabulary, vocabulary_size: usize) -> Self {
         Self {
             version: VERSION,
             tokens,
-            vocabulary: size,
+            vocabulary: vocabulary_size,
             begin: vocabulary.bos_token(),
             ends: vocabulary.end_tokens().to_vec(),
         }
     }
 
     /// Parses a description, which must be that of a circuit with this metadata.
-    pub(crate) fn of(text: &[u8], metadata: &CircuitMetadata) -> Result<Self, LmError> {
+    pub(crate) fn from_json(text: &[u8], metadata: &CircuitMetadata) -> Result<Self, LmError> {
         let model: Self =
             serde_json::from_slice(bytes_without_bom(text)).map_err(LmError::Malformed)?;
         // The metadata of a bundle is not validated yet.
@@ -83,7 +83,11 @@ impl LanguageModel {
     }
 
     /// Returns the tokens of a prompt.
-    pub(crate) fn prompt(&self, vocabulary: &Vocabulary, text: &str) -> Result<Vec<u32>, LmError> {
+    pub(crate) fn encode_prompt(
+        &self,
+        vocabulary: &Vocabulary,
+        text: &str,
+    ) -> Result<Vec<u32>, LmError> {
         let tokens: Vec<u32> = self.begin.into_iter().chain(vocabulary.encode(text)?).collect();
         match tokens.len() {
             0 => Err(LmError::Input("the prompt has no tokens; hint: pass a text")),
@@ -94,7 +98,7 @@ impl LanguageModel {
 
     /// Returns the likeliest token after the token at `position`: the first one of several.
     /// `outputs` are the logits of the circuit.
-    pub(crate) fn next(&self, outputs: &[i64], position: usize) -> Option<i64> {
+    pub(crate) fn likeliest_token(&self, outputs: &[i64], position: usize) -> Option<i64> {
         let logits = outputs.chunks_exact(self.vocabulary).nth(position)?;
         let largest = logits.iter().max()?;
         let token = logits.iter().position(|logit| logit == largest)?;

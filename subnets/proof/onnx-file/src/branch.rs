@@ -67,7 +67,7 @@ impl Branch {
         }));
         let constants = graph.initializer.iter();
         let constants =
-            constants.map(|weight| Ok((rename(&weight.name), Arc::new(Constant::read(weight)?))));
+            constants.map(|weight| Ok((rename(&weight.name), Arc::new(Constant::parse(weight)?))));
         Ok(Self { nodes, constants: constants.collect::<Result<Vec<_>, OnnxError>>()? })
     }
 }

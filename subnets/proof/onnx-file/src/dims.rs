@@ -5,8 +5,8 @@ mod moved;
 use super::proto::NodeProto;
 use super::{MAX_RANK, OnnxError, unsupported};
 pub use moved::{
-    Span, concatenated, index, interleaved, padded, padded_extent, pads, parts, permutation,
-    selected, shape, spans, transposed,
+    Span, concatenated_dims, index, interleaved_positions, padded_extent, padded_positions, pads,
+    permutation, selected_positions, shape, spans, split_sizes, transposed_positions,
 };
 
 /// Returns the number of elements; `None` on overflow. Of a tensor without elements, the product of
@@ -47,7 +47,7 @@ fn index_from_either_end(index: i64, count: usize) -> Option<usize> {
 }
 
 /// Returns the dimensions after Flatten.
-pub fn flattened(node: &NodeProto, dims: &[usize]) -> Result<Vec<usize>, OnnxError> {
+pub fn flattened_dims(node: &NodeProto, dims: &[usize]) -> Result<Vec<usize>, OnnxError> {
     let flatten_axis = node.int("axis", 1);
     // The axis after the last one is permitted.
     let split = if flatten_axis == dims.len().cast_signed() as i64 {
@@ -60,31 +60,35 @@ pub fn flattened(node: &NodeProto, dims: &[usize]) -> Result<Vec<usize>, OnnxErr
 
 /// Returns the dimensions after Reshape: 0 copies a dimension unless `allowzero` is set, -1 is the
 /// remaining size.
-pub fn reshaped(node: &NodeProto, dims: &[usize], target: &[i64]) -> Result<Vec<usize>, OnnxError> {
-    let refuse = || unsupported(node, format!("{dims:?} cannot be reshaped to {target:?}"));
+pub fn reshaped_dims(
+    node: &NodeProto,
+    dims: &[usize],
+    target: &[i64],
+) -> Result<Vec<usize>, OnnxError> {
+    let mismatch = || unsupported(node, format!("{dims:?} cannot be reshaped to {target:?}"));
     let copies_zeros = node.int("allowzero", 0) == 0;
     let mut result = Vec::with_capacity(target.len());
     let mut inferred = None;
     for (index, &size) in target.iter().enumerate() {
         result.push(match size {
-            0 if copies_zeros => *dims.get(index).ok_or_else(refuse)?,
+            0 if copies_zeros => *dims.get(index).ok_or_else(mismatch)?,
             -1 if inferred.is_none() => {
                 inferred = Some(index);
                 1
             }
-            size => usize::try_from(size).map_err(|_| refuse())?,
+            size => usize::try_from(size).map_err(|_| mismatch())?,
         });
     }
     let (total, product_without_inferred) =
-        (elements(dims).ok_or_else(refuse)?, elements(&result).ok_or_else(refuse)?);
+        (elements(dims).ok_or_else(mismatch)?, elements(&result).ok_or_else(mismatch)?);
     if let Some(size) = inferred.and_then(|index| result.get_mut(index)) {
-        *size = total.checked_div(product_without_inferred).ok_or_else(refuse)?;
+        *size = total.checked_div(product_without_inferred).ok_or_else(mismatch)?;
     }
-    if elements(&result) == Some(total) { Ok(result) } else { Err(refuse()) }
+    if elements(&result) == Some(total) { Ok(result) } else { Err(mismatch()) }
 }
 
 /// Returns the dimensions after Squeeze; without axes, all dimensions of size 1 are removed.
-pub fn squeezed(
+pub fn squeezed_dims(
     node: &NodeProto,
     dims: &[usize],
     axes: Option<&[i64]>,
@@ -102,7 +106,11 @@ pub fn squeezed(
 }
 
 /// Returns the dimensions after Unsqueeze; axes count the new dimensions, too.
-pub fn unsqueezed(node: &NodeProto, dims: &[usize], axes: &[i64]) -> Result<Vec<usize>, OnnxError> {
+pub fn unsqueezed_dims(
+    node: &NodeProto,
+    dims: &[usize],
+    axes: &[i64],
+) -> Result<Vec<usize>, OnnxError> {
     // Every insertion moves the dimensions after it.
     if dims.len() + axes.len() > MAX_RANK {
         return Err(unsupported(node, format!("the output has more than {MAX_RANK} dimensions")));
@@ -115,10 +123,10 @@ pub fn unsqueezed(node: &NodeProto, dims: &[usize], axes: &[i64]) -> Result<Vec<
 }
 
 /// Returns the dimensions to which all of these can be repeated; `None` if there are none.
-pub fn common(all: &[&[usize]]) -> Option<Vec<usize>> {
-    let rank = all.iter().map(|dims| dims.len()).max()?;
+pub fn common_dims(all_dims: &[&[usize]]) -> Option<Vec<usize>> {
+    let rank = all_dims.iter().map(|dims| dims.len()).max()?;
     let mut common = vec![1; rank];
-    for dims in all {
+    for dims in all_dims {
         for (size, &dim) in common.iter_mut().rev().zip(dims.iter().rev()) {
             match (*size, dim) {
                 (1, _) => *size = dim,
@@ -177,19 +185,19 @@ mod tests {
     #[test]
     fn reshaped_dimensions_follow_the_onnx_standard() {
         let plain = node(&[]);
-        assert_eq!(flattened(&plain, &[1, 2, 3, 4]), Ok(vec![1, 24]));
-        assert_eq!(flattened(&node(&[("axis", -2)]), &[1, 2, 3, 4]), Ok(vec![2, 12]));
-        assert_eq!(flattened(&node(&[("axis", 4)]), &[1, 2, 3, 4]), Ok(vec![24, 1]));
-        assert_eq!(reshaped(&plain, &[1, 2, 3], &[0, -1]), Ok(vec![1, 6]));
-        assert!(reshaped(&node(&[("allowzero", 1)]), &[1, 2, 3], &[0, -1]).is_err());
-        assert!(reshaped(&plain, &[1, 2, 3], &[-1, -1]).is_err());
-        assert!(reshaped(&plain, &[1, 2, 3], &[4, -1]).is_err());
-        assert_eq!(squeezed(&plain, &[1, 2, 1], None), Ok(vec![2]));
-        assert_eq!(squeezed(&plain, &[1, 2, 1], Some(&[-1])), Ok(vec![1, 2]));
-        assert!(squeezed(&plain, &[1, 2, 1], Some(&[1])).is_err());
-        assert_eq!(unsqueezed(&plain, &[1, 4], &[1, 2]), Ok(vec![1, 1, 1, 4]));
-        assert_eq!(unsqueezed(&plain, &[1, 4], &[-1, 2]), Ok(vec![1, 4, 1, 1]));
-        assert!(unsqueezed(&plain, &[1, 4], &[1, 1]).is_err());
+        assert_eq!(flattened_dims(&plain, &[1, 2, 3, 4]), Ok(vec![1, 24]));
+        assert_eq!(flattened_dims(&node(&[("axis", -2)]), &[1, 2, 3, 4]), Ok(vec![2, 12]));
+        assert_eq!(flattened_dims(&node(&[("axis", 4)]), &[1, 2, 3, 4]), Ok(vec![24, 1]));
+        assert_eq!(reshaped_dims(&plain, &[1, 2, 3], &[0, -1]), Ok(vec![1, 6]));
+        assert!(reshaped_dims(&node(&[("allowzero", 1)]), &[1, 2, 3], &[0, -1]).is_err());
+        assert!(reshaped_dims(&plain, &[1, 2, 3], &[-1, -1]).is_err());
+        assert!(reshaped_dims(&plain, &[1, 2, 3], &[4, -1]).is_err());
+        assert_eq!(squeezed_dims(&plain, &[1, 2, 1], None), Ok(vec![2]));
+        assert_eq!(squeezed_dims(&plain, &[1, 2, 1], Some(&[-1])), Ok(vec![1, 2]));
+        assert!(squeezed_dims(&plain, &[1, 2, 1], Some(&[1])).is_err());
+        assert_eq!(unsqueezed_dims(&plain, &[1, 4], &[1, 2]), Ok(vec![1, 1, 1, 4]));
+        assert_eq!(unsqueezed_dims(&plain, &[1, 4], &[-1, 2]), Ok(vec![1, 4, 1, 1]));
+        assert!(unsqueezed_dims(&plain, &[1, 4], &[1, 1]).is_err());
     }
 
     #[test]
@@ -224,15 +232,21 @@ mod tests {
 
     #[test]
     fn moved_elements_have_the_expected_positions() {
-        assert_eq!(transposed(&[2, 3], &[1, 0]), [0, 3, 1, 4, 2, 5]);
-        assert_eq!(selected(&[2, 2], &[vec![Some(1)], vec![None, Some(0), Some(1)]]), [4, 2, 3]);
-        assert_eq!(interleaved(&[&[2, 1], &[2, 2]], 1), [0, 2, 3, 1, 4, 5]);
+        assert_eq!(transposed_positions(&[2, 3], &[1, 0]), [0, 3, 1, 4, 2, 5]);
+        assert_eq!(
+            selected_positions(&[2, 2], &[vec![Some(1)], vec![None, Some(0), Some(1)]]),
+            [4, 2, 3]
+        );
+        assert_eq!(interleaved_positions(&[&[2, 1], &[2, 2]], 1), [0, 2, 3, 1, 4, 5]);
         let plain = node(&[]);
-        assert_eq!(padded(&plain, 3, [2, 1], b"reflect").unwrap(), [2, 1, 0, 1, 2, 1].map(Some));
-        assert_eq!(padded(&plain, 3, [1, -1], b"edge").unwrap(), [0, 0, 1].map(Some));
+        assert_eq!(
+            padded_positions(&plain, 3, [2, 1], b"reflect").unwrap(),
+            [2, 1, 0, 1, 2, 1].map(Some)
+        );
+        assert_eq!(padded_positions(&plain, 3, [1, -1], b"edge").unwrap(), [0, 0, 1].map(Some));
         assert!(
-            padded(&plain, 3, [3, 0], b"reflect").is_err()
-                && padded(&plain, 3, [1, 0], b"wrap").is_err()
+            padded_positions(&plain, 3, [3, 0], b"reflect").is_err()
+                && padded_positions(&plain, 3, [1, 0], b"wrap").is_err()
         );
         assert_eq!(pads(&plain, 3, &[1, 2], Some(&[-1])).unwrap(), [[0, 0], [0, 0], [1, 2]]);
         assert!(
@@ -259,8 +273,8 @@ mod tests {
         assert_eq!(broadcast(&[1, 2, 3], &[3], &[2, 3]), Some(vec![1, 2, 3, 1, 2, 3]));
         assert_eq!(broadcast(&[1, 2], &[2], &[1, 3]), None);
         assert_eq!(broadcast(&[1, 2], &[1, 1, 2], &[1, 2]), None);
-        assert_eq!(common(&[&[2, 1], &[], &[1, 1, 3]]), Some(vec![1, 2, 3]));
-        assert_eq!(common(&[&[2, 3], &[3]]), Some(vec![2, 3]));
-        assert_eq!(common(&[&[2], &[3]]), None);
+        assert_eq!(common_dims(&[&[2, 1], &[], &[1, 1, 3]]), Some(vec![1, 2, 3]));
+        assert_eq!(common_dims(&[&[2, 3], &[3]]), Some(vec![2, 3]));
+        assert_eq!(common_dims(&[&[2], &[3]]), None);
     }
 }

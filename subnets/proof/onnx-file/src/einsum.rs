@@ -21,28 +21,29 @@ impl Equation {
     pub fn parse(node: &NodeProto, dims: &[&[usize]]) -> Result<Self, OnnxError> {
         let text =
             String::from_utf8_lossy(node.text("equation").unwrap_or_default()).replace(' ', "");
-        let refuse = |reason: &str| unsupported(node, format!("equation '{text}': {reason}"));
+        let equation_error =
+            |reason: &str| unsupported(node, format!("equation '{text}': {reason}"));
         if text.contains('.') {
-            return Err(refuse("an ellipsis is unsupported; hint: name all axes"));
+            return Err(equation_error("an ellipsis is unsupported; hint: name all axes"));
         }
         let (left, right) =
             text.split_once("->").map_or((&text[..], None), |(left, right)| (left, Some(right)));
         let inputs: Vec<Vec<char>> =
             left.split(',').map(|labels| labels.chars().collect()).collect();
         if inputs.len() != dims.len() || !inputs.iter().flatten().all(char::is_ascii_alphabetic) {
-            return Err(refuse("labels must be letters, and those of each operand"));
+            return Err(equation_error("labels must be letters, and those of each operand"));
         }
         let (mut extents, mut counts) = (BTreeMap::new(), BTreeMap::new());
         for (labels, dims) in inputs.iter().zip(dims) {
             if labels.len() != dims.len() {
-                return Err(refuse("an operand has another number of dimensions"));
+                return Err(equation_error("an operand has another number of dimensions"));
             }
             for (index, (&label, &extent)) in labels.iter().zip(*dims).enumerate() {
                 if labels.iter().take(index).any(|&other| other == label) {
-                    return Err(refuse("a label that an operand has twice is unsupported"));
+                    return Err(equation_error("a label that an operand has twice is unsupported"));
                 }
                 if *extents.entry(label).or_insert(extent) != extent {
-                    return Err(refuse("the axes of a label differ in their extents"));
+                    return Err(equation_error("the axes of a label differ in their extents"));
                 }
                 *counts.entry(label).or_insert(0_usize) += 1;
             }
@@ -57,7 +58,7 @@ impl Equation {
             !extents.contains_key(label) || output.iter().take(index).any(|other| other == label)
         };
         if output.iter().enumerate().any(is_unknown) {
-            return Err(refuse("the output has a label twice, or one that no operand has"));
+            return Err(equation_error("the output has a label twice, or one that no operand has"));
         }
         Ok(Self { inputs, output, extents })
     }

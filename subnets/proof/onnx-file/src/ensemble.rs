@@ -17,7 +17,7 @@ pub struct Ensemble {
     /// Value of each output before the weights of the leaves are added.
     pub base: Vec<f64>,
     /// Transform from the sums to the outputs.
-    pub scores: Scores,
+    pub score_transform: ScoreTransform,
 }
 
 /// A node of a tree.
@@ -56,7 +56,7 @@ pub enum BranchTest {
 
 /// Transform from the sums of an ensemble to scores.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Scores {
+pub enum ScoreTransform {
     /// The sums themselves.
     Sums,
     /// Sums with a sigmoid each.
@@ -79,12 +79,12 @@ impl Ensemble {
         } else {
             classic::parse(node)?
         };
-        ensemble.check(node, features)?;
+        ensemble.check_trees(node, features)?;
         Ok(ensemble)
     }
 
     /// Checks that features exist, and that the nodes are trees: none is reached twice.
-    fn check(&self, node: &NodeProto, features: usize) -> Result<(), OnnxError> {
+    fn check_trees(&self, node: &NodeProto, features: usize) -> Result<(), OnnxError> {
         let mut is_reached = vec![false; self.nodes.len()];
         let mut next = self.roots.clone();
         while let Some(index) = next.pop() {
@@ -156,7 +156,7 @@ fn number_list(node: &NodeProto, name: &str) -> Result<Vec<f64>, OnnxError> {
 fn double_values(tensor: &TensorProto) -> Result<Vec<f64>, OnnxError> {
     /// The type of double precision.
     const DOUBLE: i32 = super::proto::DataType::Double as i32;
-    let constant = Constant::read(tensor)?;
+    let constant = Constant::parse(tensor)?;
     Ok(match (tensor.data_type, constant.floats()) {
         (DOUBLE, _) if tensor.raw_data.is_empty() => tensor.double_data.clone(),
         (DOUBLE, _) => {
@@ -185,7 +185,7 @@ fn check_lengths(
 }
 
 /// Returns the number of classes or targets.
-fn outputs(node: &NodeProto) -> Result<usize, OnnxError> {
+fn output_count(node: &NodeProto) -> Result<usize, OnnxError> {
     let count = if rules::is_classifier(node) {
         let labels =
             ["classlabels_int64s", "classlabels_ints"].map(|name| integer_list(node, name).len());

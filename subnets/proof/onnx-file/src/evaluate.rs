@@ -19,7 +19,7 @@ use std::sync::Arc;
 
 use super::branch::Branch;
 use super::proto::{DataType, NodeProto};
-use super::tensor::{Constant, Data};
+use super::tensor::{Constant, ConstantData};
 use super::types::output_type;
 use super::{ElementType, MASKED, ModelFile, ModelInput, OnnxError, dims, rules, unsupported};
 
@@ -28,7 +28,7 @@ use super::{ElementType, MASKED, ModelFile, ModelInput, OnnxError, dims, rules, 
 pub struct Evaluation {
     /// The outputs; the arguments of a final softmax.
     pub outputs: Vec<f64>,
-    /// The largest magnitude of any value computed from the inputs on the way, inputs included.
+    /// The largest magnitude of the inputs and of any value that is computed from them.
     pub magnitude: f64,
 }
 
@@ -54,7 +54,7 @@ impl ModelFile {
             if self.outputs.iter().all(|output| run.tensors.contains_key(output)) {
                 break;
             }
-            run.node(node)?;
+            run.evaluate_node(node)?;
         }
         let mut outputs = Vec::new();
         for name in &self.outputs {
@@ -78,7 +78,7 @@ pub fn evaluate_constants(
     let (mut tensors, mut types) = (HashMap::new(), HashMap::new());
     for &(name, constant) in operands {
         tensors.insert(name.to_owned(), Tensor::from(constant));
-        types.insert(name.to_owned(), constant.element());
+        types.insert(name.to_owned(), constant.element_type());
     }
     let (constants, int8_ranges) = (HashMap::new(), HashMap::new());
     let operands = Operands {
@@ -101,7 +101,7 @@ struct EvaluationRun<'a> {
     tensors: HashMap<String, Tensor>,
     types: HashMap<String, ElementType>,
     /// Names of the tensors that depend on an input.
-    computed: HashSet<String>,
+    computed_names: HashSet<String>,
     after_softmax: Vec<&'a str>,
     softmax_arguments: HashSet<&'a str>,
     magnitude: f64,
@@ -112,22 +112,22 @@ impl<'a> EvaluationRun<'a> {
         let (after_softmax, softmax_arguments) = (file.after_softmax(), file.softmax_arguments());
         let magnitude =
             input.iter().fold(0.0_f64, |largest, &value| largest.max(f64::from(value).abs()));
-        let (mut tensors, mut types, mut computed) =
+        let (mut tensors, mut types, mut computed_names) =
             (HashMap::new(), HashMap::new(), HashSet::new());
         let mut remaining = input.iter().copied().map(f64::from);
-        for ModelInput { name, dims, element } in &file.inputs {
+        for ModelInput { name, dims, element_type } in &file.inputs {
             let values = remaining.by_ref().take(dims.iter().product()).collect();
             tensors.insert(name.clone(), Tensor { dims: dims.clone(), values });
-            types.insert(name.clone(), *element);
-            computed.insert(name.clone());
+            types.insert(name.clone(), *element_type);
+            computed_names.insert(name.clone());
         }
-        Self { file, tensors, types, computed, after_softmax, softmax_arguments, magnitude }
+        Self { file, tensors, types, computed_names, after_softmax, softmax_arguments, magnitude }
     }
 
     /// Evaluates a node, and records its outputs. Of an If, it evaluates the nodes of a branch.
-    fn node(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
+    fn evaluate_node(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
         if node.op_type == "If" {
-            return self.branch(node);
+            return self.evaluate_branch(node);
         }
         let name = node.output.first().map_or("", String::as_str);
         let name = if rules::is_classifier(node) {
@@ -146,16 +146,17 @@ impl<'a> EvaluationRun<'a> {
             is_after_softmax: self.after_softmax.contains(&name),
         };
         let outputs = operands.compute_all()?;
-        let element = output_type(node, |position| operands.element(position))?;
-        // Constants on the way, such as the limits of a Slice, can be arbitrarily large.
+        let output_type = output_type(node, |position| operands.element_type_of(position))?;
+        // Values that depend on constants only, such as the limits of a Slice, can be arbitrarily
+        // large.
         let is_computed = !matches!(node.op_type.as_str(), "Shape" | "Size")
-            && node.input.iter().any(|input| self.computed.contains(input));
+            && node.input.iter().any(|input| self.computed_names.contains(input));
         for (index, (name, output)) in node.output.iter().zip(outputs).enumerate() {
             if name.is_empty() {
                 continue;
             }
             if is_computed {
-                self.computed.insert(name.clone());
+                self.computed_names.insert(name.clone());
                 let is_argument = self.softmax_arguments.contains(name.as_str());
                 let values = output
                     .values
@@ -165,9 +166,12 @@ impl<'a> EvaluationRun<'a> {
                     values.fold(self.magnitude, |largest, value| largest.max(value.abs()));
             }
             // The positions of the largest elements are integers.
-            let element =
-                if node.op_type == "TopK" && index == 1 { ElementType::Integer } else { element };
-            self.types.insert(name.clone(), element);
+            let element_type = if node.op_type == "TopK" && index == 1 {
+                ElementType::Integer
+            } else {
+                output_type
+            };
+            self.types.insert(name.clone(), element_type);
             self.tensors.insert(name.clone(), output);
         }
         Ok(())
@@ -176,7 +180,7 @@ impl<'a> EvaluationRun<'a> {
 
 impl EvaluationRun<'_> {
     /// Evaluates the branch that a condition chooses.
-    fn branch(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
+    fn evaluate_branch(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
         let name = node.input.first().map_or("", String::as_str);
         let holds = match (self.tensors.get(name), self.file.constants.get(name)) {
             (Some(condition), _) => condition.values.first().copied(),
@@ -187,18 +191,18 @@ impl EvaluationRun<'_> {
             holds.ok_or_else(|| unsupported(node, "the condition is missing".to_owned()))?;
         let Branch { nodes, constants } = Branch::choose(node, holds.abs() > 0.0)?;
         for (name, constant) in constants {
-            self.types.insert(name.clone(), constant.element());
+            self.types.insert(name.clone(), constant.element_type());
             self.tensors.insert(name, Tensor::from(&*constant));
         }
-        nodes.iter().try_for_each(|inner| self.node(inner))
+        nodes.iter().try_for_each(|inner| self.evaluate_node(inner))
     }
 }
 
 impl From<&Constant> for Tensor {
     fn from(constant: &Constant) -> Self {
         let values = match &constant.data {
-            Data::Floats(values) => values.iter().copied().map(f64::from).collect(),
-            Data::Integers(values) => values.iter().map(|&value| value as f64).collect(),
+            ConstantData::Floats(values) => values.iter().copied().map(f64::from).collect(),
+            ConstantData::Integers(values) => values.iter().map(|&value| value as f64).collect(),
         };
         Self { dims: constant.dims.clone(), values }
     }
@@ -223,7 +227,7 @@ struct Operands<'a> {
 
 impl Operands<'_> {
     /// Returns an operand; `None` if the node does not have it.
-    fn optional(&self, position: usize) -> Option<Cow<'_, Tensor>> {
+    fn optional_operand(&self, position: usize) -> Option<Cow<'_, Tensor>> {
         let name = self.node.input.get(position).filter(|name| !name.is_empty())?;
         if let Some(tensor) = self.tensors.get(name) {
             return Some(Cow::Borrowed(tensor));
@@ -232,38 +236,40 @@ impl Operands<'_> {
     }
 
     /// Returns the type of an operand's elements.
-    fn element(&self, position: usize) -> ElementType {
+    fn element_type_of(&self, position: usize) -> ElementType {
         let Some(name) = self.node.input.get(position) else { return ElementType::Float };
-        let constant_element = || self.constants.get(name).map(|constant| constant.element());
+        let constant_element = || self.constants.get(name).map(|constant| constant.element_type());
         self.types.get(name).copied().or_else(constant_element).unwrap_or(ElementType::Float)
     }
 
-    fn get(&self, position: usize) -> Result<Cow<'_, Tensor>, OnnxError> {
-        self.optional(position).ok_or_else(|| self.refuse("an operand is missing"))
+    /// Returns an operand that the node must have.
+    fn operand(&self, position: usize) -> Result<Cow<'_, Tensor>, OnnxError> {
+        self.optional_operand(position)
+            .ok_or_else(|| self.evaluation_error("an operand is missing"))
     }
 
     /// Returns the integers of an attribute or, without it, at an input position.
-    fn list(&self, attribute: &str, position: usize) -> Option<Vec<i64>> {
+    fn attribute_or_input(&self, attribute: &str, position: usize) -> Option<Vec<i64>> {
         self.node.ints(attribute).map(<[i64]>::to_vec).or_else(|| self.integers(position))
     }
 
     fn integers(&self, position: usize) -> Option<Vec<i64>> {
-        Some(self.optional(position)?.values.iter().map(|&value| value as i64).collect())
+        Some(self.optional_operand(position)?.values.iter().map(|&value| value as i64).collect())
     }
 
-    fn refuse(&self, reason: &str) -> OnnxError {
+    fn evaluation_error(&self, reason: &str) -> OnnxError {
         unsupported(self.node, format!("cannot be evaluated: {reason}"))
     }
 
     /// Computes all outputs of the node.
     fn compute_all(&self) -> Result<Vec<Tensor>, OnnxError> {
         match self.node.op_type.as_str() {
-            "Split" => self.split(),
-            "GRU" | "LSTM" | "RNN" => self.recurrent(),
-            "TopK" => self.top_k(),
+            "Split" => self.evaluate_split(),
+            "GRU" | "LSTM" | "RNN" => self.evaluate_recurrent(),
+            "TopK" => self.evaluate_top_k(),
             _ if rules::is_classifier(self.node) => {
                 // The labels are not evaluated: nothing reads them.
-                Ok(vec![Tensor { dims: vec![1], values: vec![0.0] }, self.classifier_scores()?])
+                Ok(vec![Tensor { dims: vec![1], values: vec![0.0] }, self.evaluate_classifier()?])
             }
             _ => Ok(vec![self.compute()?]),
         }
@@ -273,56 +279,62 @@ impl Operands<'_> {
         let node = self.node;
         match node.op_type.as_str() {
             "Constant" => Ok(Tensor::from(&node.constant()?)),
-            "Shape" => self.dimensions(),
-            "Identity" | "Dropout" => self.get(0).map(Cow::into_owned),
-            "Cast" => self.cast(),
-            "Flatten" => self.reshaped(|dims| dims::flattened(node, dims)),
+            "Shape" => self.evaluate_shape(),
+            "Identity" | "Dropout" => self.operand(0).map(Cow::into_owned),
+            "Cast" => self.evaluate_cast(),
+            "Flatten" => self.reshape_with(|dims| dims::flattened_dims(node, dims)),
             "Reshape" => {
-                let target =
-                    self.integers(1).ok_or_else(|| self.refuse("the new shape is missing"))?;
-                self.reshaped(|dims| dims::reshaped(node, dims, &target))
+                let target = self
+                    .integers(1)
+                    .ok_or_else(|| self.evaluation_error("the new shape is missing"))?;
+                self.reshape_with(|dims| dims::reshaped_dims(node, dims, &target))
             }
             "Squeeze" | "Unsqueeze" => {
-                let axes = self.list("axes", 1);
+                let axes = self.attribute_or_input("axes", 1);
                 if node.op_type == "Squeeze" {
-                    return self.reshaped(|dims| dims::squeezed(node, dims, axes.as_deref()));
+                    return self
+                        .reshape_with(|dims| dims::squeezed_dims(node, dims, axes.as_deref()));
                 }
-                let axes = axes.ok_or_else(|| self.refuse("the axes are missing"))?;
-                self.reshaped(|dims| dims::unsqueezed(node, dims, &axes))
+                let axes = axes.ok_or_else(|| self.evaluation_error("the axes are missing"))?;
+                self.reshape_with(|dims| dims::unsqueezed_dims(node, dims, &axes))
             }
-            "Add" => self.pairwise(|a, b| a + b),
-            "Sub" => self.pairwise(|a, b| a - b),
-            "Mul" => self.pairwise(|a, b| a * b),
-            "Div" if self.element(0) == ElementType::Integer => {
-                self.pairwise(|a, b| (a / b).trunc())
+            "Add" => self.combine_pairwise(|a, b| a + b),
+            "Sub" => self.combine_pairwise(|a, b| a - b),
+            "Mul" => self.combine_pairwise(|a, b| a * b),
+            "Div" if self.element_type_of(0) == ElementType::Integer => {
+                self.combine_pairwise(|a, b| (a / b).trunc())
             }
-            "Div" => self.pairwise(|a, b| a / b),
-            "Mod" if node.int("fmod", 0) == 0 => self.pairwise(|a, b| a - b * (a / b).floor()),
-            "Mod" => self.pairwise(|a, b| a % b),
-            "Pow" => self.pairwise(f64::powf),
+            "Div" => self.combine_pairwise(|a, b| a / b),
+            "Mod" if node.int("fmod", 0) == 0 => {
+                self.combine_pairwise(|a, b| a - b * (a / b).floor())
+            }
+            "Mod" => self.combine_pairwise(|a, b| a % b),
+            "Pow" => self.combine_pairwise(f64::powf),
             "And" | "Equal" | "Greater" | "GreaterOrEqual" | "Less" | "LessOrEqual" | "Xor" => {
-                self.compared()
+                self.evaluate_comparison()
             }
-            "Where" => self.where_elements(),
-            "Softmax" | "LogSoftmax" => self.softmax(),
+            "Where" => self.evaluate_where(),
+            "Softmax" | "LogSoftmax" => self.evaluate_softmax(),
             "LayerNormalization" | "RMSNormalization" | "InstanceNormalization" => {
-                self.normalised()
+                self.evaluate_norm()
             }
-            "Transpose" => self.transposed(),
-            "Slice" => self.sliced(),
-            "Expand" => self.expanded(),
-            "Concat" => self.concatenated(),
-            "Pad" => self.padded(),
-            "Gather" => self.gathered(),
-            "MatMul" => self.matrix_product(self.get(0)?.as_ref(), self.get(1)?.as_ref()),
-            "Gemm" => self.gemm(),
-            "BatchNormalization" => self.batch_norm(),
-            "Conv" => self.convolution(),
-            "MaxPool" | "AveragePool" | "GlobalAveragePool" | "GlobalMaxPool" => self.pool(),
-            "ArgMax" | "ArgMin" => self.position_of_extremum(),
-            "ConstantOfShape" => self.filled(),
-            "ConvTranspose" => self.transposed_convolution(),
-            "QuantizeLinear" | "DequantizeLinear" => self.quantised(),
+            "Transpose" => self.evaluate_transpose(),
+            "Slice" => self.evaluate_slice(),
+            "Expand" => self.evaluate_expand(),
+            "Concat" => self.evaluate_concat(),
+            "Pad" => self.evaluate_pad(),
+            "Gather" => self.evaluate_gather(),
+            "MatMul" => self.multiply_rows(self.operand(0)?.as_ref(), self.operand(1)?.as_ref()),
+            "Gemm" => self.evaluate_gemm(),
+            "BatchNormalization" => self.evaluate_batch_norm(),
+            "Conv" => self.evaluate_convolution(),
+            "MaxPool" | "AveragePool" | "GlobalAveragePool" | "GlobalMaxPool" => {
+                self.evaluate_pool()
+            }
+            "ArgMax" | "ArgMin" => self.evaluate_position_of_extremum(),
+            "ConstantOfShape" => self.evaluate_constant_of_shape(),
+            "ConvTranspose" => self.evaluate_transposed_convolution(),
+            "QuantizeLinear" | "DequantizeLinear" => self.evaluate_quantisation(),
             "Sum" => self.fold_operands(|a, b| a + b),
             "Mean" => {
                 let mut sum = self.fold_operands(|a, b| a + b)?;
@@ -338,44 +350,46 @@ impl Operands<'_> {
     /// Computes reductions, elements that indices choose, and operators of `ai.onnx.ml`.
     fn compute_other_operators(&self) -> Result<Tensor, OnnxError> {
         match self.node.op_type.as_str() {
-            operator if operator.starts_with("Reduce") => self.reduced(),
-            "CumSum" => self.cumulative_sum(),
-            "DepthToSpace" | "SpaceToDepth" => self.blocks(),
-            "Einsum" => self.summed_products(),
-            "GatherElements" => self.gathered_elements(),
-            "GatherND" => self.gathered_slices(),
-            "GroupNormalization" => self.group_normalised(),
-            "Hardmax" => self.hard_maximum(),
-            "LpNormalization" => self.divided_by_norm(),
-            "NonZero" => self.non_zero(),
-            "OneHot" => self.one_hot(),
-            "Range" => self.range(),
-            "Resize" | "Upsample" => self.resized(),
-            "ScatterElements" => self.scattered_elements(),
-            "ScatterND" => self.scattered_slices(),
-            "Size" => self.number_of_elements(),
-            "Tile" => self.tiled(),
-            "Trilu" => self.triangle(),
-            "ArrayFeatureExtractor" => self.features(),
-            "LinearRegressor" => self.linear_regression(),
-            "Normalizer" => self.normalised_rows(),
-            "Scaler" => self.scaled(),
-            "SVMRegressor" => self.support_vector_regression(),
-            "TreeEnsemble" | "TreeEnsembleRegressor" => self.tree_regression(),
-            _ => self.element_wise()?.ok_or_else(|| self.refuse("the operator is unsupported")),
+            operator if operator.starts_with("Reduce") => self.evaluate_reduction(),
+            "CumSum" => self.evaluate_cumulative_sum(),
+            "DepthToSpace" | "SpaceToDepth" => self.evaluate_blocks(),
+            "Einsum" => self.evaluate_einsum(),
+            "GatherElements" => self.evaluate_gather_elements(),
+            "GatherND" => self.evaluate_gather_slices(),
+            "GroupNormalization" => self.evaluate_group_norm(),
+            "Hardmax" => self.evaluate_hardmax(),
+            "LpNormalization" => self.evaluate_unit_norm(),
+            "NonZero" => self.evaluate_non_zero(),
+            "OneHot" => self.evaluate_one_hot(),
+            "Range" => self.evaluate_range(),
+            "Resize" | "Upsample" => self.evaluate_resize(),
+            "ScatterElements" => self.evaluate_scatter_elements(),
+            "ScatterND" => self.evaluate_scatter_slices(),
+            "Size" => self.evaluate_size(),
+            "Tile" => self.evaluate_tile(),
+            "Trilu" => self.evaluate_triangle(),
+            "ArrayFeatureExtractor" => self.evaluate_feature_selection(),
+            "LinearRegressor" => self.evaluate_linear_regressor(),
+            "Normalizer" => self.evaluate_normalizer(),
+            "Scaler" => self.evaluate_scaler(),
+            "SVMRegressor" => self.evaluate_support_vector_regressor(),
+            "TreeEnsemble" | "TreeEnsembleRegressor" => self.evaluate_tree_regressor(),
+            _ => self
+                .evaluate_element_wise()?
+                .ok_or_else(|| self.evaluation_error("the operator is unsupported")),
         }
     }
 
     /// Returns the operand of a conversion between floating-point types unchanged: an evaluation
     /// computes in double precision, and does not round as the types of the file do. Values that
     /// half precision would turn into infinities are refused.
-    fn cast(&self) -> Result<Tensor, OnnxError> {
-        let mut tensor = self.get(0)?.into_owned();
+    fn evaluate_cast(&self) -> Result<Tensor, OnnxError> {
+        let mut tensor = self.operand(0)?.into_owned();
         let overflows = |&value: &f64| half::f16::from_f64(value).is_infinite();
         let kind = self.node.cast_type()?;
         match (kind, kind.integer_range()) {
             (DataType::Float16, _) if tensor.values.iter().any(overflows) => {
-                return Err(self.refuse("a value exceeds the range of half precision"));
+                return Err(self.evaluation_error("a value exceeds the range of half precision"));
             }
             (DataType::Bool, _) => {
                 tensor.values.iter_mut().for_each(|value| *value = f64::from(value.abs() > 0.0));
@@ -383,7 +397,7 @@ impl Operands<'_> {
             (_, Some([low, high])) => {
                 tensor.values.iter_mut().for_each(|value| *value = value.trunc());
                 if tensor.values.iter().any(|&value| value < low as f64 || value > high as f64) {
-                    return Err(self.refuse("a value exceeds its type"));
+                    return Err(self.evaluation_error("a value exceeds its type"));
                 }
             }
             _ => {}
@@ -392,8 +406,8 @@ impl Operands<'_> {
     }
 
     /// Returns the dimensions of the operand from one axis to another.
-    fn dimensions(&self) -> Result<Tensor, OnnxError> {
-        let input = self.get(0)?;
+    fn evaluate_shape(&self) -> Result<Tensor, OnnxError> {
+        let input = self.operand(0)?;
         let rank = input.dims.len().cast_signed() as i64;
         let [start, end] = [("start", 0), ("end", rank)].map(|(name, default)| {
             let limit = self.node.int(name, default);
@@ -405,21 +419,22 @@ impl Operands<'_> {
         Ok(Tensor { dims: vec![values.len()], values })
     }
 
-    fn reshaped(
+    /// Returns the first operand with the dimensions that follow from its own.
+    fn reshape_with(
         &self,
-        change: impl FnOnce(&[usize]) -> Result<Vec<usize>, OnnxError>,
+        new_dims: impl FnOnce(&[usize]) -> Result<Vec<usize>, OnnxError>,
     ) -> Result<Tensor, OnnxError> {
-        let Tensor { dims, values } = self.get(0)?.into_owned();
-        Ok(Tensor { dims: change(&dims)?, values })
+        let Tensor { dims, values } = self.operand(0)?.into_owned();
+        Ok(Tensor { dims: new_dims(&dims)?, values })
     }
 
     /// Combines the elements of the first two operands.
-    fn pairwise(&self, operation: fn(f64, f64) -> f64) -> Result<Tensor, OnnxError> {
-        self.combine(self.get(0)?.as_ref(), self.get(1)?.as_ref(), operation)
+    fn combine_pairwise(&self, operation: fn(f64, f64) -> f64) -> Result<Tensor, OnnxError> {
+        self.combine(self.operand(0)?.as_ref(), self.operand(1)?.as_ref(), operation)
     }
 
     /// Adds two tensors.
-    fn sum(&self, a: &Tensor, b: &Tensor) -> Result<Tensor, OnnxError> {
+    fn add_tensors(&self, a: &Tensor, b: &Tensor) -> Result<Tensor, OnnxError> {
         self.combine(a, b, |a, b| a + b)
     }
 
@@ -438,22 +453,22 @@ impl Operands<'_> {
             (0..rank).map(|axis| dim(&a.dims, axis).max(dim(&b.dims, axis))).collect();
         let repeat = |tensor: &Tensor| {
             let values = dims::broadcast(&tensor.values, &tensor.dims, &dims);
-            values.ok_or_else(|| self.refuse("the operands do not fit each other"))
+            values.ok_or_else(|| self.evaluation_error("the operands do not fit each other"))
         };
         let values = repeat(a)?.into_iter().zip(repeat(b)?).map(|(a, b)| operation(a, b)).collect();
         Ok(Tensor { dims, values })
     }
 
     /// Multiplies the rows of a tensor with a matrix.
-    fn matrix_product(&self, a: &Tensor, b: &Tensor) -> Result<Tensor, OnnxError> {
+    fn multiply_rows(&self, a: &Tensor, b: &Tensor) -> Result<Tensor, OnnxError> {
         if b.dims.len() != 2 {
-            return self.matrix_products(a, b);
+            return self.multiply_matrix_pairs(a, b);
         }
         let (&[inner, columns], Some((&last, rows))) = (&b.dims[..], a.dims.split_last()) else {
-            return Err(self.refuse("the second operand is not a matrix"));
+            return Err(self.evaluation_error("the second operand is not a matrix"));
         };
         if last != inner {
-            return Err(self.refuse("the operands do not fit each other"));
+            return Err(self.evaluation_error("the operands do not fit each other"));
         }
         Ok(Tensor {
             dims: [rows, &[columns]].concat(),
@@ -463,40 +478,44 @@ impl Operands<'_> {
 
     /// Multiplies matrices in pairs, where those of both operands are repeated to common
     /// dimensions. A vector is a row on the left, and a column on the right.
-    fn matrix_products(&self, a: &Tensor, b: &Tensor) -> Result<Tensor, OnnxError> {
-        let refuse = || self.refuse("the operands do not fit each other");
+    fn multiply_matrix_pairs(&self, a: &Tensor, b: &Tensor) -> Result<Tensor, OnnxError> {
+        let mismatch = || self.evaluation_error("the operands do not fit each other");
         let matrices = |dims: &[usize], is_left: bool| match *dims {
             [length] if is_left => vec![1, length],
             [length] => vec![length, 1],
             _ => dims.to_vec(),
         };
         let (left, right) = (matrices(&a.dims, true), matrices(&b.dims, false));
-        let (left_batch, &[rows, inner]) = left.split_last_chunk::<2>().ok_or_else(refuse)?;
-        let (right_batch, &[height, columns]) = right.split_last_chunk::<2>().ok_or_else(refuse)?;
-        let batch = dims::common(&[left_batch, right_batch]).ok_or_else(refuse)?;
+        let (left_batch, &[rows, inner]) = left.split_last_chunk::<2>().ok_or_else(mismatch)?;
+        let (right_batch, &[height, columns]) =
+            right.split_last_chunk::<2>().ok_or_else(mismatch)?;
+        let batch = dims::common_dims(&[left_batch, right_batch]).ok_or_else(mismatch)?;
         let repeat = |tensor: &Tensor, dims: &[usize], matrix: [usize; 2]| {
             dims::broadcast(&tensor.values, dims, &[&batch[..], &matrix].concat())
-                .ok_or_else(refuse)
+                .ok_or_else(mismatch)
         };
-        let (one, other) =
+        let (left_matrices, right_matrices) =
             (repeat(a, &left, [rows, inner])?, repeat(b, &right, [height, columns])?);
         if inner != height {
-            return Err(refuse());
+            return Err(mismatch());
         }
-        let pairs = one.chunks((rows * inner).max(1)).zip(other.chunks((height * columns).max(1)));
-        let values =
-            pairs.flat_map(|(one, other)| multiply_matrices(one, other, inner, columns)).collect();
+        let pairs = left_matrices
+            .chunks((rows * inner).max(1))
+            .zip(right_matrices.chunks((height * columns).max(1)));
+        let values = pairs
+            .flat_map(|(left, right)| multiply_matrices(left, right, inner, columns))
+            .collect();
         let mut dims = batch;
         dims.extend((a.dims.len() > 1).then_some(rows));
         dims.extend((b.dims.len() > 1).then_some(columns));
         Ok(Tensor { dims, values })
     }
 
-    fn gemm(&self) -> Result<Tensor, OnnxError> {
+    fn evaluate_gemm(&self) -> Result<Tensor, OnnxError> {
         let transposed = |position: usize, name: &str| {
-            let tensor = self.get(position)?;
+            let tensor = self.operand(position)?;
             let &[rows, columns] = &tensor.dims[..] else {
-                return Err(self.refuse("an operand is not a matrix"));
+                return Err(self.evaluation_error("an operand is not a matrix"));
             };
             if self.node.int(name, 0) == 0 {
                 return Ok(tensor);
@@ -506,22 +525,22 @@ impl Operands<'_> {
             Ok(Cow::Owned(Tensor { dims: vec![columns, rows], values: values.copied().collect() }))
         };
         let mut product = self
-            .matrix_product(transposed(0, "transA")?.as_ref(), transposed(1, "transB")?.as_ref())?;
+            .multiply_rows(transposed(0, "transA")?.as_ref(), transposed(1, "transB")?.as_ref())?;
         let (alpha, beta) = (self.node.float("alpha", 1.0), self.node.float("beta", 1.0));
         product.values.iter_mut().for_each(|value| *value *= f64::from(alpha));
-        let Some(bias) = self.optional(2) else { return Ok(product) };
+        let Some(bias) = self.optional_operand(2) else { return Ok(product) };
         let mut bias = bias.into_owned();
         bias.values.iter_mut().for_each(|value| *value *= f64::from(beta));
-        self.sum(&product, &bias)
+        self.add_tensors(&product, &bias)
     }
 
-    fn batch_norm(&self) -> Result<Tensor, OnnxError> {
-        let mut tensor = self.get(0)?.into_owned();
+    fn evaluate_batch_norm(&self) -> Result<Tensor, OnnxError> {
+        let mut tensor = self.operand(0)?.into_owned();
         let [scale, shift, mean, variance] =
-            [self.get(1)?, self.get(2)?, self.get(3)?, self.get(4)?];
+            [self.operand(1)?, self.operand(2)?, self.operand(3)?, self.operand(4)?];
         let channels = tensor.dims.get(1).copied().unwrap_or_default();
         if [&scale, &shift, &mean, &variance].iter().any(|part| part.values.len() != channels) {
-            return Err(self.refuse("the operands do not fit each other"));
+            return Err(self.evaluation_error("the operands do not fit each other"));
         }
         let area: usize = tensor.dims.iter().skip(2).product();
         let epsilon = f64::from(self.node.float("epsilon", 1e-5));
@@ -529,8 +548,8 @@ impl Operands<'_> {
             let channel = index % channels;
             let deviation = (variance.values[channel] + epsilon).sqrt();
             for value in plane {
-                let normal = (*value - mean.values[channel]) / deviation;
-                *value = normal * scale.values[channel] + shift.values[channel];
+                let normalised = (*value - mean.values[channel]) / deviation;
+                *value = normalised * scale.values[channel] + shift.values[channel];
             }
         }
         Ok(tensor)

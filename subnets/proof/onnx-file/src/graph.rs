@@ -7,11 +7,11 @@ use super::proto::{
     ModelProto, NodeProto, OperatorSetIdProto, TensorProto, TensorShapeProto, TensorTypeProto,
     TypeProto, ValueInfoProto,
 };
-use super::rules::MACHINE_LEARNING;
+use super::rules::ML_DOMAIN;
 
 const IR_VERSION: i64 = 8;
 /// Version of the operator set for machine learning.
-const LEARNING_OPSET: i64 = 3;
+const ML_OPSET: i64 = 3;
 
 /// An attribute of a node.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -34,7 +34,7 @@ pub enum Attribute<'a> {
 #[derive(Debug)]
 pub struct GraphWriter {
     graph: GraphProto,
-    names: usize,
+    name_count: usize,
 }
 
 impl GraphWriter {
@@ -42,23 +42,23 @@ impl GraphWriter {
     pub fn new(input: &str, dims: &[usize]) -> Self {
         let mut graph = GraphProto { name: "taonet".to_owned(), ..GraphProto::default() };
         graph.input.push(describe(input, DataType::Int64, dims));
-        Self { graph, names: 0 }
+        Self { graph, name_count: 0 }
     }
 
     /// Adds a constant of integers, and returns its name.
     pub fn integers(&mut self, dims: &[usize], values: impl IntoIterator<Item = i64>) -> String {
         let bytes = values.into_iter().flat_map(i64::to_le_bytes).collect();
-        self.constant(DataType::Int64, dims, bytes)
+        self.add_constant(DataType::Int64, dims, bytes)
     }
 
     /// Adds a constant of floating-point numbers, and returns its name.
     pub fn floats(&mut self, dims: &[usize], values: impl IntoIterator<Item = f32>) -> String {
         let bytes = values.into_iter().flat_map(f32::to_le_bytes).collect();
-        self.constant(DataType::Float, dims, bytes)
+        self.add_constant(DataType::Float, dims, bytes)
     }
 
-    fn constant(&mut self, kind: DataType, dims: &[usize], raw_data: Vec<u8>) -> String {
-        let name = self.name();
+    fn add_constant(&mut self, kind: DataType, dims: &[usize], raw_data: Vec<u8>) -> String {
+        let name = self.new_name();
         self.graph.initializer.push(TensorProto {
             dims: dims.iter().map(|&dim| dim.cast_signed() as i64).collect(),
             data_type: kind as i32,
@@ -76,7 +76,7 @@ impl GraphWriter {
         inputs: &[&str],
         attributes: &[Attribute<'_>],
     ) -> String {
-        self.node_of("", operator, inputs, attributes)
+        self.append_node("", operator, inputs, attributes)
     }
 
     /// Adds a node with an operator for machine learning, and returns the name of its output.
@@ -86,27 +86,27 @@ impl GraphWriter {
         inputs: &[&str],
         attributes: &[Attribute<'_>],
     ) -> String {
-        self.node_of(MACHINE_LEARNING, operator, inputs, attributes)
+        self.append_node(ML_DOMAIN, operator, inputs, attributes)
     }
 
     /// Adds an output to the last node, such as the scores of a classifier after its label, and
     /// returns its name.
     pub fn add_output(&mut self) -> String {
-        let name = self.name();
+        let name = self.new_name();
         if let Some(node) = self.graph.node.last_mut() {
             node.output.push(name.clone());
         }
         name
     }
 
-    fn node_of(
+    fn append_node(
         &mut self,
         domain: &str,
         operator: &str,
         inputs: &[&str],
         attributes: &[Attribute<'_>],
     ) -> String {
-        let name = self.name();
+        let name = self.new_name();
         self.graph.node.push(NodeProto {
             input: inputs.iter().map(|&name| name.to_owned()).collect(),
             output: vec![name.clone()],
@@ -128,9 +128,9 @@ impl GraphWriter {
             node.output = vec![output.to_owned()];
         }
         let mut opset_import = vec![OperatorSetIdProto { domain: String::new(), version: opset }];
-        if self.graph.node.iter().any(|node| node.domain == MACHINE_LEARNING) {
-            let domain = MACHINE_LEARNING.to_owned();
-            opset_import.push(OperatorSetIdProto { domain, version: LEARNING_OPSET });
+        if self.graph.node.iter().any(|node| node.domain == ML_DOMAIN) {
+            let domain = ML_DOMAIN.to_owned();
+            opset_import.push(OperatorSetIdProto { domain, version: ML_OPSET });
         }
         let model = ModelProto {
             ir_version: IR_VERSION,
@@ -142,9 +142,9 @@ impl GraphWriter {
         model.encode_to_vec()
     }
 
-    fn name(&mut self) -> String {
-        self.names += 1;
-        format!("t{}", self.names)
+    fn new_name(&mut self) -> String {
+        self.name_count += 1;
+        format!("t{}", self.name_count)
     }
 }
 

@@ -103,7 +103,7 @@ pub struct ModelInput {
     /// Dimensions, batch included.
     pub dims: Vec<usize>,
     /// Type of the elements.
-    pub element: ElementType,
+    pub element_type: ElementType,
 }
 
 impl ModelInput {
@@ -172,26 +172,27 @@ impl ModelFile {
             int8_ranges.extend(
                 tensor::byte_range(weight.data_type).map(|range| (weight.name.clone(), range)),
             );
-            let constant = Arc::new(Constant::read(weight)?);
+            let constant = Arc::new(Constant::parse(weight)?);
             if constants.insert(weight.name.clone(), constant).is_some() {
                 return Err(OnnxError::Duplicate(weight.name.clone()));
             }
         }
         let inputs: Vec<&ValueInfoProto> =
             graph.input.iter().filter(|input| !constants.contains_key(&input.name)).collect();
-        check_names(&options.dimensions, &inputs)?;
+        check_dimension_names(&options.dimensions, &inputs)?;
         let inputs = inputs
             .iter()
             .map(|input| model_input(input, &options.dimensions))
             .collect::<Result<Vec<_>, _>>()?;
-        let refuse = || OnnxError::Interface { inputs: inputs.len(), outputs: graph.output.len() };
+        let interface_error =
+            || OnnxError::Interface { inputs: inputs.len(), outputs: graph.output.len() };
         if inputs.is_empty() {
-            return Err(refuse());
+            return Err(interface_error());
         }
         let outputs::SelectedOutputs { outputs, notes } =
             outputs::select_outputs(&graph, &options.outputs)?;
         if outputs.is_empty() {
-            return Err(refuse());
+            return Err(interface_error());
         }
         // Nodes that compute omitted outputs only can have operators that are unsupported.
         let nodes =
@@ -205,14 +206,14 @@ impl ModelFile {
     }
 
     /// Returns the number of nodes that read each name, including the graph's outputs.
-    pub fn reads(&self) -> HashMap<&str, usize> {
-        let mut reads = HashMap::new();
+    pub fn reader_counts(&self) -> HashMap<&str, usize> {
+        let mut counts = HashMap::new();
         let node_inputs =
-            self.nodes.iter().flat_map(|node| node.input.iter().chain(node.captured()));
+            self.nodes.iter().flat_map(|node| node.input.iter().chain(node.captured_names()));
         for name in node_inputs.chain(&self.outputs) {
-            *reads.entry(name.as_str()).or_default() += 1;
+            *counts.entry(name.as_str()).or_default() += 1;
         }
-        reads
+        counts
     }
 
     /// Returns the names that only a softmax reads: among them, values far below the others do not
@@ -225,7 +226,7 @@ impl ModelFile {
         let mut names: HashSet<&str> =
             softmaxes.into_iter().flat_map(|node| &node.input).map(String::as_str).collect();
         let other_names =
-            others.into_iter().flat_map(|node| node.input.iter().chain(node.captured()));
+            others.into_iter().flat_map(|node| node.input.iter().chain(node.captured_names()));
         for name in other_names.chain(&self.outputs) {
             names.remove(name.as_str());
         }
@@ -239,14 +240,14 @@ fn opset(model: &ModelProto) -> Result<i64, OnnxError> {
         model.opset_import.iter().filter(|set| set.domain.is_empty() || set.domain == "ai.onnx");
     let version = standard.map(|set| set.version).max().unwrap_or_default();
     // A file with tree operators only need not import the standard operator set.
-    let has_standard = model.opset_import.iter().any(|set| set.domain != rules::MACHINE_LEARNING);
+    let has_standard = model.opset_import.iter().any(|set| set.domain != rules::ML_DOMAIN);
     let version =
         if has_standard || model.opset_import.is_empty() { version } else { *OPSETS.end() };
     if OPSETS.contains(&version) { Ok(version) } else { Err(OnnxError::Opset(version)) }
 }
 
 /// Refuses names of dimensions that no input has.
-fn check_names(
+fn check_dimension_names(
     dimensions: &BTreeMap<String, usize>,
     inputs: &[&ValueInfoProto],
 ) -> Result<(), OnnxError> {
@@ -276,17 +277,19 @@ fn model_input(
     input: &ValueInfoProto,
     dimensions: &BTreeMap<String, usize>,
 ) -> Result<ModelInput, OnnxError> {
-    let refuse = || OnnxError::InputShape(input.name.clone());
-    let kind = input.element().and_then(|element| DataType::try_from(element).ok());
-    let kind = kind.filter(|&kind| kind != DataType::Undefined).ok_or_else(refuse)?;
-    let declared = input.dimensions().ok_or_else(refuse)?;
-    let rank = declared.len();
+    let shape_error = || OnnxError::InputShape(input.name.clone());
+    let kind = input.element_type().and_then(|element| DataType::try_from(element).ok());
+    let kind = kind.filter(|&kind| kind != DataType::Undefined).ok_or_else(shape_error)?;
+    let declared_dims = input.dimensions().ok_or_else(shape_error)?;
+    let rank = declared_dims.len();
     let mut dims = Vec::with_capacity(rank);
-    for (index, dimension) in declared.into_iter().enumerate() {
+    for (index, dimension) in declared_dims.into_iter().enumerate() {
         // A single dimension is not a batch.
         let is_batch = index == 0 && rank > 1;
         dims.push(match dimension {
-            Some(&DimensionValue::Size(size)) => usize::try_from(size).map_err(|_| refuse())?,
+            Some(&DimensionValue::Size(size)) => {
+                usize::try_from(size).map_err(|_| shape_error())?
+            }
             Some(DimensionValue::Name(name)) => match dimensions.get(name) {
                 Some(&extent) => extent,
                 None if is_batch => 1,
@@ -299,7 +302,7 @@ fn model_input(
                 }
             },
             None if is_batch => 1,
-            None => return Err(refuse()),
+            None => return Err(shape_error()),
         });
     }
     if rank > MAX_RANK {
@@ -307,5 +310,5 @@ fn model_input(
     }
     let shape = dims::shape(&dims);
     shape.map_err(|source| OnnxError::Shape { node: format!("input '{}'", input.name), source })?;
-    Ok(ModelInput { name: input.name.clone(), dims, element: element_type(kind) })
+    Ok(ModelInput { name: input.name.clone(), dims, element_type: element_type(kind) })
 }

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use super::proto::{DataType, GraphProto, NodeProto, ValueInfoProto};
-use super::rules::{MACHINE_LEARNING, is_classifier};
+use super::rules::{ML_DOMAIN, is_classifier};
 use super::{ElementType, ModelFile, OnnxError, element_type};
 
 /// Element type of a string tensor.
@@ -34,7 +34,7 @@ pub(super) fn select_outputs(
             known: output_names.join(", "),
         });
     }
-    let tensors = Tensors::new(graph);
+    let tensors = TensorIndex::new(graph);
     let omitted: Vec<bool> = graph
         .output
         .iter()
@@ -54,8 +54,8 @@ pub(super) fn select_outputs(
             });
             continue;
         }
-        let map = tensors.producers.get(name).filter(|node| is_ml_operator(node, &["ZipMap"]));
-        let scores = map.and_then(|map| map.input.first());
+        let zip_map = tensors.producers.get(name).filter(|node| is_ml_operator(node, &["ZipMap"]));
+        let scores = zip_map.and_then(|zip_map| zip_map.input.first());
         if scores.is_some() {
             notes.push(
                 "the map of labels is omitted: outputs are in the order of its labels".to_owned(),
@@ -70,8 +70,8 @@ pub(super) fn select_outputs(
     Ok(SelectedOutputs { outputs, notes })
 }
 
-/// The tensors of a graph.
-struct Tensors<'a> {
+/// What computes and reads the tensors of a graph.
+struct TensorIndex<'a> {
     /// The node that computes each tensor.
     producers: HashMap<&'a str, &'a NodeProto>,
     /// Names that a node reads, or that are outputs.
@@ -81,13 +81,13 @@ struct Tensors<'a> {
     scores: HashSet<&'a str>,
 }
 
-impl<'a> Tensors<'a> {
+impl<'a> TensorIndex<'a> {
     fn new(graph: &'a GraphProto) -> Self {
         let outputs =
             |node: &'a NodeProto| node.output.iter().map(move |output| (output.as_str(), node));
         let producers = graph.node.iter().flat_map(outputs).collect();
         let node_inputs =
-            graph.node.iter().flat_map(|node| node.input.iter().chain(node.captured()));
+            graph.node.iter().flat_map(|node| node.input.iter().chain(node.captured_names()));
         let graph_outputs = graph.output.iter().map(|output| &output.name);
         let read_names = node_inputs.chain(graph_outputs).map(String::as_str).collect();
         let mut tensors = Self { producers, read_names, scores: HashSet::new() };
@@ -119,7 +119,7 @@ impl<'a> Tensors<'a> {
     /// Returns whether an output is the label of a classifier: strings, or integers that name the
     /// class with the largest score while the scores are an output, too.
     fn is_label(&self, output: &'a ValueInfoProto) -> bool {
-        if output.element() == Some(STRING) {
+        if output.element_type() == Some(STRING) {
             return true;
         }
         let input_chain = self.input_chain(&output.name, input_with_classes);
@@ -138,10 +138,10 @@ impl<'a> Tensors<'a> {
 
 /// Returns the tensor whose largest element is at the same position as that of a node's output.
 fn input_with_ranking(node: &NodeProto) -> Option<&String> {
-    let keeps = is_standard(node, &SAME_ELEMENTS)
+    let keeps_ranking = is_standard(node, &SAME_ELEMENTS)
         || is_standard(node, &["LogSoftmax", "Softmax"])
         || is_ml_operator(node, &["Normalizer", "ZipMap"]);
-    node.input.first().filter(|_| keeps)
+    node.input.first().filter(|_| keeps_ranking)
 }
 
 /// Returns the tensor of the classes that a node passes on, under other names.
@@ -150,13 +150,14 @@ fn input_with_classes(node: &NodeProto) -> Option<&String> {
         // Chooses names of classes by their positions.
         return node.input.get(1);
     }
-    let keeps = is_standard(node, &SAME_ELEMENTS) || is_ml_operator(node, &["LabelEncoder"]);
-    node.input.first().filter(|_| keeps)
+    let keeps_classes =
+        is_standard(node, &SAME_ELEMENTS) || is_ml_operator(node, &["LabelEncoder"]);
+    node.input.first().filter(|_| keeps_classes)
 }
 
 /// Returns whether an output has integers or strings.
 fn is_discrete(output: &ValueInfoProto) -> bool {
-    output.element().is_some_and(|element| {
+    output.element_type().is_some_and(|element| {
         element == STRING
             || matches!(DataType::try_from(element), Ok(DataType::Int32 | DataType::Int64))
     })
@@ -168,7 +169,7 @@ fn is_standard(node: &NodeProto, operators: &[&str]) -> bool {
 }
 
 fn is_ml_operator(node: &NodeProto, operators: &[&str]) -> bool {
-    node.domain == MACHINE_LEARNING && operators.contains(&node.op_type.as_str())
+    node.domain == ML_DOMAIN && operators.contains(&node.op_type.as_str())
 }
 
 /// Returns the nodes on which the outputs depend. In the order of the standard, readers come later.
@@ -176,7 +177,7 @@ pub(super) fn needed_nodes(nodes: Vec<NodeProto>, outputs: &[String]) -> Vec<Nod
     let mut names: HashSet<String> = outputs.iter().cloned().collect();
     let is_needed = |node: &NodeProto| {
         let is_needed = node.output.iter().any(|name| names.contains(name));
-        names.extend(node.input.iter().chain(node.captured()).filter(|_| is_needed).cloned());
+        names.extend(node.input.iter().chain(node.captured_names()).filter(|_| is_needed).cloned());
         is_needed
     };
     let mut needed: Vec<NodeProto> = nodes.into_iter().rev().filter(is_needed).collect();
@@ -193,13 +194,13 @@ impl ModelFile {
     pub fn after_softmax(&self) -> Vec<&str> {
         // Several outputs keep their softmaxes.
         let [output] = &self.outputs[..] else { return Vec::new() };
-        let (mut name, reads, mut names, mut is_divided) =
-            (output, self.reads(), Vec::new(), false);
+        let (mut name, reader_counts, mut names, mut is_divided) =
+            (output, self.reader_counts(), Vec::new(), false);
         // At most as many steps as there are nodes, should they form a cycle.
         for _ in &self.nodes {
             let node =
                 self.nodes.iter().find(|node| !name.is_empty() && node.output.contains(name));
-            let Some(node) = node.filter(|_| reads.get(name.as_str()) == Some(&1)) else {
+            let Some(node) = node.filter(|_| reader_counts.get(name.as_str()) == Some(&1)) else {
                 return Vec::new();
             };
             names.push(name.as_str());

@@ -321,7 +321,7 @@ impl ValueInfoProto {
     }
 
     /// Returns the type of the tensor's elements.
-    pub fn element(&self) -> Option<i32> {
+    pub fn element_type(&self) -> Option<i32> {
         Some(self.kind.as_ref()?.tensor.as_ref()?.element)
     }
 }
@@ -338,7 +338,7 @@ impl NodeProto {
     }
 
     /// Iterates over the names that the node's branches read, among them names of their own.
-    pub fn captured(&self) -> impl Iterator<Item = &String> {
+    pub fn captured_names(&self) -> impl Iterator<Item = &String> {
         let graphs = self.attribute.iter().filter_map(|attribute| attribute.g.as_deref());
         graphs.flat_map(|graph| {
             let outputs = graph.output.iter().map(|output| &output.name);

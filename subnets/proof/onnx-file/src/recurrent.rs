@@ -42,13 +42,13 @@ impl RecurrentLayer {
             _ => (1, &["Tanh"]),
         };
         let is_batch_first = node.int("layout", 0) != 0;
-        let &[one, other, inputs] = dims else {
+        let &[first, second, inputs] = dims else {
             return Err(unsupported(
                 node,
                 format!("the input has dimensions {dims:?}, expected three"),
             ));
         };
-        let (steps, batch) = if is_batch_first { (other, one) } else { (one, other) };
+        let (steps, batch) = if is_batch_first { (second, first) } else { (first, second) };
         let is_reverse = match node.text("direction").unwrap_or(b"forward") {
             b"forward" => vec![false],
             b"reverse" => vec![true],
@@ -66,8 +66,8 @@ impl RecurrentLayer {
             && directions == is_reverse.len()
             && width == inputs
             && hidden * gates == rows;
-        let declared = node.int("hidden_size", hidden.cast_signed() as i64);
-        if !fits || hidden == 0 || usize::try_from(declared) != Ok(hidden) {
+        let declared_size = node.int("hidden_size", hidden.cast_signed() as i64);
+        if !fits || hidden == 0 || usize::try_from(declared_size) != Ok(hidden) {
             return Err(unsupported(
                 node,
                 format!(

@@ -10,7 +10,7 @@ use super::proto::NodeProto;
 use super::{MAX_LIST, OnnxError, unsupported};
 
 /// The domain of operators for machine learning.
-pub const MACHINE_LEARNING: &str = "ai.onnx.ml";
+pub const ML_DOMAIN: &str = "ai.onnx.ml";
 
 /// Maximum number of nodes, and of weights of leaves, of all trees of an ensemble.
 const MAX_TREE_NODES: usize = 1 << 20;
@@ -392,8 +392,8 @@ pub fn is_classifier(node: &NodeProto) -> bool {
 }
 
 /// Checks that a node has only inputs and attributes that the reader understands.
-pub fn check(node: &NodeProto) -> Result<(), OnnxError> {
-    let is_ml_operator = node.domain == MACHINE_LEARNING;
+pub fn check_node(node: &NodeProto) -> Result<(), OnnxError> {
+    let is_ml_operator = node.domain == ML_DOMAIN;
     if !is_ml_operator && !node.domain.is_empty() && node.domain != "ai.onnx" {
         let operator = format!("{} of domain '{}'", node.describe(), node.domain);
         let hint = "export the model with operators of the ONNX standard".to_owned();

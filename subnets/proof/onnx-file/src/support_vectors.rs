@@ -120,8 +120,9 @@ impl SupportVectorMachine {
         };
         // A few classes have many pairs.
         let parameters = (pairs as u64).saturating_mul(count.max(features) as u64);
-        let work = (pairs as u64).saturating_mul(count as u64).saturating_mul(features as u64);
-        if parameters > MAX_PARAMETERS || work > MAX_MULTIPLY_ADDS {
+        let multiply_adds =
+            (pairs as u64).saturating_mul(count as u64).saturating_mul(features as u64);
+        if parameters > MAX_PARAMETERS || multiply_adds > MAX_MULTIPLY_ADDS {
             return Err(OnnxError::Parameters(parameters));
         }
         let coefficients = pair_coefficients(&vectors_per_class, &coefficients, count);
@@ -134,15 +135,15 @@ impl SupportVectorMachine {
 fn pair_coefficients(vectors_per_class: &[usize], coefficients: &[f32], count: usize) -> Vec<f32> {
     let starts: Vec<usize> = vectors_per_class
         .iter()
-        .scan(0, |next, &count| Some(std::mem::replace(next, *next + count)))
+        .scan(0, |next_start, &count| Some(std::mem::replace(next_start, *next_start + count)))
         .collect();
     let classes = starts.len();
     let mut rows = Vec::new();
     for first_class in 0..classes {
         for second_class in first_class + 1..classes {
             let mut row = vec![0.0; count];
-            // Each class has one row per other class, in order. It has none of itself: classes after
-            // it are one row earlier.
+            // Each class has one row per other class, in order. Without a row for the class itself,
+            // the rows of the classes after it are one earlier.
             for (class, row_index) in [(first_class, second_class - 1), (second_class, first_class)]
             {
                 let (Some(&start), Some(&length)) =

@@ -16,12 +16,12 @@ pub struct Constant {
     /// Dimensions.
     pub dims: Vec<usize>,
     /// Elements, in order.
-    pub data: Data,
+    pub data: ConstantData,
 }
 
 /// Elements of a [`Constant`].
 #[derive(Clone, Debug, PartialEq)]
-pub enum Data {
+pub enum ConstantData {
     /// Numbers of any floating-point type.
     Floats(Vec<f32>),
     /// Integers and conditions.
@@ -53,7 +53,7 @@ impl NodeProto {
         };
         let scalar = |constant: Constant| Constant { dims: Vec::new(), ..constant };
         match (attribute.name.as_str(), &attribute.t) {
-            ("value", Some(tensor)) => Constant::read(tensor),
+            ("value", Some(tensor)) => Constant::parse(tensor),
             ("value_float" | "value_floats", _)
                 if !attribute.f.is_finite()
                     || !attribute.floats.iter().all(|value| value.is_finite()) =>
@@ -75,7 +75,7 @@ fn invalid_weight(tensor: &TensorProto, reason: String) -> OnnxError {
 
 impl Constant {
     /// Parses a tensor: floats or integers, as a list or as raw bytes.
-    pub fn read(tensor: &TensorProto) -> Result<Self, OnnxError> {
+    pub fn parse(tensor: &TensorProto) -> Result<Self, OnnxError> {
         let name = &tensor.name;
         if tensor.data_location == EXTERNAL || !tensor.external_data.is_empty() {
             return Err(OnnxError::External(name.clone()));
@@ -103,20 +103,22 @@ impl Constant {
                     format!("unsupported element type {}", tensor.data_type),
                 ));
             }
-            DataType::Float if raw.is_empty() => Data::Floats(tensor.float_data.clone()),
-            DataType::Float => Data::Floats(elements(raw).map(f32::from_le_bytes).collect()),
+            DataType::Float if raw.is_empty() => ConstantData::Floats(tensor.float_data.clone()),
+            DataType::Float => {
+                ConstantData::Floats(elements(raw).map(f32::from_le_bytes).collect())
+            }
             DataType::Double if raw.is_empty() => {
-                Data::Floats(tensor.double_data.iter().map(|&value| value as f32).collect())
+                ConstantData::Floats(tensor.double_data.iter().map(|&value| value as f32).collect())
             }
-            DataType::Double => {
-                Data::Floats(elements(raw).map(|bytes| f64::from_le_bytes(bytes) as f32).collect())
-            }
+            DataType::Double => ConstantData::Floats(
+                elements(raw).map(|bytes| f64::from_le_bytes(bytes) as f32).collect(),
+            ),
             DataType::Float16 | DataType::Bfloat16 => {
                 let convert = |bits| match kind {
                     DataType::Float16 => f16::from_bits(bits).to_f32(),
                     _ => bf16::from_bits(bits).to_f32(),
                 };
-                Data::Floats(if raw.is_empty() {
+                ConstantData::Floats(if raw.is_empty() {
                     // Each integer holds the bits of one number.
                     tensor.int32_data.iter().map(|&bits| convert(bits as u16)).collect()
                 } else {
@@ -124,14 +126,14 @@ impl Constant {
                 })
             }
             DataType::Bool if !raw.is_empty() => {
-                Data::Integers(raw.iter().map(|&value| i64::from(value != 0)).collect())
+                ConstantData::Integers(raw.iter().map(|&value| i64::from(value != 0)).collect())
             }
-            DataType::Bool => Data::Integers(
+            DataType::Bool => ConstantData::Integers(
                 tensor.int32_data.iter().map(|&value| i64::from(value != 0)).collect(),
             ),
-            _ => Data::Integers(integers(tensor, kind)),
+            _ => ConstantData::Integers(integers(tensor, kind)),
         };
-        if let (Data::Integers(values), Some([low, high])) = (&data, kind.integer_range())
+        if let (ConstantData::Integers(values), Some([low, high])) = (&data, kind.integer_range())
             && let Some(value) = values.iter().find(|value| !(low..=high).contains(*value))
         {
             return Err(invalid_weight(
@@ -139,16 +141,18 @@ impl Constant {
                 format!("{value} is no integer of {} bits", 8 * kind.size()),
             ));
         }
-        if let Data::Floats(values) = &mut data {
+        if let ConstantData::Floats(values) = &mut data {
             // Minus infinity is the mask of a softmax, for which any very small number has the same
             // result.
             let infinite =
                 values.iter_mut().filter(|value| value.is_infinite() && value.is_sign_negative());
             infinite.for_each(|value| *value = f32::MIN);
         }
-        let (length, finite) = match &data {
-            Data::Floats(values) => (values.len(), values.iter().all(|value| value.is_finite())),
-            Data::Integers(values) => (values.len(), true),
+        let (length, are_finite) = match &data {
+            ConstantData::Floats(values) => {
+                (values.len(), values.iter().all(|value| value.is_finite()))
+            }
+            ConstantData::Integers(values) => (values.len(), true),
         };
         if !raw.is_empty() && raw.len() != count * kind.size() {
             return Err(invalid_weight(
@@ -162,35 +166,35 @@ impl Constant {
                 format!("{length} values do not match dimensions {dims:?}"),
             ));
         }
-        if !finite {
+        if !are_finite {
             return Err(invalid_weight(tensor, "values are not finite".to_owned()));
         }
         Ok(Self { dims, data })
     }
 
     /// Returns the type of the elements: integers and conditions are integers.
-    pub fn element(&self) -> ElementType {
+    pub fn element_type(&self) -> ElementType {
         match self.data {
-            Data::Floats(_) => ElementType::Float,
-            Data::Integers(_) => ElementType::Integer,
+            ConstantData::Floats(_) => ElementType::Float,
+            ConstantData::Integers(_) => ElementType::Integer,
         }
     }
 
     /// Creates a list of floats.
     pub fn from_floats(values: &[f32]) -> Self {
-        Self { dims: vec![values.len()], data: Data::Floats(values.to_vec()) }
+        Self { dims: vec![values.len()], data: ConstantData::Floats(values.to_vec()) }
     }
 
     /// Creates a list of integers.
     pub fn from_integers(values: &[i64]) -> Self {
-        Self { dims: vec![values.len()], data: Data::Integers(values.to_vec()) }
+        Self { dims: vec![values.len()], data: ConstantData::Integers(values.to_vec()) }
     }
 
     /// Returns the elements of a float tensor.
     pub fn floats(&self) -> Option<&[f32]> {
         match &self.data {
-            Data::Floats(values) => Some(values),
-            Data::Integers(_) => None,
+            ConstantData::Floats(values) => Some(values),
+            ConstantData::Integers(_) => None,
         }
     }
 
@@ -199,17 +203,19 @@ impl Constant {
     pub fn to_floats(&self) -> Option<Cow<'_, [f32]>> {
         let is_exact = |value: i64| value as f32 as i64 == value || value == i64::from(i32::MAX);
         match &self.data {
-            Data::Floats(values) => Some(Cow::Borrowed(values)),
-            Data::Integers(values) if !values.iter().all(|&value| is_exact(value)) => None,
-            Data::Integers(values) => Some(values.iter().map(|&value| value as f32).collect()),
+            ConstantData::Floats(values) => Some(Cow::Borrowed(values)),
+            ConstantData::Integers(values) if !values.iter().all(|&value| is_exact(value)) => None,
+            ConstantData::Integers(values) => {
+                Some(values.iter().map(|&value| value as f32).collect())
+            }
         }
     }
 
     /// Returns the elements of an integer tensor.
     pub fn integers(&self) -> Option<&[i64]> {
         match &self.data {
-            Data::Integers(values) => Some(values),
-            Data::Floats(_) => None,
+            ConstantData::Integers(values) => Some(values),
+            ConstantData::Floats(_) => None,
         }
     }
 }

@@ -43,24 +43,25 @@ impl SlidingWindow {
         }
         let mut pads = sizes(node, "pads", 2 * rank, 0)?;
         let spans = spans(kernel, &dilation);
-        let automatic = node.text("auto_pad").unwrap_or(b"NOTSET");
-        if !matches!(automatic, b"NOTSET" | b"") && pads.iter().any(|&pad| pad != 0) {
-            let mode = String::from_utf8_lossy(automatic);
+        let auto_pad = node.text("auto_pad").unwrap_or(b"NOTSET");
+        if !matches!(auto_pad, b"NOTSET" | b"") && pads.iter().any(|&pad| pad != 0) {
+            let mode = String::from_utf8_lossy(auto_pad);
             return Err(unsupported(node, format!("auto_pad {mode} and pads exclude each other")));
         }
-        match automatic {
+        match auto_pad {
             b"NOTSET" | b"" | b"VALID" => {}
             b"SAME_UPPER" | b"SAME_LOWER" => {
                 for (axis, (&extent, (&span, &axis_stride))) in
                     extents.iter().zip(spans.iter().zip(&stride)).enumerate()
                 {
-                    let covered = (extent.div_ceil(axis_stride).saturating_sub(1) * axis_stride)
+                    let covered_extent = (extent.div_ceil(axis_stride).saturating_sub(1)
+                        * axis_stride)
                         .saturating_add(span);
-                    let total = covered.saturating_sub(extent);
+                    let total = covered_extent.saturating_sub(extent);
                     let before =
-                        if automatic == b"SAME_UPPER" { total / 2 } else { total.div_ceil(2) };
-                    for (slot, pad) in [(axis, before), (axis + rank, total - before)] {
-                        if let Some(slot) = pads.get_mut(slot) {
+                        if auto_pad == b"SAME_UPPER" { total / 2 } else { total.div_ceil(2) };
+                    for (position, pad) in [(axis, before), (axis + rank, total - before)] {
+                        if let Some(slot) = pads.get_mut(position) {
                             *slot = pad;
                         }
                     }
@@ -73,8 +74,8 @@ impl SlidingWindow {
         let (mut positions, mut excess) = (Vec::with_capacity(rank), Vec::with_capacity(rank));
         let axes = extents.iter().zip(before.iter().zip(after)).zip(spans.iter().zip(&stride));
         for ((&extent, (&before, &after)), (&span, &axis_stride)) in axes {
-            let padded = extent + before + after;
-            let Some(last) = padded.checked_sub(span) else {
+            let padded_extent = extent + before + after;
+            let Some(last) = padded_extent.checked_sub(span) else {
                 let size = format!("{extent} elements with {before} and {after} of padding");
                 return Err(unsupported(
                     node,
@@ -91,7 +92,7 @@ impl SlidingWindow {
                 count += 1;
             }
             positions.push(count);
-            excess.push(((count - 1) * axis_stride + span).saturating_sub(padded));
+            excess.push(((count - 1) * axis_stride + span).saturating_sub(padded_extent));
         }
         let (before, after) = (before.to_vec(), after.to_vec());
         Ok(Self { kernel: kernel.to_vec(), stride, dilation, before, after, excess, positions })

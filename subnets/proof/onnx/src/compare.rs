@@ -1,8 +1,8 @@
 //! Comparison of a compiled network with its ONNX file. The file is evaluated node by node,
 //! independently of the float network from which the integer network is computed.
 //!
-//! - The float network must equal the evaluation up to rounding: [`READ_TOLERANCE`] of the largest
-//!   value on the way.
+//! - The float network must equal the evaluation up to rounding: [`FLOAT_TOLERANCE`] of the largest
+//!   intermediate value.
 //! - The integer network may differ by as much as rounding and saturation can change its outputs
 //!   for this input. The largest possible change is propagated through the layers: half a unit for
 //!   every weight, bias and activation, what saturation cuts off, and as much as a function changes
@@ -19,14 +19,14 @@ use thiserror::Error;
 
 use crate::{Model, OnnxError};
 
-/// Maximum difference between the float network and the evaluation, as a part of the largest value
-/// on the way: the rounding of single precision over long sums.
-const READ_TOLERANCE: f64 = 1e-4;
+/// Maximum difference between the float network and the evaluation, as a part of the largest
+/// intermediate value: the rounding of single precision over long sums.
+const FLOAT_TOLERANCE: f64 = 1e-4;
 /// Number of steps between the smallest and the largest possible argument of a function.
-const SAMPLES: u32 = 16;
+const FUNCTION_SAMPLES: u32 = 16;
 /// Argument that is compared besides the steps: a table for `a == b` has the argument `a - b`, and
 /// only at 0 its value is 1.
-const EQUALITY: f64 = 0.0;
+const EQUALITY_ARGUMENT: f64 = 0.0;
 
 /// Why a network differs from its ONNX file, or cannot be compared with it.
 #[derive(Clone, Debug, PartialEq, Error)]
@@ -92,20 +92,20 @@ pub enum CompareError {
 /// cannot be evaluated, or the sample or the network is invalid.
 pub fn compare(
     model: &Model,
-    float: &FloatNetwork,
+    float_network: &FloatNetwork,
     network: &Network,
     options: &QuantiseOptions,
     sample: &[Vec<i64>],
 ) -> Result<(), CompareError> {
     let circuit = network.lower()?;
     let unit = power(-network.output_scale());
-    let mut largest: Option<(f64, CompareError)> = None;
+    let mut largest_difference: Option<(f64, CompareError)> = None;
     for (index, values) in sample.iter().enumerate() {
-        let input = options.dequantise_inputs(float, values);
+        let input = options.dequantise_inputs(float_network, values);
         let evaluation = model.evaluate(&input)?;
         let expected = &evaluation.outputs;
-        let read_tolerance = evaluation.magnitude * READ_TOLERANCE;
-        let float_outputs = float
+        let float_tolerance = evaluation.magnitude * FLOAT_TOLERANCE;
+        let float_outputs = float_network
             .run(&input)?
             .pop()
             .unwrap_or_default()
@@ -116,14 +116,14 @@ pub fn compare(
             circuit.execute(values).map_err(|source| CompareError::Sample { index, source })?;
         let integer_outputs: Vec<f64> =
             execution.outputs(&circuit).iter().map(|&value| value as f64 * unit).collect();
-        let errors = largest_errors(float, network, options, &circuit, &execution);
+        let errors = largest_errors(float_network, network, options, &circuit, &execution);
         let tolerances: Vec<f64> = circuit
             .outputs
             .iter()
-            .map(|&cell| errors[cell as usize] * unit + read_tolerance)
+            .map(|&cell| errors[cell as usize] * unit + float_tolerance)
             .collect();
         for (representation, actual, tolerances) in [
-            ("float", &float_outputs, &vec![read_tolerance; float_outputs.len()]),
+            ("float", &float_outputs, &vec![float_tolerance; float_outputs.len()]),
             ("integer", &integer_outputs, &tolerances),
         ] {
             if actual.len() != expected.len() {
@@ -138,7 +138,9 @@ pub fn compare(
             {
                 let difference = (actual - expected).abs();
                 let is_exceeded = difference > tolerance || difference.is_nan();
-                if is_exceeded && largest.as_ref().is_none_or(|(most, _)| difference > *most) {
+                if is_exceeded
+                    && largest_difference.as_ref().is_none_or(|(largest, _)| difference > *largest)
+                {
                     let error = CompareError::Difference {
                         representation,
                         sample: index,
@@ -148,26 +150,26 @@ pub fn compare(
                         difference,
                         tolerance,
                     };
-                    largest = Some((difference, error));
+                    largest_difference = Some((difference, error));
                 }
             }
         }
     }
-    largest.map_or(Ok(()), |(_, error)| Err(error))
+    largest_difference.map_or(Ok(()), |(_, error)| Err(error))
 }
 
 /// Returns how far the value of each cell can be from that of the network before quantisation, in
 /// units of the cell.
 fn largest_errors(
-    float: &FloatNetwork,
+    float_network: &FloatNetwork,
     network: &Network,
     options: &QuantiseOptions,
     circuit: &Circuit,
     execution: &Execution,
 ) -> Vec<f64> {
     let mut errors = vec![0.0; circuit.inputs];
-    let is_read_for_sign = is_read_for_sign_only(float, network);
-    let mut functions = functions(float);
+    let is_read_for_sign = is_read_for_sign_only(float_network, network);
+    let mut functions = functions(float_network);
     let layers = network.layers.iter().zip(is_read_for_sign);
     for ((stage, (layer, is_for_sign)), sums) in
         circuit.stages.iter().zip(layers).zip(&execution.sums)
@@ -222,16 +224,16 @@ fn largest_errors(
 
 /// Returns the functions of the float network. Each is one table of the integer network, in the
 /// same order.
-fn functions(float: &FloatNetwork) -> impl Iterator<Item = &Function> {
-    float.nodes.iter().filter_map(|node| match &node.operation {
+fn functions(float_network: &FloatNetwork) -> impl Iterator<Item = &Function> {
+    float_network.nodes.iter().filter_map(|node| match &node.operation {
         FloatOperation::Function(function) => Some(function),
         _ => None,
     })
 }
 
 /// Returns whether the readers of each layer depend on nothing but the signs of its values.
-fn is_read_for_sign_only(float: &FloatNetwork, network: &Network) -> Vec<bool> {
-    let mut functions = functions(float);
+fn is_read_for_sign_only(float_network: &FloatNetwork, network: &Network) -> Vec<bool> {
+    let mut functions = functions(float_network);
     let mut readers = vec![(0, 0); network.layers.len() + 1];
     for layer in &network.layers {
         let is_table = matches!(layer.operation, Operation::Table { .. });
@@ -281,15 +283,17 @@ fn table_errors(
     let outputs = table.cells.iter().map(|&cell| {
         let (argument, error) = (cells[cell as usize] as f64, errors[cell as usize]);
         let value = table.value(cells[cell as usize]).unwrap_or_default() as f64 * value_unit;
-        let sampled_values = (0..=SAMPLES).map(|index| {
-            let offset = error * (2.0 * f64::from(index) / f64::from(SAMPLES) - 1.0);
+        let sampled_values = (0..=FUNCTION_SAMPLES).map(|index| {
+            let offset = error * (2.0 * f64::from(index) / f64::from(FUNCTION_SAMPLES) - 1.0);
             function.apply((argument + offset) * argument_unit)
         });
         let sampled_values: Vec<f64> = sampled_values.collect();
-        let can_be_equal = (argument * argument_unit - EQUALITY).abs() <= error * argument_unit;
+        let can_be_equal =
+            (argument * argument_unit - EQUALITY_ARGUMENT).abs() <= error * argument_unit;
         // Without poles, such as that of a logarithm, which would tolerate any output.
-        let equality_errors =
-            can_be_equal.then(|| function.apply(EQUALITY)).filter(|value| value.is_finite());
+        let equality_errors = can_be_equal
+            .then(|| function.apply(EQUALITY_ARGUMENT))
+            .filter(|value| value.is_finite());
         let distance = sampled_values
             .iter()
             .chain(&equality_errors)

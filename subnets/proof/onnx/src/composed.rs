@@ -4,39 +4,39 @@ use taonet_proof_core::Shape;
 use taonet_proof_core::float::{FloatNode, FloatOperation};
 use taonet_proof_onnx_file::einsum::Equation;
 
-use super::expansion::{Expansion, float, int, permutation};
+use super::expansion::{Expansion, float_attribute, int_attribute, permutation_attribute};
 use super::linear::first_input;
-use super::node::{Operand, output};
+use super::node::{Operand, output_name};
 use super::proto::NodeProto;
 use super::reduce::{reduced_dims, row_shape};
 use super::windows::check_batch;
 use super::{ElementType, OnnxError, Reader, Value, dims, unsupported};
 
-/// Maximum number of elements of a product. Each pair of them is rounded.
+/// Maximum number of factors of a product: the product of each pair is rounded.
 const MAX_FACTORS: usize = 256;
-/// The largest term of a sum of powers is 1. A sum below this, which only rounding could yield, is
-/// none.
+/// Lower limit of a sum of powers, whose largest term is 1: only rounding could yield a smaller
+/// sum.
 const MIN_SUM: f32 = 0.5;
 
 impl Reader {
     /// Converts the mean of any number of tensors.
-    pub(super) fn mean(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
+    pub(super) fn convert_mean(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
         let inputs: Vec<&str> = node.input.iter().map(String::as_str).collect();
         let mut expansion = Expansion::new(self, node);
         let sum = expansion.node("Sum", &inputs);
         let count = expansion.number(inputs.len() as f32)?;
-        expansion.node_named(output(node)?, "Div", &[&sum, &count], Vec::new());
+        expansion.node_named(output_name(node)?, "Div", &[&sum, &count], Vec::new());
         expansion.finish()
     }
 
     /// Converts a sum of functions along axes, or a function of it.
-    pub(super) fn reduce_functions(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
+    pub(super) fn convert_function_reduction(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
         let input_dims = self.tensor(node, 0)?.dims;
-        let axes = self.functions_axes(node, input_dims.len())?;
+        let axes = self.required_axes(node, input_dims.len())?;
         let keeps_dims = node.int("keepdims", 1) != 0;
         let output_dims = reduced_dims(node, &input_dims, &axes);
         let axes: Vec<i64> = axes.iter().map(|axis| axis.cast_signed() as i64).collect();
-        let (input, name) = (first_input(node)?, output(node)?);
+        let (input, name) = (first_input(node)?, output_name(node)?);
         let mut expansion = Expansion::new(self, node);
         let terms = match node.op_type.as_str() {
             "ReduceL1" => expansion.node("Abs", &[input]),
@@ -58,8 +58,9 @@ impl Reader {
         expansion.finish()
     }
 
-    /// Returns the axes that a node reduces. Without any, the function would remain.
-    fn functions_axes(&self, node: &NodeProto, rank: usize) -> Result<Vec<usize>, OnnxError> {
+    /// Returns the axes that a node reduces, of which it must have at least one: without any, the
+    /// function would remain.
+    fn required_axes(&self, node: &NodeProto, rank: usize) -> Result<Vec<usize>, OnnxError> {
         let axes = self.reduced_axes(node, rank)?;
         if axes.is_empty() {
             return Err(unsupported(
@@ -71,9 +72,9 @@ impl Reader {
     }
 
     /// Converts the product along axes: products of pairs, of these, and so on.
-    pub(super) fn row_products(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
+    pub(super) fn convert_row_products(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
         let input = self.tensor(node, 0)?;
-        let axes = self.functions_axes(node, input.dims.len())?;
+        let axes = self.required_axes(node, input.dims.len())?;
         let dims = reduced_dims(node, &input.dims, &axes);
         let rows = self.rows(node, &input, &axes)?;
         let (count, mut width) = (rows.count, rows.width);
@@ -82,7 +83,7 @@ impl Reader {
                 format!("a product of {width} elements is unsupported, of {MAX_FACTORS} at most");
             return Err(unsupported(node, reason));
         }
-        let mut values = self.in_rows(node, input.index, &rows)?;
+        let mut values = self.push_in_rows(node, input.index, &rows)?;
         while width > 1 {
             let (half, odd) = (width / 2, width % 2);
             let shape = row_shape(node, count, half)?;
@@ -99,7 +100,7 @@ impl Reader {
                 operation: FloatOperation::Multiply,
             })?;
             if odd == 1 {
-                // The last element has no other one.
+                // The last element has no partner.
                 let last = |row: usize| count * half + row * width + width - 1;
                 let indices =
                     (0..count).flat_map(|row| (row * half..(row + 1) * half).chain([last(row)]));
@@ -109,11 +110,11 @@ impl Reader {
             }
             (values, width) = (product, half + odd);
         }
-        super::define(&mut self.values, output(node)?, Value::Tensor(values, dims))
+        super::define(&mut self.values, output_name(node)?, Value::Tensor(values, dims))
     }
 
     /// Converts a norm over groups of channels: that of an instance whose channels are the groups.
-    pub(super) fn group_norm(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
+    pub(super) fn convert_group_norm(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
         let input = self.tensor(node, 0)?;
         check_batch(node, &input.dims)?;
         let (elements, input_dims) = (input.shape.elements(), input.dims);
@@ -141,7 +142,7 @@ impl Reader {
         if let Some(extent) = channel_dims.first_mut() {
             *extent = channels;
         }
-        let epsilon = float("epsilon", node.float("epsilon", 1e-5));
+        let epsilon = float_attribute("epsilon", node.float("epsilon", 1e-5));
         let mut expansion = Expansion::new(self, node);
         let [scale, shift] = parts;
         let [scale, shift] =
@@ -149,16 +150,16 @@ impl Reader {
         let ones = expansion.floats(&[groups], vec![1.0; groups])?;
         let zeros = expansion.floats(&[groups], vec![0.0; groups])?;
         let rows = expansion.reshape(first_input(node)?, &[1, groups, elements / groups])?;
-        let normal =
+        let normalised =
             expansion.node_with("InstanceNormalization", &[&rows, &ones, &zeros], vec![epsilon]);
-        let normal = expansion.reshape(&normal, &input_dims)?;
-        let scaled = expansion.node("Mul", &[&normal, &scale]);
-        expansion.node_named(output(node)?, "Add", &[&scaled, &shift], Vec::new());
+        let normalised = expansion.reshape(&normalised, &input_dims)?;
+        let scaled = expansion.node("Mul", &[&normalised, &scale]);
+        expansion.node_named(output_name(node)?, "Add", &[&scaled, &shift], Vec::new());
         expansion.finish()
     }
 
     /// Converts a division by the norm along an axis.
-    pub(super) fn unit_norm(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
+    pub(super) fn convert_unit_norm(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
         let operator = match node.int("p", 2) {
             1 => "ReduceL1",
             2 => "ReduceL2",
@@ -167,19 +168,23 @@ impl Reader {
         let input = first_input(node)?;
         let mut expansion = Expansion::new(self, node);
         let norm = expansion.reduce_over(operator, input, &[node.int("axis", -1)], true)?;
-        expansion.node_named(output(node)?, "Div", &[input, &norm], Vec::new());
+        expansion.node_named(output_name(node)?, "Div", &[input, &norm], Vec::new());
         expansion.finish()
     }
 
     /// Converts a Hardmax: 1 at the first maximum along an axis. Before version 13, the axes from
     /// this one on are one.
-    pub(super) fn hard_maximum(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
+    pub(super) fn convert_hardmax(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
         let dims = self.tensor(node, 0)?.dims;
-        let is_old = self.opset < 13;
-        let axis = dims::axis(node, node.int("axis", if is_old { 1 } else { -1 }), dims.len())?;
+        let is_before_opset_13 = self.opset < 13;
+        let axis = dims::axis(
+            node,
+            node.int("axis", if is_before_opset_13 { 1 } else { -1 }),
+            dims.len(),
+        )?;
         let (outer, along) = dims.split_at_checked(axis).unwrap_or_default();
         let mut expansion = Expansion::new(self, node);
-        let (input, axis, width) = if is_old {
+        let (input, axis, width) = if is_before_opset_13 {
             let width = along.iter().product::<usize>();
             (expansion.reshape(first_input(node)?, &[outer.iter().product(), width])?, 1, width)
         } else {
@@ -189,19 +194,25 @@ impl Reader {
                 along.first().copied().unwrap_or_default(),
             )
         };
-        let position =
-            expansion.node_with("ArgMax", &[&input], vec![int("axis", axis), int("keepdims", 0)]);
+        let position = expansion.node_with(
+            "ArgMax",
+            &[&input],
+            vec![int_attribute("axis", axis), int_attribute("keepdims", 0)],
+        );
         let depth = expansion.integers(&[width.cast_signed() as i64])?;
         let values = expansion.floats(&[2], vec![0.0, 1.0])?;
-        let one_hot =
-            expansion.node_with("OneHot", &[&position, &depth, &values], vec![int("axis", axis)]);
-        expansion.reshape_named(output(node)?, &one_hot, &dims)?;
+        let one_hot = expansion.node_with(
+            "OneHot",
+            &[&position, &depth, &values],
+            vec![int_attribute("axis", axis)],
+        );
+        expansion.reshape_named(output_name(node)?, &one_hot, &dims)?;
         expansion.finish()
     }
 
     /// Converts sums of all elements up to each one: a product with a triangle of ones. Those of
     /// integers are sums of channels, which nothing rounds: they can be positions that choose rows.
-    pub(super) fn running_sums(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
+    pub(super) fn convert_cumulative_sums(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
         let input = self.tensor(node, 0)?;
         let dims = &input.dims;
         let axis = match self.integers(node, 1)?.as_deref() {
@@ -212,20 +223,20 @@ impl Reader {
         Self::check_elements(node, &[length, length])?;
         let (is_reverse, is_exclusive) =
             (node.int("reverse", 0) != 0, node.int("exclusive", 0) != 0);
-        let counts = |term: usize, sum: usize| {
+        let is_term = |term: usize, sum: usize| {
             let is_before = if is_reverse { term > sum } else { term < sum };
             is_before || (term == sum && !is_exclusive)
         };
-        if self.element(node, 0) == ElementType::Integer {
-            return self.exact_running_sums(node, input, axis, counts);
+        if self.element_type_of(node, 0) == ElementType::Integer {
+            return self.convert_exact_sums(node, input, axis, is_term);
         }
         let weights = (0..length).flat_map(|term| (0..length).map(move |sum| (term, sum)));
-        let weights = weights.map(|(term, sum)| f32::from(u8::from(counts(term, sum)))).collect();
+        let weights = weights.map(|(term, sum)| f32::from(u8::from(is_term(term, sum)))).collect();
         let last = dims.len() - 1;
         // The axis becomes the last one, and then its former place.
-        let moved_order = permutation((0..axis).chain(axis + 1..=last).chain([axis]));
-        let restored_order = permutation((0..axis).chain([last]).chain(axis..last));
-        let (input, name) = (first_input(node)?, output(node)?);
+        let moved_order = permutation_attribute((0..axis).chain(axis + 1..=last).chain([axis]));
+        let restored_order = permutation_attribute((0..axis).chain([last]).chain(axis..last));
+        let (input, name) = (first_input(node)?, output_name(node)?);
         let mut expansion = Expansion::new(self, node);
         let triangular_matrix = expansion.floats(&[length, length], weights)?;
         if axis == last {
@@ -240,12 +251,12 @@ impl Reader {
 
     /// Converts running sums along an axis to sums of channels: a channel has one term of each sum,
     /// or 0 if it does not count.
-    fn exact_running_sums(
+    fn convert_exact_sums(
         &mut self,
         node: &NodeProto,
         input: Operand,
         axis: usize,
-        counts: impl Fn(usize, usize) -> bool,
+        is_term: impl Fn(usize, usize) -> bool,
     ) -> Result<(), OnnxError> {
         let rows = self.rows(node, &input, &[axis])?;
         let (count, width) = (rows.count, rows.width);
@@ -255,7 +266,8 @@ impl Reader {
         for term in 0..width {
             for row in rows.positions().chunks(width) {
                 let position = row.get(term).copied().unwrap_or(zero);
-                terms.extend((0..width).map(|sum| if counts(term, sum) { position } else { zero }));
+                terms
+                    .extend((0..width).map(|sum| if is_term(term, sum) { position } else { zero }));
             }
         }
         let shape = row_shape(node, width, count * width)?;
@@ -266,18 +278,18 @@ impl Reader {
             operation: FloatOperation::ChannelSum { shift: 0 },
         })?;
         let sums = self.push_restored(node, sums, &rows, &input.dims)?;
-        super::define(&mut self.values, output(node)?, Value::Tensor(sums, input.dims))
+        super::define(&mut self.values, output_name(node)?, Value::Tensor(sums, input.dims))
     }
 
     /// Converts an Einsum of one tensor to a sum, and of two to products of matrices: the labels of
     /// both operands and of the output name the matrices, and those of both operands only are
     /// added.
-    pub(super) fn summed_products(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
+    pub(super) fn convert_einsum(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
         let all_dims = (0..node.input.len()).map(|position| self.dims_of(node, position));
         let all_dims = all_dims.collect::<Result<Vec<_>, _>>()?;
         let all_dims: Vec<&[usize]> = all_dims.iter().map(Vec::as_slice).collect();
         let equation = Equation::parse(node, &all_dims)?;
-        let name = output(node)?;
+        let name = output_name(node)?;
         let mut expansion = Expansion::new(self, node);
         let (sum, labels) = match (&node.input[..], &equation.inputs[..]) {
             ([input], [labels]) => expansion.sum_labels(input, labels, &equation.output)?,
@@ -332,7 +344,7 @@ impl Expansion<'_> {
             return input.to_owned();
         }
         let axes = order.iter().filter_map(|label| labels.iter().position(|other| other == label));
-        self.node_with("Transpose", &[input], permutation(axes))
+        self.node_with("Transpose", &[input], permutation_attribute(axes))
     }
 
     /// Appends the product of two tensors, summed over the labels that the output does not have;

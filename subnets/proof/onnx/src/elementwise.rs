@@ -9,7 +9,7 @@ use taonet_proof_core::{Shape, Window};
 use super::dims;
 use super::expansion::Expansion;
 use super::linear::first_input;
-use super::node::{Operand, has_more_outputs, output};
+use super::node::{Operand, has_more_outputs, output_name};
 use super::proto::NodeProto;
 use super::{ElementType, OnnxError, Reader, Value, invalid_shape, rules, unsupported};
 
@@ -22,24 +22,24 @@ pub(super) struct Affine {
 
 impl Reader {
     /// Converts an operator with one operand.
-    pub(super) fn function(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
+    pub(super) fn convert_function(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
         if has_more_outputs(node) {
             return Err(unsupported(node, "a second output is unsupported".to_owned()));
         }
-        let operation = self.unary(node)?;
+        let operation = self.unary_operation(node)?;
         let input = self.tensor(node, 0)?;
-        let (root, function) = self.function_of(input.index);
+        let (root, function) = self.root_and_function(input.index);
         // A ReLU directly after a layer is part of the layer.
         if operation == Unary::Relu && root == input.index {
             let Operand { index, shape, dims } = input;
             let relu = FloatNode { inputs: vec![index], shape, operation: FloatOperation::Relu };
-            return self.push(output(node)?, relu, dims);
+            return self.push(output_name(node)?, relu, dims);
         }
-        self.push_function(node, root, function.then(operation), &input)
+        self.define_function(node, root, function.then(operation), &input)
     }
 
     /// Converts a function that is defined piece by piece.
-    pub(super) fn piecewise(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
+    pub(super) fn convert_piecewise(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
         let parameter = |name: &str, default: f32| f64::from(node.float(name, default));
         let constant = Function::Constant;
         let function: Box<dyn Fn(Function) -> Function> = if node.op_type == "ThresholdedRelu" {
@@ -58,20 +58,20 @@ impl Reader {
             })
         };
         let input = self.tensor(node, 0)?;
-        let (mut root, inner_function) = self.function_of(input.index);
+        let (mut root, inner_function) = self.root_and_function(input.index);
         let mut composed = function(inner_function);
-        if composed.operations() > MAX_OPERATIONS {
+        if composed.operation_count() > MAX_OPERATIONS {
             (root, composed) = (input.index, function(Function::Variable));
         }
-        self.push_function(node, root, composed, &input)
+        self.define_function(node, root, composed, &input)
     }
 
     /// Converts a PRelu, whose slopes can differ: `x + (slope - 1) * min(x, 0)`.
-    pub(super) fn prelu(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
+    pub(super) fn convert_prelu(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
         let dims = self.tensor(node, 0)?.dims;
         let slopes = self.broadcast_weights(node, 1, &dims)?;
-        if uniform(&slopes).is_some() {
-            return self.function(node);
+        if common_value(&slopes).is_some() {
+            return self.convert_function(node);
         }
         let mut expansion = Expansion::new(self, node);
         let input = first_input(node)?;
@@ -79,12 +79,12 @@ impl Reader {
         let factors = expansion.floats(&dims, slopes.iter().map(|slope| slope - 1.0).collect())?;
         let negative = expansion.node("Min", &[input, &zero]);
         let change = expansion.node("Mul", &[&negative, &factors]);
-        expansion.node_named(output(node)?, "Add", &[input, &change], Vec::new());
+        expansion.node_named(output_name(node)?, "Add", &[input, &change], Vec::new());
         expansion.finish()
     }
 
     /// Returns the operation of a node with one operand.
-    fn unary(&self, node: &NodeProto) -> Result<Unary, OnnxError> {
+    fn unary_operation(&self, node: &NodeProto) -> Result<Unary, OnnxError> {
         let parameter = |name: &str, default: f32| f64::from(node.float(name, default));
         let alpha = |default: f32| parameter("alpha", default);
         Ok(match node.op_type.as_str() {
@@ -97,7 +97,7 @@ impl Reader {
             "Atanh" => Unary::Atanh,
             "Ceil" => Unary::Ceil,
             "Celu" => Unary::Celu { alpha: alpha(1.0) },
-            "Clip" => self.clip(node)?,
+            "Clip" => self.clip_operation(node)?,
             "Cos" => Unary::Cos,
             "Cosh" => Unary::Cosh,
             "Elu" => Unary::Elu { alpha: alpha(1.0) },
@@ -125,7 +125,7 @@ impl Reader {
             "Not" => Unary::Not,
             "PRelu" => {
                 let slopes = self.broadcast_weights(node, 1, &self.tensor(node, 0)?.dims)?;
-                let slope = uniform(&slopes)
+                let slope = common_value(&slopes)
                     .ok_or_else(|| unsupported(node, "the slopes differ".to_owned()))?;
                 Unary::LeakyRelu { alpha: f64::from(slope) }
             }
@@ -149,10 +149,10 @@ impl Reader {
         })
     }
 
-    fn clip(&self, node: &NodeProto) -> Result<Unary, OnnxError> {
+    fn clip_operation(&self, node: &NodeProto) -> Result<Unary, OnnxError> {
         let attributes =
             ["min", "max"].map(|name| node.attribute(name).map(|attribute| f64::from(attribute.f)));
-        let inputs = [self.scalar(node, 1)?, self.scalar(node, 2)?];
+        let inputs = [self.constant_number(node, 1)?, self.constant_number(node, 2)?];
         let ([low, high], misplaced) =
             if self.opset < 11 { (attributes, inputs) } else { (inputs, attributes) };
         if misplaced.iter().any(Option::is_some) {
@@ -168,13 +168,13 @@ impl Reader {
     }
 
     /// Returns a constant operand of one value, if the node has it.
-    pub(super) fn scalar(
+    pub(super) fn constant_number(
         &self,
         node: &NodeProto,
         position: usize,
     ) -> Result<Option<f64>, OnnxError> {
         let Some(constant) = self.weights(node, position)? else { return Ok(None) };
-        match constant.to_floats().as_deref().and_then(uniform) {
+        match constant.to_floats().as_deref().and_then(common_value) {
             Some(value) => Ok(Some(f64::from(value))),
             None => Err(unsupported(
                 node,
@@ -186,12 +186,12 @@ impl Reader {
     }
 
     /// Returns the tensor of which a tensor is a function, and that function.
-    pub(super) fn function_of(&self, index: usize) -> (usize, Function) {
+    pub(super) fn root_and_function(&self, index: usize) -> (usize, Function) {
         let node = index.checked_sub(1).and_then(|node| self.network.nodes.get(node));
         match node.map(|node| (&node.operation, &node.inputs[..])) {
             // Two of these and one further operation stay below the limit.
             Some((FloatOperation::Function(function), &[root]))
-                if 2 * function.operations() < MAX_OPERATIONS =>
+                if 2 * function.operation_count() < MAX_OPERATIONS =>
             {
                 (root, function.clone())
             }
@@ -199,7 +199,7 @@ impl Reader {
         }
     }
 
-    pub(super) fn push_function(
+    pub(super) fn define_function(
         &mut self,
         node: &NodeProto,
         root: usize,
@@ -208,34 +208,38 @@ impl Reader {
     ) -> Result<(), OnnxError> {
         let operation = FloatOperation::Function(function);
         let function = FloatNode { inputs: vec![root], shape: input.shape, operation };
-        self.push(output(node)?, function, input.dims.clone())
+        self.push(output_name(node)?, function, input.dims.clone())
     }
 
     /// Converts an operator with two operands.
-    pub(super) fn arithmetic(
+    pub(super) fn convert_arithmetic(
         &mut self,
         node: &NodeProto,
         operation: Binary,
     ) -> Result<(), OnnxError> {
         let constant = [0, 1].map(|position| self.weights(node, position).ok().flatten().is_some());
         match constant {
-            [false, false] => self.combine(node, operation),
-            [true, false] => self.with_constant(node, operation, 1),
-            [false, true] => self.with_constant(node, operation, 0),
+            [false, false] => self.convert_combination(node, operation),
+            [true, false] => self.convert_with_constant(node, operation, 1),
+            [false, true] => self.convert_with_constant(node, operation, 0),
             [true, true] => Err(unsupported(node, "both operands are constant".to_owned())),
         }
     }
 
     /// Combines two computed tensors.
-    fn combine(&mut self, node: &NodeProto, operation: Binary) -> Result<(), OnnxError> {
+    fn convert_combination(
+        &mut self,
+        node: &NodeProto,
+        operation: Binary,
+    ) -> Result<(), OnnxError> {
         let (a, mut b) = (self.tensor(node, 0)?, self.tensor(node, 1)?);
         let ((function_a, one), (function_b, other)) =
-            (self.function_of(a.index), self.function_of(b.index));
+            (self.root_and_function(a.index), self.root_and_function(b.index));
         let are_variables = one == Function::Variable && other == Function::Variable;
         let is_sum = matches!(operation, Binary::Add | Binary::Subtract);
         // Both are functions of one tensor, as in `x * sigmoid(x)`.
         if function_a == function_b && a.dims == b.dims && !(are_variables && is_sum) {
-            return self.push_function(node, function_a, one.with(operation, other), &a);
+            return self.define_function(node, function_a, one.with(operation, other), &a);
         }
         let combination = match operation {
             Binary::Add => FloatOperation::Add,
@@ -259,7 +263,7 @@ impl Reader {
             | Binary::LessOrEqual
             | Binary::Subtract => FloatOperation::Subtract,
         };
-        let dims = dims::common(&[&a.dims, &b.dims]).ok_or_else(|| {
+        let dims = dims::common_dims(&[&a.dims, &b.dims]).ok_or_else(|| {
             let (one, other) = (&a.dims, &b.dims);
             unsupported(node, format!("the operands differ in dimensions: {one:?} and {other:?}"))
         })?;
@@ -273,7 +277,7 @@ impl Reader {
             tensor = self
                 .push_mapped(tensor, Function::Variable.with(operation, Function::Constant(0.0)))?;
         }
-        super::define(&mut self.values, output(node)?, Value::Tensor(tensor, dims))
+        super::define(&mut self.values, output_name(node)?, Value::Tensor(tensor, dims))
     }
 
     /// Returns a tensor with the elements of an operand, repeated to these dimensions; `None` if
@@ -297,34 +301,34 @@ impl Reader {
 
     /// Converts a division. Integers are divided by one constant: the quotient is rounded towards
     /// 0.
-    pub(super) fn divide(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
-        if self.element(node, 0) != ElementType::Integer {
-            return self.arithmetic(node, Binary::Divide);
+    pub(super) fn convert_division(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
+        if self.element_type_of(node, 0) != ElementType::Integer {
+            return self.convert_arithmetic(node, Binary::Divide);
         }
         let input = self.tensor(node, 0)?;
-        let divisor = uniform(&self.broadcast_weights(node, 1, &input.dims)?)
+        let divisor = common_value(&self.broadcast_weights(node, 1, &input.dims)?)
             .filter(|divisor| divisor.abs() > 0.0);
         let divisor = divisor.ok_or_else(|| {
             unsupported(node, "the divisor of integers is 0, or several numbers".to_owned())
         })?;
-        let (root, function) = self.function_of(input.index);
+        let (root, function) = self.root_and_function(input.index);
         let quotient = function.with(Binary::Divide, Function::Constant(divisor.into()));
-        self.push_function(node, root, quotient.then(Unary::Truncate), &input)
+        self.define_function(node, root, quotient.then(Unary::Truncate), &input)
     }
 
     /// Converts the remainder of a division, of which one operand is constant.
-    pub(super) fn remainder(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
+    pub(super) fn convert_remainder(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
         match node.int("fmod", 0) {
-            0 if self.element(node, 0) == ElementType::Integer => {
-                self.arithmetic(node, Binary::Modulo)
+            0 if self.element_type_of(node, 0) == ElementType::Integer => {
+                self.convert_arithmetic(node, Binary::Modulo)
             }
             0 => Err(unsupported(node, "a remainder of floats needs fmod = 1".to_owned())),
-            _ => self.arithmetic(node, Binary::Remainder),
+            _ => self.convert_arithmetic(node, Binary::Remainder),
         }
     }
 
     /// Compares each element with its own constant.
-    fn compare_each(
+    fn convert_elementwise_comparison(
         &mut self,
         node: &NodeProto,
         operation: Binary,
@@ -358,11 +362,15 @@ impl Reader {
                 operation: FloatOperation::Multiply,
             })?,
         };
-        super::define(&mut self.values, output(node)?, Value::Tensor(tensor, input.dims.clone()))
+        super::define(
+            &mut self.values,
+            output_name(node)?,
+            Value::Tensor(tensor, input.dims.clone()),
+        )
     }
 
     /// Combines a computed tensor, at an input position, with a constant.
-    fn with_constant(
+    fn convert_with_constant(
         &mut self,
         node: &NodeProto,
         operation: Binary,
@@ -371,7 +379,7 @@ impl Reader {
         let mut input = self.tensor(node, tensor)?;
         let constant_dims =
             self.weights(node, 1 - tensor)?.map_or(&[][..], |constant| &constant.dims);
-        if let Some(dims) = dims::common(&[&input.dims, constant_dims])
+        if let Some(dims) = dims::common_dims(&[&input.dims, constant_dims])
             && dims != input.dims
         {
             Self::check_elements(node, &dims)?;
@@ -381,13 +389,19 @@ impl Reader {
         // The constant is repeated even if the operator becomes part of the layer before.
         self.count_computed(input.shape.elements())?;
         let constants = self.broadcast_weights(node, 1 - tensor, &input.dims)?;
-        if self.add_mask(node, &input, &constants)? {
+        if self.try_convert_mask(node, &input, &constants)? {
             return Ok(());
         }
-        if operation.is_comparison() && uniform(&constants).is_none() {
-            return self.compare_each(node, operation, tensor == 0, &input, &constants);
+        if operation.is_comparison() && common_value(&constants).is_none() {
+            return self.convert_elementwise_comparison(
+                node,
+                operation,
+                tensor == 0,
+                &input,
+                &constants,
+            );
         }
-        let affine = affine(operation, tensor == 0, &constants);
+        let affine = affine_operation(operation, tensor == 0, &constants);
         if affine
             .as_ref()
             .is_some_and(|affine| affine.factors.iter().any(|factor| !factor.is_finite()))
@@ -396,23 +410,23 @@ impl Reader {
         }
         if let Some(affine) = &affine
             && self.is_only_reader_of_last(node, tensor)
-            && self.fold(affine)
+            && self.fold_into_last(affine)
         {
             return super::define(
                 &mut self.values,
-                output(node)?,
+                output_name(node)?,
                 Value::Tensor(input.index, input.dims),
             );
         }
-        if let Some(constant) = uniform(&constants) {
-            let (root, function) = self.function_of(input.index);
+        if let Some(constant) = common_value(&constants) {
+            let (root, function) = self.root_and_function(input.index);
             let constant = Function::Constant(f64::from(constant));
             let function = if tensor == 0 {
                 function.with(operation, constant)
             } else {
                 constant.with(operation, function)
             };
-            return self.push_function(node, root, function, &input);
+            return self.define_function(node, root, function, &input);
         }
         let Some(affine) = affine else {
             return Err(unsupported(
@@ -420,28 +434,28 @@ impl Reader {
                 "the constant must be one number, or several equal ones".to_owned(),
             ));
         };
-        self.scale(node, &input, &affine)
+        self.convert_scale(node, &input, &affine)
     }
 
     /// Folds a scale and an offset of the last tensor into the layer that computes it; returns
     /// whether that is possible.
-    pub(super) fn fold(&mut self, affine: &Affine) -> bool {
+    pub(super) fn fold_into_last(&mut self, affine: &Affine) -> bool {
         let last = self.network.nodes.len();
         match &mut self.network.nodes[..] {
             // The layer before a move: the elements have another order.
             [.., layer, FloatNode { operation: FloatOperation::Move { indices, .. }, .. }]
                 if self.before_move.is_some_and(|product| product + 1 == last) =>
             {
-                fold(layer, &affine.before_move(indices))
+                fold_into(layer, &affine.before_move(indices))
             }
-            [.., layer] => fold(layer, affine),
+            [.., layer] => fold_into(layer, affine),
             [] => false,
         }
     }
 
     /// Appends a convolution of 1×1 that scales each channel on its own or, if the elements of a
     /// channel have different factors, each column or each element.
-    pub(super) fn scale(
+    pub(super) fn convert_scale(
         &mut self,
         node: &NodeProto,
         input: &Operand,
@@ -450,7 +464,7 @@ impl Reader {
         if affine.is_identity() {
             return super::define(
                 &mut self.values,
-                output(node)?,
+                output_name(node)?,
                 Value::Tensor(input.index, input.dims.clone()),
             );
         }
@@ -461,7 +475,7 @@ impl Reader {
         } else if let Some(by_column) = affine.by_column(width) {
             let image_shape = Shape::new(width, count / width, 1).map_err(invalid_shape(node))?;
             let orders = [[count / width, width], [width, count / width]]
-                .map(|dims| dims::transposed(&dims, &[1, 0]));
+                .map(|dims| dims::transposed_positions(&dims, &[1, 0]));
             (by_column, image_shape, Some(orders))
         } else {
             let identity: Vec<u32> = (0..count as u32).collect();
@@ -487,7 +501,11 @@ impl Reader {
             self.before_move = Some(tensor);
             tensor = self.push_moved(node, vec![tensor], inverse, 0.0, shape)?;
         }
-        super::define(&mut self.values, output(node)?, Value::Tensor(tensor, input.dims.clone()))
+        super::define(
+            &mut self.values,
+            output_name(node)?,
+            Value::Tensor(tensor, input.dims.clone()),
+        )
     }
 }
 
@@ -507,7 +525,7 @@ impl Affine {
     }
 
     fn is_identity(&self) -> bool {
-        uniform(&self.factors) == Some(1.0) && uniform(&self.offsets) == Some(0.0)
+        common_value(&self.factors) == Some(1.0) && common_value(&self.offsets) == Some(0.0)
     }
 
     /// Returns the factor and offset of each column of rows of this width; `None` if those of the
@@ -524,7 +542,7 @@ impl Affine {
     fn by_row(&self, rows: usize) -> Option<Self> {
         let width = self.factors.len().checked_div(rows).filter(|&width| width > 0)?;
         let per_row =
-            |values: &[f32]| values.chunks(width).map(uniform).collect::<Option<Vec<f32>>>();
+            |values: &[f32]| values.chunks(width).map(common_value).collect::<Option<Vec<f32>>>();
         let (factors, offsets) = (per_row(&self.factors)?, per_row(&self.offsets)?);
         (factors.len() == rows).then_some(Self { factors, offsets })
     }
@@ -532,7 +550,7 @@ impl Affine {
 
 /// Folds a scale and an offset of the node's outputs into its weights; returns whether that is
 /// possible.
-fn fold(node: &mut FloatNode, affine: &Affine) -> bool {
+fn fold_into(node: &mut FloatNode, affine: &Affine) -> bool {
     let (FloatOperation::Dense { weights, bias }
     | FloatOperation::Convolution { weights, bias, .. }) = &mut node.operation
     else {
@@ -556,7 +574,7 @@ fn scale_rows(weights: &mut [f32], bias: &mut [f32], factors: &[f32], offsets: &
 }
 
 /// Returns the factors and offsets of an operation with a constant; `None` if it has none.
-fn affine(operation: Binary, is_first: bool, constants: &[f32]) -> Option<Affine> {
+fn affine_operation(operation: Binary, is_first: bool, constants: &[f32]) -> Option<Affine> {
     let repeated = |value: f32| vec![value; constants.len()];
     let mapped = |function: fn(f32) -> f32| {
         constants.iter().map(|&value| function(value)).collect::<Vec<f32>>()
@@ -573,7 +591,7 @@ fn affine(operation: Binary, is_first: bool, constants: &[f32]) -> Option<Affine
 }
 
 /// Returns the value that all numbers have.
-pub(super) fn uniform(values: &[f32]) -> Option<f32> {
+pub(super) fn common_value(values: &[f32]) -> Option<f32> {
     let (&first, others) = values.split_first()?;
     others.iter().all(|value| value.to_bits() == first.to_bits()).then_some(first)
 }

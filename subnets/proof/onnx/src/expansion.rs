@@ -3,9 +3,9 @@
 
 use std::sync::Arc;
 
-use super::node::{has_more_outputs, output};
+use super::node::{has_more_outputs, output_name};
 use super::proto::{AttributeKind, AttributeProto, NodeProto};
-use super::tensor::{Constant, Data};
+use super::tensor::{Constant, ConstantData};
 use super::{OnnxError, Reader, Value, unsupported};
 
 /// The nodes into which one node is expanded, in their order.
@@ -13,30 +13,30 @@ pub(super) struct Expansion<'a> {
     pub(super) reader: &'a mut Reader,
     /// Beginning of the names of all tensors between the nodes.
     prefix: String,
-    names: usize,
+    name_count: usize,
     nodes: Vec<NodeProto>,
 }
 
 impl<'a> Expansion<'a> {
     pub(super) fn new(reader: &'a mut Reader, node: &NodeProto) -> Self {
         let prefix = node.output.iter().find(|name| !name.is_empty()).cloned().unwrap_or_default();
-        Self { reader, prefix, names: 0, nodes: Vec::new() }
+        Self { reader, prefix, name_count: 0, nodes: Vec::new() }
     }
 
-    pub(super) fn name(&mut self) -> String {
-        self.names += 1;
-        format!("{}/{}", self.prefix, self.names)
+    pub(super) fn new_name(&mut self) -> String {
+        self.name_count += 1;
+        format!("{}/{}", self.prefix, self.name_count)
     }
 
-    fn constant(&mut self, constant: Constant) -> Result<String, OnnxError> {
-        let name = self.name();
+    fn define_constant(&mut self, constant: Constant) -> Result<String, OnnxError> {
+        let name = self.new_name();
         super::define(&mut self.reader.values, &name, Value::Constant(Arc::new(constant)))?;
         Ok(name)
     }
 
     /// Defines a constant; returns its name.
     pub(super) fn floats(&mut self, dims: &[usize], values: Vec<f32>) -> Result<String, OnnxError> {
-        self.constant(Constant { dims: dims.to_vec(), data: Data::Floats(values) })
+        self.define_constant(Constant { dims: dims.to_vec(), data: ConstantData::Floats(values) })
     }
 
     /// Defines a constant of one number.
@@ -46,7 +46,7 @@ impl<'a> Expansion<'a> {
 
     /// Defines a list of integers.
     pub(super) fn integers(&mut self, values: &[i64]) -> Result<String, OnnxError> {
-        self.constant(Constant::from_integers(values))
+        self.define_constant(Constant::from_integers(values))
     }
 
     /// Appends a node; returns the name of its output.
@@ -60,7 +60,7 @@ impl<'a> Expansion<'a> {
         inputs: &[&str],
         attributes: Vec<AttributeProto>,
     ) -> String {
-        let name = self.name();
+        let name = self.new_name();
         self.node_named(&name, operator, inputs, attributes);
         name
     }
@@ -87,7 +87,8 @@ impl<'a> Expansion<'a> {
         self.reduce_over(operator, input, &[-1], true)
     }
 
-    /// Appends a reduction over these axes, which remain with an extent of 1 if `keeps`.
+    /// Appends a reduction over these axes, which remain with an extent of 1 if
+    /// `keeps_dims`.
     pub(super) fn reduce_over(
         &mut self,
         operator: &str,
@@ -95,11 +96,15 @@ impl<'a> Expansion<'a> {
         axes: &[i64],
         keeps_dims: bool,
     ) -> Result<String, OnnxError> {
-        let keeps_dims = int("keepdims", i64::from(keeps_dims));
+        let keeps_dims = int_attribute("keepdims", i64::from(keeps_dims));
         // The axes are an input since these versions.
         let min_opset = if operator == "ReduceSum" { 13 } else { 18 };
         if self.reader.opset < min_opset {
-            return Ok(self.node_with(operator, &[input], vec![ints("axes", axes), keeps_dims]));
+            return Ok(self.node_with(
+                operator,
+                &[input],
+                vec![ints_attribute("axes", axes), keeps_dims],
+            ));
         }
         let axes = self.integers(axes)?;
         Ok(self.node_with(operator, &[input, &axes], vec![keeps_dims]))
@@ -107,7 +112,7 @@ impl<'a> Expansion<'a> {
 
     /// Appends a reshape.
     pub(super) fn reshape(&mut self, input: &str, dims: &[usize]) -> Result<String, OnnxError> {
-        let name = self.name();
+        let name = self.new_name();
         self.reshape_named(&name, input, dims)?;
         Ok(name)
     }
@@ -126,21 +131,21 @@ impl<'a> Expansion<'a> {
     }
 
     /// Appends a Gather of these positions along the last axis.
-    pub(super) fn columns(
+    pub(super) fn gather_columns(
         &mut self,
         input: &str,
         positions: std::ops::Range<usize>,
     ) -> Result<String, OnnxError> {
         let positions: Vec<i64> = positions.map(|position| position.cast_signed() as i64).collect();
         let positions = self.integers(&positions)?;
-        Ok(self.node_with("Gather", &[input, &positions], vec![int("axis", -1)]))
+        Ok(self.node_with("Gather", &[input, &positions], vec![int_attribute("axis", -1)]))
     }
 
     /// Converts all nodes.
     pub(super) fn finish(self) -> Result<(), OnnxError> {
         let Self { reader, nodes, .. } = self;
         for name in nodes.iter().flat_map(|node| &node.input) {
-            *reader.reads.entry(name.clone()).or_default() += 1;
+            *reader.reader_counts.entry(name.clone()).or_default() += 1;
         }
         nodes.iter().try_for_each(|node| reader.fold_or_convert(node))
     }
@@ -148,7 +153,7 @@ impl<'a> Expansion<'a> {
 
 impl Reader {
     /// Converts a sum of any number of tensors.
-    pub(super) fn sum(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
+    pub(super) fn convert_sum(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
         let [first, others @ ..] = &node.input[..] else {
             return Err(unsupported(node, "the node has no input".to_owned()));
         };
@@ -158,7 +163,7 @@ impl Reader {
         for other in others {
             sum = expansion.node("Add", &[&sum, other]);
         }
-        expansion.node_named(output(node)?, "Add", &[&sum, last], Vec::new());
+        expansion.node_named(output_name(node)?, "Add", &[&sum, last], Vec::new());
         expansion.finish()
     }
 
@@ -178,23 +183,23 @@ impl Reader {
     }
 }
 
-pub(super) fn float(name: &str, value: f32) -> AttributeProto {
+pub(super) fn float_attribute(name: &str, value: f32) -> AttributeProto {
     let kind = AttributeKind::Float as i32;
     AttributeProto { name: name.to_owned(), f: value, kind, ..AttributeProto::default() }
 }
 
-pub(super) fn int(name: &str, value: i64) -> AttributeProto {
+pub(super) fn int_attribute(name: &str, value: i64) -> AttributeProto {
     let kind = AttributeKind::Int as i32;
     AttributeProto { name: name.to_owned(), i: value, kind, ..AttributeProto::default() }
 }
 
 /// Returns the attributes of a Transpose to this order of the axes.
-pub(super) fn permutation(order: impl IntoIterator<Item = usize>) -> Vec<AttributeProto> {
+pub(super) fn permutation_attribute(order: impl IntoIterator<Item = usize>) -> Vec<AttributeProto> {
     let order: Vec<i64> = order.into_iter().map(|axis| axis.cast_signed() as i64).collect();
-    vec![ints("perm", &order)]
+    vec![ints_attribute("perm", &order)]
 }
 
-fn ints(name: &str, values: &[i64]) -> AttributeProto {
+fn ints_attribute(name: &str, values: &[i64]) -> AttributeProto {
     let kind = AttributeKind::Ints as i32;
     AttributeProto {
         name: name.to_owned(),

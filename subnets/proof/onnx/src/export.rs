@@ -18,7 +18,7 @@ const INPUT: &str = "cells";
 /// Exports a circuit as an ONNX file: input `cells` and output `outputs`, both vectors of 64-bit
 /// integers.
 pub fn export(circuit: &Circuit) -> Vec<u8> {
-    let mut writer = Writer(GraphWriter::new(INPUT, &[circuit.inputs]));
+    let mut writer = CircuitWriter(GraphWriter::new(INPUT, &[circuit.inputs]));
     let zero = writer.integers(&[1], vec![0]);
     // Memory so far; the zero cell at the front is used for padding.
     let mut memory = writer.node("Concat", &[&zero, INPUT], &[("axis", 0)]);
@@ -29,11 +29,11 @@ pub fn export(circuit: &Circuit) -> Vec<u8> {
             StageKind::Linear(linear) if linear.kernels.iter().all(|kernel| kernel.slots == 0) => {
                 writer.integers(&[stage.count], linear.bias.clone())
             }
-            StageKind::Linear(linear) => writer.linear(&memory, linear, stage.count),
-            StageKind::Max(max) => writer.max(&memory, max),
-            StageKind::Table(table) => writer.table(&memory, table),
-            StageKind::Product(product) => writer.product(&memory, product),
-            StageKind::MatrixProduct(product) => writer.matrix_product(&memory, product),
+            StageKind::Linear(linear) => writer.append_linear(&memory, linear, stage.count),
+            StageKind::Max(max) => writer.append_max(&memory, max),
+            StageKind::Table(table) => writer.append_table(&memory, table),
+            StageKind::Product(product) => writer.append_product(&memory, product),
+            StageKind::MatrixProduct(product) => writer.append_matrix_product(&memory, product),
         };
         memory = writer.node("Concat", &[&memory, &values], &[("axis", 0)]);
     }
@@ -49,9 +49,9 @@ fn address(cell: Cell) -> i64 {
     i64::from(cell) + 1
 }
 
-struct Writer(GraphWriter);
+struct CircuitWriter(GraphWriter);
 
-impl Writer {
+impl CircuitWriter {
     fn integers(&mut self, dims: &[usize], values: Vec<i64>) -> String {
         self.0.integers(dims, values)
     }
@@ -62,7 +62,7 @@ impl Writer {
         self.0.node(operator, inputs, &attributes)
     }
 
-    fn linear(&mut self, memory: &str, linear: &Linear, count: usize) -> String {
+    fn append_linear(&mut self, memory: &str, linear: &Linear, count: usize) -> String {
         let mut parts = Vec::new();
         // Position of each output's sum in the concatenated products.
         let mut order = vec![0_i64; count];
@@ -100,11 +100,13 @@ impl Writer {
         let sums = self.node("Gather", &[&products, &order], &[]);
         let bias = self.integers(&[count], linear.bias.clone());
         let sums = self.node("Add", &[&sums, &bias], &[]);
-        linear.rescale.map_or(sums.clone(), |rescale| self.rescale(&sums, rescale, &linear.sums))
+        linear
+            .rescale
+            .map_or(sums.clone(), |rescale| self.append_rescale(&sums, rescale, &linear.sums))
     }
 
     /// Looks up the value of each cell.
-    fn table(&mut self, memory: &str, table: &Table) -> String {
+    fn append_table(&mut self, memory: &str, table: &Table) -> String {
         let cells = self.integers(
             &[table.cells.len()],
             table.cells.iter().map(|&cell| address(cell)).collect(),
@@ -117,7 +119,7 @@ impl Writer {
         self.node("Gather", &[&values, &positions], &[])
     }
 
-    fn product(&mut self, memory: &str, product: &Product) -> String {
+    fn append_product(&mut self, memory: &str, product: &Product) -> String {
         let [a, b] = [0, 1].map(|side: usize| {
             let cells = product
                 .pairs
@@ -129,12 +131,12 @@ impl Writer {
             self.node("Gather", &[memory, &cells], &[])
         });
         let products = self.node("Mul", &[&a, &b], &[]);
-        product
-            .rescale
-            .map_or(products.clone(), |rescale| self.rescale(&products, rescale, &product.sums))
+        product.rescale.map_or(products.clone(), |rescale| {
+            self.append_rescale(&products, rescale, &product.sums)
+        })
     }
 
-    fn matrix_product(&mut self, memory: &str, product: &MatrixProduct) -> String {
+    fn append_matrix_product(&mut self, memory: &str, product: &MatrixProduct) -> String {
         let Matrices { count, rows, inner, columns } = product.sizes;
         let operands = [(&product.a, [count, rows, inner]), (&product.b, [count, inner, columns])];
         let [a, b] = operands.map(|(cells, dims)| {
@@ -144,12 +146,14 @@ impl Writer {
         let products = self.node("MatMul", &[&a, &b], &[]);
         let flat = self.integers(&[1], vec![-1]);
         let sums = self.node("Reshape", &[&products, &flat], &[]);
-        product.rescale.map_or(sums.clone(), |rescale| self.rescale(&sums, rescale, &product.sums))
+        product
+            .rescale
+            .map_or(sums.clone(), |rescale| self.append_rescale(&sums, rescale, &product.sums))
     }
 
     /// Rescales sums. ONNX division rounds towards zero, so an offset makes the dividends
     /// non-negative.
-    fn rescale(&mut self, sums: &str, rescale: Rescale, range: &Range) -> String {
+    fn append_rescale(&mut self, sums: &str, rescale: Rescale, range: &Range) -> String {
         let divisor = 1_i64 << rescale.shift;
         let lowest = rescale.quotients(range).low.min(0).unsigned_abs().cast_signed();
         let addend = self.integers(&[], vec![rescale.half() + lowest * divisor]);
@@ -165,7 +169,7 @@ impl Writer {
     }
 
     /// Computes maxima of groups, padded with their first cell, which does not change the maximum.
-    fn max(&mut self, memory: &str, max: &Max) -> String {
+    fn append_max(&mut self, memory: &str, max: &Max) -> String {
         let width = max.groups.iter().map(Vec::len).max().unwrap_or_default();
         let cells = max.groups.iter().flat_map(|group| {
             let first = group.first().copied().unwrap_or_default();

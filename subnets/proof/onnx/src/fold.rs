@@ -7,20 +7,20 @@ use taonet_proof_core::MAX_ELEMENTS;
 use taonet_proof_onnx_file::evaluate_constants;
 
 use super::dims;
-use super::node::{has_more_outputs, output};
+use super::node::{has_more_outputs, output_name};
 use super::proto::{DataType, NodeProto};
-use super::tensor::{Constant, Data};
+use super::tensor::{Constant, ConstantData};
 use super::{
     ElementType, MAX_MOVED_ELEMENTS, OnnxError, Reader, Value, output_type, rules, unsupported,
 };
 
 /// The largest integer that no other one is rounded to in double precision.
-const MAX_EXACT: f64 = 9_007_199_254_740_991.0;
+const MAX_EXACT_INTEGER: f64 = 9_007_199_254_740_991.0;
 
 impl Reader {
     /// Evaluates a node whose operands are all constants; converts any other node.
     pub(super) fn fold_or_convert(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
-        if self.fold_constants(node)? { Ok(()) } else { self.node(node) }
+        if self.fold_constants(node)? { Ok(()) } else { self.convert_node(node) }
     }
 
     /// Evaluates a node whose operands are all constants, and names its output; returns whether the
@@ -37,7 +37,7 @@ impl Reader {
         if !is_folded {
             return Ok(false);
         }
-        rules::check(node)?;
+        rules::check_node(node)?;
         let operand_type = |position: usize| match operands.get(position) {
             Some((_, constant)) if constant.integers().is_some() => ElementType::Integer,
             _ => ElementType::Float,
@@ -69,8 +69,9 @@ impl Reader {
             .iter()
             .filter_map(|(_, constant)| dims::elements(&constant.dims))
             .sum::<usize>();
-        self.moved = self.moved.saturating_add(read_elements.saturating_add(computed_elements));
-        if self.moved > MAX_MOVED_ELEMENTS {
+        self.moved_elements =
+            self.moved_elements.saturating_add(read_elements.saturating_add(computed_elements));
+        if self.moved_elements > MAX_MOVED_ELEMENTS {
             return Err(unsupported(
                 node,
                 format!("more than {MAX_MOVED_ELEMENTS} elements of constants are computed"),
@@ -87,45 +88,47 @@ impl Reader {
             return Err(unsupported(node, "a constant exceeds its type, or 2^53".to_owned()));
         }
         let data = if has_integers {
-            Data::Integers(values.into_iter().map(|value| value as i64).collect())
+            ConstantData::Integers(values.into_iter().map(|value| value as i64).collect())
         } else {
             // Minus infinity is the mask of a softmax.
-            Data::Floats(values.into_iter().map(|value| (value as f32).max(f32::MIN)).collect())
+            ConstantData::Floats(
+                values.into_iter().map(|value| (value as f32).max(f32::MIN)).collect(),
+            )
         };
         super::define(
             &mut self.values,
-            output(node)?,
+            output_name(node)?,
             Value::Constant(Arc::new(Constant { dims, data })),
         )?;
         Ok(true)
     }
 
     /// Returns the number of elements of a tensor as a constant.
-    pub(super) fn size_of(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
+    pub(super) fn convert_size(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
         let input = node.input.first().and_then(|name| self.values.get(name));
         let count = input
             .and_then(|value| dims::elements(value.dims()))
             .map(|count| count.cast_signed() as i64);
         let count = count.ok_or_else(|| unsupported(node, "the node has no input".to_owned()))?;
-        let constant = Constant { dims: Vec::new(), data: Data::Integers(vec![count]) };
-        super::define(&mut self.values, output(node)?, Value::Constant(Arc::new(constant)))
+        let constant = Constant { dims: Vec::new(), data: ConstantData::Integers(vec![count]) };
+        super::define(&mut self.values, output_name(node)?, Value::Constant(Arc::new(constant)))
     }
 
     /// Returns the dimensions of a tensor as a constant.
-    pub(super) fn shape_of(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
+    pub(super) fn convert_shape(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
         let value = node.input.first().and_then(|name| self.values.get(name));
         let dims =
             value.ok_or_else(|| unsupported(node, "the node has no input".to_owned()))?.dims();
         let rank = dims.len().cast_signed() as i64;
-        let limit = |name: &str, default: i64| {
+        let axis_limit = |name: &str, default: i64| {
             let limit = node.int(name, default);
             (if limit < 0 { limit.saturating_add(rank) } else { limit }).clamp(0, rank) as usize
         };
-        let part = dims.get(limit("start", 0)..limit("end", rank)).unwrap_or_default();
+        let part = dims.get(axis_limit("start", 0)..axis_limit("end", rank)).unwrap_or_default();
         let part: Vec<i64> = part.iter().map(|&extent| extent.cast_signed() as i64).collect();
         super::define(
             &mut self.values,
-            output(node)?,
+            output_name(node)?,
             Value::Constant(Arc::new(Constant::from_integers(&part))),
         )
     }
@@ -161,7 +164,7 @@ fn is_inexact(node: &NodeProto, values: &[f64]) -> bool {
             | "Where"
     );
     let is_int32 = node.op_type == "Cast" && node.cast_type() == Ok(DataType::Int32);
-    let limit = if is_int32 { f64::from(i32::MAX) } else { MAX_EXACT };
+    let limit = if is_int32 { f64::from(i32::MAX) } else { MAX_EXACT_INTEGER };
     !is_moved && values.iter().any(|value| value.abs() > limit)
 }
 
@@ -185,7 +188,7 @@ fn folded_elements(node: &NodeProto, operands: &[(&str, &Constant)]) -> Option<u
             all_dims.iter().try_fold(0_usize, |sum, dims| sum.checked_add(dims::elements(dims)?))
         }
         "ConstantOfShape" => dims::elements(&sizes(0)?),
-        "Expand" => dims::elements(&dims::common(&[all_dims.first()?, &sizes(1)?])?),
+        "Expand" => dims::elements(&dims::common_dims(&[all_dims.first()?, &sizes(1)?])?),
         "Gather" => element_count(0)?
             .checked_mul(element_count(1)?.max(1))?
             .checked_div(extent_of_axis(node, all_dims.first()?)?),
@@ -209,7 +212,7 @@ fn folded_elements(node: &NodeProto, operands: &[(&str, &Constant)]) -> Option<u
         "Tile" => sizes(1)?.into_iter().try_fold(element_count(0)?, usize::checked_mul),
         "Add" | "And" | "Div" | "Equal" | "Greater" | "GreaterOrEqual" | "Less" | "LessOrEqual"
         | "Max" | "Mean" | "Min" | "Mod" | "Mul" | "Or" | "Pow" | "Sub" | "Sum" | "Where"
-        | "Xor" => dims::elements(&dims::common(&all_dims)?),
+        | "Xor" => dims::elements(&dims::common_dims(&all_dims)?),
         // Reductions, moves, and functions of one operand.
         _ => element_count(0),
     }

@@ -10,8 +10,8 @@ use std::collections::HashMap;
 use taonet_proof_core::Shape;
 use taonet_proof_core::float::{FloatNode, FloatOperation};
 
-use super::ensemble::{BranchTest, Ensemble, Scores, TreeNode};
-use super::expansion::{Expansion, int};
+use super::ensemble::{BranchTest, Ensemble, ScoreTransform, TreeNode};
+use super::expansion::{Expansion, int_attribute};
 use super::node::Operand;
 use super::proto::NodeProto;
 use super::{MAX_PARAMETERS, OnnxError, Reader, Value, invalid_shape, unsupported};
@@ -41,12 +41,12 @@ enum Condition {
 }
 
 impl Conditions {
-    fn compare(&mut self, feature: usize, limit: f64, is_above: bool) -> u32 {
-        let next = self.comparisons.len() as u32;
+    fn comparison_index(&mut self, feature: usize, limit: f64, is_above: bool) -> u32 {
+        let next_index = self.comparisons.len() as u32;
         let comparison = (feature, limit.to_bits(), is_above);
         *self.comparison_indices.entry(comparison).or_insert_with(|| {
             self.comparisons.push(comparison);
-            next
+            next_index
         })
     }
 
@@ -68,8 +68,8 @@ impl Conditions {
             BranchTest::Above | BranchTest::AtLeast => [high, low],
             BranchTest::Equal | BranchTest::Unequal => {
                 let pair = [
-                    self.compare(feature, value, false),
-                    self.compare(feature, value.next_down(), true),
+                    self.comparison_index(feature, value, false),
+                    self.comparison_index(feature, value.next_down(), true),
                 ];
                 self.equalities.push(pair);
                 let index = self.equalities.len() as u32 - 1;
@@ -78,7 +78,7 @@ impl Conditions {
             }
         };
         [when_true, when_false].map(|(feature, limit, is_above)| {
-            Condition::Comparison(self.compare(feature, limit, is_above))
+            Condition::Comparison(self.comparison_index(feature, limit, is_above))
         })
     }
 }
@@ -105,31 +105,36 @@ impl ConditionTensors {
 
 impl Reader {
     /// Converts a tree ensemble.
-    pub(super) fn trees(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
+    pub(super) fn convert_trees(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
         let features = self.feature_count(node)?;
         let ensemble = Ensemble::parse(node, features)?;
         let input = self.tensor(node, 0)?;
-        let sums = self.tree_sums(node, &input, &ensemble)?;
+        let sums = self.push_tree_sums(node, &input, &ensemble)?;
         let count = self.network.shape(sums).map_or(0, |shape| shape.elements());
         let name = super::linear::scores_of(node)?;
         let mut expansion = Expansion::new(self, node);
         let sums_name = expansion.define_computed(sums, vec![1, count])?;
-        match ensemble.scores {
-            Scores::Sums | Scores::Complement | Scores::Opposite => {
+        match ensemble.score_transform {
+            ScoreTransform::Sums | ScoreTransform::Complement | ScoreTransform::Opposite => {
                 expansion.node_named(name, "Identity", &[&sums_name], Vec::new());
             }
-            Scores::Sigmoids | Scores::Logistic => {
+            ScoreTransform::Sigmoids | ScoreTransform::Logistic => {
                 expansion.node_named(name, "Sigmoid", &[&sums_name], Vec::new());
             }
-            Scores::Softmax => {
-                expansion.node_named(name, "Softmax", &[&sums_name], vec![int("axis", -1)]);
+            ScoreTransform::Softmax => {
+                expansion.node_named(
+                    name,
+                    "Softmax",
+                    &[&sums_name],
+                    vec![int_attribute("axis", -1)],
+                );
             }
         }
         expansion.finish()
     }
 
     /// Appends the sums of the weights of all leaves that are reached, and returns their tensor.
-    fn tree_sums(
+    fn push_tree_sums(
         &mut self,
         node: &NodeProto,
         input: &Operand,
@@ -139,7 +144,7 @@ impl Reader {
         let branches: Vec<Option<[Condition; 2]>> = ensemble
             .nodes
             .iter()
-            .map(|tree| match tree {
+            .map(|tree_node| match tree_node {
                 &TreeNode::Branch { feature, test, value, .. } => {
                     Some(conditions.branch_conditions(feature, test, value))
                 }
@@ -149,7 +154,7 @@ impl Reader {
         if conditions.comparisons.is_empty() {
             return Err(unsupported(node, "the trees have no branches".to_owned()));
         }
-        let condition_tensors = self.condition_tensors(node, input, &conditions)?;
+        let condition_tensors = self.push_conditions(node, input, &conditions)?;
         let (mut bias, mut leaves) = (ensemble.base.clone(), Vec::new());
         // Nodes of one level, and whether they are reached: roots always are.
         let mut level: Vec<(usize, Option<Element>)> =
@@ -157,9 +162,9 @@ impl Reader {
         while !level.is_empty() {
             let (mut parents, mut tests, mut children, mut root_children) =
                 (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-            for (index, reached) in level {
+            for (index, reached_element) in level {
                 match (ensemble.nodes.get(index), branches.get(index).copied().flatten()) {
-                    (Some(TreeNode::Leaf(weights)), _) => match reached {
+                    (Some(TreeNode::Leaf(weights)), _) => match reached_element {
                         Some(element) if !weights.is_empty() => leaves.push((element, weights)),
                         Some(_) => {}
                         None => add_weights(&mut bias, weights),
@@ -170,7 +175,7 @@ impl Reader {
                     ) => {
                         for (&child, condition) in branch_children.iter().zip(conditions) {
                             let condition_element = condition_tensors.element(condition);
-                            match reached {
+                            match reached_element {
                                 None => root_children.push((child, Some(condition_element))),
                                 Some(parent) => {
                                     parents.push(parent);
@@ -189,16 +194,18 @@ impl Reader {
                 level.extend(children.into_iter().zip((0..).map(|index| Some((products, index)))));
             }
         }
-        let transforms: &[[f64; 2]] = match ensemble.scores {
-            Scores::Complement => &[[-1.0, 1.0], [1.0, 0.0]],
-            Scores::Opposite | Scores::Logistic => &[[-1.0, 0.0], [1.0, 0.0]],
-            Scores::Sums | Scores::Sigmoids | Scores::Softmax => &[[1.0, 0.0]],
+        let transforms: &[[f64; 2]] = match ensemble.score_transform {
+            ScoreTransform::Complement => &[[-1.0, 1.0], [1.0, 0.0]],
+            ScoreTransform::Opposite | ScoreTransform::Logistic => &[[-1.0, 0.0], [1.0, 0.0]],
+            ScoreTransform::Sums | ScoreTransform::Sigmoids | ScoreTransform::Softmax => {
+                &[[1.0, 0.0]]
+            }
         };
         self.append_weighted_sums(node, &leaves, &bias, transforms)
     }
 
     /// Appends the tensors of all conditions.
-    fn condition_tensors(
+    fn push_conditions(
         &mut self,
         node: &NodeProto,
         input: &Operand,
@@ -209,7 +216,7 @@ impl Reader {
             .iter()
             .map(|&(feature, ..)| (input.index, feature as u32))
             .collect();
-        let inputs = vec![self.gathered_elements(node, &elements)?];
+        let inputs = vec![self.push_gathered(node, &elements)?];
         let operation = FloatOperation::Compare {
             limits: conditions
                 .comparisons
@@ -218,7 +225,7 @@ impl Reader {
                 .collect(),
             is_above: conditions.comparisons.iter().map(|&(.., is_above)| is_above).collect(),
         };
-        let shape = vector(node, elements.len())?;
+        let shape = vector_shape(node, elements.len())?;
         let comparisons = self.push_node(FloatNode { inputs, shape, operation })?;
         if conditions.equalities.is_empty() {
             return Ok(ConditionTensors { comparisons, equalities: None });
@@ -233,7 +240,7 @@ impl Reader {
             FloatOperation::Compare { limits: vec![0.0; count], is_above: vec![false; count] };
         let unequal = self.push_node(FloatNode {
             inputs: vec![equal],
-            shape: vector(node, count)?,
+            shape: vector_shape(node, count)?,
             operation,
         })?;
         Ok(ConditionTensors { comparisons, equalities: Some([equal, unequal]) })
@@ -246,32 +253,32 @@ impl Reader {
         a: &[Element],
         b: &[Element],
     ) -> Result<usize, OnnxError> {
-        let inputs = vec![self.gathered_elements(node, a)?, self.gathered_elements(node, b)?];
+        let inputs = vec![self.push_gathered(node, a)?, self.push_gathered(node, b)?];
         self.push_node(FloatNode {
             inputs,
-            shape: vector(node, a.len())?,
+            shape: vector_shape(node, a.len())?,
             operation: FloatOperation::Multiply,
         })
     }
 
     /// Appends a vector of elements of several tensors, and returns it.
-    fn gathered_elements(
+    fn push_gathered(
         &mut self,
         node: &NodeProto,
         elements: &[Element],
     ) -> Result<usize, OnnxError> {
-        let (mut inputs, mut starts, mut next) = (Vec::new(), HashMap::new(), 0);
+        let (mut inputs, mut starts, mut next_start) = (Vec::new(), HashMap::new(), 0);
         let mut indices = Vec::with_capacity(elements.len());
         for &(tensor, index) in elements {
             let start = *starts.entry(tensor).or_insert_with(|| {
                 inputs.push(tensor);
-                let start = next;
-                next += self.network.shape(tensor).map_or(0, |shape| shape.elements()) as u32;
+                let start = next_start;
+                next_start += self.network.shape(tensor).map_or(0, |shape| shape.elements()) as u32;
                 start
             });
             indices.push(start + index);
         }
-        let shape = vector(node, elements.len())?;
+        let shape = vector_shape(node, elements.len())?;
         self.push_moved(node, inputs, indices, 0.0, shape)
     }
 
@@ -305,19 +312,19 @@ impl Reader {
             }
         }
         let elements: Vec<Element> = leaves.iter().map(|&(element, _)| element).collect();
-        let inputs = vec![self.gathered_elements(node, &elements)?];
+        let inputs = vec![self.push_gathered(node, &elements)?];
         let bias = transforms.iter().flat_map(|&[factor, offset]| {
             base.iter().map(move |value| (factor * value + offset) as f32)
         });
         let operation = FloatOperation::Dense { weights, bias: bias.collect() };
-        self.push_node(FloatNode { inputs, shape: vector(node, outputs)?, operation })
+        self.push_node(FloatNode { inputs, shape: vector_shape(node, outputs)?, operation })
     }
 }
 
 impl Expansion<'_> {
     /// Defines a name for a computed tensor with these dimensions, and returns the name.
     fn define_computed(&mut self, tensor: usize, dims: Vec<usize>) -> Result<String, OnnxError> {
-        let name = self.name();
+        let name = self.new_name();
         super::define(&mut self.reader.values, &name, Value::Tensor(tensor, dims))?;
         Ok(name)
     }
@@ -332,6 +339,6 @@ fn add_weights(sums: &mut [f64], weights: &[(usize, f64)]) {
 }
 
 /// Returns the shape of a vector.
-fn vector(node: &NodeProto, length: usize) -> Result<Shape, OnnxError> {
+fn vector_shape(node: &NodeProto, length: usize) -> Result<Shape, OnnxError> {
     Shape::vector(length).map_err(invalid_shape(node))
 }

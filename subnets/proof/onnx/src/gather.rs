@@ -8,22 +8,22 @@ use taonet_proof_core::float::{Binary, FloatNode, FloatOperation, Function};
 use taonet_proof_core::network::Matrices;
 use taonet_proof_core::{MAX_ELEMENTS, Shape};
 
-use super::node::{Operand, output};
+use super::node::{Operand, output_name};
 use super::proto::NodeProto;
 use super::reduce::row_shape;
 use super::tensor::Constant;
 use super::{ElementType, OnnxError, Reader, Value, dims, invalid_shape, unsupported};
 
 impl Reader {
-    pub(super) fn gather(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
+    pub(super) fn convert_gather(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
         if self.weights(node, 0).is_ok() {
-            return self.embed(node);
+            return self.convert_embedding(node);
         }
         let input = self.tensor(node, 0)?;
         let axis = dims::axis(node, node.int("axis", 0), input.dims.len())?;
         let extent = input.dims.get(axis).copied().unwrap_or_default();
         let Some(indices) = self.constant_indices(node)? else {
-            return self.gather_computed(node, &input, axis, extent);
+            return self.convert_computed_gather(node, &input, axis, extent);
         };
         let mut positions: Vec<Vec<Option<usize>>> =
             input.dims.iter().map(|&extent| (0..extent).map(Some).collect()).collect();
@@ -35,16 +35,16 @@ impl Reader {
         }
         let extents: Vec<usize> = positions.iter().map(Vec::len).collect();
         Self::check_elements(node, &extents)?;
-        let moved_positions = dims::selected(&input.dims, &positions);
+        let moved_positions = dims::selected_positions(&input.dims, &positions);
         // The axis is replaced by the dimensions of the indices.
         let mut dims = input.dims;
         dims.splice(axis..=axis, self.dims_of(node, 1)?);
-        self.moved(node, vec![input.index], moved_positions, 0.0, dims)
+        self.define_moved(node, vec![input.index], moved_positions, 0.0, dims)
     }
 
     /// Selects slices of a computed tensor by computed integers: a matrix product with one-hot
     /// rows.
-    fn gather_computed(
+    fn convert_computed_gather(
         &mut self,
         node: &NodeProto,
         input: &Operand,
@@ -60,20 +60,20 @@ impl Reader {
         Self::check_elements(node, &dims)?;
         Self::check_elements(node, &[outer, count, extent])?;
         let one_hot = self.push_one_hot(node, &index, extent, [0.0, 1.0])?;
-        let by_row = dims::transposed(&[extent, count], &[1, 0]);
+        let by_row = dims::transposed_positions(&[extent, count], &[1, 0]);
         let shape = Shape::new(outer, count, extent).map_err(invalid_shape(node))?;
         let left = self.push_moved(node, vec![one_hot], by_row.repeat(outer), 0.0, shape)?;
         let sizes = Matrices { count: outer, rows: count, inner: extent, columns: inner };
         let shape = Shape::new(outer, count, inner).map_err(invalid_shape(node))?;
         let operation = FloatOperation::MatrixProduct(sizes);
         self.push(
-            output(node)?,
+            output_name(node)?,
             FloatNode { inputs: vec![left, input.index], shape, operation },
             dims,
         )
     }
 
-    pub(super) fn gather_elements(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
+    pub(super) fn convert_gather_elements(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
         let [data_dims, indices_dims] = [self.dims_of(node, 0)?, self.dims_of(node, 1)?];
         let axis = dims::axis(node, node.int("axis", 0), data_dims.len())?;
         check_covered(node, &data_dims, &indices_dims, axis)?;
@@ -88,7 +88,7 @@ impl Reader {
             });
             let sources = sources.collect::<Result<Vec<_>, _>>()?;
             let data = self.operand(node, 0)?;
-            return self.moved(node, vec![data.index], sources, 0.0, indices_dims);
+            return self.define_moved(node, vec![data.index], sources, 0.0, indices_dims);
         }
         let index = self.computed_indices(node, 1)?;
         let count = index.shape.elements();
@@ -102,24 +102,24 @@ impl Reader {
         let data = self.operand(node, 0)?;
         let candidates = self.push_moved(node, vec![data.index], candidates, 0.0, shape)?;
         let gathered = self.push_chosen_rows(node, candidates, one_hot, [count, extent, 1])?;
-        super::define(&mut self.values, output(node)?, Value::Tensor(gathered, indices_dims))
+        super::define(&mut self.values, output_name(node)?, Value::Tensor(gathered, indices_dims))
     }
 
     /// Converts a GatherND, whose indices name positions along several axes.
-    pub(super) fn gather_slices(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
+    pub(super) fn convert_gather_slices(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
         let [data_dims, indices_dims] = [self.dims_of(node, 0)?, self.dims_of(node, 1)?];
-        let refuse = || {
+        let mismatch = || {
             unsupported(
                 node,
                 format!("indices of {indices_dims:?} do not fit an input of {data_dims:?}"),
             )
         };
-        let batch = usize::try_from(node.int("batch_dims", 0)).map_err(|_| refuse())?;
-        let (&width, outer) = indices_dims.split_last().ok_or_else(refuse)?;
-        let (batch_dims, remaining) = data_dims.split_at_checked(batch).ok_or_else(refuse)?;
-        let (indexed_dims, inner) = remaining.split_at_checked(width).ok_or_else(refuse)?;
+        let batch = usize::try_from(node.int("batch_dims", 0)).map_err(|_| mismatch())?;
+        let (&width, outer) = indices_dims.split_last().ok_or_else(mismatch)?;
+        let (batch_dims, remaining) = data_dims.split_at_checked(batch).ok_or_else(mismatch)?;
+        let (indexed_dims, inner) = remaining.split_at_checked(width).ok_or_else(mismatch)?;
         if width == 0 || outer.get(..batch) != Some(batch_dims) {
-            return Err(refuse());
+            return Err(mismatch());
         }
         let dims = [outer, inner].concat();
         Self::check_elements(node, &dims)?;
@@ -137,7 +137,7 @@ impl Reader {
                 sources.extend((first..first + slice).map(|element| element as u32));
             }
             let data = self.operand(node, 0)?;
-            return self.moved(node, vec![data.index], sources, 0.0, dims);
+            return self.define_moved(node, vec![data.index], sources, 0.0, dims);
         }
         let index = self.computed_indices(node, 1)?;
         Self::check_elements(node, &[tuples, area, slice])?;
@@ -156,11 +156,11 @@ impl Reader {
             gathered =
                 self.push_chosen_rows(node, gathered, one_hot, [tuples, extent, row_size])?;
         }
-        super::define(&mut self.values, output(node)?, Value::Tensor(gathered, dims))
+        super::define(&mut self.values, output_name(node)?, Value::Tensor(gathered, dims))
     }
 
     /// Converts a OneHot of computed indices.
-    pub(super) fn one_hot(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
+    pub(super) fn convert_one_hot(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
         let index = self.computed_indices(node, 0)?;
         let depth = match self.integers(node, 1)?.as_deref() {
             Some(&[depth]) => {
@@ -187,8 +187,9 @@ impl Reader {
         let one_hot = self.push_one_hot(node, &index, depth, values)?;
         // The positions come first.
         let order: Vec<usize> = (1..=axis).chain([0]).chain(axis + 1..=rank).collect();
-        let moved_positions = dims::transposed(&[&[depth][..], &index.dims].concat(), &order);
-        self.moved(node, vec![one_hot], moved_positions, 0.0, dims)
+        let moved_positions =
+            dims::transposed_positions(&[&[depth][..], &index.dims].concat(), &order);
+        self.define_moved(node, vec![one_hot], moved_positions, 0.0, dims)
     }
 
     /// Returns the constant indices of a node; `None` if they are computed.
@@ -206,7 +207,7 @@ impl Reader {
         node: &NodeProto,
         position: usize,
     ) -> Result<Operand, OnnxError> {
-        if self.element(node, position) != ElementType::Integer {
+        if self.element_type_of(node, position) != ElementType::Integer {
             return Err(unsupported(node, "the indices are not integers".to_owned()));
         }
         self.tensor(node, position)
@@ -276,7 +277,7 @@ impl Reader {
         [blocks, rows, width]: [usize; 3],
     ) -> Result<usize, OnnxError> {
         let shape = row_shape(node, rows, blocks * width)?;
-        let by_row = dims::transposed(&[blocks, rows, width], &[1, 0, 2]);
+        let by_row = dims::transposed_positions(&[blocks, rows, width], &[1, 0, 2]);
         let values = self.push_moved(node, vec![values], by_row, 0.0, shape)?;
         let repeated_choices =
             (0..(rows * blocks) as u32).flat_map(|choice| repeat_n(choice, width)).collect();

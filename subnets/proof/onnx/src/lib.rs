@@ -118,22 +118,23 @@ pub struct Model {
     file: ModelFile,
 }
 
+/// Converts the nodes of a file to a float network.
 struct Reader {
     network: FloatNetwork,
     opset: i64,
     /// Number of weights and biases so far.
     parameters: u64,
     /// Number of computed elements so far.
-    computed: u64,
+    computed_elements: u64,
     /// Number of moved elements so far.
-    moved: usize,
+    moved_elements: usize,
     values: HashMap<String, Value>,
     /// Number of nodes that read each name, including the graph's output.
-    reads: HashMap<String, usize>,
+    reader_counts: HashMap<String, usize>,
     /// Tensors that have more than one name.
-    renamed: HashSet<usize>,
+    aliased_tensors: HashSet<usize>,
     /// Type of the elements of each computed tensor, by name.
-    types: HashMap<String, ElementType>,
+    element_types: HashMap<String, ElementType>,
     /// The last product of rows, or scale of columns, which only the move after it reads.
     before_move: Option<usize>,
     /// Tensors from the output of the softmax at the end, if there is one, to the output of the
@@ -143,10 +144,10 @@ struct Reader {
     int8_ranges: HashMap<String, [i64; 2]>,
     /// Names that only a softmax reads.
     softmax_arguments: HashSet<String>,
-    /// Second operands of products, by the name of the first one; see [`norms::products`].
-    products: HashMap<String, String>,
+    /// Second operands of products, by the name of the first one; see [`norms::product_operands`].
+    product_operands: HashMap<String, String>,
     /// Factors of the rows of each softmax that is divided after its product; see
-    /// [`Reader::divided`].
+    /// [`Reader::push_divided`].
     undivided_products: HashMap<usize, usize>,
 }
 
@@ -196,29 +197,32 @@ impl Model {
             .map(|(name, constant)| (name.clone(), Value::Constant(Arc::clone(constant))))
             .collect();
         let (network, inputs) = empty_network(file)?;
-        let mut types = HashMap::new();
+        let mut element_types = HashMap::new();
         for (input, tensor) in file.inputs.iter().zip(inputs) {
             define(&mut values, &input.name, Value::Tensor(tensor, input.dims.clone()))?;
-            types.insert(input.name.clone(), input.element);
+            element_types.insert(input.name.clone(), input.element_type);
         }
-        let reads: HashMap<String, usize> =
-            file.reads().into_iter().map(|(name, count)| (name.to_owned(), count)).collect();
-        let products = norms::products(&file.nodes, &reads);
+        let reader_counts: HashMap<String, usize> = file
+            .reader_counts()
+            .into_iter()
+            .map(|(name, count)| (name.to_owned(), count))
+            .collect();
+        let product_operands = norms::product_operands(&file.nodes, &reader_counts);
         let mut reader = Reader {
             network,
             opset: file.opset,
             parameters: 0,
-            computed: 0,
-            moved: 0,
+            computed_elements: 0,
+            moved_elements: 0,
             values,
-            reads,
-            renamed: HashSet::new(),
-            types,
+            reader_counts,
+            aliased_tensors: HashSet::new(),
+            element_types,
             before_move: None,
             after_softmax: file.after_softmax().into_iter().map(str::to_owned).collect(),
             int8_ranges: file.int8_ranges.clone(),
             softmax_arguments: file.softmax_arguments().into_iter().map(str::to_owned).collect(),
-            products,
+            product_operands,
             undivided_products: HashMap::new(),
         };
         for node in &file.nodes {
@@ -235,30 +239,30 @@ impl Model {
 /// Returns a network that computes nothing, and the tensor of each input of the file. Several
 /// inputs are parts of the network's input.
 fn empty_network(file: &ModelFile) -> Result<(FloatNetwork, Vec<usize>), OnnxError> {
-    let refuse = |input: &ModelInput| {
+    let shape_error = |input: &ModelInput| {
         let node = format!("input '{}'", input.name);
         move |source| OnnxError::Shape { node, source }
     };
     let [first, others @ ..] = &file.inputs[..] else { return Err(OnnxError::Empty) };
     if others.is_empty() {
-        let input = dims::shape(&first.dims).map_err(refuse(first))?;
+        let input = dims::shape(&first.dims).map_err(shape_error(first))?;
         let network = FloatNetwork::new(input, Vec::new());
         let network =
-            FloatNetwork { input_type: first.element, notes: file.notes.clone(), ..network };
+            FloatNetwork { input_type: first.element_type, notes: file.notes.clone(), ..network };
         return Ok((network, vec![0]));
     }
-    let input = Shape::vector(file.input_elements()).map_err(refuse(first))?;
+    let input = Shape::vector(file.input_elements()).map_err(shape_error(first))?;
     let (mut network, mut start) = (FloatNetwork::new(input, Vec::new()), 0);
     for part in &file.inputs {
-        let shape = dims::shape(&part.dims).map_err(refuse(part))?;
-        let operation = FloatOperation::Part { start, element: part.element };
+        let shape = dims::shape(&part.dims).map_err(shape_error(part))?;
+        let operation = FloatOperation::Part { start, element: part.element_type };
         network.nodes.push(FloatNode { inputs: vec![0], shape, operation });
         network.name_nodes(&format!("input '{}'", part.name));
         start += shape.elements();
     }
     let tensors = (1..=network.nodes.len()).collect();
-    let is_uniform = others.iter().all(|other| other.element == first.element);
-    let input_type = if is_uniform { first.element } else { ElementType::Float };
+    let is_uniform = others.iter().all(|other| other.element_type == first.element_type);
+    let input_type = if is_uniform { first.element_type } else { ElementType::Float };
     let parts = file.inputs.iter().map(|part| (part.name.as_str(), &part.dims[..]));
     let inputs = TensorPart::consecutive(parts);
     Ok((FloatNetwork { input_type, inputs, notes: file.notes.clone(), ..network }, tensors))
@@ -275,7 +279,7 @@ fn check_cost(network: &FloatNetwork) -> Result<(), OnnxError> {
             area(window).saturating_mul(node.shape.channels as u64)
         }
         FloatOperation::Compare { limits, .. } => 2 * limits.len() as u64,
-        // Those that are multiplied with a zero.
+        // A dense layer with weights of zero: a weight and a bias for each value.
         FloatOperation::Constant(values) => 2 * values.len() as u64,
         _ => 0,
     });
@@ -284,16 +288,18 @@ fn check_cost(network: &FloatNetwork) -> Result<(), OnnxError> {
         return Err(OnnxError::Parameters(parameters));
     }
     let mut memory = MemoryBudget::new(parameters);
-    let mut work = 0_u64;
+    let mut multiply_adds = 0_u64;
     for node in &network.nodes {
-        let read = node.inputs.first().and_then(|&tensor| network.shape(tensor));
+        let input_shape = node.inputs.first().and_then(|&tensor| network.shape(tensor));
         let (elements, plane) =
             (node.shape.elements() as u64, (node.shape.height * node.shape.width) as u64);
         // Jobs of the lowered layer, and the values that each reads.
         let (jobs, taps) = match &node.operation {
-            FloatOperation::Dense { .. } => (1, read.map_or(0, |shape| shape.elements() as u64)),
+            FloatOperation::Dense { .. } => {
+                (1, input_shape.map_or(0, |shape| shape.elements() as u64))
+            }
             FloatOperation::Convolution { window, groups, .. } => {
-                let channels = read.map_or(0, |shape| shape.channels) / (*groups).max(1);
+                let channels = input_shape.map_or(0, |shape| shape.channels) / (*groups).max(1);
                 (plane.saturating_mul(*groups as u64), area(window).saturating_mul(channels as u64))
             }
             FloatOperation::Add | FloatOperation::Subtract => (elements, 2),
@@ -307,15 +313,15 @@ fn check_cost(network: &FloatNetwork) -> Result<(), OnnxError> {
             | FloatOperation::Negate
             | FloatOperation::Relu => (elements, 1),
             FloatOperation::ChannelSum { .. } => {
-                (plane, read.map_or(0, |shape| shape.channels as u64))
+                (plane, input_shape.map_or(0, |shape| shape.channels as u64))
             }
             FloatOperation::MaxPool(window) | FloatOperation::AveragePool(window) => {
                 (elements, area(window))
             }
         };
-        work = work.saturating_add(elements.saturating_mul(taps));
-        if work > MAX_MULTIPLY_ADDS {
-            return Err(OnnxError::Work(work));
+        multiply_adds = multiply_adds.saturating_add(elements.saturating_mul(taps));
+        if multiply_adds > MAX_MULTIPLY_ADDS {
+            return Err(OnnxError::Work(multiply_adds));
         }
         memory.spend(lowered_bytes(jobs, taps, elements)).map_err(OnnxError::Memory)?;
     }
@@ -386,9 +392,9 @@ impl Reader {
 
     /// Counts computed elements: a few nodes can describe very many.
     fn count_computed(&mut self, elements: usize) -> Result<(), OnnxError> {
-        self.computed = self.computed.saturating_add(elements as u64);
-        if self.computed > MAX_COMPUTED_ELEMENTS {
-            Err(OnnxError::Elements(self.computed))
+        self.computed_elements = self.computed_elements.saturating_add(elements as u64);
+        if self.computed_elements > MAX_COMPUTED_ELEMENTS {
+            Err(OnnxError::Elements(self.computed_elements))
         } else {
             Ok(())
         }

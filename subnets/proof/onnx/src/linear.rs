@@ -2,37 +2,37 @@
 
 use taonet_proof_onnx_file::attributes::{check_transform, finite_floats, transform_unsupported};
 
-use super::expansion::{Expansion, int};
-use super::node::output;
+use super::expansion::{Expansion, int_attribute};
+use super::node::output_name;
 use super::proto::NodeProto;
 use super::{OnnxError, Reader, unsupported};
 
 impl Reader {
     /// Converts an operator for machine learning.
-    pub(super) fn ml_operator(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
+    pub(super) fn convert_ml_operator(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
         let label = node
             .output
             .first()
             .filter(|label| super::rules::is_classifier(node) && !label.is_empty());
-        if label.is_some_and(|label| self.reads.contains_key(label)) {
+        if label.is_some_and(|label| self.reader_counts.contains_key(label)) {
             let reason =
                 "the label is read; hint: remove the nodes after it, since the scores determine it";
             return Err(unsupported(node, reason.to_owned()));
         }
         match node.op_type.as_str() {
-            "ArrayFeatureExtractor" => self.features(node),
-            "LinearClassifier" => self.linear_classifier(node),
-            "LinearRegressor" => self.linear_regressor(node),
-            "Normalizer" => self.normalizer(node),
-            "Scaler" => self.scaler(node),
-            "SVMClassifier" => self.support_vector_classifier(node),
-            "SVMRegressor" => self.support_vector_regressor(node),
-            _ => self.trees(node),
+            "ArrayFeatureExtractor" => self.convert_feature_selection(node),
+            "LinearClassifier" => self.convert_linear_classifier(node),
+            "LinearRegressor" => self.convert_linear_regressor(node),
+            "Normalizer" => self.convert_normalizer(node),
+            "Scaler" => self.convert_scaler(node),
+            "SVMClassifier" => self.convert_support_vector_classifier(node),
+            "SVMRegressor" => self.convert_support_vector_regressor(node),
+            _ => self.convert_trees(node),
         }
     }
 
     /// Converts a choice of columns.
-    fn features(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
+    fn convert_feature_selection(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
         let columns = self.integers(node, 1)?;
         let columns = columns
             .ok_or_else(|| unsupported(node, "the columns are not constant integers".to_owned()))?;
@@ -40,11 +40,16 @@ impl Reader {
         let mut expansion = Expansion::new(self, node);
         let row = expansion.reshape(first_input(node)?, &[1, count])?;
         let columns = expansion.integers(&columns)?;
-        expansion.node_named(output(node)?, "Gather", &[&row, &columns], vec![int("axis", -1)]);
+        expansion.node_named(
+            output_name(node)?,
+            "Gather",
+            &[&row, &columns],
+            vec![int_attribute("axis", -1)],
+        );
         expansion.finish()
     }
 
-    fn linear_classifier(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
+    fn convert_linear_classifier(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
         let features = self.feature_count(node)?;
         let mut intercepts =
             finite_floats(node, "intercepts", node.floats("intercepts").unwrap_or_default())?;
@@ -68,14 +73,14 @@ impl Reader {
             (b"NONE", _) => expansion.node_named(name, "Identity", &[&sums], Vec::new()),
             (b"LOGISTIC", 2..) => expansion.node_named(name, "Sigmoid", &[&sums], Vec::new()),
             (b"SOFTMAX", 2..) => {
-                expansion.node_named(name, "Softmax", &[&sums], vec![int("axis", -1)]);
+                expansion.node_named(name, "Softmax", &[&sums], vec![int_attribute("axis", -1)]);
             }
             _ => return Err(transform_unsupported(node)),
         }
         expansion.finish()
     }
 
-    fn linear_regressor(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
+    fn convert_linear_regressor(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
         let features = self.feature_count(node)?;
         let targets = usize::try_from(node.int("targets", 1)).unwrap_or_default();
         check_transform(node)?;
@@ -92,12 +97,12 @@ impl Reader {
         let mut expansion = Expansion::new(self, node);
         let row = expansion.reshape(first_input(node)?, &[1, features])?;
         let sums = expansion.append_weighted_sums(&row, targets, coefficients, intercepts)?;
-        expansion.node_named(output(node)?, "Identity", &[&sums], Vec::new());
+        expansion.node_named(output_name(node)?, "Identity", &[&sums], Vec::new());
         expansion.finish()
     }
 
     /// Converts `(x - offset) * scale`.
-    fn scaler(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
+    fn convert_scaler(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
         let features = self.feature_count(node)?;
         let parameter = |name: &str| match node.floats(name) {
             Some(&[single]) => Ok(vec![single; features]),
@@ -112,15 +117,15 @@ impl Reader {
         let [offset, scale] =
             [expansion.floats(&[features], offset)?, expansion.floats(&[features], scale)?];
         let centred = expansion.node("Sub", &[first_input(node)?, &offset]);
-        expansion.node_named(output(node)?, "Mul", &[&centred, &scale], Vec::new());
+        expansion.node_named(output_name(node)?, "Mul", &[&centred, &scale], Vec::new());
         expansion.finish()
     }
 
     /// Converts a division of a row by its norm. After the softmax at the end, whose sum is 1, it
     /// changes nothing.
-    fn normalizer(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
+    fn convert_normalizer(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
         self.feature_count(node)?;
-        let name = output(node)?;
+        let name = output_name(node)?;
         if self.after_softmax.iter().any(|softmax_output| softmax_output == name) {
             return self.rename(node, None);
         }
@@ -156,7 +161,7 @@ impl Expansion<'_> {
         let width = weights.len().checked_div(sums).unwrap_or_default();
         let weights = self.floats(&[sums, width], weights)?;
         let offsets = self.floats(&[sums], offsets)?;
-        Ok(self.node_with("Gemm", &[row, &weights, &offsets], vec![int("transB", 1)]))
+        Ok(self.node_with("Gemm", &[row, &weights, &offsets], vec![int_attribute("transB", 1)]))
     }
 }
 

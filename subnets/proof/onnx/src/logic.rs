@@ -6,9 +6,9 @@ use taonet_proof_core::float::{
 };
 
 use super::dims;
-use super::elementwise::uniform;
+use super::elementwise::common_value;
 use super::expansion::Expansion;
-use super::node::{Operand, output};
+use super::node::{Operand, output_name};
 use super::proto::NodeProto;
 use super::{ElementType, OnnxError, Reader, Value, invalid_shape, output_type, unsupported};
 
@@ -41,12 +41,12 @@ impl Reader {
         };
         let is_condition = |name: &String| {
             self.values.get(name).is_some_and(Value::is_integers)
-                || self.types.get(name) == Some(&ElementType::Boolean)
+                || self.element_types.get(name) == Some(&ElementType::Boolean)
         };
         if !node.input.iter().take(conditions).all(is_condition) {
             return Err(unsupported(node, "a condition is not boolean".to_owned()));
         }
-        let is_of_integers = self.element(node, 0) == ElementType::Integer;
+        let is_of_integers = self.element_type_of(node, 0) == ElementType::Integer;
         if is_of_integers
             && matches!(
                 operator,
@@ -66,18 +66,18 @@ impl Reader {
                 "a power of integers that is no integer, which rounds, is unsupported".to_owned(),
             ));
         }
-        let result = output_type(node, |position| self.element(node, position))?;
-        self.types.extend(node.output.iter().map(|name| (name.clone(), result)));
+        let result = output_type(node, |position| self.element_type_of(node, position))?;
+        self.element_types.extend(node.output.iter().map(|name| (name.clone(), result)));
         Ok(())
     }
 
     /// Returns the type of an operand's elements.
-    pub(super) fn element(&self, node: &NodeProto, position: usize) -> ElementType {
+    pub(super) fn element_type_of(&self, node: &NodeProto, position: usize) -> ElementType {
         let Some(name) = node.input.get(position) else { return ElementType::Float };
         if self.values.get(name).is_some_and(Value::is_integers) {
             return ElementType::Integer;
         }
-        self.types.get(name).copied().unwrap_or(ElementType::Float)
+        self.element_types.get(name).copied().unwrap_or(ElementType::Float)
     }
 
     /// Returns whether the exponents of a node are constants that turn integers into integers.
@@ -95,9 +95,9 @@ impl Reader {
 
     /// Converts a conversion of the elements' type. Those between floating-point types are omitted:
     /// networks and evaluations compute with more precision than half.
-    pub(super) fn cast(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
+    pub(super) fn convert_cast(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
         let target = super::element_type(node.cast_type()?);
-        let source = node.input.first().and_then(|name| self.types.get(name)).copied();
+        let source = node.input.first().and_then(|name| self.element_types.get(name)).copied();
         if target == ElementType::Float
             || source == Some(target)
             || source == Some(ElementType::Boolean)
@@ -105,45 +105,45 @@ impl Reader {
             return self.rename(node, None);
         }
         let input = self.tensor(node, 0)?;
-        let (root, function) = self.function_of(input.index);
+        let (root, function) = self.root_and_function(input.index);
         let function = if target == ElementType::Boolean {
             function.with(Binary::Equal, Function::Constant(0.0)).then(Unary::Not)
         } else {
             function.then(Unary::Truncate)
         };
-        self.push_function(node, root, function, &input)
+        self.define_function(node, root, function, &input)
     }
 
     /// Converts a choice between two operands.
     pub(super) fn convert_where(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
-        let [a, b] = [self.alternative(node, 1)?, self.alternative(node, 2)?];
+        let [a, b] = [self.branch_operand(node, 1)?, self.branch_operand(node, 2)?];
         if let Some(constant) = self.weights(node, 0).ok().flatten() {
             let condition = constant
                 .integers()
                 .map(|values| values.iter().map(|&value| value != 0).collect::<Vec<_>>());
             let (condition, condition_dims) =
                 (condition.unwrap_or_default(), constant.dims.clone());
-            return self.merge(node, &condition, &condition_dims, [&a, &b]);
+            return self.convert_constant_where(node, &condition, &condition_dims, [&a, &b]);
         }
         let condition = self.tensor(node, 0)?;
-        let (root, function) = self.function_of(condition.index);
+        let (root, function) = self.root_and_function(condition.index);
         let branch_function = |branch: &BranchOperand| match branch {
             BranchOperand::Number(value, _) => Some(Function::Constant(*value)),
             BranchOperand::Tensor(operand) => {
-                let (branch_root, function) = self.function_of(operand.index);
+                let (branch_root, function) = self.root_and_function(operand.index);
                 (branch_root == root && operand.dims == condition.dims).then_some(function)
             }
         };
-        let dims = dims::common(&[&condition.dims, a.dims(), b.dims()]);
+        let dims = dims::common_dims(&[&condition.dims, a.dims(), b.dims()]);
         let dims =
             dims.ok_or_else(|| unsupported(node, "the operands do not fit each other".to_owned()))?;
         // Everything depends on one tensor, as in a LeakyRelu of parts.
-        if let (Some(one), Some(other), true) =
+        if let (Some(when_true), Some(when_false), true) =
             (branch_function(&a), branch_function(&b), dims == condition.dims)
         {
-            let selection = function.clone().select(one, other);
-            if selection.operations() <= MAX_OPERATIONS {
-                return self.push_function(node, root, selection, &condition);
+            let selection = function.clone().select(when_true, when_false);
+            if selection.operation_count() <= MAX_OPERATIONS {
+                return self.define_function(node, root, selection, &condition);
             }
         }
         let shape = dims::shape(&dims).map_err(invalid_shape(node))?;
@@ -168,7 +168,7 @@ impl Reader {
             terms.push(term);
         }
         self.push(
-            output(node)?,
+            output_name(node)?,
             FloatNode { inputs: terms, shape, operation: FloatOperation::Add },
             dims,
         )
@@ -181,18 +181,18 @@ impl Reader {
         };
         let mut expansion = Expansion::new(self, node);
         let are_equal = expansion.node("Equal", &[a, b]);
-        expansion.node_named(output(node)?, "Not", &[&are_equal], Vec::new());
+        expansion.node_named(output_name(node)?, "Not", &[&are_equal], Vec::new());
         expansion.finish()
     }
 
     /// Returns the operand at an input position: a constant of one value, or a tensor.
-    pub(super) fn alternative(
+    pub(super) fn branch_operand(
         &mut self,
         node: &NodeProto,
         position: usize,
     ) -> Result<BranchOperand, OnnxError> {
         if let Some(constant) = self.weights(node, position).ok().flatten()
-            && let Some(value) = constant.to_floats().as_deref().and_then(uniform)
+            && let Some(value) = constant.to_floats().as_deref().and_then(common_value)
         {
             return Ok(BranchOperand::Number(value.into(), constant.dims.clone()));
         }
@@ -214,19 +214,19 @@ impl Reader {
     }
 
     /// Converts a choice by a constant condition: a move.
-    fn merge(
+    fn convert_constant_where(
         &mut self,
         node: &NodeProto,
         condition: &[bool],
         condition_dims: &[usize],
         branches: [&BranchOperand; 2],
     ) -> Result<(), OnnxError> {
-        let refuse = || unsupported(node, "the operands do not fit each other".to_owned());
+        let mismatch = || unsupported(node, "the operands do not fit each other".to_owned());
         let [a, b] = branches;
-        let dims = dims::common(&[condition_dims, a.dims(), b.dims()]).ok_or_else(refuse)?;
+        let dims = dims::common_dims(&[condition_dims, a.dims(), b.dims()]).ok_or_else(mismatch)?;
         Self::check_elements(node, &dims)?;
-        let condition = dims::broadcast(condition, condition_dims, &dims).ok_or_else(refuse)?;
-        let (mut inputs, mut next, mut constant, mut positions) =
+        let condition = dims::broadcast(condition, condition_dims, &dims).ok_or_else(mismatch)?;
+        let (mut inputs, mut next_index, mut constant, mut positions) =
             (Vec::new(), 0, None, Vec::with_capacity(2));
         for branch in branches {
             match branch {
@@ -236,28 +236,30 @@ impl Reader {
                 }
                 BranchOperand::Tensor(operand) => {
                     let count = operand.shape.elements() as u32;
-                    let operand_indices: Vec<u32> = (next..next + count).collect();
+                    let operand_indices: Vec<u32> = (next_index..next_index + count).collect();
                     positions.push(Some(
                         dims::broadcast(&operand_indices, &operand.dims, &dims)
-                            .ok_or_else(refuse)?,
+                            .ok_or_else(mismatch)?,
                     ));
                     inputs.push(operand.index);
-                    next += count;
+                    next_index += count;
                 }
             }
         }
         if inputs.is_empty() {
             return Err(unsupported(node, "all operands are constant".to_owned()));
         }
-        let [one, other] =
+        let [true_positions, false_positions] =
             [0, 1].map(|branch: usize| positions.get(branch).and_then(Option::as_deref));
         let position_at = |positions: Option<&[u32]>, index: usize| {
-            positions.and_then(|positions| positions.get(index)).copied().unwrap_or(next)
+            positions.and_then(|positions| positions.get(index)).copied().unwrap_or(next_index)
         };
         let branch_indices = condition.iter().enumerate();
         let indices = branch_indices
-            .map(|(index, &holds)| position_at(if holds { one } else { other }, index))
+            .map(|(index, &holds)| {
+                position_at(if holds { true_positions } else { false_positions }, index)
+            })
             .collect();
-        self.moved(node, inputs, indices, constant.unwrap_or_default() as f32, dims)
+        self.define_moved(node, inputs, indices, constant.unwrap_or_default() as f32, dims)
     }
 }

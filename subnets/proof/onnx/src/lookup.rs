@@ -6,15 +6,17 @@ use std::sync::Arc;
 use taonet_proof_core::float::Lookup;
 
 use super::dims;
-use super::expansion::{Expansion, permutation};
-use super::node::output;
+use super::expansion::{Expansion, permutation_attribute};
+use super::node::output_name;
 use super::proto::NodeProto;
 use super::{ElementType, OnnxError, Reader, unsupported};
 
 impl Reader {
-    pub(super) fn embed(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
+    pub(super) fn convert_embedding(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
         let index = self.tensor(node, 1)?;
-        if node.input.get(1).and_then(|name| self.types.get(name)) != Some(&ElementType::Integer) {
+        if node.input.get(1).and_then(|name| self.element_types.get(name))
+            != Some(&ElementType::Integer)
+        {
             return Err(unsupported(node, "the indices are not integers".to_owned()));
         }
         let missing = || unsupported(node, "the table is missing".to_owned());
@@ -26,7 +28,7 @@ impl Reader {
         let table_dims = table.dims.clone();
         let axis = dims::axis(node, node.int("axis", 0), table_dims.len())?;
         if axis != 0 {
-            return self.embed_along(node, axis, table_dims.len(), index.dims.len());
+            return self.convert_embedding_along(node, axis, table_dims.len(), index.dims.len());
         }
         if table_dims.first() == Some(&0) {
             return Err(missing());
@@ -37,18 +39,18 @@ impl Reader {
         self.count_parameters(values.len())?;
         let (count, width) = (index.shape.elements(), row_dims.iter().product::<usize>());
         let table = Arc::new(Lookup::new(values, width));
-        let (root, function) = self.function_of(index.index);
+        let (root, function) = self.root_and_function(index.index);
         let mut columns = Vec::with_capacity(width);
         for column in 0..width {
             columns.push(self.push_mapped(root, function.clone().look_up(&table, column))?);
         }
-        let indices = dims::transposed(&[width, count], &[1, 0]);
-        self.moved(node, columns, indices, 0.0, dims)
+        let indices = dims::transposed_positions(&[width, count], &[1, 0]);
+        self.define_moved(node, columns, indices, 0.0, dims)
     }
 
     /// Looks up along an axis of the table other than the first one: in the transposed table, whose
     /// first axis it is.
-    fn embed_along(
+    fn convert_embedding_along(
         &mut self,
         node: &NodeProto,
         axis: usize,
@@ -56,17 +58,18 @@ impl Reader {
         index_rank: usize,
     ) -> Result<(), OnnxError> {
         let [table, index] = &node.input[..] else { return Err(OnnxError::Empty) };
-        let first = permutation([axis].into_iter().chain(0..axis).chain(axis + 1..rank));
+        let moved_order =
+            permutation_attribute([axis].into_iter().chain(0..axis).chain(axis + 1..rank));
         // The axes of the index come first.
-        let restored_order = permutation(
+        let restored_order = permutation_attribute(
             (index_rank..index_rank + axis)
                 .chain(0..index_rank)
                 .chain(index_rank + axis..index_rank + rank - 1),
         );
         let mut expansion = Expansion::new(self, node);
-        let table = expansion.node_with("Transpose", &[table], first);
+        let table = expansion.node_with("Transpose", &[table], moved_order);
         let rows = expansion.node("Gather", &[&table, index]);
-        expansion.node_named(output(node)?, "Transpose", &[&rows], restored_order);
+        expansion.node_named(output_name(node)?, "Transpose", &[&rows], restored_order);
         expansion.finish()
     }
 }

@@ -5,14 +5,14 @@ use taonet_proof_core::float::{FloatNode, FloatOperation};
 use taonet_proof_core::network::Matrices;
 use taonet_proof_core::{Shape, Window};
 
-use super::expansion::{Expansion, permutation};
-use super::node::{Operand, output};
+use super::expansion::{Expansion, permutation_attribute};
+use super::node::{Operand, output_name};
 use super::proto::NodeProto;
 use super::reduce::row_shape;
 use super::{OnnxError, Reader, Value, dims, invalid_shape, unsupported};
 
 impl Reader {
-    pub(super) fn gemm(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
+    pub(super) fn convert_gemm(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
         let [a, b] = [self.dims_of(node, 0)?, self.dims_of(node, 1)?];
         if a.len() != 2 || b.len() != 2 {
             return Err(unsupported(
@@ -25,7 +25,7 @@ impl Reader {
         let has_weights = self.weights(node, 1).is_ok() && self.weights(node, 2).is_ok();
         if !transposes_a && a.first() == Some(&1) && has_weights {
             let input = self.tensor(node, 0)?;
-            let (mut weights, outputs) = self.matrix(node, &input, transposes_b)?;
+            let (mut weights, outputs) = self.dense_weights(node, &input, transposes_b)?;
             let mut bias = match self.weights(node, 2)? {
                 Some(_) => self.broadcast_weights(node, 2, &[1, outputs])?,
                 None => vec![0.0; outputs],
@@ -42,14 +42,14 @@ impl Reader {
                     "a weight times alpha or beta is not finite".to_owned(),
                 ));
             }
-            return self.dense(node, &input, weights, bias);
+            return self.define_dense(node, &input, weights, bias);
         }
         let [left, right, others @ ..] = &node.input[..] else { return Err(OnnxError::Empty) };
         let mut expansion = Expansion::new(self, node);
         let [left, right] =
             [(left, transposes_a), (right, transposes_b)].map(|(name, is_transposed)| {
                 if is_transposed {
-                    expansion.node_with("Transpose", &[name], permutation([1, 0]))
+                    expansion.node_with("Transpose", &[name], permutation_attribute([1, 0]))
                 } else {
                     name.clone()
                 }
@@ -60,28 +60,28 @@ impl Reader {
             let addend = expansion.multiply_by(addend, beta)?;
             product = expansion.node("Add", &[&product, &addend]);
         }
-        expansion.node_named(output(node)?, "Identity", &[&product], Vec::new());
+        expansion.node_named(output_name(node)?, "Identity", &[&product], Vec::new());
         expansion.finish()
     }
 
-    pub(super) fn matrix_product(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
+    pub(super) fn convert_matrix_product(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
         let [a, b] = [self.dims_of(node, 0)?, self.dims_of(node, 1)?];
         match [self.tensor(node, 0).ok(), self.tensor(node, 1).ok()] {
             [Some(input), None] if b.len() == 2 && a.last() == Some(&input.shape.elements()) => {
-                let (weights, outputs) = self.matrix(node, &input, false)?;
-                self.dense(node, &input, weights, vec![0.0; outputs])
+                let (weights, outputs) = self.dense_weights(node, &input, false)?;
+                self.define_dense(node, &input, weights, vec![0.0; outputs])
             }
             [None, None] => Err(unsupported(node, "both operands are constant".to_owned())),
-            _ if a.len() < 2 || b.len() < 2 => self.vector_product(node, &a, &b),
-            [Some(one), Some(other)] => self.computed_product(node, &one, &other),
-            [Some(input), None] => self.rows_product(node, &input),
-            [None, Some(_)] => self.product_of_weights(node, &a, &b),
+            _ if a.len() < 2 || b.len() < 2 => self.convert_vector_product(node, &a, &b),
+            [Some(left), Some(right)] => self.convert_computed_product(node, &left, &right),
+            [Some(input), None] => self.convert_rows_product(node, &input),
+            [None, Some(_)] => self.convert_product_of_weights(node, &a, &b),
         }
     }
 
     /// Multiplies a vector with matrices, or with another vector: on the left, it is a row, and on
     /// the right a column.
-    fn vector_product(
+    fn convert_vector_product(
         &mut self,
         node: &NodeProto,
         a: &[usize],
@@ -103,13 +103,13 @@ impl Reader {
         if let Some((outer, [_, columns])) = b.split_last_chunk::<2>() {
             dims.extend(outer.iter().chain([columns]));
         }
-        expansion.reshape_named(output(node)?, &product, &dims)?;
+        expansion.reshape_named(output_name(node)?, &product, &dims)?;
         expansion.finish()
     }
 
     /// Multiplies constant matrices with computed ones: the product of both transposed, in the
     /// other order, is transposed.
-    fn product_of_weights(
+    fn convert_product_of_weights(
         &mut self,
         node: &NodeProto,
         a: &[usize],
@@ -120,7 +120,7 @@ impl Reader {
             if let [.., rows, columns] = &mut order[..] {
                 std::mem::swap(rows, columns);
             }
-            permutation(order)
+            permutation_attribute(order)
         };
         let [left, right] = &node.input[..] else { return Err(OnnxError::Empty) };
         let mut expansion = Expansion::new(self, node);
@@ -128,7 +128,7 @@ impl Reader {
         let right = expansion.node_with("Transpose", &[right], swapped_axes(b.len()));
         let product = expansion.node("MatMul", &[&right, &left]);
         expansion.node_named(
-            output(node)?,
+            output_name(node)?,
             "Transpose",
             &[&product],
             swapped_axes(a.len().max(b.len())),
@@ -137,7 +137,7 @@ impl Reader {
     }
 
     /// Multiplies the matrices of two computed tensors. The batch dimensions are broadcast.
-    fn computed_product(
+    fn convert_computed_product(
         &mut self,
         node: &NodeProto,
         a: &Operand,
@@ -150,7 +150,7 @@ impl Reader {
         else {
             return Err(mismatch());
         };
-        let batch = dims::common(&[batch_a, batch_b]).ok_or_else(mismatch)?;
+        let batch = dims::common_dims(&[batch_a, batch_b]).ok_or_else(mismatch)?;
         let count = dims::elements(&batch).ok_or_else(mismatch)?;
         if inner != height {
             return Err(mismatch());
@@ -168,13 +168,13 @@ impl Reader {
         let operation = FloatOperation::MatrixProduct(sizes);
         let index = self.push_node(FloatNode { inputs: tensors, shape, operation })?;
         let product = Operand { index, shape, dims };
-        let tensor = self.divided(node, a, &product)?;
-        super::define(&mut self.values, output(node)?, Value::Tensor(tensor, product.dims))
+        let tensor = self.push_divided(node, a, &product)?;
+        super::define(&mut self.values, output_name(node)?, Value::Tensor(tensor, product.dims))
     }
 
     /// Multiplies each row of a tensor with a matrix: a convolution of 1×1 whose channels are the
     /// columns, between moves. Several constant matrices are groups of channels.
-    fn rows_product(&mut self, node: &NodeProto, input: &Operand) -> Result<(), OnnxError> {
+    fn convert_rows_product(&mut self, node: &NodeProto, input: &Operand) -> Result<(), OnnxError> {
         let weight_dims = self.dims_of(node, 1)?;
         let mismatch = || {
             unsupported(
@@ -191,7 +191,7 @@ impl Reader {
         }
         let is_single = matrix_batch.iter().all(|&extent| extent == 1)
             && matrix_batch.len() <= input_batch.len();
-        let batch = dims::common(&[input_batch, matrix_batch]).ok_or_else(mismatch)?;
+        let batch = dims::common_dims(&[input_batch, matrix_batch]).ok_or_else(mismatch)?;
         let matrices =
             if is_single { weight_dims.clone() } else { [&batch[..], &[inner, outputs]].concat() };
         let dims = [&batch[..], &[rows, outputs]].concat();
@@ -209,12 +209,12 @@ impl Reader {
         // All rows share one matrix, or each group of rows has its own.
         let (count, rows) = if is_single { (1, matrix_count * rows) } else { (matrix_count, rows) };
         let transposed_weights = self.broadcast_weights(node, 1, &matrices)?;
-        let order = dims::transposed(&[count, inner, outputs], &[0, 2, 1]);
+        let order = dims::transposed_positions(&[count, inner, outputs], &[0, 2, 1]);
         let weights = order
             .iter()
             .filter_map(|&source| transposed_weights.get(source as usize).copied())
             .collect();
-        let columns = dims::transposed(&[count, rows, inner], &[0, 2, 1]);
+        let columns = dims::transposed_positions(&[count, rows, inner], &[0, 2, 1]);
         let shape = row_shape(node, count * inner, rows)?;
         let columns = self.push_moved(node, vec![tensor], columns, 0.0, shape)?;
         let window = Window { kernel: [1, 1], stride: [1, 1], padding: [0; 4] };
@@ -222,10 +222,10 @@ impl Reader {
         let operation = FloatOperation::Convolution { window, groups: count, weights, bias };
         let shape = row_shape(node, count * outputs, rows)?;
         let product = self.push_node(FloatNode { inputs: vec![columns], shape, operation })?;
-        self.moved(
+        self.define_moved(
             node,
             vec![product],
-            dims::transposed(&[count, outputs, rows], &[0, 2, 1]),
+            dims::transposed_positions(&[count, outputs, rows], &[0, 2, 1]),
             0.0,
             dims,
         )?;
@@ -235,7 +235,7 @@ impl Reader {
 
     /// Returns the weight matrix at position 1 with one row for each output, and the number of
     /// outputs. The input must be a single row, or a vector.
-    fn matrix(
+    fn dense_weights(
         &self,
         node: &NodeProto,
         input: &Operand,
@@ -265,7 +265,7 @@ impl Reader {
         Ok((rows.collect(), outputs))
     }
 
-    fn dense(
+    fn define_dense(
         &mut self,
         node: &NodeProto,
         input: &Operand,
@@ -278,7 +278,11 @@ impl Reader {
             *last = bias.len();
         }
         let operation = FloatOperation::Dense { weights, bias };
-        self.push(output(node)?, FloatNode { inputs: vec![input.index], shape, operation }, dims)
+        self.push(
+            output_name(node)?,
+            FloatNode { inputs: vec![input.index], shape, operation },
+            dims,
+        )
     }
 }
 

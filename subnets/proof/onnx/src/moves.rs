@@ -4,9 +4,9 @@ use taonet_proof_core::float::{FloatNode, FloatOperation};
 use taonet_proof_core::{MAX_ELEMENTS, Shape};
 
 use super::dims::{self, Span};
-use super::expansion::{Expansion, permutation};
+use super::expansion::{Expansion, permutation_attribute};
 use super::linear::first_input;
-use super::node::output;
+use super::node::output_name;
 use super::proto::NodeProto;
 use super::{MAX_MOVED_ELEMENTS, MAX_RANK, OnnxError, Reader, Value, invalid_shape, unsupported};
 
@@ -34,8 +34,8 @@ impl Reader {
         node: &NodeProto,
         elements: usize,
     ) -> Result<(), OnnxError> {
-        self.moved = self.moved.saturating_add(elements);
-        if self.moved > MAX_MOVED_ELEMENTS {
+        self.moved_elements = self.moved_elements.saturating_add(elements);
+        if self.moved_elements > MAX_MOVED_ELEMENTS {
             return Err(unsupported(
                 node,
                 format!("more than {MAX_MOVED_ELEMENTS} elements are moved by all nodes together"),
@@ -45,7 +45,7 @@ impl Reader {
     }
 
     /// Appends a move whose output has these dimensions.
-    pub(super) fn moved(
+    pub(super) fn define_moved(
         &mut self,
         node: &NodeProto,
         inputs: Vec<usize>,
@@ -55,7 +55,7 @@ impl Reader {
     ) -> Result<(), OnnxError> {
         let shape = dims::shape(&dims).map_err(invalid_shape(node))?;
         let tensor = self.push_moved(node, inputs, indices, constant, shape)?;
-        super::define(&mut self.values, output(node)?, Value::Tensor(tensor, dims))
+        super::define(&mut self.values, output_name(node)?, Value::Tensor(tensor, dims))
     }
 
     /// Checks the numbers of dimensions and elements before positions are listed.
@@ -72,31 +72,31 @@ impl Reader {
         }
     }
 
-    pub(super) fn transpose(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
+    pub(super) fn convert_transpose(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
         let input = self.tensor(node, 0)?;
         let order = dims::permutation(node, input.dims.len())?;
         let dims: Vec<usize> =
             order.iter().filter_map(|&axis| input.dims.get(axis).copied()).collect();
         Self::check_elements(node, &dims)?;
-        let indices = dims::transposed(&input.dims, &order);
-        self.moved(node, vec![input.index], indices, 0.0, dims)
+        let indices = dims::transposed_positions(&input.dims, &order);
+        self.define_moved(node, vec![input.index], indices, 0.0, dims)
     }
 
-    pub(super) fn slice(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
+    pub(super) fn convert_slice(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
         let input = self.tensor(node, 0)?;
-        let spans = self.spans(node, &input.dims)?;
+        let spans = self.slice_spans(node, &input.dims)?;
         let positions: Vec<Vec<Option<usize>>> =
             spans.iter().map(|span| span.positions().map(Some).collect()).collect();
-        self.select(node, input.index, &input.dims, &positions, 0.0)
+        self.define_selection(node, input.index, &input.dims, &positions, 0.0)
     }
 
     /// Returns the part of each axis that a Slice keeps.
-    fn spans(&self, node: &NodeProto, dims: &[usize]) -> Result<Vec<Span>, OnnxError> {
+    fn slice_spans(&self, node: &NodeProto, dims: &[usize]) -> Result<Vec<Span>, OnnxError> {
         let mut parts = [const { None }; 4];
         for ((part, name), position) in
             parts.iter_mut().zip(["starts", "ends", "axes", ""]).zip(1..)
         {
-            *part = self.list(node, "limits", name, position, 10)?;
+            *part = self.attribute_or_input(node, "limits", name, position, 10)?;
         }
         let [Some(starts), Some(ends), axes, steps] = parts else {
             return Err(unsupported(node, "starts or ends are not constant".to_owned()));
@@ -105,12 +105,12 @@ impl Reader {
     }
 
     /// Converts a Split, whose outputs are parts of its input.
-    pub(super) fn split(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
+    pub(super) fn convert_split(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
         let input = self.tensor(node, 0)?;
         let axis = dims::axis(node, node.int("axis", 0), input.dims.len())?;
-        let declared_sizes = self.list(node, "parts", "split", 1, 13)?;
+        let declared_sizes = self.attribute_or_input(node, "parts", "split", 1, 13)?;
         let extent = input.dims.get(axis).copied().unwrap_or_default();
-        let parts = dims::parts(node, extent, declared_sizes.as_deref(), self.opset)?;
+        let parts = dims::split_sizes(node, extent, declared_sizes.as_deref(), self.opset)?;
         let mut start = 0;
         for (name, part) in node.output.iter().zip(parts) {
             let axis_indices = input.dims.iter().enumerate().map(|(index, &extent)| {
@@ -122,7 +122,7 @@ impl Reader {
             let dims: Vec<usize> = axis_indices.iter().map(Vec::len).collect();
             Self::check_elements(node, &dims)?;
             let shape = dims::shape(&dims).map_err(invalid_shape(node))?;
-            let indices = dims::selected(&input.dims, &axis_indices);
+            let indices = dims::selected_positions(&input.dims, &axis_indices);
             let tensor = self.push_moved(node, vec![input.index], indices, 0.0, shape)?;
             if !name.is_empty() {
                 super::define(&mut self.values, name, Value::Tensor(tensor, dims))?;
@@ -132,41 +132,48 @@ impl Reader {
     }
 
     /// Converts an Expand, which repeats elements.
-    pub(super) fn expand(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
+    pub(super) fn convert_expand(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
         let input = self.tensor(node, 0)?;
         let target_shape = self.integers(node, 1)?;
         let target_shape = target_shape
             .ok_or_else(|| unsupported(node, "the dimensions are not constant".to_owned()))?;
-        let refuse = || {
+        let mismatch = || {
             unsupported(node, format!("{:?} cannot be repeated to {target_shape:?}", input.dims))
         };
         let target = target_shape
             .iter()
             .map(|&extent| usize::try_from(extent).ok())
             .collect::<Option<Vec<usize>>>();
-        let dims =
-            target.and_then(|target| dims::common(&[&input.dims, &target])).ok_or_else(refuse)?;
+        let dims = target
+            .and_then(|target| dims::common_dims(&[&input.dims, &target]))
+            .ok_or_else(mismatch)?;
         if dims == input.dims {
             return self.rename(node, None);
         }
         Self::check_elements(node, &dims)?;
         let shape = dims::shape(&dims).map_err(invalid_shape(node))?;
-        let tensor = self.try_broadcast(node, &input, &dims, shape)?.ok_or_else(refuse)?;
-        super::define(&mut self.values, output(node)?, Value::Tensor(tensor, dims))
+        let tensor = self.try_broadcast(node, &input, &dims, shape)?.ok_or_else(mismatch)?;
+        super::define(&mut self.values, output_name(node)?, Value::Tensor(tensor, dims))
     }
 
-    pub(super) fn concat(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
+    pub(super) fn convert_concat(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
         let operands = (0..node.input.len()).map(|position| self.operand(node, position));
         let operands = operands.collect::<Result<Vec<_>, _>>()?;
         let all_dims: Vec<&[usize]> = operands.iter().map(|operand| &operand.dims[..]).collect();
-        let (axis, dims) = dims::concatenated(node, &all_dims)?;
+        let (axis, dims) = dims::concatenated_dims(node, &all_dims)?;
         Self::check_elements(node, &dims)?;
-        let indices = dims::interleaved(&all_dims, axis);
-        self.moved(node, operands.iter().map(|operand| operand.index).collect(), indices, 0.0, dims)
+        let indices = dims::interleaved_positions(&all_dims, axis);
+        self.define_moved(
+            node,
+            operands.iter().map(|operand| operand.index).collect(),
+            indices,
+            0.0,
+            dims,
+        )
     }
 
     /// Converts a Tile, which repeats all elements along each axis.
-    pub(super) fn tile(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
+    pub(super) fn convert_tile(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
         let input = self.tensor(node, 0)?;
         let repeats = self.integers(node, 1)?;
         let repeats =
@@ -185,11 +192,11 @@ impl Reader {
             (0..repeated).map(|position| Some(position % extent)).collect()
         });
         let positions: Vec<Vec<Option<usize>>> = positions.collect();
-        self.select(node, input.index, &input.dims, &positions, 0.0)
+        self.define_selection(node, input.index, &input.dims, &positions, 0.0)
     }
 
     /// Converts a Trilu: elements of each matrix above or below a diagonal become 0.
-    pub(super) fn triangle(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
+    pub(super) fn convert_triangle(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
         let input = self.tensor(node, 0)?;
         let shift = match self.integers(node, 1)?.as_deref() {
             None => 0,
@@ -216,18 +223,18 @@ impl Reader {
             let is_kept = if keeps_upper { column >= diagonal } else { column <= diagonal };
             if is_kept { index } else { zero }
         });
-        self.moved(node, vec![input.index], indices.collect(), 0.0, input.dims)
+        self.define_moved(node, vec![input.index], indices.collect(), 0.0, input.dims)
     }
 
     /// Converts a move of blocks of channels to rows and columns, or back.
-    pub(super) fn blocks(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
+    pub(super) fn convert_blocks(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
         let dims = self.tensor(node, 0)?.dims;
         let size = usize::try_from(node.int("blocksize", 0)).unwrap_or_default();
-        let refuse =
+        let mismatch =
             || unsupported(node, format!("blocks of {size} do not fit an input of {dims:?}"));
         let (&[batch, channels, height, width], Some(area)) = (&dims[..], size.checked_mul(size))
         else {
-            return Err(refuse());
+            return Err(mismatch());
         };
         let is_space_to_depth = node.op_type == "SpaceToDepth";
         let fits = if is_space_to_depth {
@@ -236,7 +243,7 @@ impl Reader {
             area > 0 && channels.is_multiple_of(area)
         };
         if !fits {
-            return Err(refuse());
+            return Err(mismatch());
         }
         // The axes of the blocks, their new order, and the dimensions after that.
         let (split, order, merged_dims) = if is_space_to_depth {
@@ -260,12 +267,12 @@ impl Reader {
         };
         let mut expansion = Expansion::new(self, node);
         let blocks = expansion.reshape(first_input(node)?, &split)?;
-        let transposed = expansion.node_with("Transpose", &[&blocks], permutation(order));
-        expansion.reshape_named(output(node)?, &transposed, &merged_dims)?;
+        let transposed = expansion.node_with("Transpose", &[&blocks], permutation_attribute(order));
+        expansion.reshape_named(output_name(node)?, &transposed, &merged_dims)?;
         expansion.finish()
     }
 
-    pub(super) fn pad(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
+    pub(super) fn convert_pad(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
         let input = self.tensor(node, 0)?;
         let (attribute, pads) = (node.ints("pads").map(<[i64]>::to_vec), self.integers(node, 1)?);
         let value = self.padding_value(node)?;
@@ -295,9 +302,9 @@ impl Reader {
             .dims
             .iter()
             .zip(&pads)
-            .map(|(&extent, &pads)| dims::padded(node, extent, pads, mode));
+            .map(|(&extent, &pads)| dims::padded_positions(node, extent, pads, mode));
         let positions = positions.collect::<Result<Vec<_>, _>>()?;
-        self.select(node, input.index, &input.dims, &positions, value)
+        self.define_selection(node, input.index, &input.dims, &positions, value)
     }
 
     /// Returns the value of padding.
@@ -310,7 +317,7 @@ impl Reader {
     }
 
     /// Appends a move that selects positions along each axis; `None` stands for the constant.
-    pub(super) fn select(
+    pub(super) fn define_selection(
         &mut self,
         node: &NodeProto,
         tensor: usize,
@@ -320,6 +327,12 @@ impl Reader {
     ) -> Result<(), OnnxError> {
         let extents: Vec<usize> = positions.iter().map(Vec::len).collect();
         Self::check_elements(node, &extents)?;
-        self.moved(node, vec![tensor], dims::selected(dims, positions), constant, extents)
+        self.define_moved(
+            node,
+            vec![tensor],
+            dims::selected_positions(dims, positions),
+            constant,
+            extents,
+        )
     }
 }

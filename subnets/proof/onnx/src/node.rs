@@ -23,90 +23,90 @@ pub(super) struct Operand {
 }
 
 impl Reader {
-    pub(super) fn node(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
-        rules::check(node)?;
+    pub(super) fn convert_node(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
+        rules::check_node(node)?;
         self.check_type(node)?;
-        if node.domain == rules::MACHINE_LEARNING {
-            return self.ml_operator(node);
+        if node.domain == rules::ML_DOMAIN {
+            return self.convert_ml_operator(node);
         }
         match node.op_type.as_str() {
-            "Constant" => self.constant(node),
+            "Constant" => self.convert_constant(node),
             "Identity" => self.rename(node, None),
-            "Cast" => self.cast(node),
-            "Dropout" => self.dropout(node),
-            "If" => self.branch(node),
-            "Flatten" | "Reshape" | "Squeeze" | "Unsqueeze" => self.reshape(node),
-            "Shape" => self.shape_of(node),
-            "Size" => self.size_of(node),
-            "Add" => self.arithmetic(node, Binary::Add),
-            "Sub" => self.arithmetic(node, Binary::Subtract),
-            "Mul" | "And" => self.arithmetic(node, Binary::Multiply),
-            "Div" => self.divide(node),
-            "Mod" => self.remainder(node),
-            "Pow" => self.arithmetic(node, Binary::Power),
-            "Equal" => self.arithmetic(node, Binary::Equal),
-            "Greater" => self.arithmetic(node, Binary::Greater),
-            "GreaterOrEqual" => self.arithmetic(node, Binary::GreaterOrEqual),
-            "Less" => self.arithmetic(node, Binary::Less),
-            "LessOrEqual" => self.arithmetic(node, Binary::LessOrEqual),
+            "Cast" => self.convert_cast(node),
+            "Dropout" => self.convert_dropout(node),
+            "If" => self.convert_if(node),
+            "Flatten" | "Reshape" | "Squeeze" | "Unsqueeze" => self.convert_reshape(node),
+            "Shape" => self.convert_shape(node),
+            "Size" => self.convert_size(node),
+            "Add" => self.convert_arithmetic(node, Binary::Add),
+            "Sub" => self.convert_arithmetic(node, Binary::Subtract),
+            "Mul" | "And" => self.convert_arithmetic(node, Binary::Multiply),
+            "Div" => self.convert_division(node),
+            "Mod" => self.convert_remainder(node),
+            "Pow" => self.convert_arithmetic(node, Binary::Power),
+            "Equal" => self.convert_arithmetic(node, Binary::Equal),
+            "Greater" => self.convert_arithmetic(node, Binary::Greater),
+            "GreaterOrEqual" => self.convert_arithmetic(node, Binary::GreaterOrEqual),
+            "Less" => self.convert_arithmetic(node, Binary::Less),
+            "LessOrEqual" => self.convert_arithmetic(node, Binary::LessOrEqual),
             "Xor" => self.convert_xor(node),
             "Where" => self.convert_where(node),
-            "Max" | "Min" | "Or" => self.extremum(node),
-            "Mean" => self.mean(node),
-            "Sum" => self.sum(node),
-            "PRelu" => self.prelu(node),
-            "Shrink" | "ThresholdedRelu" => self.piecewise(node),
-            "QuantizeLinear" | "DequantizeLinear" => self.quantised(node),
-            "Softmax" | "LogSoftmax" => self.softmax(node),
-            "LayerNormalization" | "RMSNormalization" => self.layer_norm(node),
-            "InstanceNormalization" => self.instance_norm(node),
-            "GroupNormalization" => self.group_norm(node),
-            "LpNormalization" => self.unit_norm(node),
-            "BatchNormalization" => self.batch_norm(node),
-            "ReduceMax" | "ReduceMean" | "ReduceMin" | "ReduceSum" => self.reduce(node),
-            "ReduceProd" => self.row_products(node),
-            operator if operator.starts_with("Reduce") => self.reduce_functions(node),
-            "ArgMax" | "ArgMin" => self.position_of_extremum(node),
-            "Hardmax" => self.hard_maximum(node),
-            "TopK" => self.top_k(node),
-            "CumSum" => self.running_sums(node),
-            _ => self.layer_or_move(node),
+            "Max" | "Min" | "Or" => self.convert_extremum(node),
+            "Mean" => self.convert_mean(node),
+            "Sum" => self.convert_sum(node),
+            "PRelu" => self.convert_prelu(node),
+            "Shrink" | "ThresholdedRelu" => self.convert_piecewise(node),
+            "QuantizeLinear" | "DequantizeLinear" => self.convert_quantisation(node),
+            "Softmax" | "LogSoftmax" => self.convert_softmax(node),
+            "LayerNormalization" | "RMSNormalization" => self.convert_layer_norm(node),
+            "InstanceNormalization" => self.convert_instance_norm(node),
+            "GroupNormalization" => self.convert_group_norm(node),
+            "LpNormalization" => self.convert_unit_norm(node),
+            "BatchNormalization" => self.convert_batch_norm(node),
+            "ReduceMax" | "ReduceMean" | "ReduceMin" | "ReduceSum" => self.convert_reduction(node),
+            "ReduceProd" => self.convert_row_products(node),
+            operator if operator.starts_with("Reduce") => self.convert_function_reduction(node),
+            "ArgMax" | "ArgMin" => self.convert_position_of_extremum(node),
+            "Hardmax" => self.convert_hardmax(node),
+            "TopK" => self.convert_top_k(node),
+            "CumSum" => self.convert_cumulative_sums(node),
+            _ => self.convert_layer_or_move(node),
         }
     }
 
     /// Converts a layer with weights, a pool, or a move; or a function of each element.
-    fn layer_or_move(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
+    fn convert_layer_or_move(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
         match node.op_type.as_str() {
-            "Gemm" => self.gemm(node),
-            "MatMul" => self.matrix_product(node),
-            "Einsum" => self.summed_products(node),
-            "Conv" => self.convolution(node),
-            "ConvTranspose" => self.transposed_convolution(node),
-            "AveragePool" | "MaxPool" => self.pool(node),
-            "GlobalAveragePool" | "GlobalMaxPool" => self.global_pool(node),
-            "GRU" | "LSTM" | "RNN" => self.recurrent(node),
-            "Transpose" => self.transpose(node),
-            "Slice" => self.slice(node),
-            "Split" => self.split(node),
-            "Expand" => self.expand(node),
-            "Concat" => self.concat(node),
-            "Pad" => self.pad(node),
-            "Tile" => self.tile(node),
-            "Trilu" => self.triangle(node),
-            "DepthToSpace" | "SpaceToDepth" => self.blocks(node),
-            "Resize" | "Upsample" => self.resize(node),
-            "Gather" => self.gather(node),
-            "GatherElements" => self.gather_elements(node),
-            "GatherND" => self.gather_slices(node),
-            "OneHot" => self.one_hot(node),
-            "ScatterElements" => self.scatter_elements(node),
-            "ScatterND" => self.scatter_slices(node),
+            "Gemm" => self.convert_gemm(node),
+            "MatMul" => self.convert_matrix_product(node),
+            "Einsum" => self.convert_einsum(node),
+            "Conv" => self.convert_convolution(node),
+            "ConvTranspose" => self.convert_transposed_convolution(node),
+            "AveragePool" | "MaxPool" => self.convert_pool(node),
+            "GlobalAveragePool" | "GlobalMaxPool" => self.convert_global_pool(node),
+            "GRU" | "LSTM" | "RNN" => self.convert_recurrent(node),
+            "Transpose" => self.convert_transpose(node),
+            "Slice" => self.convert_slice(node),
+            "Split" => self.convert_split(node),
+            "Expand" => self.convert_expand(node),
+            "Concat" => self.convert_concat(node),
+            "Pad" => self.convert_pad(node),
+            "Tile" => self.convert_tile(node),
+            "Trilu" => self.convert_triangle(node),
+            "DepthToSpace" | "SpaceToDepth" => self.convert_blocks(node),
+            "Resize" | "Upsample" => self.convert_resize(node),
+            "Gather" => self.convert_gather(node),
+            "GatherElements" => self.convert_gather_elements(node),
+            "GatherND" => self.convert_gather_slices(node),
+            "OneHot" => self.convert_one_hot(node),
+            "ScatterElements" => self.convert_scatter_elements(node),
+            "ScatterND" => self.convert_scatter_slices(node),
             "NonZero" | "Range" => {
                 let reason =
                     "an operand depends on the network's input: the number of outputs would, too";
                 Err(unsupported(node, reason.to_owned()))
             }
-            _ => self.function(node),
+            _ => self.convert_function(node),
         }
     }
 
@@ -184,29 +184,29 @@ impl Reader {
         node: &NodeProto,
         position: usize,
     ) -> Result<Option<Vec<i64>>, OnnxError> {
-        let read = |constant: &Constant| match constant.integers() {
+        let check_integers = |constant: &Constant| match constant.integers() {
             Some(values) if values.len() <= MAX_LIST => Ok(values.to_vec()),
             Some(values) => {
                 Err(unsupported(node, format!("input {position} has {} integers", values.len())))
             }
             None => Err(unsupported(node, format!("input {position} is not a list of integers"))),
         };
-        self.weights(node, position)?.map(read).transpose()
+        self.weights(node, position)?.map(check_integers).transpose()
     }
 
     /// Returns the integers of an attribute or, since a version of the operator set, at an input
     /// position.
-    pub(super) fn list(
+    pub(super) fn attribute_or_input(
         &self,
         node: &NodeProto,
         values_name: &str,
         attribute: &str,
         position: usize,
-        since: i64,
+        min_opset: i64,
     ) -> Result<Option<Vec<i64>>, OnnxError> {
         let (attribute, input) =
             (node.ints(attribute).map(<[i64]>::to_vec), self.integers(node, position)?);
-        let misplaced = if self.opset < since { input.is_some() } else { attribute.is_some() };
+        let misplaced = if self.opset < min_opset { input.is_some() } else { attribute.is_some() };
         if misplaced {
             return Err(unsupported(
                 node,
@@ -262,9 +262,9 @@ impl Reader {
         })
     }
 
-    fn constant(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
+    fn convert_constant(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
         let constant = Arc::new(node.constant()?);
-        super::define(&mut self.values, output(node)?, Value::Constant(constant))
+        super::define(&mut self.values, output_name(node)?, Value::Constant(constant))
     }
 
     /// Gives the first input another name and, unless they are unchanged, other dimensions.
@@ -280,20 +280,20 @@ impl Reader {
         let value = self.values.get(name).cloned();
         let mut value =
             value.ok_or_else(|| unsupported(node, "the node has no input".to_owned()))?;
-        if let Value::Tensor(index, old) = &mut value {
+        if let Value::Tensor(index, current_dims) = &mut value {
             // Otherwise nothing reads the old name any more.
-            if self.reads.get(name) != Some(&1) {
-                self.renamed.insert(*index);
+            if self.reader_counts.get(name) != Some(&1) {
+                self.aliased_tensors.insert(*index);
             }
             if let Some(dims) = dims {
-                *old = dims;
+                *current_dims = dims;
             }
         }
-        super::define(&mut self.values, output(node)?, value)
+        super::define(&mut self.values, output_name(node)?, value)
     }
 
     /// Converts the branch that a constant condition chooses.
-    fn branch(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
+    fn convert_if(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
         let condition = self.weights(node, 0).ok().flatten().and_then(Constant::integers);
         let Some(&[condition]) = condition else {
             return Err(unsupported(
@@ -307,13 +307,13 @@ impl Reader {
             super::define(&mut self.values, &name, Value::Constant(constant))?;
         }
         for name in nodes.iter().flat_map(|inner| &inner.input) {
-            *self.reads.entry(name.clone()).or_default() += 1;
+            *self.reader_counts.entry(name.clone()).or_default() += 1;
         }
         nodes.iter().try_for_each(|inner| self.fold_or_convert(inner))
     }
 
     /// Omits a dropout, which changes values in training only.
-    fn dropout(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
+    fn convert_dropout(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
         if self.integers(node, 2)?.is_some_and(|training| training.iter().any(|&flag| flag != 0)) {
             return Err(unsupported(node, "training mode is unsupported".to_owned()));
         }
@@ -322,21 +322,25 @@ impl Reader {
 
     /// Changes the dimensions of a tensor. Layers read its elements in order, so a dense layer
     /// needs no more.
-    fn reshape(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
+    fn convert_reshape(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
         let Operand { dims, .. } = self.tensor(node, 0)?;
         let missing = |values_name: &str| unsupported(node, format!("{values_name} not constant"));
         let dims = match node.op_type.as_str() {
-            "Flatten" => dims::flattened(node, &dims)?,
+            "Flatten" => dims::flattened_dims(node, &dims)?,
             "Reshape" => {
                 let target = self.integers(node, 1)?.ok_or_else(|| missing("the new shape is"))?;
-                dims::reshaped(node, &dims, &target)?
+                dims::reshaped_dims(node, &dims, &target)?
             }
             operator => {
-                let axes = self.list(node, "axes", "axes", 1, 13)?;
+                let axes = self.attribute_or_input(node, "axes", "axes", 1, 13)?;
                 if operator == "Squeeze" {
-                    dims::squeezed(node, &dims, axes.as_deref())?
+                    dims::squeezed_dims(node, &dims, axes.as_deref())?
                 } else {
-                    dims::unsqueezed(node, &dims, &axes.ok_or_else(|| missing("the axes are"))?)?
+                    dims::unsqueezed_dims(
+                        node,
+                        &dims,
+                        &axes.ok_or_else(|| missing("the axes are"))?,
+                    )?
                 }
             }
         };
@@ -349,13 +353,13 @@ impl Reader {
         let last = self.network.nodes.len();
         node.input.get(position).is_some_and(|name| {
             matches!(self.values.get(name), Some(Value::Tensor(index, _)) if *index == last)
-                && self.reads.get(name) == Some(&1)
-                && !self.renamed.contains(&last)
+                && self.reader_counts.get(name) == Some(&1)
+                && !self.aliased_tensors.contains(&last)
         })
     }
 }
 
-pub(super) fn output(node: &NodeProto) -> Result<&str, OnnxError> {
+pub(super) fn output_name(node: &NodeProto) -> Result<&str, OnnxError> {
     match node.output.first() {
         Some(name) if !name.is_empty() => Ok(name),
         _ => Err(unsupported(node, "the node has no output".to_owned())),

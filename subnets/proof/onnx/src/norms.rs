@@ -8,19 +8,19 @@ use taonet_proof_core::float::{Binary, FloatNode, FloatOperation, Function, Unar
 
 use super::dims;
 use super::elementwise::Affine;
-use super::node::{Operand, has_more_outputs, output};
+use super::node::{Operand, has_more_outputs, output_name};
 use super::proto::NodeProto;
 use super::reduce::{Rows, row_shape};
 use super::{MASKED, OnnxError, Reader, Value, unsupported};
 
-/// The largest term of a softmax's sum is 1. A divisor below this, which only rounding could yield,
-/// is none.
+/// Lower limit of a softmax's sum, whose largest term is 1: only rounding could yield a smaller
+/// sum.
 const MIN_SUM: f64 = 0.5;
 
 impl Reader {
     /// Converts a softmax. One at the end over all elements is omitted, since its arguments have
     /// the same ranking.
-    pub(super) fn softmax(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
+    pub(super) fn convert_softmax(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
         let input = self.tensor(node, 0)?;
         let axes = self.softmax_axes(node, input.dims.len())?;
         let covers_all = input
@@ -28,7 +28,7 @@ impl Reader {
             .iter()
             .enumerate()
             .all(|(axis, &extent)| extent == 1 || axes.contains(&axis));
-        if covers_all && self.is_last_softmax(output(node)?) {
+        if covers_all && self.is_last_softmax(output_name(node)?) {
             self.network
                 .notes
                 .push("the final softmax is omitted: outputs are its inputs".to_owned());
@@ -36,7 +36,7 @@ impl Reader {
         }
         let rows = self.rows(node, &input, &axes)?;
         let is_log = node.op_type == "LogSoftmax";
-        let mask = self.mask(node, input.index, &rows)?;
+        let mask = self.softmax_mask(node, input.index, &rows)?;
         if is_log && mask.is_some() {
             return Err(unsupported(
                 node,
@@ -44,60 +44,64 @@ impl Reader {
             ));
         }
         let arguments = match &mask {
-            None => self.in_rows(node, input.index, &rows)?,
+            None => self.push_in_rows(node, input.index, &rows)?,
             Some(mask) => {
                 let shape = mask.shape(node, &rows)?;
                 self.push_moved(node, mask.inputs.clone(), mask.sources.clone(), 0.0, shape)?
             }
         };
         let ordered_rows = Rows::in_order(rows.count, rows.width);
-        let terms = self.terms(node, arguments, &ordered_rows, mask.as_ref())?;
-        let mut later_divisor = None;
+        let terms = self.push_softmax_terms(node, arguments, &ordered_rows, mask.as_ref())?;
+        let mut deferred_factors = None;
         let tensor = if is_log {
-            self.logarithms(node, &terms, &ordered_rows)?
+            self.push_log_softmax(node, &terms, &ordered_rows)?
         } else {
             let inverse = Function::Variable.then(Unary::Inverse { minimum: MIN_SUM });
             let factors = self.push_mapped(terms.sums, inverse)?;
-            if self.is_divided_later(node, &input.dims, &axes)? {
-                later_divisor = Some(factors);
+            if self.is_division_deferred(node, &input.dims, &axes)? {
+                deferred_factors = Some(factors);
                 terms.in_rows
             } else {
                 let inputs = vec![
                     terms.powers,
-                    self.repeat_for_terms(node, factors, &ordered_rows, mask.as_ref())?,
+                    self.push_repeated_for_terms(node, factors, &ordered_rows, mask.as_ref())?,
                 ];
                 let shape = self.network.shape(terms.powers).unwrap_or(input.shape);
                 let quotients = FloatNode { inputs, shape, operation: FloatOperation::Multiply };
                 let quotients = self.push_node(quotients)?;
-                self.with_masked(node, quotients, &ordered_rows, mask.as_ref())?
+                self.push_with_masked(node, quotients, &ordered_rows, mask.as_ref())?
             }
         };
         let tensor = self.push_restored(node, tensor, &rows, &input.dims)?;
-        if let Some(factors) = later_divisor {
+        if let Some(factors) = deferred_factors {
             self.undivided_products.insert(tensor, factors);
         }
-        super::define(&mut self.values, output(node)?, Value::Tensor(tensor, input.dims))
+        super::define(&mut self.values, output_name(node)?, Value::Tensor(tensor, input.dims))
     }
 
     /// Returns the axes over which a softmax adds.
     fn softmax_axes(&self, node: &NodeProto, rank: usize) -> Result<Vec<usize>, OnnxError> {
         // Before version 13, the default axis is 1, and the softmax covers all dimensions from the
         // axis on.
-        let is_old = self.opset < 13;
-        let axis = dims::axis(node, node.int("axis", if is_old { 1 } else { -1 }), rank)?;
-        Ok((axis..if is_old { rank } else { axis + 1 }).collect())
+        let is_before_opset_13 = self.opset < 13;
+        let axis =
+            dims::axis(node, node.int("axis", if is_before_opset_13 { 1 } else { -1 }), rank)?;
+        Ok((axis..if is_before_opset_13 { rank } else { axis + 1 }).collect())
     }
 
     /// Returns whether a softmax is divided by its sums after the product with a matrix that reads
     /// it. The product is linear, and has fewer elements if the matrix has fewer columns than the
     /// softmax.
-    fn is_divided_later(
+    fn is_division_deferred(
         &self,
         node: &NodeProto,
         dims: &[usize],
         axes: &[usize],
     ) -> Result<bool, OnnxError> {
-        let matrix = self.products.get(output(node)?).and_then(|matrix| self.values.get(matrix));
+        let matrix = self
+            .product_operands
+            .get(output_name(node)?)
+            .and_then(|matrix| self.values.get(matrix));
         let Some(Value::Tensor(_, matrix_dims)) = matrix else { return Ok(false) };
         let is_of_rows = dims.len() > 1 && matrix_dims.len() > 1 && axes == [dims.len() - 1];
         Ok(is_of_rows && matrix_dims.last() < dims.last())
@@ -105,7 +109,7 @@ impl Reader {
 
     /// Divides a product by the sums of the softmax that is its first operand, unless the softmax
     /// is divided already. Returns the tensor.
-    pub(super) fn divided(
+    pub(super) fn push_divided(
         &mut self,
         node: &NodeProto,
         softmax: &Operand,
@@ -131,36 +135,36 @@ impl Reader {
 
     /// Appends the terms of a softmax, given its arguments: those in rows, or those that a mask
     /// keeps.
-    fn terms(
+    fn push_softmax_terms(
         &mut self,
         node: &NodeProto,
         arguments: usize,
         rows: &Rows,
         mask: Option<&SoftmaxMask>,
     ) -> Result<SoftmaxTerms, OnnxError> {
-        let maxima_dims = match mask {
+        let maxima_arguments = match mask {
             None => arguments,
             Some(mask) => self.push_moved(
                 node,
                 vec![arguments],
-                mask.nearest.clone(),
+                mask.maximum_terms.clone(),
                 0.0,
                 rows.shape(node)?,
             )?,
         };
-        let largest = self.row_maxima(node, maxima_dims, rows)?;
-        let inputs = vec![arguments, self.repeat_for_terms(node, largest, rows, mask)?];
+        let largest = self.push_row_maxima(node, maxima_arguments, rows)?;
+        let inputs = vec![arguments, self.push_repeated_for_terms(node, largest, rows, mask)?];
         let shape = self.network.shape(arguments).unwrap_or(self.network.input);
         let differences =
             self.push_node(FloatNode { inputs, shape, operation: FloatOperation::Subtract })?;
         let powers = self.push_mapped(differences, Function::Variable.then(Unary::Exp))?;
-        let in_rows = self.with_masked(node, powers, rows, mask)?;
-        let sums = self.row_sums(node, in_rows, rows, 0)?;
+        let in_rows = self.push_with_masked(node, powers, rows, mask)?;
+        let sums = self.push_row_sums(node, in_rows, rows, 0)?;
         Ok(SoftmaxTerms { differences, powers, in_rows, sums })
     }
 
     /// Appends a tensor that repeats the value of each row for all of its terms, and returns it.
-    fn repeat_for_terms(
+    fn push_repeated_for_terms(
         &mut self,
         node: &NodeProto,
         tensor: usize,
@@ -168,7 +172,7 @@ impl Reader {
         mask: Option<&SoftmaxMask>,
     ) -> Result<usize, OnnxError> {
         match mask {
-            None => self.repeat_along_rows(node, tensor, rows),
+            None => self.push_repeated(node, tensor, rows),
             Some(mask) => {
                 self.push_moved(node, vec![tensor], mask.rows.clone(), 0.0, mask.shape(node, rows)?)
             }
@@ -176,7 +180,7 @@ impl Reader {
     }
 
     /// Appends the rows of a tensor of terms, in which masked elements are 0, and returns it.
-    fn with_masked(
+    fn push_with_masked(
         &mut self,
         node: &NodeProto,
         terms: usize,
@@ -192,7 +196,7 @@ impl Reader {
     }
 
     /// Appends the logarithms of a softmax, and returns them.
-    fn logarithms(
+    fn push_log_softmax(
         &mut self,
         node: &NodeProto,
         terms: &SoftmaxTerms,
@@ -201,7 +205,7 @@ impl Reader {
         let positive = Unary::Clip { low: MIN_SUM, high: f64::INFINITY };
         let logarithms =
             self.push_mapped(terms.sums, Function::Variable.then(positive).then(Unary::Log))?;
-        let inputs = vec![terms.differences, self.repeat_along_rows(node, logarithms, rows)?];
+        let inputs = vec![terms.differences, self.push_repeated(node, logarithms, rows)?];
         self.push_node(FloatNode {
             inputs,
             shape: rows.shape(node)?,
@@ -210,7 +214,7 @@ impl Reader {
     }
 
     /// Returns the mask of a softmax's argument; `None` if it has none.
-    fn mask(
+    fn softmax_mask(
         &self,
         node: &NodeProto,
         tensor: usize,
@@ -230,17 +234,19 @@ impl Reader {
             .iter()
             .filter_map(|&input| self.network.shape(input))
             .map(|shape| shape.elements());
-        let masked_count = elements.sum::<usize>() as u32;
+        let constant_position = elements.sum::<usize>() as u32;
         let (mut sources, mut term_rows) = (Vec::new(), Vec::new());
-        let (mut nearest, mut sum_indices) = (Vec::new(), Vec::new());
+        let (mut maximum_terms, mut sum_indices) = (Vec::new(), Vec::new());
         for (row, elements) in rows.positions().chunks(rows.width).enumerate() {
             let first = sources.len();
             for &element in elements {
-                let source =
-                    indices.get(element as usize).copied().filter(|&source| source != masked_count);
+                let source = indices
+                    .get(element as usize)
+                    .copied()
+                    .filter(|&source| source != constant_position);
                 let index = source.map(|_| sources.len() as u32);
                 // An element that is repeated does not change the maximum of its row.
-                nearest.push(index.unwrap_or(first as u32));
+                maximum_terms.push(index.unwrap_or(first as u32));
                 sum_indices.push(index);
                 sources.extend(source);
                 term_rows.extend(source.map(|_| row as u32));
@@ -259,20 +265,20 @@ impl Reader {
             inputs: inputs.clone(),
             sources,
             rows: term_rows,
-            nearest,
+            maximum_terms,
             sum_indices,
         }))
     }
 
     /// Converts the addition of a mask to a softmax's argument to a move; returns whether it is
     /// one.
-    pub(super) fn add_mask(
+    pub(super) fn try_convert_mask(
         &mut self,
         node: &NodeProto,
         input: &Operand,
         mask: &[f32],
     ) -> Result<bool, OnnxError> {
-        let name = output(node)?;
+        let name = output_name(node)?;
         let is_masked = |&offset: &f32| offset <= MASKED;
         let is_mask = mask.iter().any(is_masked)
             && mask.iter().all(|offset| is_masked(offset) || offset.abs() <= 0.0);
@@ -284,13 +290,19 @@ impl Reader {
             .iter()
             .zip(0..)
             .map(|(offset, index)| if is_masked(offset) { constant } else { index });
-        self.moved(node, vec![input.index], indices.collect(), f32::MIN, input.dims.clone())?;
+        self.define_moved(
+            node,
+            vec![input.index],
+            indices.collect(),
+            f32::MIN,
+            input.dims.clone(),
+        )?;
         Ok(true)
     }
 
     /// Converts a norm over the last axes, with the mean (LayerNormalization) or without
     /// (RMSNormalization).
-    pub(super) fn layer_norm(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
+    pub(super) fn convert_layer_norm(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
         let input = self.tensor(node, 0)?;
         let first = dims::axis(node, node.int("axis", -1), input.dims.len())?;
         if has_more_outputs(node) {
@@ -303,11 +315,11 @@ impl Reader {
             None => vec![0.0; factors.len()],
         };
         let is_centred = node.op_type == "LayerNormalization";
-        self.normalise(node, &input, &axes, is_centred, &Affine { factors, offsets })
+        self.convert_normalisation(node, &input, &axes, is_centred, &Affine { factors, offsets })
     }
 
     /// Converts a norm over the rows and columns of each channel.
-    pub(super) fn instance_norm(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
+    pub(super) fn convert_instance_norm(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
         let input = self.tensor(node, 0)?;
         let &[1, channels, _, ..] = &input.dims[..] else {
             return Err(unsupported(
@@ -322,12 +334,12 @@ impl Reader {
         let [factors, offsets] = channel_factors.map(|values| {
             values.into_iter().flat_map(|value| std::iter::repeat_n(value, width)).collect()
         });
-        self.normalise(node, &input, &axes, true, &Affine { factors, offsets })
+        self.convert_normalisation(node, &input, &axes, true, &Affine { factors, offsets })
     }
 
     /// Converts `(x - mean) / sqrt(variance + epsilon) * factor + offset`, with mean and variance
     /// over these axes.
-    fn normalise(
+    fn convert_normalisation(
         &mut self,
         node: &NodeProto,
         input: &Operand,
@@ -338,25 +350,25 @@ impl Reader {
         let epsilon = f64::from(node.float("epsilon", 1e-5));
         let rows = self.rows(node, input, axes)?;
         let (shape, ordered_rows) = (rows.shape(node)?, Rows::in_order(rows.count, rows.width));
-        let mut values = self.in_rows(node, input.index, &rows)?;
+        let mut values = self.push_in_rows(node, input.index, &rows)?;
         if is_centred {
-            let means = self.row_means(node, values, &ordered_rows)?;
-            let inputs = vec![values, self.repeat_along_rows(node, means, &ordered_rows)?];
+            let means = self.push_row_means(node, values, &ordered_rows)?;
+            let inputs = vec![values, self.push_repeated(node, means, &ordered_rows)?];
             values =
                 self.push_node(FloatNode { inputs, shape, operation: FloatOperation::Subtract })?;
         }
         let squares = self
             .push_mapped(values, Function::Variable.with(Binary::Multiply, Function::Variable))?;
-        let means = self.row_means(node, squares, &ordered_rows)?;
-        let (root, mean) = self.function_of(means);
+        let means = self.push_row_means(node, squares, &ordered_rows)?;
+        let (root, mean) = self.root_and_function(means);
         let deviation = mean.with(Binary::Add, Function::Constant(epsilon)).then(Unary::Sqrt);
         let factors = self.push_mapped(root, deviation.then(Unary::Reciprocal))?;
-        let inputs = vec![values, self.repeat_along_rows(node, factors, &ordered_rows)?];
+        let inputs = vec![values, self.push_repeated(node, factors, &ordered_rows)?];
         let normal =
             self.push_node(FloatNode { inputs, shape, operation: FloatOperation::Multiply })?;
         let index = self.push_restored(node, normal, &rows, &input.dims)?;
         let shape = self.network.shape(index).unwrap_or(shape);
-        self.scale(node, &Operand { index, shape, dims: input.dims.clone() }, affine)
+        self.convert_scale(node, &Operand { index, shape, dims: input.dims.clone() }, affine)
     }
 }
 
@@ -382,7 +394,7 @@ struct SoftmaxMask {
     /// Row of each term.
     rows: Vec<u32>,
     /// For each element of the rows, a term of its row: its own one, unless it is masked.
-    nearest: Vec<u32>,
+    maximum_terms: Vec<u32>,
     /// For each element of the rows, its term; that of masked ones is after the last one.
     sum_indices: Vec<u32>,
 }
@@ -396,13 +408,13 @@ impl SoftmaxMask {
 
 /// Returns the second operand of each product whose first operand nothing else reads, by the name
 /// of the first one. `reads` is the number of readers of each name.
-pub(super) fn products(
+pub(super) fn product_operands(
     nodes: &[NodeProto],
-    reads: &HashMap<String, usize>,
+    reader_counts: &HashMap<String, usize>,
 ) -> HashMap<String, String> {
     let products = nodes.iter().filter(|node| node.op_type == "MatMul");
     let operands = products.filter_map(|node| match &node.input[..] {
-        [first, second] if first != second && reads.get(first) == Some(&1) => {
+        [first, second] if first != second && reader_counts.get(first) == Some(&1) => {
             Some((first.clone(), second.clone()))
         }
         _ => None,

@@ -14,12 +14,12 @@ use cells::Direction;
 /// cell.
 struct DirectionOutputs {
     outputs: Vec<String>,
-    last: String,
+    last_output: String,
     last_cell: Option<String>,
 }
 
 impl Reader {
-    pub(super) fn recurrent(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
+    pub(super) fn convert_recurrent(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
         let input = self.tensor(node, 0)?;
         let weight_dims =
             self.weights(node, 1)?.map(|constant| constant.dims.clone()).unwrap_or_default();
@@ -56,15 +56,15 @@ impl Reader {
         &mut self,
         node: &NodeProto,
         layer: &RecurrentLayer,
-        all: &[DirectionOutputs],
+        directions: &[DirectionOutputs],
         length: usize,
     ) -> Result<(), OnnxError> {
-        let mut indices = Vec::with_capacity(layer.steps * all.len() * layer.hidden);
-        let padding = (length * all.len() * layer.hidden) as u32;
+        let mut indices = Vec::with_capacity(layer.steps * directions.len() * layer.hidden);
+        let padding = (length * directions.len() * layer.hidden) as u32;
         // The tensors have the outputs of one direction after the other, and within it of one step
         // after the other.
         for step in 0..layer.steps {
-            for direction in 0..all.len() {
+            for direction in 0..directions.len() {
                 let first = (direction * length + step) * layer.hidden;
                 indices.extend(
                     (first..first + layer.hidden)
@@ -72,23 +72,27 @@ impl Reader {
                 );
             }
         }
-        let names: Vec<&str> =
-            all.iter().flat_map(|direction| &direction.outputs).map(String::as_str).collect();
+        let names: Vec<&str> = directions
+            .iter()
+            .flat_map(|direction| &direction.outputs)
+            .map(String::as_str)
+            .collect();
         let [sequence_dims, last_dims] = layer.output_dims();
-        self.join(node, 0, &names, indices, sequence_dims)?;
-        let in_order = || (0..(all.len() * layer.hidden) as u32).collect();
-        let last: Vec<&str> = all.iter().map(|direction| direction.last.as_str()).collect();
-        self.join(node, 1, &last, in_order(), last_dims.clone())?;
+        self.name_joined(node, 0, &names, indices, sequence_dims)?;
+        let in_order = || (0..(directions.len() * layer.hidden) as u32).collect();
+        let last_outputs: Vec<&str> =
+            directions.iter().map(|direction| direction.last_output.as_str()).collect();
+        self.name_joined(node, 1, &last_outputs, in_order(), last_dims.clone())?;
         let cells: Vec<&str> =
-            all.iter().filter_map(|direction| direction.last_cell.as_deref()).collect();
+            directions.iter().filter_map(|direction| direction.last_cell.as_deref()).collect();
         if cells.is_empty() {
             return Ok(());
         }
-        self.join(node, 2, &cells, in_order(), last_dims)
+        self.name_joined(node, 2, &cells, in_order(), last_dims)
     }
 
     /// Names an output of a node: elements of these tensors.
-    fn join(
+    fn name_joined(
         &mut self,
         node: &NodeProto,
         position: usize,

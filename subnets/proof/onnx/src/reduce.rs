@@ -6,7 +6,7 @@ use taonet_proof_core::{Shape, Window};
 
 use super::dims;
 use super::logic::BranchOperand;
-use super::node::{Operand, output};
+use super::node::{Operand, output_name};
 use super::proto::NodeProto;
 use super::{OnnxError, Reader, Value, invalid_shape, unsupported};
 
@@ -24,7 +24,7 @@ impl Rows {
     fn new(dims: &[usize], axes: &[usize]) -> Self {
         let others = (0..dims.len()).filter(|axis| !axes.contains(axis));
         let order: Vec<usize> = others.chain(axes.iter().copied()).collect();
-        let positions = dims::transposed(dims, &order);
+        let positions = dims::transposed_positions(dims, &order);
         let width = axes.iter().filter_map(|&axis| dims.get(axis)).product::<usize>().max(1);
         Self { count: positions.len() / width, width, positions }
     }
@@ -72,7 +72,7 @@ impl Reader {
         Ok(Rows::new(&input.dims, axes))
     }
 
-    pub(super) fn reduce(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
+    pub(super) fn convert_reduction(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
         let input = self.tensor(node, 0)?;
         let axes = self.reduced_axes(node, input.dims.len())?;
         if axes.is_empty() {
@@ -88,23 +88,23 @@ impl Reader {
             let shape = Shape { height: 1, width: 1, ..input.shape };
             let operation = FloatOperation::AveragePool(window);
             return self.push(
-                output(node)?,
+                output_name(node)?,
                 FloatNode { inputs: vec![input.index], shape, operation },
                 dims,
             );
         }
         let rows = self.rows(node, &input, &axes)?;
         let tensor = match node.op_type.as_str() {
-            "ReduceMax" => self.row_maxima(node, input.index, &rows)?,
+            "ReduceMax" => self.push_row_maxima(node, input.index, &rows)?,
             "ReduceMin" => {
-                let negative = self.negated(input.index)?;
-                let largest = self.row_maxima(node, negative, &rows)?;
-                self.negated(largest)?
+                let negative = self.push_negated(input.index)?;
+                let largest = self.push_row_maxima(node, negative, &rows)?;
+                self.push_negated(largest)?
             }
-            "ReduceSum" => self.row_sums(node, input.index, &rows, 0)?,
-            _ => self.row_means(node, input.index, &rows)?,
+            "ReduceSum" => self.push_row_sums(node, input.index, &rows, 0)?,
+            _ => self.push_row_means(node, input.index, &rows)?,
         };
-        super::define(&mut self.values, output(node)?, Value::Tensor(tensor, dims))
+        super::define(&mut self.values, output_name(node)?, Value::Tensor(tensor, dims))
     }
 
     /// Returns the axes that a node reduces; none if it changes nothing.
@@ -114,7 +114,7 @@ impl Reader {
         rank: usize,
     ) -> Result<Vec<usize>, OnnxError> {
         let min_opset = if node.op_type == "ReduceSum" { 13 } else { 18 };
-        let axes = self.list(node, "axes", "axes", 1, min_opset)?.unwrap_or_default();
+        let axes = self.attribute_or_input(node, "axes", "axes", 1, min_opset)?.unwrap_or_default();
         match (axes.is_empty(), node.int("noop_with_empty_axes", 0) != 0) {
             (false, _) => dims::unique_axes(node, &axes, rank),
             (true, false) => Ok((0..rank).collect()),
@@ -123,7 +123,7 @@ impl Reader {
     }
 
     /// Appends a move of a tensor's elements into rows, and returns it.
-    pub(super) fn in_rows(
+    pub(super) fn push_in_rows(
         &mut self,
         node: &NodeProto,
         tensor: usize,
@@ -138,7 +138,7 @@ impl Reader {
 
     /// Appends a tensor that repeats the value of each row for all elements of the row, and returns
     /// it.
-    pub(super) fn repeat_along_rows(
+    pub(super) fn push_repeated(
         &mut self,
         node: &NodeProto,
         tensor: usize,
@@ -166,20 +166,20 @@ impl Reader {
     }
 
     /// Appends the maximum of each row of a tensor, and returns it.
-    pub(super) fn row_maxima(
+    pub(super) fn push_row_maxima(
         &mut self,
         node: &NodeProto,
         tensor: usize,
         rows: &Rows,
     ) -> Result<usize, OnnxError> {
         let shape = row_shape(node, rows.count, 1)?;
-        let inputs = vec![self.in_rows(node, tensor, rows)?];
+        let inputs = vec![self.push_in_rows(node, tensor, rows)?];
         let window = Window { kernel: [rows.width, 1], stride: [1, 1], padding: [0; 4] };
         self.push_node(FloatNode { inputs, shape, operation: FloatOperation::MaxPool(window) })
     }
 
     /// Appends the sum of each row of a tensor, divided by `2^shift`, and returns it.
-    pub(super) fn row_sums(
+    pub(super) fn push_row_sums(
         &mut self,
         node: &NodeProto,
         tensor: usize,
@@ -189,7 +189,7 @@ impl Reader {
         let Rows { positions, count, width } = rows;
         let shape = row_shape(node, *width, *count)?;
         // The elements of a row are channels.
-        let columns = dims::transposed(&[*count, *width], &[1, 0]);
+        let columns = dims::transposed_positions(&[*count, *width], &[1, 0]);
         let columns = columns
             .into_iter()
             .filter_map(|index| positions.get(index as usize).copied())
@@ -202,16 +202,16 @@ impl Reader {
 
     /// Appends the mean of each row of a tensor, and returns it. A division by another number than
     /// a power of two is a function of the sum, which is often part of a longer one.
-    pub(super) fn row_means(
+    pub(super) fn push_row_means(
         &mut self,
         node: &NodeProto,
         tensor: usize,
         rows: &Rows,
     ) -> Result<usize, OnnxError> {
         if rows.width.is_power_of_two() {
-            return self.row_sums(node, tensor, rows, rows.width.trailing_zeros() as u8);
+            return self.push_row_sums(node, tensor, rows, rows.width.trailing_zeros() as u8);
         }
-        let sums = self.row_sums(node, tensor, rows, 0)?;
+        let sums = self.push_row_sums(node, tensor, rows, 0)?;
         self.push_mapped(
             sums,
             Function::Variable.with(Binary::Divide, Function::Constant(rows.width as f64)),
@@ -236,14 +236,17 @@ impl Reader {
     }
 
     /// Appends a tensor with the opposite sign, and returns it.
-    fn negated(&mut self, tensor: usize) -> Result<usize, OnnxError> {
+    fn push_negated(&mut self, tensor: usize) -> Result<usize, OnnxError> {
         let shape = self.network.shape(tensor).unwrap_or(self.network.input);
         self.push_node(FloatNode { inputs: vec![tensor], shape, operation: FloatOperation::Negate })
     }
 
     /// Converts the position of the maximum or minimum along an axis: the first one of several, or
     /// the last one. It follows from the largest rank of an element that equals the maximum.
-    pub(super) fn position_of_extremum(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
+    pub(super) fn convert_position_of_extremum(
+        &mut self,
+        node: &NodeProto,
+    ) -> Result<(), OnnxError> {
         let input = self.tensor(node, 0)?;
         let axes = [dims::axis(node, node.int("axis", 0), input.dims.len())?];
         let dims = reduced_dims(node, &input.dims, &axes);
@@ -251,11 +254,12 @@ impl Reader {
         let (count, width, shape) = (rows.count, rows.width, rows.shape(node)?);
         let length = i32::try_from(width).unwrap_or(i32::MAX);
         let tensor =
-            if node.op_type == "ArgMin" { self.negated(input.index)? } else { input.index };
-        let (values, rows) = (self.in_rows(node, tensor, &rows)?, Rows::in_order(count, width));
-        let largest = self.row_maxima(node, values, &rows)?;
+            if node.op_type == "ArgMin" { self.push_negated(input.index)? } else { input.index };
+        let (values, rows) =
+            (self.push_in_rows(node, tensor, &rows)?, Rows::in_order(count, width));
+        let largest = self.push_row_maxima(node, values, &rows)?;
         // In this order, a difference of one is not rounded to 0.
-        let inputs = vec![self.repeat_along_rows(node, largest, &rows)?, values];
+        let inputs = vec![self.push_repeated(node, largest, &rows)?, values];
         let distance =
             self.push_node(FloatNode { inputs, shape, operation: FloatOperation::Subtract })?;
         let is_largest = Function::Variable.with(Binary::Equal, Function::Constant(0.0));
@@ -269,7 +273,7 @@ impl Reader {
         let inputs = vec![self.push_moved(
             node,
             vec![is_largest],
-            dims::transposed(&[count, width], &[1, 0]),
+            dims::transposed_positions(&[count, width], &[1, 0]),
             0.0,
             columns,
         )?];
@@ -278,11 +282,11 @@ impl Reader {
         let ranked = self.push_moved(
             node,
             vec![ranked],
-            dims::transposed(&[width, count], &[1, 0]),
+            dims::transposed_positions(&[width, count], &[1, 0]),
             0.0,
             shape,
         )?;
-        let inputs = vec![self.row_maxima(node, ranked, &rows)?];
+        let inputs = vec![self.push_row_maxima(node, ranked, &rows)?];
         let (factor, offset) = if takes_last { (1, 0) } else { (-1, length - 1) };
         let operation = FloatOperation::ChannelAffine {
             factors: vec![factor; count],
@@ -290,15 +294,15 @@ impl Reader {
         };
         let index =
             self.push_node(FloatNode { inputs, shape: row_shape(node, count, 1)?, operation })?;
-        super::define(&mut self.values, output(node)?, Value::Tensor(index, dims))
+        super::define(&mut self.values, output_name(node)?, Value::Tensor(index, dims))
     }
 
     /// Converts the maximum or minimum of several operands, of which constants are limits.
-    pub(super) fn extremum(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
+    pub(super) fn convert_extremum(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
         let is_max = node.op_type != "Min";
         let (mut operands, mut limit, mut limit_dims) = (Vec::new(), None, Vec::new());
         for position in 0..node.input.len() {
-            match self.alternative(node, position)? {
+            match self.branch_operand(node, position)? {
                 BranchOperand::Tensor(operand) => operands.push(operand),
                 BranchOperand::Number(value, dims) => {
                     limit_dims.push(dims);
@@ -312,11 +316,11 @@ impl Reader {
             [] => return Err(unsupported(node, "all operands are constant".to_owned())),
             [_] if limit.is_none() => return self.rename(node, None),
             [single] => single.clone(),
-            several => self.extremum_of(node, several, is_max)?,
+            several => self.push_extremum(node, several, is_max)?,
         };
         if limit_dims
             .iter()
-            .any(|dims| dims::common(&[&operand.dims, dims]).as_ref() != Some(&operand.dims))
+            .any(|dims| dims::common_dims(&[&operand.dims, dims]).as_ref() != Some(&operand.dims))
         {
             return Err(unsupported(
                 node,
@@ -326,19 +330,19 @@ impl Reader {
         let Some(limit) = limit else {
             return super::define(
                 &mut self.values,
-                output(node)?,
+                output_name(node)?,
                 Value::Tensor(operand.index, operand.dims),
             );
         };
         let unlimited = if is_max { f64::INFINITY } else { f64::NEG_INFINITY };
         let (low, high) = if is_max { (limit, unlimited) } else { (unlimited, limit) };
-        let (root, function) = self.function_of(operand.index);
-        self.push_function(node, root, function.then(Unary::Clip { low, high }), &operand)
+        let (root, function) = self.root_and_function(operand.index);
+        self.define_function(node, root, function.then(Unary::Clip { low, high }), &operand)
     }
 
     /// Appends the maximum or minimum of several tensors, which are repeated to the dimensions of
     /// the largest one.
-    fn extremum_of(
+    fn push_extremum(
         &mut self,
         node: &NodeProto,
         operands: &[Operand],
@@ -352,17 +356,17 @@ impl Reader {
         let mut tensors = Vec::with_capacity(operands.len());
         for operand in operands {
             let tensor = self.broadcast(node, operand, &dims, shape)?;
-            tensors.push(if is_max { tensor } else { self.negated(tensor)? });
+            tensors.push(if is_max { tensor } else { self.push_negated(tensor)? });
         }
         // Each element is a row of the operands' elements.
         let count = shape.elements();
         let joined_shape = row_shape(node, count, tensors.len())?;
-        let indices = dims::transposed(&[tensors.len(), count], &[1, 0]);
+        let indices = dims::transposed_positions(&[tensors.len(), count], &[1, 0]);
         let rows = Rows::in_order(count, tensors.len());
         let joined_tensor = self.push_moved(node, tensors, indices, 0.0, joined_shape)?;
-        let mut index = self.row_maxima(node, joined_tensor, &rows)?;
+        let mut index = self.push_row_maxima(node, joined_tensor, &rows)?;
         if !is_max {
-            index = self.negated(index)?;
+            index = self.push_negated(index)?;
         }
         if self.network.shape(index) != Some(shape) {
             index = self.push_moved(node, vec![index], (0..count as u32).collect(), 0.0, shape)?;

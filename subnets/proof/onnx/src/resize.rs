@@ -33,7 +33,7 @@ enum Nearest {
 }
 
 impl Reader {
-    pub(super) fn resize(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
+    pub(super) fn convert_resize(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
         let input = self.tensor(node, 0)?;
         let (coordinates, nearest) = self.resize_modes(node)?;
         let mut positions = Vec::with_capacity(input.dims.len());
@@ -52,13 +52,13 @@ impl Reader {
                     .collect::<Vec<Option<usize>>>(),
             );
         }
-        self.select(node, input.index, &input.dims, &positions, 0.0)
+        self.define_selection(node, input.index, &input.dims, &positions, 0.0)
     }
 
     /// Returns how the coordinates of a node are transformed and rounded; before version 11, in one
     /// way only.
     fn resize_modes(&self, node: &NodeProto) -> Result<(Coordinates, Nearest), OnnxError> {
-        let refuse = |what: &str| unsupported(node, format!("{what} is unsupported"));
+        let unsupported_error = |what: &str| unsupported(node, format!("{what} is unsupported"));
         if node.text("mode").unwrap_or(b"nearest") != b"nearest" {
             return Err(unsupported(
                 node,
@@ -66,10 +66,10 @@ impl Reader {
             ));
         }
         if node.int("antialias", 0) != 0 || node.int("exclude_outside", 0) != 0 {
-            return Err(refuse("antialias or exclude_outside"));
+            return Err(unsupported_error("antialias or exclude_outside"));
         }
         if node.text("keep_aspect_ratio_policy").unwrap_or(b"stretch") != b"stretch" {
-            return Err(refuse("a keep_aspect_ratio_policy other than stretch"));
+            return Err(unsupported_error("a keep_aspect_ratio_policy other than stretch"));
         }
         if self.opset < 11 || node.op_type == "Upsample" {
             return Ok((Coordinates::Asymmetric, Nearest::Floor));
@@ -80,14 +80,14 @@ impl Reader {
             b"align_corners" => Coordinates::AlignCorners,
             b"half_pixel" => Coordinates::HalfPixel,
             b"pytorch_half_pixel" => Coordinates::PytorchHalfPixel,
-            _ => return Err(refuse("this coordinate_transformation_mode")),
+            _ => return Err(unsupported_error("this coordinate_transformation_mode")),
         };
         let nearest = match node.text("nearest_mode").unwrap_or(b"round_prefer_floor") {
             b"floor" => Nearest::Floor,
             b"ceil" => Nearest::Ceil,
             b"round_prefer_floor" => Nearest::PreferFloor,
             b"round_prefer_ceil" => Nearest::PreferCeil,
-            _ => return Err(refuse("this nearest_mode")),
+            _ => return Err(unsupported_error("this nearest_mode")),
         };
         Ok((coordinates, nearest))
     }

@@ -5,12 +5,12 @@ use taonet_proof_core::Shape;
 use taonet_proof_core::float::{FloatNode, FloatOperation, Function, Unary};
 
 use super::gather::{all_coordinates, check_covered, position, slice_of};
-use super::node::output;
+use super::node::output_name;
 use super::proto::NodeProto;
 use super::{OnnxError, Reader, Value, dims, invalid_shape, unsupported};
 
 impl Reader {
-    pub(super) fn scatter_elements(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
+    pub(super) fn convert_scatter_elements(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
         check_reduction(node)?;
         let [data_dims, indices_dims] = [self.dims_of(node, 0)?, self.dims_of(node, 1)?];
         let axis = dims::axis(node, node.int("axis", 0), data_dims.len())?;
@@ -29,7 +29,7 @@ impl Reader {
                 let index = dims::index(node, index, extent)?;
                 targets.push(position(&data_dims, &coordinates, Some((axis, index))));
             }
-            return self.replace(node, data_dims, &targets);
+            return self.convert_constant_scatter(node, data_dims, &targets);
         }
         let index = self.computed_indices(node, 1)?;
         let (count, steps) =
@@ -39,13 +39,12 @@ impl Reader {
         let one_hot = self.push_one_hot(node, &index, extent, [0.0, 1.0])?;
         let [data, updates] = [self.operand(node, 0)?, self.operand(node, 2)?];
         let mut current = self.broadcast(node, &data, &data_dims, shape)?;
-        let is_covered = |coordinates: &[usize]| {
-            coordinates
-                .iter()
-                .zip(&indices_dims)
-                .enumerate()
-                .all(|(along, (coordinate, extent))| along == axis || coordinate < extent)
-        };
+        let is_covered =
+            |coordinates: &[usize]| {
+                coordinates.iter().zip(&indices_dims).enumerate().all(
+                    |(other_axis, (coordinate, extent))| other_axis == axis || coordinate < extent,
+                )
+            };
         for step in 0..steps {
             let (mut gates, mut sources) =
                 (Vec::with_capacity(elements), Vec::with_capacity(elements));
@@ -63,23 +62,23 @@ impl Reader {
             let update = self.push_moved(node, vec![updates.index], sources, 0.0, shape)?;
             current = self.push_replaced(current, update, gate, shape)?;
         }
-        super::define(&mut self.values, output(node)?, Value::Tensor(current, data_dims))
+        super::define(&mut self.values, output_name(node)?, Value::Tensor(current, data_dims))
     }
 
     /// Converts a ScatterND, whose indices name positions along several axes.
-    pub(super) fn scatter_slices(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
+    pub(super) fn convert_scatter_slices(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
         check_reduction(node)?;
         let [data_dims, indices_dims] = [self.dims_of(node, 0)?, self.dims_of(node, 1)?];
-        let refuse = || {
+        let mismatch = || {
             unsupported(
                 node,
                 format!("indices of {indices_dims:?} do not fit an input of {data_dims:?}"),
             )
         };
-        let (&width, outer) = indices_dims.split_last().ok_or_else(refuse)?;
-        let (indexed_dims, inner) = data_dims.split_at_checked(width).ok_or_else(refuse)?;
+        let (&width, outer) = indices_dims.split_last().ok_or_else(mismatch)?;
+        let (indexed_dims, inner) = data_dims.split_at_checked(width).ok_or_else(mismatch)?;
         if width == 0 || self.dims_of(node, 2)? != [outer, inner].concat() {
-            return Err(refuse());
+            return Err(mismatch());
         }
         let [tuples, area, slice] =
             [outer, indexed_dims, inner].map(|part| part.iter().product::<usize>());
@@ -90,7 +89,7 @@ impl Reader {
                 let first = slice_of(node, indices, indexed_dims)? * slice;
                 targets.extend((first..first + slice).map(|element| element as u32));
             }
-            return self.replace(node, data_dims, &targets);
+            return self.convert_constant_scatter(node, data_dims, &targets);
         }
         let index = self.computed_indices(node, 1)?;
         Self::check_elements(node, &[tuples, area, slice])?;
@@ -119,14 +118,14 @@ impl Reader {
             let sources =
                 (0..area * slice).map(|element| (tuple * slice + element % slice) as u32).collect();
             let update = self.push_moved(node, vec![updates.index], sources, 0.0, shape)?;
-            current = self.push_replaced(current, update, gate.ok_or_else(refuse)?, shape)?;
+            current = self.push_replaced(current, update, gate.ok_or_else(mismatch)?, shape)?;
         }
-        super::define(&mut self.values, output(node)?, Value::Tensor(current, data_dims))
+        super::define(&mut self.values, output_name(node)?, Value::Tensor(current, data_dims))
     }
 
     /// Converts a replacement of elements, whose positions are known, by those of the third operand
     /// in order.
-    fn replace(
+    fn convert_constant_scatter(
         &mut self,
         node: &NodeProto,
         data_dims: Vec<usize>,
@@ -140,7 +139,7 @@ impl Reader {
                 *slot = update;
             }
         }
-        self.moved(node, vec![data.index, updates.index], sources, 0.0, data_dims)
+        self.define_moved(node, vec![data.index, updates.index], sources, 0.0, data_dims)
     }
 
     /// Appends a tensor with elements of an update where a condition holds, and its own elsewhere.

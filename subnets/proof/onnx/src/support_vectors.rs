@@ -5,7 +5,7 @@ use taonet_proof_onnx_file::support_vectors::{Kernel, SupportVectorMachine};
 
 use super::expansion::Expansion;
 use super::linear::{first_input, scores_of};
-use super::node::output;
+use super::node::output_name;
 use super::proto::NodeProto;
 use super::{OnnxError, Reader};
 
@@ -23,19 +23,25 @@ fn with_negated_copy(
 }
 
 impl Reader {
-    pub(super) fn support_vector_regressor(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
+    pub(super) fn convert_support_vector_regressor(
+        &mut self,
+        node: &NodeProto,
+    ) -> Result<(), OnnxError> {
         let features = self.feature_count(node)?;
         let machine = SupportVectorMachine::parse(node, features)?;
         Self::check_elements(node, &[1, machine.count.max(1), features])?;
         let mut expansion = Expansion::new(self, node);
-        let sums = expansion.machine(first_input(node)?, machine, features)?;
-        expansion.node_named(output(node)?, "Identity", &[&sums], Vec::new());
+        let sums = expansion.append_machine(first_input(node)?, machine, features)?;
+        expansion.node_named(output_name(node)?, "Identity", &[&sums], Vec::new());
         expansion.finish()
     }
 
     /// Converts a classifier. Its scores are the sums of all pairs of classes; those of two classes
     /// are the opposite of the sum and the sum, or their logistic functions.
-    pub(super) fn support_vector_classifier(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
+    pub(super) fn convert_support_vector_classifier(
+        &mut self,
+        node: &NodeProto,
+    ) -> Result<(), OnnxError> {
         let features = self.feature_count(node)?;
         let machine = SupportVectorMachine::parse(node, features)?;
         Self::check_elements(node, &[1, machine.count.max(1), features])?;
@@ -48,7 +54,7 @@ impl Reader {
             _ => (machine, "Identity"),
         };
         let mut expansion = Expansion::new(self, node);
-        let sums = expansion.machine(first_input(node)?, machine, features)?;
+        let sums = expansion.append_machine(first_input(node)?, machine, features)?;
         expansion.node_named(name, operator, &[&sums], Vec::new());
         expansion.finish()
     }
@@ -56,7 +62,7 @@ impl Reader {
 
 impl Expansion<'_> {
     /// Appends the weighted sums of kernels.
-    fn machine(
+    fn append_machine(
         &mut self,
         input: &str,
         machine: SupportVectorMachine,
@@ -80,12 +86,12 @@ impl Expansion<'_> {
             let weights = weights.collect();
             return self.append_weighted_sums(&row, sums, weights, offsets);
         }
-        let kernels = self.kernels(&row, kernel, count, vectors)?;
+        let kernels = self.append_kernels(&row, kernel, count, vectors)?;
         self.append_weighted_sums(&kernels, sums, coefficients, offsets)
     }
 
     /// Appends the kernels of a row with all support vectors.
-    fn kernels(
+    fn append_kernels(
         &mut self,
         row: &str,
         kernel: Kernel,

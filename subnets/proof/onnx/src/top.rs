@@ -13,7 +13,7 @@ use super::reduce::Rows;
 use super::{ElementType, OnnxError, Reader, Value, invalid_shape, unsupported};
 
 impl Reader {
-    pub(super) fn top_k(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
+    pub(super) fn convert_top_k(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
         let input = self.tensor(node, 0)?;
         let axis = dims::axis(node, node.int("axis", -1), input.dims.len())?;
         let width = input.dims.get(axis).copied().unwrap_or_default();
@@ -24,7 +24,7 @@ impl Reader {
         }
         let rows = self.rows(node, &input, &[axis])?;
         let (row_count, shape) = (rows.count, rows.shape(node)?);
-        let mut values = self.in_rows(node, input.index, &rows)?;
+        let mut values = self.push_in_rows(node, input.index, &rows)?;
         let is_smallest = node.int("largest", 1) == 0;
         if is_smallest {
             values = self.push_node(FloatNode {
@@ -33,7 +33,7 @@ impl Reader {
                 operation: FloatOperation::Negate,
             })?;
         }
-        let ranks = self.ranks(node, values, row_count, width)?;
+        let ranks = self.push_ranks(node, values, row_count, width)?;
         let mut tensors = [Vec::with_capacity(count), Vec::with_capacity(count)];
         for rank in 0..count {
             let equals_rank =
@@ -42,21 +42,22 @@ impl Reader {
             let operation = FloatOperation::Multiply;
             let mut value =
                 self.push_node(FloatNode { inputs: vec![selection, values], shape, operation })?;
-            value = self.row_sums(node, value, &Rows::in_order(row_count, width), 0)?;
-            let position = self.positions_of(node, selection, row_count, width)?;
+            value = self.push_row_sums(node, value, &Rows::in_order(row_count, width), 0)?;
+            let position = self.push_positions(node, selection, row_count, width)?;
             for (part, tensor) in tensors.iter_mut().zip([value, position]) {
                 part.push(tensor);
             }
         }
         let [values, positions] = tensors;
-        let values = self.concat_along_axis(node, values, axis, &dims, is_smallest)?;
-        let positions = self.concat_along_axis(node, positions, axis, &dims, false)?;
+        let values = self.push_concatenated(node, values, axis, &dims, is_smallest)?;
+        let positions = self.push_concatenated(node, positions, axis, &dims, false)?;
         for (name, tensor) in node.output.iter().zip([values, positions]) {
             if !name.is_empty() {
                 super::define(&mut self.values, name, Value::Tensor(tensor, dims.clone()))?;
             }
         }
-        self.types.extend(node.output.get(1).map(|name| (name.clone(), ElementType::Integer)));
+        self.element_types
+            .extend(node.output.get(1).map(|name| (name.clone(), ElementType::Integer)));
         Ok(())
     }
 
@@ -77,7 +78,7 @@ impl Reader {
 
     /// Appends the rank of each element within its row, and returns the tensor. Equal elements rank
     /// in their order.
-    fn ranks(
+    fn push_ranks(
         &mut self,
         node: &NodeProto,
         values: usize,
@@ -128,7 +129,8 @@ impl Reader {
         }
         let terms_shape = Shape::new(row_count * width, width - 1, 1).map_err(&shape_error)?;
         let terms = self.push_moved(node, vec![is_after, is_before], terms, 0.0, terms_shape)?;
-        let ranks = self.row_sums(node, terms, &Rows::in_order(row_count * width, width - 1), 0)?;
+        let ranks =
+            self.push_row_sums(node, terms, &Rows::in_order(row_count * width, width - 1), 0)?;
         let in_order = (0..(row_count * width) as u32).collect();
         self.push_moved(
             node,
@@ -140,7 +142,7 @@ impl Reader {
     }
 
     /// Appends the position of the selected element of each row, and returns the tensor.
-    fn positions_of(
+    fn push_positions(
         &mut self,
         node: &NodeProto,
         selection: usize,
@@ -152,7 +154,7 @@ impl Reader {
         let columns = self.push_moved(
             node,
             vec![selection],
-            dims::transposed(&[row_count, width], &[1, 0]),
+            dims::transposed_positions(&[row_count, width], &[1, 0]),
             0.0,
             shape,
         )?;
@@ -169,7 +171,7 @@ impl Reader {
 
     /// Appends the concatenation of tensors along an axis, negated if `is_negative`, and returns
     /// it.
-    fn concat_along_axis(
+    fn push_concatenated(
         &mut self,
         node: &NodeProto,
         tensors: Vec<usize>,

@@ -10,8 +10,11 @@ use super::windows::image_shape;
 use super::{OnnxError, Reader, invalid_shape, unsupported};
 
 impl Reader {
-    pub(super) fn transposed_convolution(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
-        let input = self.image(node)?;
+    pub(super) fn convert_transposed_convolution(
+        &mut self,
+        node: &NodeProto,
+    ) -> Result<(), OnnxError> {
+        let input = self.image_operand(node)?;
         let Shape { channels, height, width } = input.shape;
         let dims = self.weights(node, 1)?.map(|constant| constant.dims.clone()).unwrap_or_default();
         let (&[inputs, outputs_per_group, rows, columns], 4) = (&dims[..], input.dims.len()) else {
@@ -68,14 +71,14 @@ impl Reader {
                 indices.extend(column.iter().map(|&x| element(channel, (y, x))));
             }
         }
-        let refuse = invalid_shape(node);
-        let shape = Shape::new(channels, row.len(), column.len()).map_err(refuse)?;
+        let shape_error = invalid_shape(node);
+        let shape = Shape::new(channels, row.len(), column.len()).map_err(shape_error)?;
         let dilated = self.push_moved(node, vec![input.index], indices, 0.0, shape)?;
         let window = Window { kernel: [rows, columns], stride: [1, 1], padding: [0; 4] };
         let shape = image_shape(node, window.output(&shape), outputs)?;
         let input = super::node::Operand { index: dilated, ..input };
         let operation = FloatOperation::Convolution { window, groups: sizes.groups, weights, bias };
-        self.push_image(node, &input, shape, operation)
+        self.define_image(node, &input, shape, operation)
     }
 }
 

@@ -8,7 +8,7 @@ use taonet_proof_onnx_file::window::SlidingWindow;
 use super::elementwise::Affine;
 use super::expansion::Expansion;
 use super::linear::first_input;
-use super::node::{Operand, has_more_outputs, output};
+use super::node::{Operand, has_more_outputs, output_name};
 use super::proto::NodeProto;
 use super::{OnnxError, Reader, Value, dims, invalid_shape, unsupported};
 
@@ -25,7 +25,7 @@ struct Kernels {
 impl Reader {
     /// Returns the first input of a node that slides a window over one axis, or over rows and
     /// columns.
-    pub(super) fn image(&mut self, node: &NodeProto) -> Result<Operand, OnnxError> {
+    pub(super) fn image_operand(&mut self, node: &NodeProto) -> Result<Operand, OnnxError> {
         let input = self.tensor(node, 0)?;
         check_batch(node, &input.dims)?;
         if !matches!(input.dims.len(), 3 | 4) {
@@ -43,7 +43,7 @@ impl Reader {
     }
 
     /// Appends a node whose output has as many axes as its input.
-    pub(super) fn push_image(
+    pub(super) fn define_image(
         &mut self,
         node: &NodeProto,
         input: &Operand,
@@ -51,22 +51,26 @@ impl Reader {
         operation: FloatOperation,
     ) -> Result<(), OnnxError> {
         let dims = image_dims(input, shape);
-        self.push(output(node)?, FloatNode { inputs: vec![input.index], shape, operation }, dims)
+        self.push(
+            output_name(node)?,
+            FloatNode { inputs: vec![input.index], shape, operation },
+            dims,
+        )
     }
 
-    pub(super) fn convolution(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
+    pub(super) fn convert_convolution(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
         let input = self.tensor(node, 0)?;
         check_batch(node, &input.dims)?;
-        let kernels = self.kernels(node, &input.dims)?;
+        let kernels = self.convolution_kernels(node, &input.dims)?;
         if input.dims.len() == 5 {
-            return self.volume_convolution(node, &input, kernels);
+            return self.convert_volume_convolution(node, &input, kernels);
         }
-        let input = self.image(node)?;
+        let input = self.image_operand(node)?;
         let Kernels { window: sliding, groups, weights, bias } = kernels;
-        let weights = dilated(node, weights, &sliding)?;
+        let weights = dilated_weights(node, weights, &sliding)?;
         let window = plane_window(&sliding);
         let shape = image_shape(node, window.output(&input.shape), bias.len())?;
-        self.push_image(
+        self.define_image(
             node,
             &input,
             shape,
@@ -75,7 +79,11 @@ impl Reader {
     }
 
     /// Returns the kernels of a convolution over an input with these dimensions.
-    fn kernels(&self, node: &NodeProto, input_dims: &[usize]) -> Result<Kernels, OnnxError> {
+    fn convolution_kernels(
+        &self,
+        node: &NodeProto,
+        input_dims: &[usize],
+    ) -> Result<Kernels, OnnxError> {
         let dims = self.weights(node, 1)?.map(|constant| constant.dims.clone()).unwrap_or_default();
         let groups = usize::try_from(node.int("group", 1)).unwrap_or(0);
         let (&[outputs, inputs_per_group, ref kernel @ ..], &[_, channels, ref extents @ ..]) =
@@ -94,10 +102,10 @@ impl Reader {
                 ),
             ));
         }
-        let is_grouped = groups > 0
+        let fits_groups = groups > 0
             && inputs_per_group.checked_mul(groups) == Some(channels)
             && outputs.is_multiple_of(groups);
-        if !is_grouped || outputs == 0 {
+        if !fits_groups || outputs == 0 {
             return Err(unsupported(
                 node,
                 format!("weights {dims:?} in {groups} groups do not match {channels} channels"),
@@ -116,16 +124,16 @@ impl Reader {
     /// Converts a convolution over three axes to one over rows and columns. Its channels are those
     /// of the input at each depth of the kernel, and the rows of all positions along the depth are
     /// one after the other. Rows that cover two of these are dropped.
-    fn volume_convolution(
+    fn convert_volume_convolution(
         &mut self,
         node: &NodeProto,
         input: &Operand,
         kernels: Kernels,
     ) -> Result<(), OnnxError> {
         let Kernels { window: sliding, groups, weights, bias } = kernels;
-        let refuse =
+        let mismatch =
             || unsupported(node, format!("a window does not match an input of {:?}", input.dims));
-        let &[_, channels, depth, height, width] = &input.dims[..] else { return Err(refuse()) };
+        let &[_, channels, depth, height, width] = &input.dims[..] else { return Err(mismatch()) };
         let (
             &[taps, ..],
             &[steps, down, ..],
@@ -142,7 +150,7 @@ impl Reader {
             &sliding.positions[..],
         )
         else {
-            return Err(refuse());
+            return Err(mismatch());
         };
         // Windows of the next position begin after a multiple of the stride.
         let block = (top + height + bottom).next_multiple_of(down);
@@ -170,7 +178,7 @@ impl Reader {
         let shape = Shape::new(channels * taps, window_count * block, width)
             .map_err(invalid_shape(node))?;
         let image = self.push_moved(node, vec![input.index], indices, 0.0, shape)?;
-        let weights = dilated(node, weights, &sliding)?;
+        let weights = dilated_weights(node, weights, &sliding)?;
         let Window { kernel, stride, padding: [_, left, _, right] } = plane_window(&sliding);
         let window = Window { kernel, stride, padding: [0, left, 0, right] };
         let outputs = bias.len();
@@ -187,17 +195,17 @@ impl Reader {
             source_indices
                 .extend((start..start + rows * shape.width).map(|element| element as u32));
         }
-        self.moved(node, vec![convolved], source_indices, 0.0, dims)
+        self.define_moved(node, vec![convolved], source_indices, 0.0, dims)
     }
 
-    pub(super) fn pool(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
+    pub(super) fn convert_pool(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
         if node.int("storage_order", 0) != 0 || has_more_outputs(node) {
             return Err(unsupported(
                 node,
                 "storage_order or a second output is unsupported".to_owned(),
             ));
         }
-        let input = self.image(node)?;
+        let input = self.image_operand(node)?;
         let extents = input.dims.get(2..).unwrap_or_default();
         let kernel = node
             .ints("kernel_shape")
@@ -212,14 +220,14 @@ impl Reader {
             return Err(unsupported(node, "dilations of a pool are unsupported".to_owned()));
         }
         let window = plane_window(&sliding);
-        let shape = image_shape(node, window.pooled(&input.shape), input.shape.channels)?;
+        let shape = image_shape(node, window.pool_output(&input.shape), input.shape.channels)?;
         if node.op_type == "MaxPool" {
-            return self.push_image(node, &input, shape, FloatOperation::MaxPool(window));
+            return self.define_image(node, &input, shape, FloatOperation::MaxPool(window));
         }
         // The mean of a whole window, times the quotient of all elements and those that count.
         let factors = mean_factors(node, &sliding, extents);
         if factors.iter().all(|factor| (factor - 1.0).abs() <= 0.0) {
-            return self.push_image(node, &input, shape, FloatOperation::AveragePool(window));
+            return self.define_image(node, &input, shape, FloatOperation::AveragePool(window));
         }
         let operation = FloatOperation::AveragePool(window);
         let index = self.push_node(FloatNode { inputs: vec![input.index], shape, operation })?;
@@ -228,11 +236,11 @@ impl Reader {
             factors: factors.repeat(shape.channels),
             offsets: vec![0.0; shape.elements()],
         };
-        self.scale(node, &Operand { index, shape, dims }, &affine)
+        self.convert_scale(node, &Operand { index, shape, dims }, &affine)
     }
 
     /// Converts a pool over all axes but batch and channels.
-    pub(super) fn global_pool(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
+    pub(super) fn convert_global_pool(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
         let dims = self.tensor(node, 0)?.dims;
         check_batch(node, &dims)?;
         let rank = dims.len();
@@ -242,10 +250,10 @@ impl Reader {
             let axes: Vec<i64> = (2..rank.cast_signed() as i64).collect();
             let mut expansion = Expansion::new(self, node);
             let reduced = expansion.reduce_over(operator, first_input(node)?, &axes, true)?;
-            expansion.node_named(output(node)?, "Identity", &[&reduced], Vec::new());
+            expansion.node_named(output_name(node)?, "Identity", &[&reduced], Vec::new());
             return expansion.finish();
         }
-        let input = self.image(node)?;
+        let input = self.image_operand(node)?;
         let window = Window {
             kernel: [input.shape.height, input.shape.width],
             stride: [1, 1],
@@ -256,12 +264,12 @@ impl Reader {
         } else {
             FloatOperation::AveragePool(window)
         };
-        self.push_image(node, &input, Shape { height: 1, width: 1, ..input.shape }, operation)
+        self.define_image(node, &input, Shape { height: 1, width: 1, ..input.shape }, operation)
     }
 
     /// Converts `(x - mean) / sqrt(variance + epsilon) * scale + shift` per channel to a depthwise
     /// 1×1 convolution, or folds it into the weights of a directly preceding layer.
-    pub(super) fn batch_norm(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
+    pub(super) fn convert_batch_norm(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
         let input = self.tensor(node, 0)?;
         // Further outputs are those of training, which normalises with the batch's own mean and
         // variance.
@@ -306,14 +314,14 @@ impl Reader {
                 .collect::<Vec<f32>>()
         };
         let affine = Affine { factors: per_element(&factors), offsets: per_element(&offsets) };
-        if self.is_only_reader_of_last(node, 0) && self.fold(&affine) {
+        if self.is_only_reader_of_last(node, 0) && self.fold_into_last(&affine) {
             return super::define(
                 &mut self.values,
-                output(node)?,
+                output_name(node)?,
                 Value::Tensor(input.index, input.dims),
             );
         }
-        self.scale(node, &input, &affine)
+        self.convert_scale(node, &input, &affine)
     }
 }
 
@@ -350,7 +358,7 @@ fn image_dims(input: &Operand, shape: Shape) -> Vec<usize> {
 }
 
 /// Returns the values of rows and columns: the last two axes, or the only one and a default.
-fn plane(values: &[usize], default: usize) -> [usize; 2] {
+fn plane_values(values: &[usize], default: usize) -> [usize; 2] {
     match *values {
         [.., rows, columns] => [rows, columns],
         [rows] => [rows, default],
@@ -363,23 +371,24 @@ fn plane(values: &[usize], default: usize) -> [usize; 2] {
 fn plane_window(sliding: &SlidingWindow) -> Window {
     let after: Vec<usize> =
         sliding.after.iter().zip(&sliding.excess).map(|(after, excess)| after + excess).collect();
-    let ([top, left], [bottom, right]) = (plane(&sliding.before, 0), plane(&after, 0));
-    let (kernel, stride) = (plane(&sliding.spans(), 1), plane(&sliding.stride, 1));
+    let ([top, left], [bottom, right]) =
+        (plane_values(&sliding.before, 0), plane_values(&after, 0));
+    let (kernel, stride) = (plane_values(&sliding.spans(), 1), plane_values(&sliding.stride, 1));
     Window { kernel, stride, padding: [top, left, bottom, right] }
 }
 
 /// Returns the weights with zeros between the rows and columns of a dilated kernel.
-fn dilated(
+fn dilated_weights(
     node: &NodeProto,
     weights: Vec<f32>,
     sliding: &SlidingWindow,
 ) -> Result<Vec<f32>, OnnxError> {
     let ([rows, columns], [row_dilation, column_dilation]) =
-        (plane(&sliding.kernel, 1), plane(&sliding.dilation, 1));
+        (plane_values(&sliding.kernel, 1), plane_values(&sliding.dilation, 1));
     if (row_dilation, column_dilation) == (1, 1) {
         return Ok(weights);
     }
-    let [height, width] = plane(&sliding.spans(), 1);
+    let [height, width] = plane_values(&sliding.spans(), 1);
     let (area, count) = (height.saturating_mul(width), weights.len() / (rows * columns));
     Reader::check_elements(node, &[count, height, width])?;
     let mut dilated = vec![0.0; count * area];

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
 
-/// Maximum size of an answer, in bytes.
+/// Maximum size of a response, in bytes.
 const MAX_OUTPUT_BYTES: u64 = 1 << 30;
 /// Time to exit after the program has closed its output.
 const EXIT_TIMEOUT: Duration = Duration::from_secs(1);
@@ -35,23 +35,23 @@ pub(super) fn run(program: &Path, input: Vec<u8>, limits: Limits) -> io::Result<
         .stdout(Stdio::piped())
         .process_group(0);
     let mut group = ProcessGroup(command.spawn()?);
-    // The program receives its request after this.
+    // The limit applies before the program receives its request.
     group.limit_memory(limits.memory)?;
     let pipes = group.0.stdin.take().zip(group.0.stdout.take());
     let (mut stdin, stdout) = pipes.ok_or_else(|| io::Error::other("the program has no pipes"))?;
     let (sender, receiver) = mpsc::channel();
     // Both threads end when the pipes close, at the latest when the process group is killed.
     thread::spawn(move || {
-        // A program may answer without reading all of its input.
+        // A program may respond without reading all of its input.
         let _ = stdin.write_all(&input);
     });
     thread::spawn(move || {
         let mut bytes = Vec::new();
-        let read = stdout.take(MAX_OUTPUT_BYTES + 1).read_to_end(&mut bytes).map(|_| bytes);
-        let _ = sender.send(read);
+        let result = stdout.take(MAX_OUTPUT_BYTES + 1).read_to_end(&mut bytes).map(|_| bytes);
+        let _ = sender.send(result);
     });
-    let result = receiver.recv_timeout(limits.timeout);
-    let bytes = result
+    let output = receiver.recv_timeout(limits.timeout);
+    let bytes = output
         .map_err(|_| io::Error::other("the program did not respond before the timeout"))??;
     if bytes.len() as u64 > MAX_OUTPUT_BYTES {
         return Err(io::Error::other("the program's response is too long"));
@@ -96,8 +96,8 @@ impl ProcessGroup {
         let deadline = Instant::now() + timeout;
         let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
         loop {
-            let exited = waitid(WaitId::Pid(self.leader()), options)?;
-            match exited.map(|status| (status.exit_status(), status.terminating_signal())) {
+            let status = waitid(WaitId::Pid(self.leader()), options)?;
+            match status.map(|status| (status.exit_status(), status.terminating_signal())) {
                 Some((Some(0), _)) => return Ok(()),
                 Some((Some(code), _)) => {
                     return Err(io::Error::other(format!("the program exited with code {code}")));
@@ -120,7 +120,7 @@ impl ProcessGroup {
 
 impl Drop for ProcessGroup {
     fn drop(&mut self) {
-        // Nobody has waited for the leader, so its process ID is still that of the group.
+        // The leader is not reaped yet, so its process ID still identifies the group.
         let _ = kill_process_group(self.leader(), Signal::KILL);
         let _ = self.0.wait();
     }

@@ -22,7 +22,7 @@ use taonet_proof_core::Digest;
 use thiserror::Error;
 
 use super::keys::{VerificationKeyFile, proving_from_bytes, proving_to_bytes};
-use super::{generator, internal};
+use super::{internal_error, os_rng};
 use crate::{BackendError, Keys};
 
 /// Maximum length of a contributor's name, in characters.
@@ -102,12 +102,12 @@ pub fn contribute(
 ) -> Result<Keys, BackendError> {
     let mut key = proving_from_bytes(&keys.proving)?;
     let mut file = VerificationKeyFile::from_bytes(&keys.verification)?;
-    let mut generator = generator()?;
-    let (factor, blind) = (nonzero(&mut generator), nonzero(&mut generator));
-    let inverse = factor.inverse().ok_or_else(|| internal("a factor is zero"))?;
+    let mut rng = os_rng()?;
+    let (factor, nonce) = (random_nonzero(&mut rng), random_nonzero(&mut rng));
+    let inverse = factor.inverse().ok_or_else(|| internal_error("a factor is zero"))?;
     let previous_delta = key.delta_g1;
     let delta = (previous_delta * factor).into_affine();
-    let commitment = (previous_delta * blind).into_affine();
+    let commitment = (previous_delta * nonce).into_affine();
     let contributor = printable_name(contributor);
     let challenge = challenge(&contributor, &previous_delta, &delta, &commitment);
     key.delta_g1 = delta;
@@ -117,13 +117,15 @@ pub fn contribute(
         *query = G1Projective::normalize_batch(&scaled);
     }
     file.key = key.vk.clone();
-    let keys =
-        Keys { proving: proving_to_bytes(&key).map_err(internal)?, verification: file.to_bytes()? };
+    let keys = Keys {
+        proving: proving_to_bytes(&key).map_err(internal_error)?,
+        verification: file.to_bytes()?,
+    };
     transcript.contributions.push(Contribution {
         contributor,
         delta: encode(&delta)?,
         commitment: encode(&commitment)?,
-        response: encode(&(blind + challenge * factor))?,
+        response: encode(&(nonce + challenge * factor))?,
         key: Digest::of(&keys.proving),
     });
     Ok(keys)
@@ -138,11 +140,11 @@ pub fn verify(first: &Keys, last: &Keys, transcript: &Transcript) -> Result<(), 
     if Digest::of(&first.proving) != transcript.initial_key {
         return Err(CeremonyError::OtherKey("first"));
     }
-    let end = transcript
+    let final_key = transcript
         .contributions
         .last()
         .map_or(transcript.initial_key, |contribution| contribution.key);
-    if Digest::of(&last.proving) != end {
+    if Digest::of(&last.proving) != final_key {
         return Err(CeremonyError::OtherKey("last"));
     }
     let (before, after) = (proving_from_bytes(&first.proving)?, proving_from_bytes(&last.proving)?);
@@ -171,17 +173,17 @@ pub fn check_transcript(
     proving_key: &Digest,
     transcript: &Transcript,
 ) -> Result<(), CeremonyError> {
-    let end = transcript
+    let final_key = transcript
         .contributions
         .last()
         .map_or(transcript.initial_key, |contribution| contribution.key);
-    if *proving_key != end {
+    if *proving_key != final_key {
         return Err(CeremonyError::OtherKey("proving"));
     }
-    let mut before: Option<G1Affine> = None;
+    let mut previous_delta: Option<G1Affine> = None;
     for (index, contribution) in transcript.contributions.iter().enumerate() {
-        before = Some(match before {
-            Some(before) => contribution.check(index, &before)?,
+        previous_delta = Some(match previous_delta {
+            Some(delta) => contribution.check(index, &delta)?,
             None => G1Affine::deserialize_compressed(&*contribution.delta)
                 .map_err(|_| CeremonyError::Malformed(index))?,
         });
@@ -229,7 +231,9 @@ fn check_ratio(before: &ProvingKey<Bn254>, after: &ProvingKey<Bn254>) -> Result<
     }
     let queries = [(&before.l_query, &after.l_query), (&before.h_query, &after.h_query)];
     for (old, new) in queries {
-        if old.len() != new.len() || !same_ratio(old, new, before.vk.delta_g2, after.vk.delta_g2)? {
+        if old.len() != new.len()
+            || !has_same_ratio(old, new, before.vk.delta_g2, after.vk.delta_g2)?
+        {
             return Err(CeremonyError::Unrelated("a query"));
         }
     }
@@ -238,14 +242,14 @@ fn check_ratio(before: &ProvingKey<Bn254>, after: &ProvingKey<Bn254>) -> Result<
 
 /// Returns whether `new_i * delta_after = old_i * delta_before` for all i, with a random linear
 /// combination of each side.
-fn same_ratio(
+fn has_same_ratio(
     old: &[G1Affine],
     new: &[G1Affine],
     delta_before: G2Affine,
     delta_after: G2Affine,
 ) -> Result<bool, CeremonyError> {
-    let mut generator = generator()?;
-    let factors: Vec<Fr> = old.iter().map(|_| Fr::from(u128::rand(&mut generator))).collect();
+    let mut rng = os_rng()?;
+    let factors: Vec<Fr> = old.iter().map(|_| Fr::from(u128::rand(&mut rng))).collect();
     let combine = |points: &[G1Affine]| {
         G1Projective::msm(points, &factors).map_err(|_| CeremonyError::Unrelated("a query"))
     };
@@ -272,13 +276,13 @@ fn challenge(
 
 fn encode(value: &impl CanonicalSerialize) -> Result<Vec<u8>, BackendError> {
     let mut bytes = Vec::new();
-    value.serialize_compressed(&mut bytes).map_err(internal)?;
+    value.serialize_compressed(&mut bytes).map_err(internal_error)?;
     Ok(bytes)
 }
 
-fn nonzero(generator: &mut impl ark_std::rand::Rng) -> Fr {
+fn random_nonzero(rng: &mut impl ark_std::rand::Rng) -> Fr {
     loop {
-        let value = Fr::rand(generator);
+        let value = Fr::rand(rng);
         if !value.is_zero() {
             return value;
         }

@@ -1,9 +1,9 @@
 //! Constraints of a circuit, and the assignment of an execution.
 //!
-//! Public values are, in this order: the binding, the outputs and the inputs. Where there are many
-//! of either, their Poseidon digest is public in their place. Weights are constants of the linear
-//! combinations, so a multiply-add costs no constraint; only rescales, maxima, products of two
-//! cells and outputs do.
+//! Public values are, in this order: the binding, the outputs and the inputs. If the inputs or the
+//! outputs are many, their Poseidon digest is public in their place. Weights are constants of the
+//! linear combinations, so a multiply-add costs no constraint; only rescales, maxima, products of
+//! two cells and outputs do.
 //!
 //! No value wraps around the field: every sum lies within its interval, which is far below half of
 //! the field, and both sides of each decomposition into bits are integers far below half of the
@@ -18,7 +18,7 @@ use taonet_proof_core::circuit::{
 };
 use taonet_proof_core::{Digest, Range};
 
-use super::gadgets::{self, Width, power};
+use super::gadgets::{self, Width, power_of_two};
 use super::poseidon;
 use super::r1cs::{Lc, R1cs};
 use crate::BackendError;
@@ -31,7 +31,8 @@ const PACKED_BITS: u32 = 248;
 /// Maximum magnitude of a sum: far below half of the field's 2^253.
 pub(super) const MAX_MAGNITUDE: u64 = 1 << 60;
 /// Range of outputs that are public values themselves: that of every sum.
-const SUMS: Range = Range { low: -MAX_MAGNITUDE.cast_signed(), high: MAX_MAGNITUDE.cast_signed() };
+const SUM_RANGE: Range =
+    Range { low: -MAX_MAGNITUDE.cast_signed(), high: MAX_MAGNITUDE.cast_signed() };
 /// Maximum number of constraints of one circuit.
 const MAX_CONSTRAINTS: usize = 1 << 23;
 
@@ -85,7 +86,12 @@ impl Layout {
     }
 
     /// Returns all public values of a statement.
-    pub(super) fn statement(&self, binding: &Digest, inputs: &[i64], outputs: &[i64]) -> Vec<Fr> {
+    pub(super) fn public_values(
+        &self,
+        binding: &Digest,
+        inputs: &[i64],
+        outputs: &[i64],
+    ) -> Vec<Fr> {
         let mut values = vec![binding_element(binding)];
         self.outputs.append(outputs, &mut values);
         self.inputs.append(inputs, &mut values);
@@ -96,23 +102,23 @@ impl Layout {
 impl PublicValues {
     /// Returns the form of outputs that are public values themselves.
     pub(super) const fn unhashed(count: usize) -> Self {
-        Self { count, range: SUMS, hashed: false }
+        Self { count, range: SUM_RANGE, hashed: false }
     }
 
     /// Returns the number of public values.
-    pub(super) const fn values(&self) -> usize {
+    pub(super) const fn public_count(&self) -> usize {
         if self.hashed { 1 } else { self.count }
     }
 
     /// Packs values, minus the smallest possible one, into as few elements as possible. Values in
     /// range are packed unambiguously.
     fn pack(&self, values: &[i64]) -> Vec<Fr> {
-        let width = self.width();
-        let chunks = values.chunks((PACKED_BITS / width) as usize);
+        let bits = self.value_bits();
+        let chunks = values.chunks((PACKED_BITS / bits) as usize);
         let packed = chunks.map(|chunk| {
             let digits = chunk.iter().rev();
             digits.fold(Fr::zero(), |sum, &value| {
-                sum * power(width) + Fr::from(value - self.range.low)
+                sum * power_of_two(bits) + Fr::from(value - self.range.low)
             })
         });
         packed.collect()
@@ -120,12 +126,12 @@ impl PublicValues {
 
     /// Packs linear combinations, whose values are in range, like [`Self::pack`].
     fn pack_combinations(&self, values: &[Lc]) -> Vec<Lc> {
-        let width = self.width();
+        let bits = self.value_bits();
         let low = Lc::constant(-Fr::from(self.range.low));
-        let chunks = values.chunks((PACKED_BITS / width) as usize);
+        let chunks = values.chunks((PACKED_BITS / bits) as usize);
         let packed = chunks.map(|chunk| {
             let sum = chunk.iter().enumerate().fold(Lc::zero(), |sum, (index, value)| {
-                let factor = power(width * index as u32);
+                let factor = power_of_two(bits * index as u32);
                 sum.plus(factor, value).plus(factor, &low)
             });
             sum.compact()
@@ -134,7 +140,7 @@ impl PublicValues {
     }
 
     /// Returns the number of bits of a value minus the smallest possible value, at least 1.
-    fn width(&self) -> u32 {
+    fn value_bits(&self) -> u32 {
         Width::of(Range { low: 0, high: self.range.high - self.range.low }).bits.max(1)
     }
 
@@ -172,14 +178,14 @@ pub(super) fn constrain(circuit: &Circuit, layout: &Layout) -> Result<R1cs, Back
     if inputs.hashed {
         memory.spend(ACTIVATION_BYTES.saturating_mul(inputs.count as u64))?;
     }
-    let mut cs = R1cs::new(1 + outputs.values() + inputs.values());
+    let mut cs = R1cs::new(1 + outputs.public_count() + inputs.public_count());
     // Variable 1 is the binding. This constraint uses it, in addition to those that the key
     // generator adds for all public inputs.
-    let square = cs.witness();
+    let square = cs.allocate_witness();
     cs.enforce(Lc::var(1), Lc::var(1), Lc::var(square));
-    let first_input = 2 + outputs.values();
+    let first_input = 2 + outputs.public_count();
     let mut cells = if inputs.hashed {
-        hashed_inputs(&mut cs, inputs, first_input)
+        allocate_hashed_inputs(&mut cs, inputs, first_input)
     } else {
         (0..inputs.count).map(|index| Lc::var(first_input + index)).collect()
     };
@@ -209,8 +215,8 @@ pub(super) fn constrain(circuit: &Circuit, layout: &Layout) -> Result<R1cs, Back
 }
 
 fn check_size(cs: &R1cs) -> Result<(), BackendError> {
-    if cs.constraints() > MAX_CONSTRAINTS {
-        let (actual, limit) = (cs.constraints() as u64, MAX_CONSTRAINTS as u64);
+    if cs.constraint_count() > MAX_CONSTRAINTS {
+        let (actual, limit) = (cs.constraint_count() as u64, MAX_CONSTRAINTS as u64);
         return Err(BackendError::Size { quantity: "constraints", actual, limit });
     }
     Ok(())
@@ -218,10 +224,10 @@ fn check_size(cs: &R1cs) -> Result<(), BackendError> {
 
 /// Allocates witness variables for the inputs, range-checked, packed and hashed to the public value
 /// at `digest`.
-fn hashed_inputs(cs: &mut R1cs, public: &PublicValues, digest: usize) -> Vec<Lc> {
+fn allocate_hashed_inputs(cs: &mut R1cs, public: &PublicValues, digest: usize) -> Vec<Lc> {
     let low = Lc::constant(Fr::from(public.range.low));
     let inputs: Vec<Lc> = (0..public.count)
-        .map(|_| gadgets::unsigned(cs, public.width()).plus(Fr::one(), &low))
+        .map(|_| gadgets::allocate_unsigned(cs, public.value_bits()).plus(Fr::one(), &low))
         .collect();
     let hash = poseidon::constrain_hash(cs, &public.pack_combinations(&inputs));
     cs.enforce_equal(hash, &Lc::var(digest));
@@ -237,7 +243,7 @@ fn activation_bytes(stage: &Stage) -> u64 {
         StageKind::MatrixProduct(product) => {
             product.sizes.multiply_adds().saturating_add(stage.count as u64)
         }
-        // Refused before.
+        // `constrain` has rejected tables.
         StageKind::Table(_) => 0,
     };
     activations.saturating_mul(ACTIVATION_BYTES)
@@ -268,7 +274,7 @@ fn term_bytes(stage: &Stage, cells: &[Lc]) -> u64 {
                 .map(terms_of);
             terms.fold(0, u64::saturating_add)
         }
-        // Refused before.
+        // `constrain` has rejected tables.
         StageKind::Table(_) => 0,
     };
     terms.saturating_mul(TERM_BYTES)
@@ -290,7 +296,7 @@ fn constrain_stage(cs: &mut R1cs, stage: &Stage, cells: &mut Vec<Lc>) {
     let read = |cells: &[Lc], cell: Cell| cells.get(cell as usize).cloned().unwrap_or_default();
     match &stage.kind {
         StageKind::Linear(linear) => {
-            let sums = sums(linear, cells);
+            let sums = linear_sums(linear, cells);
             let outputs = sums.into_iter().map(|sum| match linear.rescale {
                 Some(rescale) => gadgets::rescale(cs, &sum, rescale, linear.sums),
                 None => sum,
@@ -330,7 +336,8 @@ fn constrain_stage(cs: &mut R1cs, stage: &Stage, cells: &mut Vec<Lc>) {
     }
 }
 
-fn sums(linear: &Linear, cells: &[Lc]) -> Vec<Lc> {
+/// Returns the sums of a linear stage before they are rescaled.
+fn linear_sums(linear: &Linear, cells: &[Lc]) -> Vec<Lc> {
     let mut sums: Vec<Lc> = linear.bias.iter().map(|&bias| Lc::constant(Fr::from(bias))).collect();
     for job in &linear.jobs {
         let Some(kernel) = linear.kernels.get(job.kernel) else { continue };
@@ -358,13 +365,13 @@ pub(super) fn assign(
 ) -> Vec<Fr> {
     let outputs = execution.outputs(circuit);
     let mut values = vec![Fr::one()];
-    values.extend(layout.statement(binding, inputs, &outputs));
+    values.extend(layout.public_values(binding, inputs, &outputs));
     let binding = binding_element(binding);
     values.push(binding * binding);
     if layout.inputs.hashed {
         let PublicValues { range, .. } = layout.inputs;
         for &input in inputs {
-            gadgets::assign_unsigned(&mut values, input - range.low, layout.inputs.width());
+            gadgets::assign_unsigned(&mut values, input - range.low, layout.inputs.value_bits());
         }
         poseidon::hash_traced(&layout.inputs.pack(inputs), &mut values);
     }
@@ -379,10 +386,10 @@ pub(super) fn assign(
             }
             StageKind::Max(Max { groups, operands }) => {
                 for group in groups {
-                    let operands_of = group
+                    let operand_values = group
                         .iter()
                         .filter_map(|&cell| execution.cells.get(cell as usize).copied());
-                    operands_of.reduce(|a, b| {
+                    operand_values.reduce(|a, b| {
                         gadgets::assign_max(&mut values, a, b, *operands);
                         a.max(b)
                     });

@@ -69,8 +69,8 @@ impl EvmVerifier {
     /// # Errors
     /// [`BackendError::Contract`] when the circuit has more than [`MAX_VALUES`] public values.
     pub fn contract(&self, circuit: &Digest) -> Result<String, BackendError> {
-        let (layout, key) = (&self.0.file.layout, &self.0.file.key);
-        let values = 1 + layout.outputs.values() + layout.inputs.values();
+        let (layout, key) = (&self.0.key_file.layout, &self.0.key_file.key);
+        let values = 1 + layout.outputs.public_count() + layout.inputs.public_count();
         if values > MAX_VALUES {
             return Err(BackendError::Contract { values, limit: MAX_VALUES });
         }
@@ -85,7 +85,7 @@ impl EvmVerifier {
         });
         Ok(TEMPLATE
             .replace("$CIRCUIT", &circuit.to_string())
-            .replace("$KEY", &self.0.digest.to_string())
+            .replace("$KEY", &self.0.key_digest.to_string())
             .replace("$VALUES", &values.to_string())
             .replace("$ORDER", &hex::encode(Fr::MODULUS.to_bytes_be()))
             .replace("$OUTPUTS", &describe(&layout.outputs, "output"))
@@ -99,9 +99,9 @@ impl EvmVerifier {
     /// # Errors
     /// When the proof is rejected.
     pub fn call(&self, statement: &Statement, proof: &[u8]) -> Result<Call, VerifyError> {
-        let read = self.0.read(statement, proof)?;
-        self.0.verify_single(&read)?;
-        let (values, Proof::<Bn254> { a, b, c }) = &read;
+        let parsed = self.0.parse(statement, proof)?;
+        self.0.verify_single(&parsed)?;
+        let (values, Proof::<Bn254> { a, b, c }) = &parsed;
         let ([a_x, a_y], [c_x, c_y]) = (g1(a), g1(c));
         let [b_x1, b_x0, b_y1, b_y0] = g2(b);
         Ok(Call {
@@ -123,7 +123,7 @@ fn describe(public: &PublicValues, quantity: &str) -> String {
 fn range_checks(layout: &Layout) -> String {
     let (mut checks, mut first) = (String::new(), 1);
     for public in [&layout.outputs, &layout.inputs] {
-        let end = first + public.values();
+        let end = first + public.public_count();
         if !public.hashed {
             let (offset, span) = (
                 hex::encode(element(&-Fr::from(public.range.low))),

@@ -28,11 +28,11 @@ impl Width {
 
 /// Decomposes a combination whose value has this width, and returns its bits and its sign.
 fn split(cs: &mut R1cs, value: &Lc, width: Width) -> (Vec<Var>, Option<Var>) {
-    let bits: Vec<Var> = (0..width.bits).map(|_| boolean(cs)).collect();
-    let sign = width.signed.then(|| boolean(cs));
-    let mut sum = Lc::bits(&bits);
+    let bits: Vec<Var> = (0..width.bits).map(|_| allocate_boolean(cs)).collect();
+    let sign = width.signed.then(|| allocate_boolean(cs));
+    let mut sum = Lc::from_bits(&bits);
     if let Some(sign) = sign {
-        sum = sum.plus(-power(width.bits), &Lc::var(sign));
+        sum = sum.plus(-power_of_two(width.bits), &Lc::var(sign));
     }
     cs.enforce_equal(sum, value);
     (bits, sign)
@@ -46,31 +46,31 @@ fn assign_split(witness: &mut Vec<Fr>, value: i64, width: Width) {
 }
 
 /// Allocates an unsigned number of `bits` bits.
-pub(super) fn unsigned(cs: &mut R1cs, bits: u32) -> Lc {
-    let bits: Vec<Var> = (0..bits).map(|_| boolean(cs)).collect();
-    Lc::bits(&bits)
+pub(super) fn allocate_unsigned(cs: &mut R1cs, bits: u32) -> Lc {
+    let bits: Vec<Var> = (0..bits).map(|_| allocate_boolean(cs)).collect();
+    Lc::from_bits(&bits)
 }
 
-/// Assigns the witness values of [`unsigned`].
+/// Assigns the witness values of [`allocate_unsigned`].
 pub(super) fn assign_unsigned(witness: &mut Vec<Fr>, value: i64, bits: u32) {
     assign_split(witness, value, Width { bits, signed: false });
 }
 
-fn boolean(cs: &mut R1cs) -> Var {
-    let bit = cs.witness();
+fn allocate_boolean(cs: &mut R1cs) -> Var {
+    let bit = cs.allocate_witness();
     let complement = Lc::constant(Fr::one()).plus(-Fr::one(), &Lc::var(bit));
     cs.enforce(Lc::var(bit), complement, Lc::zero());
     bit
 }
 
 /// Returns `2^exponent`.
-pub(super) fn power(exponent: u32) -> Fr {
+pub(super) fn power_of_two(exponent: u32) -> Fr {
     Fr::from(2_u64).pow([u64::from(exponent)])
 }
 
 /// Allocates a variable for the product of two combinations.
 pub(super) fn product(cs: &mut R1cs, a: Lc, b: Lc) -> Lc {
-    let var = cs.witness();
+    let var = cs.allocate_witness();
     cs.enforce(a, b, Lc::var(var));
     Lc::var(var)
 }
@@ -79,7 +79,7 @@ fn not(lc: &Lc) -> Lc {
     Lc::constant(Fr::one()).plus(-Fr::one(), lc)
 }
 
-/// Constrains a rescale of sums within an interval, and returns the activation.
+/// Constrains a rescale of a sum within an interval, and returns the activation.
 pub(super) fn rescale(cs: &mut R1cs, sum: &Lc, rescale: Rescale, sums: Range) -> Lc {
     let quotient_width = Width::of(rescale.quotients(&sums));
     let width = Width { bits: quotient_width.bits + u32::from(rescale.shift), ..quotient_width };
@@ -92,10 +92,10 @@ pub(super) fn rescale(cs: &mut R1cs, sum: &Lc, rescale: Rescale, sums: Range) ->
     match rescale.clamp {
         Clamp::Unsigned(_) => {
             let magnitude = if high.is_empty() {
-                Lc::bits(low)
+                Lc::from_bits(low)
             } else {
                 let fits = is_zero(cs, &sum_of(high), high.len());
-                select(cs, fits, &Lc::bits(low), &limit(rescale.clamp.range().high))
+                select(cs, fits, &Lc::from_bits(low), &integer(rescale.clamp.range().high))
             };
             match sign {
                 None => magnitude,
@@ -103,20 +103,20 @@ pub(super) fn rescale(cs: &mut R1cs, sum: &Lc, rescale: Rescale, sums: Range) ->
             }
         }
         Clamp::Signed(_) if high.is_empty() => match sign {
-            None => Lc::bits(low),
-            Some(sign) => Lc::bits(low).plus(-power(quotient_width.bits), &sign),
+            None => Lc::from_bits(low),
+            Some(sign) => Lc::from_bits(low).plus(-power_of_two(quotient_width.bits), &sign),
         },
         Clamp::Signed(kept_bits) => {
             let range = rescale.clamp.range();
             let count = Lc::constant(Fr::from(high.len() as u64));
             // High bits that differ from the sign; none differ if the quotient fits.
             let (differing_bits, value, bound) = match sign {
-                None => (sum_of(high), Lc::bits(low), limit(range.high)),
+                None => (sum_of(high), Lc::from_bits(low), integer(range.high)),
                 Some(sign) => {
                     let sign_correction =
                         product(cs, sign.clone(), count.plus(-Fr::from(2_u64), &sum_of(high)));
-                    let value = Lc::bits(low).plus(-power(u32::from(kept_bits)), &sign);
-                    let bound = limit(range.high).plus(Fr::from(range.low - range.high), &sign);
+                    let value = Lc::from_bits(low).plus(-power_of_two(u32::from(kept_bits)), &sign);
+                    let bound = integer(range.high).plus(Fr::from(range.low - range.high), &sign);
                     (sum_of(high).plus(Fr::one(), &sign_correction), value, bound)
                 }
             };
@@ -134,12 +134,12 @@ pub(super) fn assign_rescale(witness: &mut Vec<Fr>, sum: i64, rescale: Rescale, 
     let (quotient, _) = rescale.split(sum);
     let kept_bits = u32::from(rescale.clamp.bits());
     let activation = rescale.clamp.apply(quotient);
-    let high = quotient_width.bits.saturating_sub(kept_bits);
+    let high_bits = quotient_width.bits.saturating_sub(kept_bits);
     let ones = (kept_bits..quotient_width.bits).map(|bit| (quotient >> bit) & 1).sum::<i64>();
     match rescale.clamp {
         Clamp::Unsigned(_) => {
-            if high > 0 {
-                assign_is_zero(witness, ones, high);
+            if high_bits > 0 {
+                assign_is_zero(witness, ones, high_bits);
                 // The value before a negative quotient is replaced by zero: its low bits, or the
                 // upper limit.
                 let low = quotient & ((1 << kept_bits) - 1);
@@ -149,14 +149,15 @@ pub(super) fn assign_rescale(witness: &mut Vec<Fr>, sum: i64, rescale: Rescale, 
                 witness.push(Fr::from(activation));
             }
         }
-        Clamp::Signed(_) if high > 0 => {
+        Clamp::Signed(_) if high_bits > 0 => {
             let mut differing_bits = ones;
             if quotient_width.signed {
-                let sign_correction = if quotient < 0 { i64::from(high) - 2 * ones } else { 0 };
+                let sign_correction =
+                    if quotient < 0 { i64::from(high_bits) - 2 * ones } else { 0 };
                 witness.push(Fr::from(sign_correction));
                 differing_bits += sign_correction;
             }
-            assign_is_zero(witness, differing_bits, high);
+            assign_is_zero(witness, differing_bits, high_bits);
             witness.push(Fr::from(activation));
         }
         Clamp::Signed(_) => {}
@@ -167,7 +168,7 @@ fn sum_of(bits: &[Var]) -> Lc {
     Lc(bits.iter().map(|&bit| (Fr::one(), bit)).collect())
 }
 
-fn limit(value: i64) -> Lc {
+fn integer(value: i64) -> Lc {
     Lc::constant(Fr::from(value))
 }
 
@@ -176,7 +177,7 @@ fn is_zero(cs: &mut R1cs, count: &Lc, max_count: usize) -> Lc {
     if max_count == 1 {
         return not(count);
     }
-    let (is_zero_var, inverse) = (cs.witness(), cs.witness());
+    let (is_zero_var, inverse) = (cs.allocate_witness(), cs.allocate_witness());
     cs.enforce(count.clone(), Lc::var(inverse), not(&Lc::var(is_zero_var)));
     cs.enforce(count.clone(), Lc::var(is_zero_var), Lc::zero());
     Lc::var(is_zero_var)
@@ -191,7 +192,7 @@ fn assign_is_zero(witness: &mut Vec<Fr>, count: i64, max_count: u32) {
 
 /// Returns `first` if the condition is one, `second` if it is zero.
 fn select(cs: &mut R1cs, condition: Lc, first: &Lc, second: &Lc) -> Lc {
-    let selected = cs.witness();
+    let selected = cs.allocate_witness();
     let difference = first.clone().plus(-Fr::one(), second);
     cs.enforce(condition, difference, Lc::var(selected).plus(-Fr::one(), second));
     Lc::var(selected)
@@ -200,10 +201,10 @@ fn select(cs: &mut R1cs, condition: Lc, first: &Lc, second: &Lc) -> Lc {
 /// Constrains the larger of two combinations within an interval.
 pub(super) fn max(cs: &mut R1cs, a: &Lc, b: &Lc, operands: Range) -> Lc {
     let (bits, sign) = split(cs, &a.clone().plus(-Fr::one(), b), difference_width(operands));
-    let larger = cs.witness();
+    let larger = cs.allocate_witness();
     // The product is a - b if that is positive, else zero.
     let positive = sign.map_or_else(|| Lc::constant(Fr::one()), |sign| not(&Lc::var(sign)));
-    cs.enforce(positive, Lc::bits(&bits), Lc::var(larger).plus(-Fr::one(), b));
+    cs.enforce(positive, Lc::from_bits(&bits), Lc::var(larger).plus(-Fr::one(), b));
     Lc::var(larger)
 }
 

@@ -12,10 +12,10 @@ use super::circuit::{Layout, MAX_MAGNITUDE, PublicValues};
 use crate::BackendError;
 
 /// File format of keys whose outputs are public values themselves.
-const FORMAT: u32 = 1;
+const PUBLIC_OUTPUTS_FORMAT: u32 = 1;
 /// File format of keys with the digest of the outputs as a public value: the range of the outputs
 /// follows the other fields.
-const HASHED_OUTPUTS: u32 = 2;
+const HASHED_OUTPUTS_FORMAT: u32 = 2;
 /// Maximum size of a verification key, in bytes: one point for each public value.
 const MAX_VERIFICATION_BYTES: usize = 1 << 24;
 
@@ -49,7 +49,7 @@ impl VerificationKeyFile {
             .map_err(|error| invalid_verification_key(&error))?;
         let Layout { inputs, outputs } = self.layout;
         let encoded = EncodedKey {
-            format: if outputs.hashed { HASHED_OUTPUTS } else { FORMAT },
+            format: if outputs.hashed { HASHED_OUTPUTS_FORMAT } else { PUBLIC_OUTPUTS_FORMAT },
             inputs: inputs.count as u32,
             range: inputs.range,
             hashed: inputs.hashed,
@@ -71,13 +71,13 @@ impl VerificationKeyFile {
         // Other formats may have other fields.
         let (format, _) = postcard::take_from_bytes::<u32>(bytes)
             .map_err(|error| invalid_verification_key(&error))?;
-        if ![FORMAT, HASHED_OUTPUTS].contains(&format) {
-            return Err(BackendError::Format { format, newest: HASHED_OUTPUTS });
+        if ![PUBLIC_OUTPUTS_FORMAT, HASHED_OUTPUTS_FORMAT].contains(&format) {
+            return Err(BackendError::Format { format, newest: HASHED_OUTPUTS_FORMAT });
         }
         let (encoded, remaining): (EncodedKey, &[u8]) =
             postcard::take_from_bytes(bytes).map_err(|error| invalid_verification_key(&error))?;
         let count = encoded.outputs as usize;
-        let (outputs, remaining) = if format == HASHED_OUTPUTS {
+        let (outputs, remaining) = if format == HASHED_OUTPUTS_FORMAT {
             let (range, remaining) = postcard::take_from_bytes(remaining)
                 .map_err(|error| invalid_verification_key(&error))?;
             (PublicValues { count, range, hashed: true }, remaining)
@@ -120,7 +120,7 @@ impl VerificationKeyFile {
             return Err(invalid_verification_key(&"inputs or outputs are out of bounds"));
         }
         // One point each for the constant one, the binding, and every other public value.
-        if self.key.gamma_abc_g1.len() != 2 + outputs.values() + inputs.values() {
+        if self.key.gamma_abc_g1.len() != 2 + outputs.public_count() + inputs.public_count() {
             return Err(invalid_verification_key(
                 &"the number of points does not fit the number of public values",
             ));

@@ -16,24 +16,24 @@ const FULL_ROUNDS: usize = 8;
 const PARTIAL_ROUNDS: usize = 63;
 
 struct Parameters {
-    full: usize,
-    partial: usize,
+    full_rounds: usize,
+    partial_rounds: usize,
     /// Constants of each round.
     constants: Vec<Vec<Fr>>,
     matrix: Vec<Vec<Fr>>,
 }
 
 impl Parameters {
-    fn new(rate: usize, full: usize, partial: usize) -> Self {
+    fn new(rate: usize, full_rounds: usize, partial_rounds: usize) -> Self {
         let bits = u64::from(Fr::MODULUS_BIT_SIZE);
         let (constants, matrix) =
-            find_poseidon_ark_and_mds(bits, rate, full as u64, partial as u64, 0);
-        Self { full, partial, constants, matrix }
+            find_poseidon_ark_and_mds(bits, rate, full_rounds as u64, partial_rounds as u64, 0);
+        Self { full_rounds, partial_rounds, constants, matrix }
     }
 
     /// Returns whether all elements pass the S-box in this round, not only the first.
     fn is_full(&self, round: usize) -> bool {
-        round < self.full / 2 || round >= self.full / 2 + self.partial
+        round < self.full_rounds / 2 || round >= self.full_rounds / 2 + self.partial_rounds
     }
 }
 
@@ -66,7 +66,7 @@ fn constrain_permutation(cs: &mut R1cs, parameters: &Parameters, state: &mut Vec
         for (index, (value, constant)) in state.iter_mut().zip(constants).enumerate() {
             *value = std::mem::take(value).plus(Fr::ONE, &Lc::constant(*constant)).compact();
             if index == 0 || parameters.is_full(round) {
-                let [square, fourth, fifth] = [(); 3].map(|()| Lc::var(cs.witness()));
+                let [square, fourth, fifth] = [(); 3].map(|()| Lc::var(cs.allocate_witness()));
                 cs.enforce(value.clone(), value.clone(), square.clone());
                 cs.enforce(square.clone(), square, fourth.clone());
                 cs.enforce(fourth, value.clone(), fifth.clone());
@@ -151,7 +151,7 @@ mod tests {
     fn constraints_and_values_agree() {
         let elements: Vec<Fr> = (0..11_u64).map(Fr::from).collect();
         let mut cs = R1cs::new(0);
-        let inputs: Vec<Lc> = elements.iter().map(|_| Lc::var(cs.witness())).collect();
+        let inputs: Vec<Lc> = elements.iter().map(|_| Lc::var(cs.allocate_witness())).collect();
         let digest = constrain_hash(&mut cs, &inputs);
         let mut assignment = vec![Fr::ONE];
         assignment.extend(&elements);

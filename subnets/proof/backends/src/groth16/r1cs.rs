@@ -15,7 +15,7 @@ pub(super) struct Lc(pub(super) Vec<(Fr, Var)>);
 #[derive(Clone, Debug, Default)]
 pub(super) struct R1cs {
     /// Number of public inputs, including the constant one.
-    pub(super) instance: usize,
+    pub(super) instance_variables: usize,
     /// Number of all variables.
     pub(super) variables: usize,
     pub(super) a: Matrix<Fr>,
@@ -37,7 +37,7 @@ impl Lc {
     }
 
     /// Returns `Σ 2^i * bits[i]`.
-    pub(super) fn bits(bits: &[Var]) -> Self {
+    pub(super) fn from_bits(bits: &[Var]) -> Self {
         let mut factor = Fr::one();
         let terms = bits.iter().map(|&bit| {
             let term = (factor, bit);
@@ -61,7 +61,7 @@ impl Lc {
         let mut merged: Vec<(Fr, Var)> = Vec::with_capacity(self.0.len());
         for (coefficient, var) in self.0 {
             match merged.last_mut() {
-                Some((sum, last)) if *last == var => *sum += coefficient,
+                Some((sum, last_var)) if *last_var == var => *sum += coefficient,
                 _ => merged.push((coefficient, var)),
             }
         }
@@ -71,12 +71,13 @@ impl Lc {
 }
 
 impl R1cs {
-    /// Creates a system with public inputs and nothing else.
+    /// Creates a system of public inputs, without witness variables and constraints.
     pub(super) fn new(public: usize) -> Self {
-        Self { instance: public + 1, variables: public + 1, ..Self::default() }
+        Self { instance_variables: public + 1, variables: public + 1, ..Self::default() }
     }
 
-    pub(super) fn witness(&mut self) -> Var {
+    /// Allocates a witness variable.
+    pub(super) fn allocate_witness(&mut self) -> Var {
         self.variables += 1;
         self.variables - 1
     }
@@ -91,7 +92,7 @@ impl R1cs {
         self.enforce(a.plus(-Fr::one(), b), Lc::constant(Fr::one()), Lc::zero());
     }
 
-    pub(super) fn constraints(&self) -> usize {
+    pub(super) fn constraint_count(&self) -> usize {
         self.a.len()
     }
 
@@ -105,18 +106,18 @@ impl R1cs {
         let value = |row: &[(Fr, Var)]| {
             row.iter().map(|&(coefficient, var)| coefficient * assignment[var]).sum::<Fr>()
         };
-        (0..self.constraints())
+        (0..self.constraint_count())
             .find(|&row| value(&self.a[row]) * value(&self.b[row]) != value(&self.c[row]))
     }
 }
 
-/// Replays the system for the key generator.
+/// Adds the variables and constraints to the key generator's system.
 impl ConstraintSynthesizer<Fr> for &R1cs {
     fn generate_constraints(self, cs: ConstraintSystemRef<Fr>) -> Result<(), SynthesisError> {
-        for _ in 1..self.instance {
+        for _ in 1..self.instance_variables {
             let _ = cs.new_input_variable(|| Err(SynthesisError::AssignmentMissing))?;
         }
-        for _ in self.instance..self.variables {
+        for _ in self.instance_variables..self.variables {
             let _ = cs.new_witness_variable(|| Err(SynthesisError::AssignmentMissing))?;
         }
         let combination = |row: &[(Fr, Var)]| {
@@ -132,7 +133,7 @@ impl ConstraintSynthesizer<Fr> for &R1cs {
 
 impl R1cs {
     fn variable(&self, var: Var) -> Variable {
-        match var.checked_sub(self.instance) {
+        match var.checked_sub(self.instance_variables) {
             Some(witness) => Variable::witness(witness),
             None if var == 0 => Variable::one(),
             None => Variable::instance(var),

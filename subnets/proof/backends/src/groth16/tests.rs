@@ -45,7 +45,7 @@ fn verifier_rejects_proof_with_binding_of_other_inputs() {
 
     let public = |inputs: &[i64]| {
         let outputs = test_setup.circuit.execute(inputs).unwrap().outputs(&test_setup.circuit);
-        prover.layout.statement(&test_setup.binding.digest(inputs), inputs, &outputs)
+        prover.layout.public_values(&test_setup.binding.digest(inputs), inputs, &outputs)
     };
     let (requested_public, proven_public) = (public(&requested), public(&proven));
     let values: Vec<Fr> =
@@ -109,7 +109,7 @@ fn rerandomised_proof_is_bound_to_its_statement() {
     let (statement, proof) = test_setup.prove(&testing::inputs(&test_setup.circuit, 1));
     let file = VerificationKeyFile::from_bytes(&test_setup.keys.verification).unwrap();
     let original = Proof::<Bn254>::deserialize_compressed(proof.as_slice()).unwrap();
-    let rerandomised = Scheme::rerandomize_proof(&file.key, &original, &mut generator().unwrap());
+    let rerandomised = Scheme::rerandomize_proof(&file.key, &original, &mut os_rng().unwrap());
     let bytes = compressed(&rerandomised);
     assert_ne!(bytes, proof);
     // A re-randomised proof verifies for the same miner only.
@@ -255,7 +255,7 @@ fn check_witness(max_public: usize, step: usize) {
                 unconstrained += 1;
                 // A variable for the inverse of zero may have any value; nothing depends on it.
                 assert!(honest[position] == Fr::from(0), "variable {position}");
-                let constraint_rows: Vec<usize> = (0..cs.constraints())
+                let constraint_rows: Vec<usize> = (0..cs.constraint_count())
                     .filter(|&row| cs.b[row].iter().any(|&(_, var)| var == position))
                     .collect();
                 assert_eq!(constraint_rows.len(), 1, "variable {position}");
@@ -287,7 +287,7 @@ fn proofs_of_changed_witnesses_are_rejected() {
     let statement = Statement { binding, inputs, outputs: execution.outputs(&circuit) };
     let proof = prover.prove_assignment(&honest).unwrap();
     assert_eq!(verifier.verify(&statement, &proof), Ok(()));
-    let witness = cs.instance..honest.len();
+    let witness = cs.instance_variables..honest.len();
     for position in witness.clone().step_by(witness.len() / 16) {
         let mut changed = honest.clone();
         changed[position] += Fr::one();

@@ -10,7 +10,7 @@ use ark_serialize::CanonicalDeserialize as _;
 use taonet_proof_core::Digest;
 
 use super::keys::VerificationKeyFile;
-use super::{PROOF_BYTES, Scheme, generator};
+use super::{PROOF_BYTES, Scheme, os_rng};
 use crate::{BackendError, Statement, Verifier, VerifyError};
 
 /// Maximum number of proofs in one pairing equation.
@@ -19,29 +19,29 @@ const MAX_BATCH: usize = 64;
 /// invalid proofs among [`MAX_BATCH`] stay below it.
 const MAX_FAILURES: usize = 12;
 
-/// Public values and parsed proof.
-pub(super) type ReadProof = (Vec<Fr>, Proof<Bn254>);
+/// The public values of a statement, and its parsed proof.
+pub(super) type ParsedProof = (Vec<Fr>, Proof<Bn254>);
 
 /// Verifies proofs of one circuit.
 pub(super) struct Groth16Verifier {
-    pub(super) file: VerificationKeyFile,
-    prepared: PreparedVerifyingKey<Bn254>,
-    pub(super) digest: Digest,
+    pub(super) key_file: VerificationKeyFile,
+    prepared_key: PreparedVerifyingKey<Bn254>,
+    pub(super) key_digest: Digest,
 }
 
 impl Groth16Verifier {
     pub(super) fn new(key: &[u8]) -> Result<Self, BackendError> {
-        let file = VerificationKeyFile::from_bytes(key)?;
-        let prepared = prepare_verifying_key(&file.key);
-        Ok(Self { file, prepared, digest: Digest::of(key) })
+        let key_file = VerificationKeyFile::from_bytes(key)?;
+        let prepared_key = prepare_verifying_key(&key_file.key);
+        Ok(Self { key_file, prepared_key, key_digest: Digest::of(key) })
     }
 
     /// Returns the public values after checks of lengths, ranges and key.
     fn public_values(&self, statement: &Statement) -> Result<Vec<Fr>, VerifyError> {
-        if statement.binding.verification_key != self.digest {
+        if statement.binding.verification_key != self.key_digest {
             return Err(VerifyError::OtherKey);
         }
-        let layout = &self.file.layout;
+        let layout = &self.key_file.layout;
         let values = [
             ("inputs", &statement.inputs, layout.inputs),
             ("outputs", &statement.outputs, layout.outputs),
@@ -60,22 +60,22 @@ impl Groth16Verifier {
             }
         }
         let binding = statement.binding.digest(&statement.inputs);
-        Ok(layout.statement(&binding, &statement.inputs, &statement.outputs))
+        Ok(layout.public_values(&binding, &statement.inputs, &statement.outputs))
     }
 
     /// Parses a proof with its public values.
-    pub(super) fn read(
+    pub(super) fn parse(
         &self,
         statement: &Statement,
         proof: &[u8],
-    ) -> Result<ReadProof, VerifyError> {
-        Ok((self.public_values(statement)?, read_proof(proof)?))
+    ) -> Result<ParsedProof, VerifyError> {
+        Ok((self.public_values(statement)?, parse_proof(proof)?))
     }
 
     /// Verifies one proof.
-    pub(super) fn verify_single(&self, (values, proof): &ReadProof) -> Result<(), VerifyError> {
-        let inputs = self.prepare(values)?;
-        match Scheme::verify_proof_with_prepared_inputs(&self.prepared, proof, &inputs) {
+    pub(super) fn verify_single(&self, (values, proof): &ParsedProof) -> Result<(), VerifyError> {
+        let inputs = self.prepare_inputs(values)?;
+        match Scheme::verify_proof_with_prepared_inputs(&self.prepared_key, proof, &inputs) {
             Ok(true) => Ok(()),
             Ok(false) => Err(VerifyError::Invalid),
             Err(error) => Err(VerifyError::Verifier(error.to_string())),
@@ -83,8 +83,8 @@ impl Groth16Verifier {
     }
 
     /// Combines the public values with the key's points in one multi-scalar multiplication.
-    fn prepare(&self, values: &[Fr]) -> Result<G1Projective, VerifyError> {
-        let points = &self.file.key.gamma_abc_g1;
+    fn prepare_inputs(&self, values: &[Fr]) -> Result<G1Projective, VerifyError> {
+        let points = &self.key_file.key.gamma_abc_g1;
         let (first, others) = points
             .split_first()
             .ok_or_else(|| VerifyError::Verifier("the key is empty".to_owned()))?;
@@ -96,17 +96,16 @@ impl Groth16Verifier {
 
     /// Verifies all proofs with one pairing equation: the product of their equations, each raised
     /// to a random power.
-    fn verify_combined(&self, proofs: &[&ReadProof]) -> Result<(), VerifyError> {
-        let mut generator =
-            generator().map_err(|error| VerifyError::Verifier(error.to_string()))?;
+    fn verify_combined(&self, proofs: &[&ParsedProof]) -> Result<(), VerifyError> {
+        let mut rng = os_rng().map_err(|error| VerifyError::Verifier(error.to_string()))?;
         let Some((first, _)) = proofs.first() else { return Ok(()) };
         let mut values = vec![Fr::zero(); first.len()];
-        let (mut total, mut left, mut right, mut c) =
+        let (mut factor_sum, mut left, mut right, mut c) =
             (Fr::zero(), Vec::new(), Vec::new(), G1Projective::zero());
         for (public, proof) in proofs {
             // 128 random bits: a wrong proof passes with probability 2^-128.
-            let factor = Fr::from(u128::rand(&mut generator));
-            total += factor;
+            let factor = Fr::from(u128::rand(&mut rng));
+            factor_sum += factor;
             for (sum, value) in values.iter_mut().zip(public) {
                 *sum += factor * value;
             }
@@ -114,24 +113,28 @@ impl Groth16Verifier {
             right.push(proof.b);
             c += proof.c * factor;
         }
-        let points = &self.file.key.gamma_abc_g1;
+        let points = &self.key_file.key.gamma_abc_g1;
         let constant = points
             .first()
-            .map_or_else(G1Projective::zero, |point| *point * (total - Fr::from(1_u64)));
-        let inputs = self.prepare(&values)? + constant;
+            .map_or_else(G1Projective::zero, |point| *point * (factor_sum - Fr::from(1_u64)));
+        let inputs = self.prepare_inputs(&values)? + constant;
         left.extend([
             (-inputs).into_affine(),
             (-c).into_affine(),
-            (self.file.key.alpha_g1 * -total).into_affine(),
+            (self.key_file.key.alpha_g1 * -factor_sum).into_affine(),
         ]);
-        right.extend([self.file.key.gamma_g2, self.file.key.delta_g2, self.file.key.beta_g2]);
+        right.extend([
+            self.key_file.key.gamma_g2,
+            self.key_file.key.delta_g2,
+            self.key_file.key.beta_g2,
+        ]);
         if Bn254::multi_pairing(left, right).is_zero() { Ok(()) } else { Err(VerifyError::Invalid) }
     }
 }
 
 /// Parses a proof: exactly 128 bytes, every point on the curve and in the subgroup, none at
 /// infinity.
-fn read_proof(bytes: &[u8]) -> Result<Proof<Bn254>, VerifyError> {
+fn parse_proof(bytes: &[u8]) -> Result<Proof<Bn254>, VerifyError> {
     if bytes.len() != PROOF_BYTES {
         return Err(VerifyError::Malformed(format!(
             "{} bytes, expected {PROOF_BYTES}",
@@ -148,7 +151,7 @@ fn read_proof(bytes: &[u8]) -> Result<Proof<Bn254>, VerifyError> {
 
 impl Verifier for Groth16Verifier {
     fn verify(&self, statement: &Statement, proof: &[u8]) -> Result<(), VerifyError> {
-        self.verify_single(&self.read(statement, proof)?)
+        self.verify_single(&self.parse(statement, proof)?)
     }
 
     fn max_batch_size(&self) -> usize {
@@ -158,14 +161,14 @@ impl Verifier for Groth16Verifier {
     /// Verifies all well-formed proofs with one equation. If that fails, the proofs are bisected:
     /// an invalid proof costs a few more equations, not a verification of each of the others.
     fn verify_all(&self, proofs: &[(Statement, Vec<u8>)]) -> Vec<Result<(), VerifyError>> {
-        let parsed: Vec<Result<ReadProof, VerifyError>> =
-            proofs.iter().map(|(statement, proof)| self.read(statement, proof)).collect();
-        let well_formed: Vec<&ReadProof> = parsed.iter().flatten().collect();
+        let parsed: Vec<Result<ParsedProof, VerifyError>> =
+            proofs.iter().map(|(statement, proof)| self.parse(statement, proof)).collect();
+        let well_formed: Vec<&ParsedProof> = parsed.iter().flatten().collect();
         let invalid_candidates = invalid_candidates(well_formed.len(), |range| {
             well_formed.get(range).is_some_and(|proofs| self.verify_combined(proofs).is_ok())
         });
         let mut positions = 0..;
-        let verify = |proof: Result<ReadProof, VerifyError>| {
+        let verify = |proof: Result<ParsedProof, VerifyError>| {
             let proof = proof?;
             let is_suspect =
                 positions.next().is_some_and(|position| invalid_candidates.contains(&position));
@@ -184,12 +187,12 @@ fn invalid_candidates(
 ) -> BTreeSet<usize> {
     let mut invalid_candidates = BTreeSet::new();
     let mut failures = 0;
-    // Proofs, and whether at least one of them is known to be invalid.
+    // Ranges of proofs, and whether at least one proof of the range is known to be invalid.
     let mut pending = vec![(0..count, false)];
-    while let Some((range, is_known)) = pending.pop() {
+    while let Some((range, is_known_invalid)) = pending.pop() {
         if range.len() <= 1 || failures == MAX_FAILURES {
             invalid_candidates.extend(range);
-        } else if is_known || !are_valid(range.clone()) {
+        } else if is_known_invalid || !are_valid(range.clone()) {
             failures += 1;
             let middle = range.start.midpoint(range.end);
             let (left, right) = (range.start..middle, middle..range.end);

@@ -17,16 +17,17 @@ use p3_lookup::{Count, InteractionBuilder};
 use p3_matrix::dense::RowMajorMatrix;
 
 use super::config::{Challenge, Val};
-use super::projection::{COEFFICIENTS, Powers, WEIGHTS};
+use super::projection::{COEFFICIENTS_PER_ROW, Powers, WEIGHTS_PER_ROW};
 
-const MEMORY: &str = "memory";
-const FUNCTION: &str = "function";
-const MASK: &str = "mask";
+/// Names of the lookup buses.
+const MEMORY_BUS: &str = "memory";
+const FUNCTION_BUS: &str = "function";
+const MASK_BUS: &str = "mask";
 
 /// The function that maps 0 to 0.
-pub(super) const ZERO: u32 = 0;
+pub(super) const ZERO_FUNCTION: u32 = 0;
 /// The function that returns its argument's positive part.
-pub(super) const POSITIVE: u32 = 1;
+pub(super) const POSITIVE_FUNCTION: u32 = 1;
 /// The first function that depends on the circuit.
 pub(super) const FIRST_FUNCTION: u32 = 2;
 
@@ -53,24 +54,24 @@ pub(super) const MULTIPLICATION_FIXED: usize = 4;
 /// Fixed columns of the polynomials table: address and count of each coefficient, whether the
 /// polynomial continues in the next row, whether it ends as an output or as an input, whether a
 /// product starts, and the kernel.
-pub(super) const POLYNOMIAL_FIXED: usize = 2 * COEFFICIENTS + 5;
+pub(super) const POLYNOMIAL_FIXED: usize = 2 * COEFFICIENTS_PER_ROW + 5;
 /// Value columns of the polynomials table, besides the coefficients: the polynomial's value before
 /// the row, the value of its kernel, and the product's balance before the row.
-pub(super) const POLYNOMIAL_WIDTH: usize = 3 * EXTENSION;
+pub(super) const POLYNOMIAL_WIDTH: usize = 3 * EXTENSION_DEGREE;
 /// Fixed columns of the kernels table besides the selectors of gaps: weights, whether the same tap
 /// continues in the next row, whether the row reports the kernel that ended before it, and that
 /// kernel.
-pub(super) const KERNEL_FIXED: usize = WEIGHTS + 3;
+pub(super) const KERNEL_FIXED: usize = WEIGHTS_PER_ROW + 3;
 /// Value columns of the kernels table: the values of the tap and of the kernel before the row.
-pub(super) const KERNEL_WIDTH: usize = 2 * EXTENSION;
+pub(super) const KERNEL_WIDTH: usize = 2 * EXTENSION_DEGREE;
 /// Fixed columns of the operands table: address and count of each weight, whether a kernel starts,
 /// whether the row reports the kernel that ended before it, and that kernel.
-pub(super) const OPERAND_FIXED: usize = 2 * COEFFICIENTS + 3;
+pub(super) const OPERAND_FIXED: usize = 2 * COEFFICIENTS_PER_ROW + 3;
 /// Number of columns of a value in the extension field.
-pub(super) const EXTENSION: usize = 4;
+pub(super) const EXTENSION_DEGREE: usize = 4;
 /// Number of value columns of a mask, which come before all others: as many as the challenges have
 /// dimensions, so that every combination of them by a challenge is as random as a challenge.
-pub(super) const MASK_WIDTH: usize = EXTENSION;
+pub(super) const MASK_WIDTH: usize = EXTENSION_DEGREE;
 /// Number of fixed columns of a mask, which come before all others: how often each row sends it.
 pub(super) const MASK_FIXED: usize = 1;
 
@@ -85,7 +86,7 @@ impl Tile {
     /// Returns the number of fixed columns: addresses, weights (output by output for each input),
     /// the first sum's address, the read count of each sum, and whether the sums continue in the
     /// next row.
-    pub(super) fn fixed(&self) -> usize {
+    pub(super) fn fixed_width(&self) -> usize {
         self.inputs + self.inputs * self.outputs + 1 + self.outputs + 1
     }
 
@@ -103,7 +104,7 @@ impl Tile {
 
 /// Kind of a table in a proof.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum TableKind {
     /// Public values (outputs, and inputs unless they are hidden), and a zero.
     Public,
     /// Multiplications and additions.
@@ -112,7 +113,8 @@ pub(super) enum Kind {
     Activations,
     /// Maxima of two values.
     Maxima,
-    /// Products of two values, one in each row: further ones would cost the lookups security.
+    /// Products of two values, one in each row: more of them in a row would reduce the security of
+    /// the lookups.
     Multiplications,
     /// Entries of the function table.
     Functions,
@@ -133,11 +135,11 @@ pub(super) enum Kind {
 /// A table. A verifier's table has no fixed columns, only their commitment.
 #[derive(Clone, Debug)]
 pub(super) struct Table {
-    pub(super) kind: Kind,
+    pub(super) kind: TableKind,
     pub(super) fixed: Option<Arc<RowMajorMatrix<Val>>>,
     /// Whether the table has the columns of a mask.
     pub(super) is_masked: bool,
-    /// The public column of [`Kind::Public`].
+    /// The public column of [`TableKind::Public`].
     pub(super) public: Vec<Vec<Val>>,
     /// Powers of the challenges, for the products of polynomials. Without them, no columns satisfy
     /// the constraints of the tables of these products.
@@ -145,7 +147,7 @@ pub(super) struct Table {
 }
 
 impl Table {
-    pub(super) const fn new(kind: Kind, fixed: Option<Arc<RowMajorMatrix<Val>>>) -> Self {
+    pub(super) const fn new(kind: TableKind, fixed: Option<Arc<RowMajorMatrix<Val>>>) -> Self {
         Self { kind, fixed, is_masked: false, public: Vec::new(), powers: None }
     }
 
@@ -163,12 +165,12 @@ impl Table {
 /// Number of limbs of 24 bits in the digests that the transcript absorbs.
 pub(super) const PUBLIC_LIMBS: usize = 22;
 
-impl Kind {
+impl TableKind {
     pub(super) fn fixed_width(self) -> usize {
         match self {
             Self::Public | Self::Functions => 3,
             Self::Inputs => INPUT_FIXED,
-            Self::Products(tile) => tile.fixed(),
+            Self::Products(tile) => tile.fixed_width(),
             Self::Activations => ACTIVATION_LANES * ACTIVATION_FIXED,
             Self::Maxima => MAX_LANES * MAX_FIXED,
             Self::Multiplications => MULTIPLICATION_FIXED,
@@ -181,7 +183,7 @@ impl Kind {
     /// Returns the number of value columns that are committed before all others. The proof system
     /// treats them as fixed.
     pub(super) fn early_width(self) -> usize {
-        if matches!(self, Self::Polynomials | Self::Operands) { COEFFICIENTS } else { 0 }
+        if matches!(self, Self::Polynomials | Self::Operands) { COEFFICIENTS_PER_ROW } else { 0 }
     }
 
     pub(super) fn width(self) -> usize {
@@ -193,7 +195,7 @@ impl Kind {
             Self::Multiplications => 3,
             Self::Polynomials => POLYNOMIAL_WIDTH,
             Self::Kernels { .. } => KERNEL_WIDTH,
-            Self::Operands => EXTENSION,
+            Self::Operands => EXTENSION_DEGREE,
         }
     }
 }
@@ -217,15 +219,17 @@ impl BaseAir<Val> for Table {
 
     fn main_next_row_columns(&self) -> Vec<usize> {
         let columns = match self.kind {
-            Kind::Products(tile) => tile.inputs..tile.inputs + tile.outputs,
-            Kind::Polynomials | Kind::Kernels { .. } | Kind::Operands => 0..self.kind.width(),
+            TableKind::Products(tile) => tile.inputs..tile.inputs + tile.outputs,
+            TableKind::Polynomials | TableKind::Kernels { .. } | TableKind::Operands => {
+                0..self.kind.width()
+            }
             _ => 0..0,
         };
         columns.map(|column| self.mask_width() + column).collect()
     }
 
     fn num_periodic_columns(&self) -> usize {
-        usize::from(self.kind == Kind::Public)
+        usize::from(self.kind == TableKind::Public)
     }
 
     fn periodic_columns(&self) -> Cow<'_, [Vec<Val>]> {
@@ -233,7 +237,7 @@ impl BaseAir<Val> for Table {
     }
 
     fn num_public_values(&self) -> usize {
-        if self.kind == Kind::Public { PUBLIC_LIMBS } else { 0 }
+        if self.kind == TableKind::Public { PUBLIC_LIMBS } else { 0 }
     }
 }
 
@@ -263,51 +267,55 @@ impl Table {
             let (mask, local) = rows.0.split_at_checked(MASK_WIDTH)?;
             let (_, next) = rows.1.split_at_checked(MASK_WIDTH)?;
             let (&count, fixed) = rows.2.split_first()?;
-            builder.push_interaction(MASK, mask.iter().copied(), Count::bounded(count.into(), 1));
+            builder.push_interaction(
+                MASK_BUS,
+                mask.iter().copied(),
+                Count::bounded(count.into(), 1),
+            );
             rows = (local, next, fixed);
         }
         let (local, next, fixed) = rows;
         match self.kind {
-            Kind::Public => public(builder, local, fixed),
-            Kind::Products(tile) => products(builder, tile, local, next, fixed),
-            Kind::Activations => {
+            TableKind::Public => constrain_public(builder, local, fixed),
+            TableKind::Products(tile) => constrain_products(builder, tile, local, next, fixed),
+            TableKind::Activations => {
                 let local: &[[AB::Var; 3]; ACTIVATION_LANES] = split_lanes(local)?;
                 let fixed: &[[AB::Var; ACTIVATION_FIXED]; ACTIVATION_LANES] = split_lanes(fixed)?;
                 for (lane, fixed) in local.iter().zip(fixed) {
-                    activation(builder, lane, fixed);
+                    constrain_activation(builder, lane, fixed);
                 }
                 Some(())
             }
-            Kind::Maxima => {
+            TableKind::Maxima => {
                 let local: &[[AB::Var; 3]; MAX_LANES] = split_lanes(local)?;
                 let fixed: &[[AB::Var; MAX_FIXED]; MAX_LANES] = split_lanes(fixed)?;
                 for (lane, fixed) in local.iter().zip(fixed) {
-                    maximum(builder, lane, fixed);
+                    constrain_maximum(builder, lane, fixed);
                 }
                 Some(())
             }
-            Kind::Multiplications => {
-                multiplication(builder, local.try_into().ok()?, fixed.try_into().ok()?);
+            TableKind::Multiplications => {
+                constrain_multiplication(builder, local.try_into().ok()?, fixed.try_into().ok()?);
                 Some(())
             }
-            Kind::Functions => {
+            TableKind::Functions => {
                 let (&[count], &[function, argument, value]) = (local, fixed) else { return None };
                 let entry: [AB::Expr; 3] = [function.into(), argument.into(), value.into()];
-                builder.push_interaction(FUNCTION, entry, Count::provided(-count.into()));
+                builder.push_interaction(FUNCTION_BUS, entry, Count::provided(-count.into()));
                 Some(())
             }
-            Kind::Inputs => {
+            TableKind::Inputs => {
                 let (&[value], &[address, range, reads]) = (local, fixed) else { return None };
-                input(builder, value, [address, range, reads]);
+                constrain_input(builder, value, [address, range, reads]);
                 Some(())
             }
-            Kind::Polynomials | Kind::Kernels { .. } | Kind::Operands => {
+            TableKind::Polynomials | TableKind::Kernels { .. } | TableKind::Operands => {
                 let powers = self.powers.as_deref()?;
                 let rows = polynomials::Rows { local, next, fixed, powers };
                 match self.kind {
-                    Kind::Polynomials => polynomials::polynomials(builder, rows),
-                    Kind::Operands => polynomials::operands(builder, rows),
-                    _ => polynomials::kernels(builder, rows),
+                    TableKind::Polynomials => polynomials::constrain_polynomials(builder, rows),
+                    TableKind::Operands => polynomials::constrain_operands(builder, rows),
+                    _ => polynomials::constrain_kernels(builder, rows),
                 }
             }
         }
@@ -322,7 +330,7 @@ fn split_lanes<V, const WIDTH: usize, const N: usize>(columns: &[V]) -> Option<&
 
 /// Removes a value from memory.
 fn read<AB: AirBuilder + InteractionBuilder>(builder: &mut AB, address: AB::Var, value: AB::Expr) {
-    builder.push_interaction(MEMORY, [address.into(), value], Count::bounded(AB::Expr::ONE, 1));
+    builder.push_interaction(MEMORY_BUS, [address.into(), value], Count::bounded(AB::Expr::ONE, 1));
 }
 
 /// Inserts a value into memory as often as it is read.
@@ -332,7 +340,7 @@ fn write<AB: AirBuilder + InteractionBuilder>(
     value: AB::Expr,
     reads: AB::Var,
 ) {
-    builder.push_interaction(MEMORY, [address, value], Count::provided(-reads.into()));
+    builder.push_interaction(MEMORY_BUS, [address, value], Count::provided(-reads.into()));
 }
 
 fn look_up<AB: AirBuilder + InteractionBuilder>(
@@ -342,7 +350,7 @@ fn look_up<AB: AirBuilder + InteractionBuilder>(
     value: AB::Expr,
 ) {
     builder.push_interaction(
-        FUNCTION,
+        FUNCTION_BUS,
         [function, argument, value],
         Count::bounded(AB::Expr::ONE, 1),
     );
@@ -352,7 +360,7 @@ fn look_up<AB: AirBuilder + InteractionBuilder>(
 /// memory (negative count), an output is read once (count 1). The value of an output in memory
 /// excludes its bias. As in the table of polynomials, the bound is that of reads: counts are fixed,
 /// and an input is written as often as the key's rows read it.
-fn public<AB>(builder: &mut AB, local: &[AB::Var], fixed: &[AB::Var]) -> Option<()>
+fn constrain_public<AB>(builder: &mut AB, local: &[AB::Var], fixed: &[AB::Var]) -> Option<()>
 where
     AB: AirBuilder<F = Val> + InteractionBuilder,
 {
@@ -361,7 +369,7 @@ where
     builder.assert_eq(value, statement_value);
     let value_in_memory: AB::Expr = value - bias;
     builder.push_interaction(
-        MEMORY,
+        MEMORY_BUS,
         [address.into(), value_in_memory],
         Count::bounded(count.into(), 1),
     );
@@ -370,7 +378,7 @@ where
 
 /// Constrains a hidden input. A verifier who does not see it cannot check that it is in the range
 /// for which the network's sums stay below half of the field, so a lookup does.
-fn input<AB: AirBuilder<F = Val> + InteractionBuilder>(
+fn constrain_input<AB: AirBuilder<F = Val> + InteractionBuilder>(
     builder: &mut AB,
     value: AB::Var,
     [address, range, reads]: [AB::Var; INPUT_FIXED],
@@ -379,7 +387,9 @@ fn input<AB: AirBuilder<F = Val> + InteractionBuilder>(
     write(builder, address.into(), value.into(), reads);
 }
 
-fn products<AB: AirBuilder<F = Val> + InteractionBuilder>(
+/// Constrains a row of multiply-adds: the sums after the row, and whether they continue in the next
+/// one.
+fn constrain_products<AB: AirBuilder<F = Val> + InteractionBuilder>(
     builder: &mut AB,
     tile: Tile,
     local: &[AB::Var],
@@ -391,14 +401,14 @@ fn products<AB: AirBuilder<F = Val> + InteractionBuilder>(
     let (_, next_sums) = next.split_at(tile.inputs);
     let (addresses, fixed) = fixed.split_at(tile.inputs);
     let (weights, fixed) = fixed.split_at(tile.inputs * tile.outputs);
-    let (&first, fixed) = fixed.split_first()?;
+    let (&first_address, fixed) = fixed.split_first()?;
     let (reads, carry) = fixed.split_at(tile.outputs);
     let &[carry] = carry else { return None };
     for (&address, &value) in addresses.iter().zip(values) {
         read(builder, address, value.into());
     }
-    let slots = before.iter().zip(after).zip(next_sums).zip(reads);
-    for (output, (((&before, &after), &next), &reads)) in slots.enumerate() {
+    let sums = before.iter().zip(after).zip(next_sums).zip(reads);
+    for (output, (((&before, &after), &next), &reads)) in sums.enumerate() {
         let mut sum: AB::Expr = before.into();
         for (row, &value) in weights.chunks(tile.outputs).zip(values) {
             if let Some(&weight) = row.get(output) {
@@ -409,21 +419,21 @@ fn products<AB: AirBuilder<F = Val> + InteractionBuilder>(
         // Without a carry, the next row starts at zero. So does the first, since the last row has
         // no carry.
         builder.assert_eq(next, carry * after);
-        let address: AB::Expr = first + AB::Expr::from_usize(output);
+        let address: AB::Expr = first_address + AB::Expr::from_usize(output);
         write(builder, address, after.into(), reads);
     }
     Some(())
 }
 
-/// Constrains `sum + added = quotient * divisor + remainder`. One lookup covers the quotient and
+/// Constrains `sum + addend = quotient * divisor + remainder`. One lookup covers the quotient and
 /// the activation, a separate one the remainder.
-fn activation<AB: AirBuilder<F = Val> + InteractionBuilder>(
+fn constrain_activation<AB: AirBuilder<F = Val> + InteractionBuilder>(
     builder: &mut AB,
     &[quotient, remainder, value]: &[AB::Var; 3],
-    &[sum, added, divisor, quotient_table, remainder_table, address, reads]: &[AB::Var;
+    &[sum, addend, divisor, quotient_table, remainder_table, address, reads]: &[AB::Var;
          ACTIVATION_FIXED],
 ) {
-    let value_in_memory: AB::Expr = quotient * divisor + remainder - added;
+    let value_in_memory: AB::Expr = quotient * divisor + remainder - addend;
     read(builder, sum, value_in_memory);
     look_up(builder, quotient_table.into(), quotient.into(), value.into());
     look_up(builder, remainder_table.into(), remainder.into(), AB::Expr::ZERO);
@@ -431,19 +441,19 @@ fn activation<AB: AirBuilder<F = Val> + InteractionBuilder>(
 }
 
 /// Constrains the larger of `a` and `b` as `b` plus the positive part of `a - b`.
-fn maximum<AB: AirBuilder<F = Val> + InteractionBuilder>(
+fn constrain_maximum<AB: AirBuilder<F = Val> + InteractionBuilder>(
     builder: &mut AB,
     &[a, b, positive]: &[AB::Var; 3],
     &[address_a, address_b, address, reads]: &[AB::Var; MAX_FIXED],
 ) {
     read(builder, address_a, a.into());
     read(builder, address_b, b.into());
-    look_up(builder, AB::Expr::from_u32(POSITIVE), a - b, positive.into());
+    look_up(builder, AB::Expr::from_u32(POSITIVE_FUNCTION), a - b, positive.into());
     write(builder, address.into(), b + positive, reads);
 }
 
 /// Constrains the product of `a` and `b`.
-fn multiplication<AB: AirBuilder<F = Val> + InteractionBuilder>(
+fn constrain_multiplication<AB: AirBuilder<F = Val> + InteractionBuilder>(
     builder: &mut AB,
     &[a, b, product]: &[AB::Var; 3],
     &[address_a, address_b, address, reads]: &[AB::Var; MULTIPLICATION_FIXED],

@@ -23,7 +23,7 @@ use p3_symmetric::{CompressionFunctionFromHasher, SerializingHasher};
 use p3_uni_stark::{StarkConfig, StarkGenericConfig as _};
 
 use crate::Seed;
-pub(super) use scheme::{Data, Hiding, Plain, Root, Scheme};
+pub(super) use scheme::{CommittedColumns, Hiding, Plain, Root, Scheme};
 pub(super) use staged::EarlyColumns;
 use staged::StagedPcs;
 
@@ -60,7 +60,7 @@ pub(super) struct Parameters {
     /// Domain separator of the transcript.
     domain: &'static [u8],
     /// Whether proofs hide the value columns: their scheme is [`Hiding`], not [`Plain`].
-    pub(super) hides: bool,
+    pub(super) hides_values: bool,
     /// Whether the inputs are among the hidden columns.
     pub(super) hides_inputs: bool,
     /// Base-two logarithms of the minimum and the maximum number of rows of a table.
@@ -104,7 +104,7 @@ static RELEASED: [Parameters; 6] = [TILES, POLYNOMIALS, HIDING, LARGE, HIDING_IN
 pub(super) const TILES: Parameters = Parameters {
     format: 3,
     domain: b"taonet proof of inference, stark, 3",
-    hides: false,
+    hides_values: false,
     hides_inputs: false,
     log_rows: [MIN_LOG_ROWS, MAX_LOG_ROWS],
     log_blowup: 1,
@@ -135,7 +135,7 @@ pub(super) const POLYNOMIALS: Parameters = Parameters {
 pub(super) const HIDING: Parameters = Parameters {
     format: 5,
     domain: b"taonet proof of inference, stark, 5",
-    hides: true,
+    hides_values: true,
     log_rows: [7, MAX_LOG_ROWS - 1],
     log_blowup: 2,
     queries: 44,
@@ -171,7 +171,7 @@ pub(super) const BOUNDED: Parameters =
     Parameters { format: 8, domain: b"taonet proof of inference, stark, 8", ..LARGE };
 
 /// The newest format of a key.
-pub(super) const NEWEST: u32 = BOUNDED.format;
+pub(super) const NEWEST_FORMAT: u32 = BOUNDED.format;
 
 impl Parameters {
     /// Returns the parameters of a key format; `None` for an unknown format.
@@ -184,7 +184,7 @@ impl Parameters {
     /// # Errors
     /// When the operating system provides no random bytes.
     pub(super) fn config<S: Scheme>(&self) -> Result<Config<S>, getrandom::Error> {
-        self.config_of(&Seed::random()?)
+        self.config_with_seed(&Seed::random()?)
     }
 
     /// Creates the proof system for one proof whose commitments to value columns follow from a
@@ -192,35 +192,38 @@ impl Parameters {
     ///
     /// # Errors
     /// When the operating system provides no random bytes for a scheme that needs them.
-    pub(super) fn config_of<S: Scheme>(&self, seed: &Seed) -> Result<Config<S>, getrandom::Error> {
+    pub(super) fn config_with_seed<S: Scheme>(
+        &self,
+        seed: &Seed,
+    ) -> Result<Config<S>, getrandom::Error> {
         let challenger = Challenger::new(HashChallenger::new(self.domain.to_vec(), Blake3));
         let (values, fixed) = S::create(self, seed)?;
-        Ok(self.with(StagedPcs::new(values, fixed), challenger))
+        Ok(self.config_with(StagedPcs::new(values, fixed), challenger))
     }
 
-    fn with<S: Scheme>(&self, pcs: StagedPcs<S>, challenger: Challenger) -> Config<S> {
+    fn config_with<S: Scheme>(&self, pcs: StagedPcs<S>, challenger: Challenger) -> Config<S> {
         StarkConfig::new(pcs, challenger)
             .with_lookup_proof_of_work_bits(self.grinding.lookups)
             .with_ood_proof_of_work_bits(self.grinding.point)
     }
 
     /// Absorbs public values and the commitment to the early columns, and draws the challenges that
-    /// may depend on them. Returns the challenges, and the proof system for the rest of the proof:
+    /// may depend on them. Returns the challenges, and the proof system for the remaining proof:
     /// its transcript continues from here.
     pub(super) fn second_stage<S: Scheme>(
         &self,
         config: &Config<S>,
         early: EarlyColumns<S>,
-        publics: &[Val],
+        public_values: &[Val],
     ) -> ([Challenge; 2], Config<S>) {
         let mut challenger = config.initialise_challenger();
-        challenger.observe_slice(publics);
+        challenger.observe_slice(public_values);
         challenger.observe(early.root.clone());
         let challenges = [(); 2].map(|()| challenger.sample_algebra_element());
-        (challenges, self.with(config.pcs().with_early(early), challenger))
+        (challenges, self.config_with(config.pcs().with_early(early), challenger))
     }
 
-    fn fri<M>(&self, mmcs: M) -> FriParameters<M> {
+    fn fri_parameters<M>(&self, mmcs: M) -> FriParameters<M> {
         FriParameters {
             log_blowup: self.log_blowup,
             log_final_poly_len: self.log_final_length,
@@ -238,25 +241,26 @@ impl Parameters {
 pub(super) fn commit<S: Scheme>(
     config: &Config<S>,
     columns: &[RowMajorMatrix<Val>],
-) -> Result<(Root, Data<S>), S::Failure> {
+) -> Result<(Root, CommittedColumns<S>), S::Failure> {
     let pcs = config.pcs();
     let domain = |height: usize| {
         Pcs::<Challenge, Challenger>::natural_domain_for_degree(pcs, height << config.is_zk())
     };
-    let columns = columns.iter().map(|columns| (domain(columns.height()), columns.clone()));
-    Pcs::<Challenge, Challenger>::commit(pcs, columns)
+    let domains_and_columns =
+        columns.iter().map(|columns| (domain(columns.height()), columns.clone()));
+    Pcs::<Challenge, Challenger>::commit(pcs, domains_and_columns)
 }
 
-/// Returns a random generator seeded by the operating system.
+/// Returns a random number generator seeded by the operating system.
 ///
 /// # Errors
 /// When the operating system provides no random bytes.
-fn generator() -> Result<ChaCha20Rng, getrandom::Error> {
+fn os_rng() -> Result<ChaCha20Rng, getrandom::Error> {
     Ok(ChaCha20Rng::from_seed(*Seed::random()?.as_bytes()))
 }
 
-/// Random generators of one proof.
-pub(super) struct Generators {
+/// Random number generators of one proof.
+pub(super) struct ProofRngs {
     /// Generator of the random values and columns beside those of the tables.
     values: ChaCha20Rng,
     /// Generator of the salts of rows.
@@ -265,10 +269,10 @@ pub(super) struct Generators {
     pub(super) masks: ChaCha20Rng,
 }
 
-impl Generators {
+impl ProofRngs {
     /// Returns the generators that follow from a seed. Their order is part of the format of keys
     /// whose proofs hide the inputs: a seed opens a commitment only if it gives the same numbers.
-    pub(super) fn of(seed: &Seed) -> Self {
+    pub(super) fn from_seed(seed: &Seed) -> Self {
         let mut seeds = ChaCha20Rng::from_seed(*seed.as_bytes());
         let [values, salts, masks] = [(); 3].map(|()| ChaCha20Rng::from_rng(&mut seeds));
         Self { values, salts, masks }

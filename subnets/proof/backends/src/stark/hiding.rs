@@ -3,7 +3,7 @@ use std::sync::Arc;
 use taonet_proof_core::circuit::Circuit;
 
 use super::plan::Plan;
-use super::{ID, Stark, estimate_of, keys_of};
+use super::{ID, Stark, create_keys, estimate_of};
 use crate::{Backend, BackendError, Capabilities, Estimate, Keys, Prover, Verifier};
 
 /// The STARK backend with keys whose proofs hide the values between inputs and outputs. Provers and
@@ -26,7 +26,7 @@ impl Backend for StarkHiding {
     }
 
     fn setup(&self, circuit: &Circuit) -> Result<Keys, BackendError> {
-        keys_of(circuit, Plan::hiding(circuit)?)
+        create_keys(circuit, Plan::hiding(circuit)?)
     }
 
     fn capabilities_of(&self, verification_key: &[u8]) -> Result<Capabilities, BackendError> {
@@ -66,7 +66,7 @@ impl Backend for StarkHidingInputs {
     }
 
     fn setup(&self, circuit: &Circuit) -> Result<Keys, BackendError> {
-        keys_of(circuit, Plan::hiding_inputs(circuit)?)
+        create_keys(circuit, Plan::hiding_inputs(circuit)?)
     }
 
     fn capabilities_of(&self, verification_key: &[u8]) -> Result<Capabilities, BackendError> {

@@ -13,10 +13,10 @@ use serde::{Deserialize, Serialize};
 use taonet_proof_core::circuit::Circuit;
 use taonet_proof_core::{MAX_ELEMENTS, Range};
 
-use super::air::{Kind, Table, Tile};
+use super::air::{Table, TableKind, Tile};
 use super::config::{
-    BOUNDED, Challenge, Common, Config, LARGE, MAX_TILE_SIDE, NEWEST, POLYNOMIALS, Parameters,
-    Prepared, Root, Scheme,
+    BOUNDED, Challenge, Common, Config, LARGE, MAX_TILE_SIDE, NEWEST_FORMAT, POLYNOMIALS,
+    Parameters, Prepared, Root, Scheme,
 };
 use super::plan::{KeyFormat, MAX_MAGNITUDE, Method, Plan};
 use super::projection::{MAX_DEGREE, MAX_GAPS, Powers};
@@ -115,20 +115,21 @@ impl VerificationKeyFile {
         let [min, max] = parameters.log_rows;
         let has_table = |log: &usize| (min..=max).contains(log);
         let (has_valid_rows, has_valid_length) = match &self.log_rows[..] {
-            [first @ .., maxima, products, polynomials, kernels, operands]
+            [required @ .., maxima, products, polynomials, kernels, operands]
                 if self.lists_all_tables() =>
             {
                 let has_valid_optional_tables =
                     [maxima, products, operands].into_iter().all(|log| *log == 0 || has_table(log));
-                // Those of products of polynomials, which format 4 always has.
-                let has_both_tables = [polynomials, kernels].into_iter().all(has_table);
-                let has_no_tables = parameters.hides
+                // The tables of products of polynomials, which format 4 always has.
+                let has_polynomial_tables = [polynomials, kernels].into_iter().all(has_table);
+                let has_no_polynomial_tables = parameters.hides_values
                     && self.gaps.is_empty()
                     && [polynomials, kernels, operands].into_iter().all(|log| *log == 0);
-                let has_all = first.iter().all(has_table) && (has_both_tables || has_no_tables);
+                let has_all = required.iter().all(has_table)
+                    && (has_polynomial_tables || has_no_polynomial_tables);
                 (
                     has_valid_optional_tables && has_all,
-                    first.len() == 4 + usize::from(parameters.hides_inputs),
+                    required.len() == 4 + usize::from(parameters.hides_inputs),
                 )
             }
             rows => (
@@ -172,8 +173,8 @@ impl VerificationKeyFile {
     }
 
     /// Returns whether proofs hide the value columns.
-    fn hides(&self) -> bool {
-        Parameters::of(self.format).is_some_and(|parameters| parameters.hides)
+    fn hides_values(&self) -> bool {
+        Parameters::of(self.format).is_some_and(|parameters| parameters.hides_values)
     }
 
     /// Returns whether the inputs are among the hidden columns.
@@ -189,10 +190,11 @@ impl VerificationKeyFile {
     /// Returns how the circuit multiplies, and the format of the key.
     pub(super) fn method(&self) -> Method {
         let [inputs, outputs] = self.tile.map(|side| side as usize);
-        let has_polynomials = self.tables().iter().any(|table| table.kind == Kind::Polynomials);
+        let has_polynomials =
+            self.tables().iter().any(|table| table.kind == TableKind::Polynomials);
         let format = if self.hides_inputs() {
             KeyFormat::HidingInputs { has_polynomials }
-        } else if self.hides() {
+        } else if self.hides_values() {
             KeyFormat::Hiding { has_polynomials }
         } else if self.format == LARGE.format {
             KeyFormat::Large
@@ -227,12 +229,15 @@ impl VerificationKeyFile {
         let [inputs, outputs] = self.tile.map(|side| side as usize);
         let kinds = kinds(Tile { inputs, outputs }, self.gaps.len(), self.hides_inputs());
         let kinds = kinds.into_iter().zip(&self.log_rows).filter(|&(_, &log)| log > 0);
-        let is_masked = self.hides();
+        let is_masked = self.hides_values();
         kinds.map(|(kind, _)| Table { is_masked, ..Table::new(kind, None) }).collect()
     }
 
     /// Returns the common data that the proof system's verifier needs.
-    pub(super) fn common<S: Scheme>(&self, config: &Config<S>) -> Result<Common<S>, BackendError> {
+    pub(super) fn common_data<S: Scheme>(
+        &self,
+        config: &Config<S>,
+    ) -> Result<Common<S>, BackendError> {
         let mut tables = self.tables();
         let powers = Arc::new(Powers::placeholder(&self.gaps));
         for table in &mut tables {
@@ -256,25 +261,25 @@ impl VerificationKeyFile {
     }
 }
 
-/// Position of [`Kind::Inputs`] among the tables of a circuit that has it.
+/// Position of [`TableKind::Inputs`] among the tables of a circuit that has it.
 const INPUTS_INDEX: usize = 4;
 
 /// Returns all kinds of tables, in their order. Keys of format 3 have those before
-/// [`Kind::Polynomials`].
-pub(super) fn kinds(tile: Tile, gaps: usize, has_inputs: bool) -> Vec<Kind> {
+/// [`TableKind::Polynomials`].
+pub(super) fn kinds(tile: Tile, gaps: usize, has_inputs: bool) -> Vec<TableKind> {
     let mut kinds = vec![
-        Kind::Public,
-        Kind::Products(tile),
-        Kind::Activations,
-        Kind::Functions,
-        Kind::Maxima,
-        Kind::Multiplications,
-        Kind::Polynomials,
-        Kind::Kernels { gaps },
-        Kind::Operands,
+        TableKind::Public,
+        TableKind::Products(tile),
+        TableKind::Activations,
+        TableKind::Functions,
+        TableKind::Maxima,
+        TableKind::Multiplications,
+        TableKind::Polynomials,
+        TableKind::Kernels { gaps },
+        TableKind::Operands,
     ];
     if has_inputs {
-        kinds.insert(INPUTS_INDEX, Kind::Inputs);
+        kinds.insert(INPUTS_INDEX, TableKind::Inputs);
     }
     kinds
 }
@@ -294,7 +299,7 @@ fn log_rows(plan: &Plan) -> Vec<usize> {
 
 /// Returns the parameters of a format.
 fn parameters_of(format: u32) -> Result<&'static Parameters, BackendError> {
-    Parameters::of(format).ok_or(BackendError::Format { format, newest: NEWEST })
+    Parameters::of(format).ok_or(BackendError::Format { format, newest: NEWEST_FORMAT })
 }
 
 fn invalid_key(reason: &str) -> BackendError {

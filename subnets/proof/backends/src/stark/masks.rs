@@ -25,10 +25,11 @@ use super::config::{Val, concatenate_columns};
 
 /// Returns the tables with the fixed column of the masks: the first rows of the first table receive
 /// the messages that the first row of each other table sends.
-pub(super) fn with_counts(tables: &[Table]) -> Vec<Table> {
-    let other_tables = tables.len().saturating_sub(1);
+pub(super) fn with_mask_counts(tables: &[Table]) -> Vec<Table> {
+    let other_table_count = tables.len().saturating_sub(1);
     let masked = tables.iter().enumerate().map(|(index, table)| {
-        let (rows, count) = if index == 0 { (other_tables, Val::NEG_ONE) } else { (1, Val::ONE) };
+        let (rows, count) =
+            if index == 0 { (other_table_count, Val::NEG_ONE) } else { (1, Val::ONE) };
         let fixed = table.fixed.as_ref().map(|fixed| Arc::new(with_count(fixed, rows, count)));
         Table { fixed, is_masked: true, ..table.clone() }
     });
@@ -48,10 +49,10 @@ fn with_count(fixed: &RowMajorMatrix<Val>, rows: usize, count: Val) -> RowMajorM
 /// Returns the value columns of all tables with new masks.
 pub(super) fn with_masks(
     tables: &[&RowMajorMatrix<Val>],
-    generator: &mut ChaCha20Rng,
+    rng: &mut ChaCha20Rng,
 ) -> Vec<RowMajorMatrix<Val>> {
-    let other_tables = tables.len().saturating_sub(1);
-    let messages = RowMajorMatrix::<Val>::rand(generator, other_tables, MASK_WIDTH);
+    let other_table_count = tables.len().saturating_sub(1);
+    let messages = RowMajorMatrix::<Val>::rand(rng, other_table_count, MASK_WIDTH);
     let sent_rows = messages.values.chunks(MASK_WIDTH);
     let table_values = std::iter::once(messages.values.as_slice()).chain(sent_rows);
     let masked = tables.iter().zip(table_values).map(|(columns, messages)| {

@@ -17,8 +17,8 @@ use taonet_proof_core::circuit::{
 use taonet_proof_core::{MemoryBudget, Range, Rescale};
 
 use super::air::{
-    ACTIVATION_FIXED, ACTIVATION_LANES, INPUT_FIXED, Kind, MAX_FIXED, MAX_LANES,
-    MULTIPLICATION_FIXED, Table, ZERO,
+    ACTIVATION_FIXED, ACTIVATION_LANES, INPUT_FIXED, MAX_FIXED, MAX_LANES, MULTIPLICATION_FIXED,
+    Table, TableKind, ZERO_FUNCTION,
 };
 use super::config::Val;
 use super::projection::Powers;
@@ -67,7 +67,7 @@ pub(super) struct Plan {
 }
 
 /// Fixed columns under construction.
-struct Layout {
+struct PlanBuilder {
     /// Read count of each address.
     reads: Vec<u32>,
     /// Location of each cell's value.
@@ -81,7 +81,8 @@ struct Layout {
     activations: Vec<[i64; ACTIVATION_FIXED]>,
     /// Stage and output of each activation.
     activation_sources: Vec<(u32, u32)>,
-    stages: u32,
+    /// Number of stages laid out so far.
+    stage_count: u32,
     maxima: Vec<[i64; MAX_FIXED]>,
     multiplications: Vec<[i64; MULTIPLICATION_FIXED]>,
     functions: Functions,
@@ -89,7 +90,7 @@ struct Layout {
     /// tensors and windows.
     memory: MemoryBudget,
     /// Number of values in fixed columns so far.
-    values: u64,
+    value_count: u64,
 }
 
 impl Plan {
@@ -116,22 +117,28 @@ impl Plan {
         if magnitude >= MAX_MAGNITUDE {
             return Err(BackendError::Magnitude { magnitude, limit: MAX_MAGNITUDE });
         }
-        let mut layout = Layout::new(circuit, method)?;
+        let mut builder = PlanBuilder::new(circuit, method)?;
         for stage in &circuit.stages {
-            layout.stage(stage)?;
+            builder.add_stage(stage)?;
         }
-        layout.finish(circuit, method)
+        builder.finish(circuit, method)
     }
 }
 
 impl Plan {
     /// Returns the fixed columns of a table.
-    pub(super) fn fixed(&self, kind: fn(&Kind) -> bool) -> Option<&RowMajorMatrix<Val>> {
-        self.tables.iter().find(|table| kind(&table.kind)).and_then(|table| table.fixed.as_deref())
+    pub(super) fn fixed_columns(
+        &self,
+        has_kind: fn(&TableKind) -> bool,
+    ) -> Option<&RowMajorMatrix<Val>> {
+        self.tables
+            .iter()
+            .find(|table| has_kind(&table.kind))
+            .and_then(|table| table.fixed.as_deref())
     }
 }
 
-impl Layout {
+impl PlanBuilder {
     fn new(circuit: &Circuit, method: Method) -> Result<Self, BackendError> {
         let mut is_read_by_stage = vec![false; circuit.cells()];
         for stage in &circuit.stages {
@@ -151,7 +158,7 @@ impl Layout {
                 StageKind::Max(max) => {
                     max.groups.iter().flatten().for_each(|&cell| mark_read(cell));
                 }
-                // Those of bounded formats add the bias of a cell themselves.
+                // In bounded formats, a table adds the bias of its cells itself.
                 StageKind::Table(_) if method.format.is_bounded() => {}
                 StageKind::Table(table) => table.cells.iter().for_each(|&cell| mark_read(cell)),
                 StageKind::Product(product) => {
@@ -174,20 +181,21 @@ impl Layout {
             polynomials: Polynomials::new(method.format),
             activations: Vec::new(),
             activation_sources: Vec::new(),
-            stages: 0,
+            stage_count: 0,
             maxima: Vec::new(),
             multiplications: Vec::new(),
             functions: Functions::new(circuit, method.format)?,
             memory: circuit.memory.clone(),
-            values: 0,
+            value_count: 0,
         })
     }
 
-    /// Adds values in fixed columns, before they are allocated. The columns of the function table
-    /// are not counted: its number of entries has its own limit.
+    /// Charges the memory of values in fixed columns, before they are allocated. The columns of the
+    /// function table are not counted: its number of entries has its own limit.
     fn spend(&mut self, values: usize) -> Result<(), BackendError> {
-        self.values += values as u64;
-        let bytes = if self.method.format.hides() { HIDING_COLUMN_BYTES } else { COLUMN_BYTES };
+        self.value_count += values as u64;
+        let bytes =
+            if self.method.format.hides_values() { HIDING_COLUMN_BYTES } else { COLUMN_BYTES };
         Ok(self.memory.spend(bytes * values as u64)?)
     }
 
@@ -196,7 +204,8 @@ impl Layout {
         self.reads.len() as u32 - 1
     }
 
-    fn read(&mut self, address: u32) {
+    /// Counts a read of an address.
+    fn count_read(&mut self, address: u32) {
         if let Some(count) = self.reads.get_mut(address as usize) {
             *count += 1;
         }
@@ -211,22 +220,22 @@ impl Layout {
     }
 
     /// Returns the location of a cell that a table reads.
-    fn argument(&self, cell: u32) -> Result<CellLocation, BackendError> {
+    fn argument_location(&self, cell: u32) -> Result<CellLocation, BackendError> {
         match self.locations.get(cell as usize) {
             Some(&location) if self.method.format.is_bounded() => Ok(location),
             _ => Ok(CellLocation { address: self.address(cell)?, bias: 0 }),
         }
     }
 
-    fn stage(&mut self, stage: &Stage) -> Result<(), BackendError> {
+    fn add_stage(&mut self, stage: &Stage) -> Result<(), BackendError> {
         match &stage.kind {
-            StageKind::Linear(linear) => self.linear(stage, linear)?,
-            StageKind::Max(max) => self.max(max)?,
-            StageKind::Table(table) => self.table(table)?,
-            StageKind::Product(product) => self.product(product)?,
-            StageKind::MatrixProduct(product) => self.matrix_product(stage, product)?,
+            StageKind::Linear(linear) => self.add_linear(stage, linear)?,
+            StageKind::Max(max) => self.add_max(max)?,
+            StageKind::Table(table) => self.add_table(table)?,
+            StageKind::Product(product) => self.add_product(product)?,
+            StageKind::MatrixProduct(product) => self.add_matrix_product(stage, product)?,
         }
-        self.stages += 1;
+        self.stage_count += 1;
         let activations = self.activations.len().div_ceil(ACTIVATION_LANES);
         let maxima = self.maxima.len().div_ceil(MAX_LANES);
         let rows =
@@ -247,13 +256,13 @@ impl Layout {
         Ok(())
     }
 
-    fn linear(&mut self, stage: &Stage, linear: &Linear) -> Result<(), BackendError> {
+    fn add_linear(&mut self, stage: &Stage, linear: &Linear) -> Result<(), BackendError> {
         let sums = if self.method.format.has_polynomials() {
             self.polynomial_sums(stage, linear)?
         } else {
             None
         };
-        let sums = sums.map_or_else(|| self.products(stage, linear), Ok)?;
+        let sums = sums.map_or_else(|| self.add_tiled_products(stage, linear), Ok)?;
         for (index, (&sum, &bias)) in sums.iter().zip(&linear.bias).enumerate() {
             let is_read_by_stage = self
                 .is_read_by_stage
@@ -262,7 +271,7 @@ impl Layout {
                 .unwrap_or_default();
             let location = match linear.rescale {
                 None if bias == 0 || !is_read_by_stage => CellLocation { address: sum, bias },
-                _ => self.rescaled(index, sum, bias, linear.rescale.as_ref(), &linear.sums)?,
+                _ => self.add_rescaled(index, sum, bias, linear.rescale.as_ref(), &linear.sums)?,
             };
             self.locations.push(location);
         }
@@ -270,7 +279,7 @@ impl Layout {
     }
 
     /// Appends the activation of a sum without its bias.
-    fn rescaled(
+    fn add_rescaled(
         &mut self,
         index: usize,
         sum: u32,
@@ -279,66 +288,71 @@ impl Layout {
         sums: &Range,
     ) -> Result<CellLocation, BackendError> {
         self.spend(ACTIVATION_FIXED)?;
-        let (quotient, remainder, divisor, half) = self.functions.of(rescale, sums)?;
-        Ok(self.activation(index, sum, [bias + half, divisor, quotient.into(), remainder.into()]))
+        let (quotient, remainder, divisor, half) =
+            self.functions.rescale_functions(rescale, sums)?;
+        Ok(self.add_activation(
+            index,
+            sum,
+            [bias + half, divisor, quotient.into(), remainder.into()],
+        ))
     }
 
     /// Appends an activation, given the addend, the divisor, and the functions of quotient and
     /// remainder.
-    fn activation(
+    fn add_activation(
         &mut self,
         index: usize,
         sum: u32,
-        [added, divisor, quotient, remainder]: [i64; 4],
+        [addend, divisor, quotient, remainder]: [i64; 4],
     ) -> CellLocation {
         let address = self.allocate();
-        self.read(sum);
+        self.count_read(sum);
         let (sum, address_value) = (i64::from(sum), i64::from(address));
         self.activations.push([
             sum,
-            added,
+            addend,
             divisor,
             quotient,
             remainder,
             address_value,
             address_value,
         ]);
-        self.activation_sources.push((self.stages, index as u32));
+        self.activation_sources.push((self.stage_count, index as u32));
         CellLocation { address, bias: 0 }
     }
 
     /// Looks up the value of each cell: an activation whose quotient is the cell, without a
     /// remainder.
-    fn table(&mut self, table: &ValueTable) -> Result<(), BackendError> {
-        let function = self.functions.table(table)?;
+    fn add_table(&mut self, table: &ValueTable) -> Result<(), BackendError> {
+        let function = self.functions.add_table(table)?;
         for (index, &cell) in table.cells.iter().enumerate() {
             self.spend(ACTIVATION_FIXED)?;
-            let CellLocation { address, bias } = self.argument(cell)?;
-            let columns = [bias, 1, function.into(), ZERO.into()];
-            let location = self.activation(index, address, columns);
+            let CellLocation { address, bias } = self.argument_location(cell)?;
+            let columns = [bias, 1, function.into(), ZERO_FUNCTION.into()];
+            let location = self.add_activation(index, address, columns);
             self.locations.push(location);
         }
         Ok(())
     }
 
-    fn product(&mut self, product: &Product) -> Result<(), BackendError> {
+    fn add_product(&mut self, product: &Product) -> Result<(), BackendError> {
         for (index, &[a, b]) in product.pairs.iter().enumerate() {
             self.spend(MULTIPLICATION_FIXED)?;
             let (a, b) = (self.address(a)?, self.address(b)?);
             let address = self.allocate();
-            self.read(a);
-            self.read(b);
+            self.count_read(a);
+            self.count_read(b);
             self.multiplications.push([a, b, address, address].map(i64::from));
             let location = match &product.rescale {
                 None => CellLocation { address, bias: 0 },
-                rescale => self.rescaled(index, address, 0, rescale.as_ref(), &product.sums)?,
+                rescale => self.add_rescaled(index, address, 0, rescale.as_ref(), &product.sums)?,
             };
             self.locations.push(location);
         }
         Ok(())
     }
 
-    fn matrix_product(
+    fn add_matrix_product(
         &mut self,
         stage: &Stage,
         product: &MatrixProduct,
@@ -346,14 +360,14 @@ impl Layout {
         for (index, address) in self.matrix_sums(stage, product)?.into_iter().enumerate() {
             let location = match &product.rescale {
                 None => CellLocation { address, bias: 0 },
-                rescale => self.rescaled(index, address, 0, rescale.as_ref(), &product.sums)?,
+                rescale => self.add_rescaled(index, address, 0, rescale.as_ref(), &product.sums)?,
             };
             self.locations.push(location);
         }
         Ok(())
     }
 
-    fn max(&mut self, max: &Max) -> Result<(), BackendError> {
+    fn add_max(&mut self, max: &Max) -> Result<(), BackendError> {
         for group in &max.groups {
             let mut addresses = group
                 .iter()
@@ -366,8 +380,8 @@ impl Layout {
             for other in addresses {
                 self.spend(MAX_FIXED)?;
                 let address = self.allocate();
-                self.read(larger);
-                self.read(other);
+                self.count_read(larger);
+                self.count_read(other);
                 self.maxima.push([larger, other, address, address].map(i64::from));
                 larger = address;
             }
@@ -378,19 +392,19 @@ impl Layout {
 
     fn finish(mut self, circuit: &Circuit, method: Method) -> Result<Plan, BackendError> {
         let Method { tile, format } = method;
-        let format = format.of_layout(!self.polynomials.is_empty());
-        let rows = |needed: usize| rows(needed, format.min_rows());
+        let format = format.for_layout(!self.polynomials.is_empty());
+        let rows = |needed: usize| padded_rows(needed, format.min_rows());
         let public_inputs = if format.hides_inputs() { 0 } else { circuit.inputs };
         let mut public: Vec<[i64; 3]> = (0..=public_inputs as u32)
             .map(i64::from)
             .map(|address| [address, 0, address])
             .collect();
-        let written = public.len();
+        let written_rows = public.len();
         for &cell in &circuit.outputs {
             let location = self.locations.get(cell as usize).copied();
             let location = location
                 .ok_or_else(|| BackendError::Internal("an output has no address".to_owned()))?;
-            self.read(location.address);
+            self.count_read(location.address);
             public.push([i64::from(location.address), location.bias, 1]);
         }
         self.check_rows(public.len())?;
@@ -408,53 +422,54 @@ impl Layout {
         let multiplications = if has_products { rows(self.multiplications.len()) } else { 0 };
         let public_rows = rows(public.len());
         let input_rows = if inputs.is_empty() { 0 } else { rows(inputs.len()) };
-        let values = 3 * public_rows
+        let value_count = 3 * public_rows
             + INPUT_FIXED * input_rows
-            + tile.fixed() * product_rows
+            + tile.fixed_width() * product_rows
             + ACTIVATION_FIXED * activations
             + MAX_FIXED * maxima
             + MULTIPLICATION_FIXED * multiplications
-            + self.polynomials.values();
-        self.spend(values - self.values as usize)?;
-        let zeros = self.products.zeros(product_rows)
+            + self.polynomials.value_count();
+        self.spend(value_count - self.value_count as usize)?;
+        let zero_reads = self.products.zero_reads(product_rows)
             + (activations - self.activations.len())
             + 2 * (maxima - self.maxima.len())
             + 2 * (multiplications - self.multiplications.len());
         if let Some(count) = self.reads.first_mut() {
-            *count += zeros as u32;
+            *count += zero_reads as u32;
         }
-        for row in public.iter_mut().take(written) {
+        for row in public.iter_mut().take(written_rows) {
             // An input is written as often as it is read; the count of a write is negative.
-            row[2] = -self.count(row[2]);
+            row[2] = -self.read_count(row[2]);
         }
-        let padding_lane = [0, 0, 1, i64::from(ZERO), i64::from(ZERO), 0, 0];
-        let lanes_of_activations =
+        let padding_lane = [0, 0, 1, i64::from(ZERO_FUNCTION), i64::from(ZERO_FUNCTION), 0, 0];
+        let activation_lanes =
             padded_lanes(self.activations, &self.reads, activations, padding_lane);
-        let lanes_of_maxima = padded_lanes(self.maxima, &self.reads, maxima, [0; MAX_FIXED]);
-        let lanes_of_products = padded_lanes(
+        let max_lanes = padded_lanes(self.maxima, &self.reads, maxima, [0; MAX_FIXED]);
+        let multiplication_lanes = padded_lanes(
             self.multiplications,
             &self.reads,
             multiplications,
             [0; MULTIPLICATION_FIXED],
         );
-        let rows_of_inputs = padded_lanes(inputs, &self.reads, input_rows, [0, i64::from(ZERO), 0]);
+        let input_lanes =
+            padded_lanes(inputs, &self.reads, input_rows, [0, i64::from(ZERO_FUNCTION), 0]);
         public.resize(public_rows, [0; 3]);
         let functions = self.functions.finish(format.min_rows());
         let products = self.products.finish(&self.reads, product_rows);
         let mut tables = vec![
-            table(Kind::Public, flatten(&public)),
-            Table::new(Kind::Products(tile), Some(Arc::new(products))),
-            table(Kind::Activations, flatten(&lanes_of_activations)),
-            table(Kind::Functions, functions.columns()),
+            new_table(TableKind::Public, flatten(&public)),
+            Table::new(TableKind::Products(tile), Some(Arc::new(products))),
+            new_table(TableKind::Activations, flatten(&activation_lanes)),
+            new_table(TableKind::Functions, functions.columns()),
         ];
-        if !rows_of_inputs.is_empty() {
-            tables.push(table(Kind::Inputs, flatten(&rows_of_inputs)));
+        if !input_lanes.is_empty() {
+            tables.push(new_table(TableKind::Inputs, flatten(&input_lanes)));
         }
         if has_maxima {
-            tables.push(table(Kind::Maxima, flatten(&lanes_of_maxima)));
+            tables.push(new_table(TableKind::Maxima, flatten(&max_lanes)));
         }
         if has_products {
-            tables.push(table(Kind::Multiplications, flatten(&lanes_of_products)));
+            tables.push(new_table(TableKind::Multiplications, flatten(&multiplication_lanes)));
         }
         let mut polynomials = PolynomialPlan::default();
         if !self.polynomials.is_empty() {
@@ -491,13 +506,13 @@ impl Layout {
         if !self.method.format.hides_inputs() {
             return Ok(Vec::new());
         }
-        let range = i64::from(self.functions.input(circuit.input_range)?);
+        let range = i64::from(self.functions.add_input_check(circuit.input_range)?);
         let addresses = (1..=circuit.inputs as u32).map(i64::from);
         Ok(addresses.map(|address| [address, range, address]).collect())
     }
 
     /// Returns the read count of an address.
-    fn count(&self, address: i64) -> i64 {
+    fn read_count(&self, address: i64) -> i64 {
         self.reads.get(address as usize).copied().map_or(0, i64::from)
     }
 }
@@ -520,7 +535,7 @@ fn padded_lanes<const N: usize>(
 }
 
 /// Returns the number of rows of a table: a power of two, and at least the given minimum.
-fn rows(needed: usize, min: usize) -> usize {
+fn padded_rows(needed: usize, min: usize) -> usize {
     needed.next_power_of_two().max(min)
 }
 
@@ -532,7 +547,7 @@ fn flatten<const N: usize>(rows: &[[i64; N]]) -> Vec<Val> {
     rows.iter().flatten().map(|&value| Val::from_i64(value)).collect()
 }
 
-fn table(kind: Kind, values: Vec<Val>) -> Table {
+fn new_table(kind: TableKind, values: Vec<Val>) -> Table {
     let fixed = RowMajorMatrix::new(values, kind.fixed_width());
     Table::new(kind, Some(Arc::new(fixed)))
 }

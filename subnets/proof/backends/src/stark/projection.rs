@@ -6,9 +6,9 @@ use super::config::Challenge;
 
 /// Number of coefficients in one row of the polynomials table. Like the other constants of this
 /// module, it is part of format 4 of the verification key.
-pub(super) const COEFFICIENTS: usize = 16;
+pub(super) const COEFFICIENTS_PER_ROW: usize = 16;
 /// Number of weights in one row of the kernels table.
-pub(super) const WEIGHTS: usize = 32;
+pub(super) const WEIGHTS_PER_ROW: usize = 32;
 /// Maximum number of different gaps between the taps of all kernels.
 pub(super) const MAX_GAPS: usize = 32;
 /// Maximum degree of an equation in both challenges together. By the Schwartz–Zippel lemma,
@@ -20,7 +20,7 @@ pub(super) const MAX_DEGREE: usize = 1 << 22;
 /// the number of coefficients of an output and that of outputs. An output has as many coefficients
 /// as fill its rows: those before its first one are free, too.
 pub(super) const fn is_bounded(length: usize, outputs: usize) -> bool {
-    length.next_multiple_of(COEFFICIENTS) + outputs <= MAX_DEGREE
+    length.next_multiple_of(COEFFICIENTS_PER_ROW) + outputs <= MAX_DEGREE
 }
 
 /// Powers of a challenge for a row of `N` coefficients.
@@ -50,11 +50,11 @@ impl<const N: usize> RowPowers<N> {
 #[derive(Clone, Debug)]
 pub(super) struct Powers {
     /// Powers of `x` for the polynomials table.
-    pub(super) position: RowPowers<COEFFICIENTS>,
+    pub(super) position: RowPowers<COEFFICIENTS_PER_ROW>,
     /// Powers of `y` for the kernels table.
-    pub(super) channel: RowPowers<WEIGHTS>,
+    pub(super) channel: RowPowers<WEIGHTS_PER_ROW>,
     /// Powers of `y` for the operands table.
-    pub(super) operand: RowPowers<COEFFICIENTS>,
+    pub(super) operand: RowPowers<COEFFICIENTS_PER_ROW>,
     /// The challenge `y`.
     pub(super) y: Challenge,
     /// Powers of `x` between two weights of a kernel.
@@ -87,8 +87,8 @@ mod tests {
     /// Coefficients before an output's first one count, too.
     #[test]
     fn degree_includes_the_padding_of_rows() {
-        assert!(is_bounded(MAX_DEGREE - COEFFICIENTS, COEFFICIENTS));
-        assert!(!is_bounded(MAX_DEGREE - COEFFICIENTS + 1, COEFFICIENTS - 1));
+        assert!(is_bounded(MAX_DEGREE - COEFFICIENTS_PER_ROW, COEFFICIENTS_PER_ROW));
+        assert!(!is_bounded(MAX_DEGREE - COEFFICIENTS_PER_ROW + 1, COEFFICIENTS_PER_ROW - 1));
         assert!(!is_bounded(MAX_DEGREE - 1, 1));
     }
 }

@@ -6,11 +6,13 @@ use p3_matrix::dense::RowMajorMatrix;
 use taonet_proof_core::Digest;
 
 use super::air::Table;
-use super::config::{self, Config, Data, EarlyColumns, Generators, Proof, Root, Scheme, Val};
+use super::config::{
+    self, CommittedColumns, Config, EarlyColumns, Proof, ProofRngs, Root, Scheme, Val,
+};
 use super::projection::Powers;
 use super::trace::{self, Traces};
 use super::{
-    StagedProof, StarkProver, System, early_columns, masks, polynomials_index, public_values,
+    ProofSystem, StagedProof, StarkProver, early_columns, masks, polynomials_index,
     with_public_column,
 };
 use crate::{BackendError, Seed};
@@ -35,21 +37,27 @@ pub(super) struct SecondStage<S: Scheme> {
 impl<S: Scheme> SecondStage<S> {
     /// Returns the value columns of all tables, given those of the ones that do not depend on the
     /// challenges.
-    fn columns<'a>(&'a self, first: &'a [RowMajorMatrix<Val>]) -> Vec<&'a RowMajorMatrix<Val>> {
+    fn columns<'a>(
+        &'a self,
+        independent: &'a [RowMajorMatrix<Val>],
+    ) -> Vec<&'a RowMajorMatrix<Val>> {
         let count = self.tables.len() - self.values.len();
-        first.iter().take(count).chain(&self.values).collect()
+        independent.iter().take(count).chain(&self.values).collect()
     }
 }
 
 impl<S: Scheme> StarkProver<S> {
     /// Starts a proof. If it hides its inputs, the commitment to its value columns follows from the
     /// seed.
-    pub(super) fn start_with(&self, seed: &Seed) -> Result<ProofRun<'_, S>, BackendError> {
-        let System { parameters, config, .. } = &self.system;
+    pub(super) fn start_proof(&self, seed: &Seed) -> Result<ProofRun<'_, S>, BackendError> {
+        let ProofSystem { parameters, config, .. } = &self.system;
         // Only the commitments of proofs that hide their inputs are computed again. A copy has
         // random generators of its own: see `StagedPcs::get_quotient_ldes`.
-        let config =
-            if parameters.hides_inputs { parameters.config_of(seed)? } else { config.clone() };
+        let config = if parameters.hides_inputs {
+            parameters.config_with_seed(seed)?
+        } else {
+            config.clone()
+        };
         Ok(ProofRun { prover: self, config, seed: seed.clone() })
     }
 }
@@ -63,12 +71,17 @@ impl<S: Scheme> ProofRun<'_, S> {
         outputs: &[i64],
         binding: &Digest,
     ) -> Result<Vec<u8>, BackendError> {
-        let (tables, publics) = self.statement(inputs, outputs, binding);
+        let (tables, public_values) = self.statement_tables(inputs, outputs, binding);
         let encoded = if traces.coefficients.is_empty() {
             let columns: Vec<_> = traces.tables.iter().collect();
-            postcard::to_allocvec(&self.prove_tables(&self.config, &tables, &columns, &publics)?)
+            postcard::to_allocvec(&self.prove_tables(
+                &self.config,
+                &tables,
+                &columns,
+                &public_values,
+            )?)
         } else {
-            postcard::to_allocvec(&self.prove_staged(tables, traces, &publics)?)
+            postcard::to_allocvec(&self.prove_staged(tables, traces, &public_values)?)
         };
         encoded.map_err(|error| BackendError::Internal(error.to_string()))
     }
@@ -87,29 +100,29 @@ impl<S: Scheme> ProofRun<'_, S> {
             let columns: Vec<_> = traces.tables.iter().collect();
             return Ok(commit(&self.config, &self.masked(&columns))?.0);
         }
-        let (tables, publics) = self.statement(inputs, outputs, binding);
+        let (tables, public_values) = self.statement_tables(inputs, outputs, binding);
         let committed = self.commit(&traces.coefficients)?;
-        let stage = self.second_stage(tables, &traces.coefficients, committed, &publics)?;
+        let stage = self.second_stage(tables, &traces.coefficients, committed, &public_values)?;
         Ok(commit(&stage.config, &self.masked(&stage.columns(&traces.tables)))?.0)
     }
 
     /// Returns the tables with the statement's public column, and their public values.
-    fn statement(
+    fn statement_tables(
         &self,
         inputs: &[i64],
         outputs: &[i64],
         binding: &Digest,
     ) -> (Vec<Table>, Vec<Vec<Val>>) {
-        let System { plan, tables, .. } = &self.prover.system;
+        let ProofSystem { plan, tables, .. } = &self.prover.system;
         let rows = plan.log_rows.first().map_or(0, |log| 1 << log);
         let tables = with_public_column(tables, &trace::public_column(inputs, outputs, rows));
-        let publics = public_values(&tables, binding, outputs);
-        (tables, publics)
+        let public_values = super::public_values(&tables, binding, outputs);
+        (tables, public_values)
     }
 
     /// Returns the value columns of all tables with the masks of this proof.
     fn masked(&self, columns: &[&RowMajorMatrix<Val>]) -> Vec<RowMajorMatrix<Val>> {
-        masks::with_masks(columns, &mut Generators::of(&self.seed).masks)
+        masks::with_masks(columns, &mut ProofRngs::from_seed(&self.seed).masks)
     }
 
     /// Proves all tables, with masks if the proof hides their columns.
@@ -118,25 +131,29 @@ impl<S: Scheme> ProofRun<'_, S> {
         config: &Config<S>,
         tables: &[Table],
         columns: &[&RowMajorMatrix<Val>],
-        publics: &[Vec<Val>],
+        public_values: &[Vec<Val>],
     ) -> Result<Proof<S>, BackendError> {
-        if !self.prover.system.parameters.hides {
-            return self.prover.prove_columns(config, tables, columns, publics);
+        if !self.prover.system.parameters.hides_values {
+            return self.prover.prove_columns(config, tables, columns, public_values);
         }
         let masked = self.masked(columns);
-        self.prover.prove_columns(config, tables, &masked.iter().collect::<Vec<_>>(), publics)
+        self.prover.prove_columns(config, tables, &masked.iter().collect::<Vec<_>>(), public_values)
     }
 
     pub(super) fn prove_staged(
         &self,
         tables: Vec<Table>,
         traces: &Traces,
-        publics: &[Vec<Val>],
+        public_values: &[Vec<Val>],
     ) -> Result<StagedProof<S>, BackendError> {
         let (coefficients, data) = self.commit(&traces.coefficients)?;
-        let stage =
-            self.second_stage(tables, &traces.coefficients, (coefficients.clone(), data), publics)?;
-        let proof = self.prove_second_stage(&stage, &traces.tables, publics)?;
+        let stage = self.second_stage(
+            tables,
+            &traces.coefficients,
+            (coefficients.clone(), data),
+            public_values,
+        )?;
+        let proof = self.prove_second_stage(&stage, &traces.tables, public_values)?;
         Ok(StagedProof { coefficients, proof })
     }
 
@@ -144,7 +161,7 @@ impl<S: Scheme> ProofRun<'_, S> {
     pub(super) fn commit(
         &self,
         coefficients: &[RowMajorMatrix<Val>],
-    ) -> Result<(Root, Data<S>), BackendError> {
+    ) -> Result<(Root, CommittedColumns<S>), BackendError> {
         commit(&self.config, coefficients)
     }
 
@@ -154,19 +171,20 @@ impl<S: Scheme> ProofRun<'_, S> {
         &self,
         mut tables: Vec<Table>,
         coefficients: &[RowMajorMatrix<Val>],
-        (root, data): (Root, Data<S>),
-        publics: &[Vec<Val>],
+        (root, data): (Root, CommittedColumns<S>),
+        public_values: &[Vec<Val>],
     ) -> Result<SecondStage<S>, BackendError> {
-        let System { parameters, plan, .. } = &self.prover.system;
-        let first = polynomials_index(&tables)
+        let ProofSystem { parameters, plan, .. } = &self.prover.system;
+        let first_polynomial_table = polynomials_index(&tables)
             .ok_or_else(|| BackendError::Internal("no table of polynomials".to_owned()))?;
         let early: EarlyColumns<S> = early_columns(&tables, root, Some(Arc::new(data)));
         let indices: Vec<usize> = early.tables.iter().map(|&(table, _)| table).collect();
-        let (challenges, config) = parameters.second_stage(&self.config, early, &publics.concat());
+        let (challenges, config) =
+            parameters.second_stage(&self.config, early, &public_values.concat());
         let powers = Arc::new(Powers::new(challenges, &plan.polynomials.gaps));
-        let late_tables = plan.tables.get(first..).unwrap_or_default();
+        let late_tables = plan.tables.get(first_polynomial_table..).unwrap_or_default();
         let values = trace::evaluate(&plan.polynomials, late_tables, coefficients, &powers);
-        for table in tables.iter_mut().skip(first) {
+        for table in tables.iter_mut().skip(first_polynomial_table) {
             table.powers = Some(Arc::clone(&powers));
         }
         for (table, columns) in indices.into_iter().zip(coefficients) {
@@ -181,10 +199,10 @@ impl<S: Scheme> ProofRun<'_, S> {
     pub(super) fn prove_second_stage(
         &self,
         stage: &SecondStage<S>,
-        first: &[RowMajorMatrix<Val>],
-        publics: &[Vec<Val>],
+        independent: &[RowMajorMatrix<Val>],
+        public_values: &[Vec<Val>],
     ) -> Result<Proof<S>, BackendError> {
-        self.prove_tables(&stage.config, &stage.tables, &stage.columns(first), publics)
+        self.prove_tables(&stage.config, &stage.tables, &stage.columns(independent), public_values)
     }
 }
 
@@ -192,6 +210,6 @@ impl<S: Scheme> ProofRun<'_, S> {
 fn commit<S: Scheme>(
     config: &Config<S>,
     columns: &[RowMajorMatrix<Val>],
-) -> Result<(Root, Data<S>), BackendError> {
+) -> Result<(Root, CommittedColumns<S>), BackendError> {
     config::commit(config, columns).map_err(|error| BackendError::Internal(format!("{error:?}")))
 }

@@ -7,8 +7,8 @@ use taonet_proof_core::network::{FORMAT, Input, Layer, Network, Operation};
 use taonet_proof_core::{Clamp, Range, Rescale, Shape, Window};
 use taonet_testing::is_exhaustive;
 
-use super::air::{ACTIVATION_FIXED, Kind, POSITIVE, Tile, ZERO};
-use super::config::{NEWEST, TILES};
+use super::air::{ACTIVATION_FIXED, POSITIVE_FUNCTION, TableKind, Tile, ZERO_FUNCTION};
+use super::config::{NEWEST_FORMAT, TILES};
 use super::plan::{KeyFormat, Method};
 use super::projection::Powers;
 use super::run::ProofRun;
@@ -211,7 +211,7 @@ fn plan_of<S: Scheme>(circuit: &Circuit) -> Plan {
 impl<S: Scheme> StarkProver<S> {
     /// Starts a proof with new random numbers.
     fn start(&self) -> ProofRun<'_, S> {
-        self.start_with(&Seed::random().unwrap()).unwrap()
+        self.start_proof(&Seed::random().unwrap()).unwrap()
     }
 }
 
@@ -228,8 +228,8 @@ impl<S: Scheme> Forger<S> {
     }
 
     fn with_inputs(network: &Network, circuit: Arc<Circuit>, plan: Plan, inputs: &[i64]) -> Self {
-        assert_eq!(plan.method.format.hides(), is_hiding::<S>());
-        let system = System::<S>::new(plan).unwrap();
+        assert_eq!(plan.method.format.hides_values(), is_hiding::<S>());
+        let system = ProofSystem::<S>::new(plan).unwrap();
         let key = system.key(&circuit).unwrap();
         let binding = Binding {
             nonce: Digest::of(b"n"),
@@ -238,22 +238,22 @@ impl<S: Scheme> Forger<S> {
             verification_key: Digest::of(&key),
         };
         let execution = circuit.execute(inputs).unwrap();
-        let traces = trace::fill(&system.plan, &circuit, &execution).unwrap();
+        let traces = trace::fill_traces(&system.plan, &circuit, &execution).unwrap();
         let inputs = system.plan.method.format.public_inputs(inputs).to_vec();
         let statement = Statement { binding, inputs, outputs: execution.outputs(&circuit) };
         let prover = StarkProver { circuit, system, key_digest: Digest::of(&key) };
         Self { prover, key, execution, traces, statement }
     }
 
-    fn table(&self, kind: Kind) -> usize {
+    fn table(&self, kind: TableKind) -> usize {
         self.prover.system.plan.tables.iter().position(|table| table.kind == kind).unwrap()
     }
 
     /// Executes the circuit with other inputs.
     fn change_inputs(&mut self, inputs: &[i64]) {
-        let StarkProver { system: System { plan, .. }, circuit, .. } = &self.prover;
+        let StarkProver { system: ProofSystem { plan, .. }, circuit, .. } = &self.prover;
         self.execution = circuit.execute(inputs).unwrap();
-        self.traces = trace::fill(plan, circuit, &self.execution).unwrap();
+        self.traces = trace::fill_traces(plan, circuit, &self.execution).unwrap();
         self.statement.inputs = plan.method.format.public_inputs(inputs).to_vec();
         self.statement.outputs = self.execution.outputs(circuit);
     }
@@ -274,7 +274,7 @@ impl<S: Scheme> Forger<S> {
     ) -> Result<(), VerifyError> {
         let mut traces = self.traces.clone();
         let Statement { binding, inputs, .. } = &self.statement;
-        let public = &mut traces.tables[self.table(Kind::Public)].values;
+        let public = &mut traces.tables[self.table(TableKind::Public)].values;
         *public = trace::public_column(inputs, &outputs, public.len());
         change(&mut traces.tables);
         let proof =
@@ -339,8 +339,9 @@ fn remainders_out_of_range_are_rejected<S: Scheme>() {
 test_with_both_schemes!(every_changed_column_is_rejected, remainders_out_of_range_are_rejected);
 
 fn check_remainders<S: Scheme>(forger: &Forger<S>) {
-    let StarkProver { system: System { plan, .. }, circuit, .. } = &forger.prover;
-    let (activations, functions) = (forger.table(Kind::Activations), forger.table(Kind::Functions));
+    let StarkProver { system: ProofSystem { plan, .. }, circuit, .. } = &forger.prover;
+    let (activations, functions) =
+        (forger.table(TableKind::Activations), forger.table(TableKind::Functions));
     let fixed = plan.tables[activations].fixed.as_deref().unwrap();
     let mut forged = 0;
     for (lane, &(stage, output)) in plan.activations.iter().enumerate() {
@@ -397,7 +398,7 @@ fn tile_is_read_from_the_key() {
     for tile in [Tile { inputs: 4, outputs: 2 }, Tile { inputs: 16, outputs: 16 }] {
         assert_ne!(tile, current);
         let method = Method { tile, format: KeyFormat::Tiles };
-        let keys = keys_of(&circuit, Plan::with_method(&circuit, method).unwrap()).unwrap();
+        let keys = create_keys(&circuit, Plan::with_method(&circuit, method).unwrap()).unwrap();
         let binding = Binding {
             nonce: Digest::of(b"n"),
             miner: Hotkey::from_bytes([1; 32]),
@@ -418,10 +419,10 @@ fn unknown_format_has_a_hint() {
     let test_setup = TestSetup::new(&Stark, &testing::network(1));
     // The format is the first byte of the key.
     assert_eq!(u32::from(test_setup.keys.verification[0]), TILES.format);
-    for format in [0, TILES.format - 1, NEWEST + 1] {
+    for format in [0, TILES.format - 1, NEWEST_FORMAT + 1] {
         let mut key = test_setup.keys.verification.clone();
         key[0] = format as u8;
-        let expected = BackendError::Format { format, newest: NEWEST }.to_string();
+        let expected = BackendError::Format { format, newest: NEWEST_FORMAT }.to_string();
         assert!(expected.contains("compile the model again"), "{expected}");
         assert_eq!(Stark.verifier(&key).err().unwrap().to_string(), expected);
         let keys = Keys { proving: Vec::new(), verification: key };

@@ -12,8 +12,8 @@ use p3_maybe_rayon::prelude::*;
 use taonet_proof_core::circuit::{Circuit, Execution, StageKind};
 
 use super::air::{
-    ACTIVATION_FIXED, ACTIVATION_LANES, INPUT_FIXED, Kind, MAX_FIXED, MAX_LANES,
-    MULTIPLICATION_FIXED, POSITIVE, Tile, ZERO,
+    ACTIVATION_FIXED, ACTIVATION_LANES, INPUT_FIXED, MAX_FIXED, MAX_LANES, MULTIPLICATION_FIXED,
+    POSITIVE_FUNCTION, TableKind, Tile, ZERO_FUNCTION,
 };
 use super::config::Val;
 use super::plan::Plan;
@@ -38,7 +38,7 @@ pub(super) fn public_column(inputs: &[i64], outputs: &[i64], rows: usize) -> Vec
 }
 
 /// Returns the value columns of all tables, in the plan's order.
-pub(super) fn fill(
+pub(super) fn fill_traces(
     plan: &Plan,
     circuit: &Circuit,
     execution: &Execution,
@@ -49,50 +49,55 @@ pub(super) fn fill(
     }
     let mut counts = vec![0_u32; plan.functions.rows()];
     // Maxima of more than two cells have intermediate values that no cell holds.
-    let maxima = match plan.fixed(|kind| *kind == Kind::Maxima) {
-        Some(fixed) => Some(maxima(plan, fixed, &mut memory, &mut counts)?),
+    let maxima = match plan.fixed_columns(|kind| *kind == TableKind::Maxima) {
+        Some(fixed) => Some(fill_maxima(plan, fixed, &mut memory, &mut counts)?),
         None => None,
     };
     let mut tables = Vec::with_capacity(plan.tables.len());
     let mut coefficients = Vec::new();
     for table in &plan.tables {
-        let fixed =
-            table.fixed.as_deref().ok_or_else(|| internal("a table without fixed columns"))?;
+        let fixed = table
+            .fixed
+            .as_deref()
+            .ok_or_else(|| internal_error("a table without fixed columns"))?;
         let rows = fixed.values.len() / fixed.width;
         let values = match table.kind {
-            Kind::Public => {
+            TableKind::Public => {
                 let inputs = plan.method.format.public_inputs(&execution.cells[..circuit.inputs]);
                 public_column(inputs, &execution.outputs(circuit), rows)
             }
-            Kind::Inputs => inputs(plan, fixed, &memory, &mut counts)?,
-            Kind::Products(tile) => products(tile, fixed, &memory),
-            Kind::Activations => activations(plan, circuit, execution, fixed, &mut counts)?,
-            Kind::Maxima => maxima.clone().unwrap_or_default(),
-            Kind::Multiplications => multiplications(fixed, &memory),
-            Kind::Polynomials => {
-                let operands = plan.fixed(|kind| *kind == Kind::Operands);
+            TableKind::Inputs => fill_inputs(plan, fixed, &memory, &mut counts)?,
+            TableKind::Products(tile) => fill_products(tile, fixed, &memory),
+            TableKind::Activations => {
+                fill_activations(plan, circuit, execution, fixed, &mut counts)?
+            }
+            TableKind::Maxima => maxima.clone().unwrap_or_default(),
+            TableKind::Multiplications => fill_multiplications(fixed, &memory),
+            TableKind::Polynomials => {
+                let operands = plan.fixed_columns(|kind| *kind == TableKind::Operands);
                 coefficients =
-                    polynomials::coefficients(&plan.polynomials, fixed, operands, &memory);
+                    polynomials::fill_coefficients(&plan.polynomials, fixed, operands, &memory);
                 Vec::new()
             }
             // Filled once all lookups are counted, and once the challenges are drawn.
-            Kind::Functions | Kind::Kernels { .. } | Kind::Operands => Vec::new(),
+            TableKind::Functions | TableKind::Kernels { .. } | TableKind::Operands => Vec::new(),
         };
         tables.push(RowMajorMatrix::new(values, table.kind.width()));
     }
     for (values, table) in tables.iter_mut().zip(&plan.tables) {
-        if table.kind == Kind::Functions {
+        if table.kind == TableKind::Functions {
             values.values = counts.iter().map(|&count| Val::from_u32(count)).collect();
         }
     }
     Ok(Traces { tables, coefficients })
 }
 
-fn internal(reason: &str) -> BackendError {
+fn internal_error(reason: &str) -> BackendError {
     BackendError::Internal(reason.to_owned())
 }
 
-fn count(
+/// Counts a lookup of a function.
+fn count_lookup(
     plan: &Plan,
     counts: &mut [u32],
     function: u32,
@@ -101,13 +106,14 @@ fn count(
     let row = plan
         .functions
         .row(function, argument)
-        .ok_or_else(|| internal("an argument is not in the function table"))?;
+        .ok_or_else(|| internal_error("an argument is not in the function table"))?;
     counts[row] += 1;
     Ok(())
 }
 
-/// Idle rows have the zero at address 0, whose range is that of the function of zero.
-fn inputs(
+/// Returns the value column of hidden inputs. Idle rows have the zero at address 0, whose range is
+/// checked by the function of zero.
+fn fill_inputs(
     plan: &Plan,
     fixed: &RowMajorMatrix<Val>,
     memory: &[i64],
@@ -116,12 +122,12 @@ fn inputs(
     let rows = fixed.values.chunks(INPUT_FIXED).map(|fixed| {
         let [address, range] = [0, 1].map(|column| fixed[column].as_canonical_u32());
         let value = memory[address as usize];
-        count(plan, counts, range, value).map(|()| Val::from_i64(value))
+        count_lookup(plan, counts, range, value).map(|()| Val::from_i64(value))
     });
     rows.collect()
 }
 
-fn products(tile: Tile, fixed: &RowMajorMatrix<Val>, memory: &[i64]) -> Vec<Val> {
+fn fill_products(tile: Tile, fixed: &RowMajorMatrix<Val>, memory: &[i64]) -> Vec<Val> {
     let width = tile.width();
     let mut values = Val::zero_vec(fixed.values.len() / fixed.width * width);
     let rows = values.par_chunks_mut(width).zip(fixed.values.par_chunks(fixed.width));
@@ -149,7 +155,7 @@ fn products(tile: Tile, fixed: &RowMajorMatrix<Val>, memory: &[i64]) -> Vec<Val>
     values
 }
 
-fn activations(
+fn fill_activations(
     plan: &Plan,
     circuit: &Circuit,
     execution: &Execution,
@@ -163,14 +169,14 @@ fn activations(
     {
         let (quotient, remainder, value) =
             activation(circuit, execution, stage as usize, output as usize)?;
-        count(plan, counts, fixed[3].as_canonical_u32(), quotient)
+        count_lookup(plan, counts, fixed[3].as_canonical_u32(), quotient)
             .map_err(|_| BackendError::Unprovable { layer: stage as usize, value: quotient })?;
-        count(plan, counts, fixed[4].as_canonical_u32(), remainder)?;
+        count_lookup(plan, counts, fixed[4].as_canonical_u32(), remainder)?;
         values.extend([quotient, remainder, value].map(Val::from_i64));
     }
     for _ in plan.activations.len()..lanes {
-        count(plan, counts, ZERO, 0)?;
-        count(plan, counts, ZERO, 0)?;
+        count_lookup(plan, counts, ZERO_FUNCTION, 0)?;
+        count_lookup(plan, counts, ZERO_FUNCTION, 0)?;
     }
     values.resize(lanes * 3, Val::ZERO);
     Ok(values)
@@ -189,11 +195,12 @@ fn activation(
         StageKind::MatrixProduct(product) => product.rescale,
         StageKind::Table(table) => {
             let argument = execution.cells[table.cells[output] as usize];
-            let value =
-                table.value(argument).ok_or_else(|| internal("an argument is not in its table"))?;
+            let value = table
+                .value(argument)
+                .ok_or_else(|| internal_error("an argument is not in its table"))?;
             return Ok((argument, 0, value));
         }
-        StageKind::Max(_) => return Err(internal("an activation of a maximum")),
+        StageKind::Max(_) => return Err(internal_error("an activation of a maximum")),
     };
     let sum = execution.sums[stage][output];
     Ok(match rescale {
@@ -205,8 +212,9 @@ fn activation(
     })
 }
 
-/// Idle rows multiply the zero at address 0 with itself.
-fn multiplications(fixed: &RowMajorMatrix<Val>, memory: &[i64]) -> Vec<Val> {
+/// Returns the value columns of multiplications. Idle rows multiply the zero at address 0 with
+/// itself.
+fn fill_multiplications(fixed: &RowMajorMatrix<Val>, memory: &[i64]) -> Vec<Val> {
     let mut values = Vec::with_capacity(fixed.values.len() / MULTIPLICATION_FIXED * 3);
     for fixed in fixed.values.chunks(MULTIPLICATION_FIXED) {
         let [a, b] = [0, 1].map(|column| memory[fixed[column].as_canonical_u32() as usize]);
@@ -215,7 +223,7 @@ fn multiplications(fixed: &RowMajorMatrix<Val>, memory: &[i64]) -> Vec<Val> {
     values
 }
 
-fn maxima(
+fn fill_maxima(
     plan: &Plan,
     fixed: &RowMajorMatrix<Val>,
     memory: &mut [i64],
@@ -228,7 +236,7 @@ fn maxima(
         let (a, b) = (memory[a], memory[b]);
         // Idle lanes read and write the zero at address 0.
         memory[address] = a.max(b);
-        count(plan, counts, POSITIVE, a - b)?;
+        count_lookup(plan, counts, POSITIVE_FUNCTION, a - b)?;
         values.extend([a, b, (a - b).max(0)].map(Val::from_i64));
     }
     Ok(values)

@@ -95,7 +95,7 @@ impl RandomNetwork {
             }
             3 => {
                 let window = self.window(|kernel| kernel - 1);
-                window.pooled(&shape).ok()?;
+                window.pool_output(&shape).ok()?;
                 (vec![tensor], Operation::MaxPool { window })
             }
             4 if self.has_tables => (vec![tensor], self.table(range)?),

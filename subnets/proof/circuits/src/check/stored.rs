@@ -4,7 +4,7 @@
 //!
 //! A file in the directory says that the key of a circuit follows from its network. Whoever can
 //! create such a file can make a false key pass, so only this user and root must be able to. Both
-//! can already replace the program that believes the file, its arguments and its output: the
+//! can already replace the program that trusts the file, its arguments and its output: the
 //! directory adds nobody to those who are trusted.
 //!
 //! - The directory and each file must belong to the effective user, and nobody else may write to
@@ -14,8 +14,8 @@
 //!   A file says nothing about any other circuit. The hashes of network and key are compared with
 //!   the identity each time.
 //! - The name has a version, too: that of the rules, and of the program. A later program may lay
-//!   out networks in another way, because an earlier one had an error, so it compares again what an
-//!   earlier program compared.
+//!   out networks in another way, because an earlier one had an error, so it compares all keys
+//!   again.
 //! - A file is created after the comparison, empty and in one step. No crash and no full disk
 //!   leaves a part of it.
 //!
@@ -37,13 +37,12 @@ use taonet_proof_core::Digest;
 
 /// Version of the rules by which a key follows from a network: the SHA-256 of the `stark` keys in
 /// `vectors/proof`, which has one of each format. A test compares it.
-const RULES: &str = "4556390a7f52a58eb4dbdb365b20ccfd5c981669d8d2de0cd74aa96b60890b34";
+const RULES_DIGEST: &str = "4556390a7f52a58eb4dbdb365b20ccfd5c981669d8d2de0cd74aa96b60890b34";
 /// Number of hexadecimal digits of a circuit's identity.
 const ID_DIGITS: usize = 64;
 /// Number of hexadecimal digits of the version in a file name.
 const VERSION_DIGITS: usize = 16;
-/// Maximum number of files. A user who verifies proofs of more circuits waits for some of them once
-/// more.
+/// Maximum number of files. With more circuits, all keys are compared again from time to time.
 const MAX_FILES: usize = 1_000;
 
 /// Identities of circuits whose keys were compared with their networks, kept in a directory of the
@@ -52,7 +51,7 @@ const MAX_FILES: usize = 1_000;
 #[derive(Clone, Debug)]
 pub struct StoredChecks {
     directory: Arc<OwnedFd>,
-    /// End of the file names: a digest of [`RULES`] and of the program.
+    /// End of the file names: a digest of [`RULES_DIGEST`] and of the program.
     version: String,
 }
 
@@ -71,14 +70,14 @@ impl StoredChecks {
             let reason = "the directory belongs to another user or is writable by others";
             return Err(io::Error::new(io::ErrorKind::PermissionDenied, reason));
         }
-        let mut version = Digest::of(format!("{RULES}\n{program}").as_bytes()).to_string();
+        let mut version = Digest::of(format!("{RULES_DIGEST}\n{program}").as_bytes()).to_string();
         version.truncate(VERSION_DIGITS);
         Ok(Self { directory: Arc::new(directory), version })
     }
 
     /// Returns whether the circuit with this identity was checked by this program.
     pub(crate) fn contains(&self, id: &Digest) -> bool {
-        let stat = statat(&self.directory, self.name(id), AtFlags::SYMLINK_NOFOLLOW);
+        let stat = statat(&self.directory, self.file_name(id), AtFlags::SYMLINK_NOFOLLOW);
         stat.is_ok_and(|stat| {
             is_private(&stat) && FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile
         })
@@ -92,7 +91,7 @@ impl StoredChecks {
         self.remove_if_full()?;
         let flags =
             OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        match openat(&self.directory, self.name(id), flags, Mode::RUSR | Mode::WUSR) {
+        match openat(&self.directory, self.file_name(id), flags, Mode::RUSR | Mode::WUSR) {
             // Another process may have checked the circuit, too.
             Ok(_) | Err(Errno::EXIST) => Ok(()),
             Err(error) => Err(error.into()),
@@ -105,7 +104,7 @@ impl StoredChecks {
         let mut names = Vec::new();
         for entry in Dir::read_from(&self.directory)? {
             let entry = entry?;
-            if is_name(entry.file_name().to_bytes()) {
+            if is_check_name(entry.file_name().to_bytes()) {
                 names.push(entry.file_name().to_owned());
             }
         }
@@ -122,7 +121,7 @@ impl StoredChecks {
         Ok(())
     }
 
-    fn name(&self, id: &Digest) -> String {
+    fn file_name(&self, id: &Digest) -> String {
         format!("{id}-{}", self.version)
     }
 }
@@ -135,7 +134,7 @@ fn is_private(stat: &Stat) -> bool {
 }
 
 /// Returns whether a file has the name of a check, by any program.
-fn is_name(name: &[u8]) -> bool {
+fn is_check_name(name: &[u8]) -> bool {
     name.len() == ID_DIGITS + 1 + VERSION_DIGITS
         && name.iter().all(|byte| byte.is_ascii_hexdigit() || *byte == b'-')
 }
@@ -172,7 +171,7 @@ mod tests {
         checks.insert(&digest(1)).unwrap();
         let files: Vec<_> =
             fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path()).collect();
-        assert!(is_name(files[0].file_name().unwrap().as_encoded_bytes()), "{files:?}");
+        assert!(is_check_name(files[0].file_name().unwrap().as_encoded_bytes()), "{files:?}");
         assert_eq!((files.len(), mode(&path), mode(&files[0])), (1, 0o700, 0o600));
         let reopened = StoredChecks::open(&path, "one").unwrap();
         assert!(reopened.contains(&digest(1)) && !reopened.contains(&digest(2)));
@@ -206,13 +205,13 @@ mod tests {
         let folder = TempDir::new().unwrap();
         let checks = StoredChecks::open(folder.path(), "one").unwrap();
         checks.insert(&digest(1)).unwrap();
-        let file = folder.path().join(checks.name(&digest(1)));
+        let file = folder.path().join(checks.file_name(&digest(1)));
         set_mode(&file, 0o666);
         assert!(!checks.contains(&digest(1)));
         set_mode(&file, 0o600);
         assert!(checks.contains(&digest(1)));
-        symlink(&file, folder.path().join(checks.name(&digest(2)))).unwrap();
-        fs::create_dir(folder.path().join(checks.name(&digest(3)))).unwrap();
+        symlink(&file, folder.path().join(checks.file_name(&digest(2)))).unwrap();
+        fs::create_dir(folder.path().join(checks.file_name(&digest(3)))).unwrap();
         assert!(!checks.contains(&digest(2)) && !checks.contains(&digest(3)));
     }
 
@@ -224,10 +223,12 @@ mod tests {
         let checks = StoredChecks::open(&path, "one").unwrap();
         fs::rename(&path, &moved_path).unwrap();
         fs::create_dir(&path).unwrap();
-        File::create(path.join(checks.name(&digest(1)))).unwrap();
+        File::create(path.join(checks.file_name(&digest(1)))).unwrap();
         assert!(!checks.contains(&digest(1)));
         checks.insert(&digest(1)).unwrap();
-        assert!(checks.contains(&digest(1)) && moved_path.join(checks.name(&digest(1))).exists());
+        assert!(
+            checks.contains(&digest(1)) && moved_path.join(checks.file_name(&digest(1))).exists()
+        );
     }
 
     #[test]
@@ -245,7 +246,8 @@ mod tests {
         assert!(!checks.contains(&digest(0)) && folder.path().join("other").exists());
     }
 
-    /// If this test fails, a format of keys was added: set [`RULES`] to the digest that it prints.
+    /// If this test fails, a format of keys was added: set [`RULES_DIGEST`] to the digest that it
+    /// prints.
     #[test]
     fn stored_check_rules_cover_keys_of_all_formats() {
         let vectors = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../vectors/proof");
@@ -260,6 +262,6 @@ mod tests {
             ModelBundle::Sliced(_) => panic!("{name} is sliced"),
         };
         let keys: Vec<Vec<u8>> = names.iter().map(key).collect();
-        assert_eq!(Digest::of(&keys.concat()).to_string(), RULES);
+        assert_eq!(Digest::of(&keys.concat()).to_string(), RULES_DIGEST);
     }
 }

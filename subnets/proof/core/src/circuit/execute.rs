@@ -87,8 +87,8 @@ impl Stage {
     fn run(&self, cells: &mut Vec<i64>) -> Vec<i64> {
         match &self.kind {
             StageKind::Linear(linear) => {
-                let sums = linear.sums(cells);
-                write(cells, &sums, linear.rescale);
+                let sums = linear.compute_sums(cells);
+                push_activations(cells, &sums, linear.rescale);
                 sums
             }
             StageKind::Max(max) => {
@@ -103,7 +103,7 @@ impl Stage {
                 let products =
                     product.pairs.iter().map(|&[a, b]| cells[a as usize] * cells[b as usize]);
                 let products: Vec<i64> = products.collect();
-                write(cells, &products, product.rescale);
+                push_activations(cells, &products, product.rescale);
                 products
             }
             StageKind::MatrixProduct(product) => {
@@ -111,7 +111,7 @@ impl Stage {
                     product.pairs(output).map(|[a, b]| cells[a as usize] * cells[b as usize]).sum()
                 };
                 let sums: Vec<i64> = (0..product.outputs()).map(sum).collect();
-                write(cells, &sums, product.rescale);
+                push_activations(cells, &sums, product.rescale);
                 sums
             }
         }
@@ -119,7 +119,7 @@ impl Stage {
 }
 
 /// Appends the activations of sums, or the sums themselves if they are not rescaled.
-fn write(cells: &mut Vec<i64>, sums: &[i64], rescale: Option<Rescale>) {
+fn push_activations(cells: &mut Vec<i64>, sums: &[i64], rescale: Option<Rescale>) {
     match rescale {
         Some(rescale) => cells.extend(sums.iter().map(|&sum| rescale.apply(sum))),
         None => cells.extend_from_slice(sums),
@@ -127,7 +127,7 @@ fn write(cells: &mut Vec<i64>, sums: &[i64], rescale: Option<Rescale>) {
 }
 
 impl Linear {
-    fn sums(&self, cells: &[i64]) -> Vec<i64> {
+    fn compute_sums(&self, cells: &[i64]) -> Vec<i64> {
         let mut sums = self.bias.clone();
         let mut slots = Vec::new();
         for job in &self.jobs {

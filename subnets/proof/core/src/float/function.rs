@@ -69,15 +69,15 @@ impl Function {
     }
 
     /// Returns the number of operations.
-    pub fn operations(&self) -> usize {
+    pub fn operation_count(&self) -> usize {
         match self {
             Self::Variable | Self::Constant(_) => 0,
-            Self::Unary(_, function) => 1 + function.operations(),
-            Self::Binary(_, a, b) => 1 + a.operations() + b.operations(),
+            Self::Unary(_, function) => 1 + function.operation_count(),
+            Self::Binary(_, a, b) => 1 + a.operation_count() + b.operation_count(),
             Self::Select(condition, a, b) => {
-                1 + condition.operations() + a.operations() + b.operations()
+                1 + condition.operation_count() + a.operation_count() + b.operation_count()
             }
-            Self::Lookup(_, _, row) => 1 + row.operations(),
+            Self::Lookup(_, _, row) => 1 + row.operation_count(),
         }
     }
 
@@ -102,18 +102,18 @@ impl Function {
 
     /// Returns whether the function looks values up in a table.
     pub(crate) fn looks_up(&self) -> bool {
-        self.any_part(|part| matches!(part, Self::Lookup(..)))
+        self.any_subfunction(|part| matches!(part, Self::Lookup(..)))
     }
 
     /// Returns whether the function looks up rows that its argument names only if that is an exact
     /// integer.
     pub(crate) fn looks_up_exactly(&self) -> bool {
-        self.any_part(|part| matches!(part, Self::Lookup(_, _, row) if !row.is_integer()))
+        self.any_subfunction(|part| matches!(part, Self::Lookup(_, _, row) if !row.is_integer()))
     }
 
     /// Returns whether the function's values are integers, whatever its argument is.
     pub(crate) fn is_integer(&self) -> bool {
-        let is_limit = |limit: f64| limit.is_infinite() || limit.fract().abs() <= 0.0;
+        let is_integer_limit = |limit: f64| limit.is_infinite() || limit.fract().abs() <= 0.0;
         match self {
             Self::Constant(value) => value.fract().abs() <= 0.0,
             Self::Unary(operation, _) if operation.is_step() => true,
@@ -121,13 +121,13 @@ impl Function {
                 function.is_integer()
             }
             Self::Unary(Unary::Clip { low, high }, function) => {
-                is_limit(*low) && is_limit(*high) && function.is_integer()
+                is_integer_limit(*low) && is_integer_limit(*high) && function.is_integer()
             }
             Self::Variable | Self::Unary(..) => false,
             Self::Binary(operation, a, b) => {
-                let keeps = operation.is_remainder()
+                let keeps_integers = operation.is_remainder()
                     || matches!(operation, Binary::Add | Binary::Multiply | Binary::Subtract);
-                operation.is_comparison() || (keeps && a.is_integer() && b.is_integer())
+                operation.is_comparison() || (keeps_integers && a.is_integer() && b.is_integer())
             }
             Self::Select(_, a, b) => a.is_integer() && b.is_integer(),
             Self::Lookup(table, ..) => table.has_integer_values,
@@ -137,7 +137,7 @@ impl Function {
     /// Returns whether neighbouring arguments can have entirely different values, as the rows of a
     /// table have.
     pub(crate) fn is_discontinuous(&self) -> bool {
-        self.any_part(|part| match part {
+        self.any_subfunction(|part| match part {
             Self::Lookup(..) => true,
             Self::Unary(operation, _) => operation.is_step(),
             Self::Binary(operation, ..) => operation.is_comparison() || operation.is_remainder(),
@@ -146,16 +146,16 @@ impl Function {
     }
 
     /// Returns whether the function or one that it consists of has a property.
-    fn any_part(&self, property: fn(&Self) -> bool) -> bool {
+    fn any_subfunction(&self, property: fn(&Self) -> bool) -> bool {
         property(self)
             || match self {
                 Self::Variable | Self::Constant(_) => false,
                 Self::Unary(_, function) | Self::Lookup(_, _, function) => {
-                    function.any_part(property)
+                    function.any_subfunction(property)
                 }
-                Self::Binary(_, a, b) => a.any_part(property) || b.any_part(property),
+                Self::Binary(_, a, b) => a.any_subfunction(property) || b.any_subfunction(property),
                 Self::Select(condition, a, b) => {
-                    [condition, a, b].iter().any(|part| part.any_part(property))
+                    [condition, a, b].iter().any(|part| part.any_subfunction(property))
                 }
             }
     }
@@ -171,9 +171,9 @@ impl Function {
                 function.is_function_of_sign()
             }
             Self::Binary(operation, a, b) => {
-                let is_with_zero = **a == Self::Variable
+                let compares_with_zero = **a == Self::Variable
                     && matches!(**b, Self::Constant(zero) if zero.abs() <= 0.0);
-                (operation.is_comparison() && is_with_zero)
+                (operation.is_comparison() && compares_with_zero)
                     || (a.is_function_of_sign() && b.is_function_of_sign())
             }
             Self::Select(condition, a, b) => {
@@ -227,7 +227,7 @@ mod tests {
             .then(Unary::Exp)
             .with(Binary::Add, Function::Constant(1.0))
             .then(Unary::Log);
-        assert_eq!((swish.operations(), softplus.operations()), (2, 3));
+        assert_eq!((swish.operation_count(), softplus.operation_count()), (2, 3));
         for x in [-30.0, -1.5, 0.0, 0.25, 7.0] {
             assert!((swish.apply(x) - Unary::Swish { alpha: 1.0 }.apply(x)).abs() < 1e-12, "{x}");
             assert!((softplus.apply(x) - Unary::Softplus.apply(x)).abs() < 1e-12, "{x}");
@@ -266,7 +266,7 @@ mod tests {
             [0.0, 1.0, 2.0, -1.0, -3.0].iter().map(|&row| second.apply(row)).collect();
         assert_eq!(values, vec![2.0, -4.0, 6.0, 6.0, 2.0]);
         assert!([3.0, -4.0, f64::NAN, f64::INFINITY].iter().all(|&row| second.apply(row).is_nan()));
-        assert_eq!((second.table_magnitude(), second.operations()), (Some(6.0), 1));
+        assert_eq!((second.table_magnitude(), second.operation_count()), (Some(6.0), 1));
         assert!(
             Function::Variable.look_up(&Arc::new(Lookup::new(vec![], 0)), 0).apply(0.0).is_nan()
         );

@@ -105,7 +105,7 @@ impl FloatNode {
                 input.iter().zip(&tensors[self.inputs[1]]).map(|(a, b)| a * b).collect()
             }
             FloatOperation::MatrixProduct(sizes) => {
-                multiply(input, &tensors[self.inputs[1]], sizes)
+                multiply_matrices(input, &tensors[self.inputs[1]], sizes)
             }
             FloatOperation::Function(function) => {
                 input.iter().map(|&value| function.apply(f64::from(value)) as f32).collect()
@@ -144,12 +144,14 @@ impl FloatNode {
                 sum_channels(input, self.shape.elements(), *shift)
             }
             FloatOperation::Relu => input.iter().map(|value| value.max(0.0)).collect(),
-            FloatOperation::MaxPool(window) => pool(shape, self.shape, window, |plane, taps| {
-                taps.iter().map(|&tap| input[plane + tap]).fold(f32::NEG_INFINITY, f32::max)
-            }),
+            FloatOperation::MaxPool(window) => {
+                pool_windows(shape, self.shape, window, |plane, taps| {
+                    taps.iter().map(|&tap| input[plane + tap]).fold(f32::NEG_INFINITY, f32::max)
+                })
+            }
             FloatOperation::AveragePool(window) => {
                 let count = (window.kernel[0] * window.kernel[1]) as f32;
-                pool(shape, self.shape, window, |plane, taps| {
+                pool_windows(shape, self.shape, window, |plane, taps| {
                     taps.iter().map(|&tap| input[plane + tap]).sum::<f32>() / count
                 })
             }
@@ -157,7 +159,8 @@ impl FloatNode {
     }
 }
 
-fn multiply(a: &[f32], b: &[f32], sizes: &Matrices) -> Vec<f32> {
+/// Returns the products of pairs of matrices, one after the other.
+fn multiply_matrices(a: &[f32], b: &[f32], sizes: &Matrices) -> Vec<f32> {
     let Matrices { rows, inner, columns, .. } = *sizes;
     let pairs = a.chunks(rows * inner).zip(b.chunks(inner * columns));
     let products = pairs.flat_map(|(a, b)| {
@@ -173,7 +176,8 @@ fn multiply(a: &[f32], b: &[f32], sizes: &Matrices) -> Vec<f32> {
     products.collect()
 }
 
-/// Sums in double precision: the values of a mean can be many.
+/// Returns the sum of all channels, divided by `2^shift`. Adds in double precision, because a mean
+/// can have many values.
 fn sum_channels(input: &[f32], plane: usize, shift: u8) -> Vec<f32> {
     let mut sums = vec![0.0_f64; plane];
     for channel in input.chunks(plane) {
@@ -184,7 +188,7 @@ fn sum_channels(input: &[f32], plane: usize, shift: u8) -> Vec<f32> {
     sums.into_iter().map(|sum| (sum * power(-i32::from(shift))) as f32).collect()
 }
 
-fn pool(
+fn pool_windows(
     input: Shape,
     output: Shape,
     window: &Window,

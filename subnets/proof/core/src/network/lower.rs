@@ -38,7 +38,7 @@ struct PlacedTensor {
 #[derive(Clone)]
 enum Cells {
     /// Consecutive cells from this one on.
-    From(Cell),
+    Consecutive(Cell),
     /// The cells of a moved tensor, which belong to other tensors.
     Moved(Rc<[Cell]>),
 }
@@ -46,7 +46,7 @@ enum Cells {
 impl PlacedTensor {
     fn cell(&self, index: usize) -> Cell {
         match &self.cells {
-            Cells::From(first) => first + index as Cell,
+            Cells::Consecutive(first) => first + index as Cell,
             Cells::Moved(cells) => cells.get(index).copied().unwrap_or_default(),
         }
     }
@@ -93,14 +93,18 @@ impl Network {
         let memory = self.check_cost(shape)?;
         let mut lowering = Lowering {
             // Padding reads as zero.
-            tensors: vec![PlacedTensor { cells: Cells::From(0), shape, range: range.with_zero() }],
+            tensors: vec![PlacedTensor {
+                cells: Cells::Consecutive(0),
+                shape,
+                range: range.with_zero(),
+            }],
             stages: Vec::with_capacity(self.layers.len()),
-            next: shape.elements(),
+            next_cell: shape.elements(),
             choices: (self.format == CHOICES_FORMAT).then(Choices::default),
             has_choices: false,
         };
         for (index, layer) in self.layers.iter().enumerate() {
-            lowering.layer(index, layer)?;
+            lowering.lower_layer(index, layer)?;
         }
         let outputs = lowering
             .tensors
@@ -125,7 +129,7 @@ impl Network {
         let mut memory = MemoryBudget::new(self.parameters());
         memory.spend(VALUE_BYTES.saturating_mul(input.elements() as u64))?;
         let mut shapes = vec![input];
-        let (mut work, mut cells) = (0_u64, input.elements());
+        let (mut multiply_adds, mut cells) = (0_u64, input.elements());
         for (index, layer) in self.layers.iter().enumerate() {
             let inputs = layer.inputs.iter().map(|&tensor| {
                 shapes
@@ -135,7 +139,7 @@ impl Network {
             });
             let inputs = inputs.collect::<Result<Vec<_>, _>>()?;
             let output = layer.shape(index, &inputs)?;
-            let (jobs, taps) = layer.jobs(index, &inputs, output)?;
+            let (jobs, taps) = layer.job_and_tap_counts(index, &inputs, output)?;
             let elements = output.elements() as u64;
             memory.spend(lowered_bytes(jobs, taps, elements))?;
             memory.spend(match &layer.operation {
@@ -150,10 +154,10 @@ impl Network {
             if self.format == CHOICES_FORMAT && taps == 1 {
                 memory.spend(CHOICE_BYTES.saturating_mul(elements))?;
             }
-            work = work.saturating_add(taps.saturating_mul(elements));
+            multiply_adds = multiply_adds.saturating_add(taps.saturating_mul(elements));
             cells += output.elements();
-            if work > MAX_MULTIPLY_ADDS || cells > Cell::MAX as usize / 2 {
-                return Err(NetworkError::Work(work));
+            if multiply_adds > MAX_MULTIPLY_ADDS || cells > Cell::MAX as usize / 2 {
+                return Err(NetworkError::Work(multiply_adds));
             }
             shapes.push(output);
         }
@@ -183,18 +187,18 @@ impl Layer {
         let (Some(&first), count) = (inputs.first(), inputs.len()) else { return Err(arity) };
         match &self.operation {
             Operation::Sum { factors } if factors.len() == count => {
-                same_shape(index, inputs, first)
+                require_same_shape(index, inputs, first)
             }
-            Operation::Product if count == 2 => same_shape(index, inputs, first),
+            Operation::Product if count == 2 => require_same_shape(index, inputs, first),
             Operation::MatrixProduct(sizes) => {
                 let &[a, b] = inputs else { return Err(arity) };
                 sizes
                     .shape([a, b])
-                    .map_err(NetworkError::shape(index))?
+                    .map_err(NetworkError::shape_error(index))?
                     .ok_or(NetworkError::Shapes(index))
             }
             Operation::Move { shape, indices, .. } => {
-                let shape = shape.checked().map_err(NetworkError::shape(index))?;
+                let shape = shape.checked().map_err(NetworkError::shape_error(index))?;
                 if shape.elements() == indices.len() {
                     Ok(shape)
                 } else {
@@ -205,31 +209,33 @@ impl Layer {
             Operation::Sum { .. } | Operation::Product => Err(arity),
             Operation::Table { .. } => Ok(first),
             Operation::Dense { bias, .. } => {
-                Shape::vector(bias.len()).map_err(NetworkError::shape(index))
+                Shape::vector(bias.len()).map_err(NetworkError::shape_error(index))
             }
             Operation::Convolution { window, bias, .. } => {
-                let [rows, columns] = window.output(&first).map_err(NetworkError::shape(index))?;
-                Shape::new(bias.len(), rows, columns).map_err(NetworkError::shape(index))
+                let [rows, columns] =
+                    window.output(&first).map_err(NetworkError::shape_error(index))?;
+                Shape::new(bias.len(), rows, columns).map_err(NetworkError::shape_error(index))
             }
             Operation::MaxPool { window } => {
-                let [rows, columns] = window.pooled(&first).map_err(NetworkError::shape(index))?;
-                Shape::new(first.channels, rows, columns).map_err(NetworkError::shape(index))
+                let [rows, columns] =
+                    window.pool_output(&first).map_err(NetworkError::shape_error(index))?;
+                Shape::new(first.channels, rows, columns).map_err(NetworkError::shape_error(index))
             }
         }
     }
 
     /// Returns the number of jobs or groups of the lowered layer, and the largest number of taps of
     /// each.
-    fn jobs(
+    fn job_and_tap_counts(
         &self,
         index: usize,
         inputs: &[Shape],
         output: Shape,
     ) -> Result<(u64, u64), NetworkError> {
-        let read = inputs.first().map_or(0, Shape::elements) as u64;
+        let input_elements = inputs.first().map_or(0, Shape::elements) as u64;
         let (elements, plane) = (output.elements() as u64, (output.height * output.width) as u64);
         Ok(match &self.operation {
-            Operation::Dense { .. } => (1, read),
+            Operation::Dense { .. } => (1, input_elements),
             Operation::Convolution { window, groups, .. } => {
                 let channels =
                     inputs.first().map_or(0, |shape| shape.channels).checked_div(*groups);
@@ -247,15 +253,16 @@ impl Layer {
     }
 }
 
-fn same_shape(index: usize, inputs: &[Shape], first: Shape) -> Result<Shape, NetworkError> {
-    let equal = inputs.iter().all(|shape| *shape == first);
-    equal.then_some(first).ok_or(NetworkError::Shapes(index))
+fn require_same_shape(index: usize, inputs: &[Shape], first: Shape) -> Result<Shape, NetworkError> {
+    let are_equal = inputs.iter().all(|shape| *shape == first);
+    are_equal.then_some(first).ok_or(NetworkError::Shapes(index))
 }
 
 struct Lowering {
     tensors: Vec<PlacedTensor>,
     stages: Vec<Stage>,
-    next: usize,
+    /// The first cell that no tensor has yet.
+    next_cell: usize,
     /// Cells of which at most one is not 0, in networks of [`CHOICES_FORMAT`].
     choices: Option<Choices>,
     /// Whether a sum so far is over a choice.
@@ -263,7 +270,7 @@ struct Lowering {
 }
 
 impl Lowering {
-    fn layer(&mut self, index: usize, layer: &Layer) -> Result<(), NetworkError> {
+    fn lower_layer(&mut self, index: usize, layer: &Layer) -> Result<(), NetworkError> {
         let inputs = layer.inputs.iter().map(|&tensor| {
             self.tensors
                 .get(tensor as usize)
@@ -283,17 +290,23 @@ impl Lowering {
         let arity = NetworkError::Arity { layer: index, inputs: inputs.len() };
         let (kind, range) = match (&layer.operation, &inputs[..]) {
             (Operation::MaxPool { window }, [input]) => {
-                (StageKind::Max(max_pool(input, window, shape)), input.range)
+                (StageKind::Max(lower_max_pool(input, window, shape)), input.range)
             }
             (Operation::Table { low, values }, [input]) => {
-                elements::table(index, *low, values, input)?
+                elements::lower_table(index, *low, values, input)?
             }
-            (Operation::Product, [a, b]) => elements::product(index, layer.rescale, a, b)?,
+            (Operation::Product, [a, b]) => elements::lower_product(index, layer.rescale, a, b)?,
             (Operation::MatrixProduct(sizes), [a, b]) => {
-                elements::matrix_product(index, layer.rescale, *sizes, a, b)?
+                elements::lower_matrix_product(index, layer.rescale, *sizes, a, b)?
             }
             (Operation::Move { indices, constant, .. }, inputs) => {
-                let moved = elements::moved(index, indices, *constant, inputs, self.next as Cell)?;
+                let moved = elements::lower_move(
+                    index,
+                    indices,
+                    *constant,
+                    inputs,
+                    self.next_cell as Cell,
+                )?;
                 self.push_moved(shape, moved);
                 return Ok(());
             }
@@ -305,14 +318,14 @@ impl Lowering {
                 _,
             ) => return Err(arity),
             (_, inputs) => {
-                let (kernels, jobs, bias) = linear(index, layer, inputs, shape)?;
+                let (kernels, jobs, bias) = lower_linear(index, layer, inputs, shape)?;
                 let is_choice = self.choices.as_ref().is_some_and(|choices| {
                     !jobs.is_empty() && jobs.iter().all(|job| choices.is_choice(&job.taps))
                 });
                 self.has_choices |= is_choice;
                 let sums = sum_range(&kernels, &jobs, &bias, inputs, is_choice)
                     .ok_or(NetworkError::Overflow(index))?;
-                let range = rescaled(layer.rescale, sums);
+                let range = rescaled_range(layer.rescale, sums);
                 let convolution = convolution(&layer.operation, inputs, shape);
                 let rescale = layer.rescale;
                 (
@@ -321,9 +334,9 @@ impl Lowering {
                 )
             }
         };
-        let first = self.next as Cell;
-        self.next += shape.elements();
-        self.tensors.push(PlacedTensor { cells: Cells::From(first), shape, range });
+        let first = self.next_cell as Cell;
+        self.next_cell += shape.elements();
+        self.tensors.push(PlacedTensor { cells: Cells::Consecutive(first), shape, range });
         let stage = Stage { first, count: shape.elements(), range, kind };
         if let Some(choices) = &mut self.choices {
             choices.record(&stage);
@@ -335,14 +348,14 @@ impl Lowering {
     /// Appends a moved tensor, whose stage writes at most one cell: the constant.
     fn push_moved(&mut self, shape: Shape, moved: elements::MovedTensor) {
         let elements::MovedTensor { cells, range, constant } = moved;
-        let first = self.next as Cell;
-        self.next += constant.bias.len();
-        let constants = constant.sums;
+        let first = self.next_cell as Cell;
+        self.next_cell += constant.bias.len();
+        let constant_range = constant.sums;
         self.tensors.push(PlacedTensor { cells: Cells::Moved(cells), shape, range });
         self.stages.push(Stage {
             first,
             count: constant.bias.len(),
-            range: constants,
+            range: constant_range,
             kind: StageKind::Linear(constant),
         });
     }
@@ -350,7 +363,7 @@ impl Lowering {
 
 /// Returns the interval of sums after they are rescaled. Padding reads as zero, so every interval
 /// contains zero.
-fn rescaled(rescale: Option<Rescale>, sums: Range) -> Range {
+fn rescaled_range(rescale: Option<Rescale>, sums: Range) -> Range {
     let range = rescale.map_or(sums, |rescale| {
         let quotients = rescale.quotients(&sums);
         Range { low: rescale.clamp.apply(quotients.low), high: rescale.clamp.apply(quotients.high) }
@@ -358,8 +371,8 @@ fn rescaled(rescale: Option<Rescale>, sums: Range) -> Range {
     range.with_zero()
 }
 
-/// Returns the most memory that a lowered layer takes, in bytes, when it is executed: `jobs` jobs
-/// or groups of `taps` taps, and `elements` values.
+/// Returns the maximum memory of a lowered layer when it is executed, in bytes: of `jobs` jobs or
+/// groups of `taps` taps, and `elements` values.
 pub fn lowered_bytes(jobs: u64, taps: u64, elements: u64) -> u64 {
     let job = taps.saturating_mul(TAP_BYTES).saturating_add(JOB_BYTES);
     jobs.saturating_mul(job).saturating_add(elements.saturating_mul(VALUE_BYTES))
@@ -370,7 +383,7 @@ fn area(window: &Window) -> u64 {
     (rows as u64).saturating_mul(columns as u64)
 }
 
-fn max_pool(input: &PlacedTensor, window: &Window, output: Shape) -> Max {
+fn lower_max_pool(input: &PlacedTensor, window: &Window, output: Shape) -> Max {
     let plane = input.shape.height * input.shape.width;
     let groups = positions(output).map(|(channel, row, column)| {
         window
@@ -390,7 +403,8 @@ fn positions(shape: Shape) -> impl Iterator<Item = (usize, usize, usize)> {
 
 type LinearParts = (Vec<Kernel>, Vec<Job>, Vec<i64>);
 
-fn linear(
+/// Returns kernels, jobs and biases of a linear layer.
+fn lower_linear(
     index: usize,
     layer: &Layer,
     inputs: &[PlacedTensor],
@@ -511,14 +525,14 @@ fn sum_range(
         rows.collect::<Option<Vec<Range>>>()
     });
     let rows = rows.collect::<Option<Vec<_>>>()?;
-    let mut total: Option<Range> = None;
+    let mut all_sums: Option<Range> = None;
     for job in jobs {
         for (range, &output) in rows.get(job.kernel)?.iter().zip(&job.outputs) {
             let sum = range.plus(&Range::only(*bias.get(output as usize)?))?;
-            total = Some(total.map_or(sum, |total| total.union(&sum)));
+            all_sums = Some(all_sums.map_or(sum, |all_sums| all_sums.union(&sum)));
         }
     }
-    total.filter(|total| total.magnitude() <= MAX_SUM)
+    all_sums.filter(|all_sums| all_sums.magnitude() <= MAX_SUM)
 }
 
 #[cfg(test)]

@@ -6,8 +6,10 @@ mod residual;
 
 pub(super) use self::elements::MAX_BITS;
 use self::integers::IntegerLayer;
-pub(super) use self::integers::deciding_tensors;
-use self::linear::{MEAN_BITS, channel_affine, channel_sum, mean};
+pub(super) use self::integers::tensors_requiring_exactness;
+use self::linear::{
+    MEAN_BITS, channel_affine_convolution, channel_sum_convolution, mean_convolution,
+};
 use self::residual::StreamRelation;
 use super::{QuantiseError, QuantiseOptions};
 use crate::float::{ElementType, FloatNetwork, FloatNode, FloatOperation};
@@ -35,7 +37,7 @@ struct Tensor {
     /// Interval of every value, and of 0, as which padding reads; that of lowering may be smaller.
     range: Range,
     /// Interval of every value without padding.
-    values: Range,
+    unpadded_range: Range,
     /// Whether the values are integers of the model that nothing rounds or saturates. The scale is
     /// then 0.
     is_exact: bool,
@@ -47,12 +49,13 @@ pub(super) struct Quantiser<'a> {
     magnitudes: &'a [f32],
     /// Bits of each float tensor's activations beyond the default ones.
     extra_bits: Vec<u8>,
-    readers: Vec<usize>,
-    /// Whether each float tensor has more bits than other activations.
-    is_fine: Vec<bool>,
+    /// Number of nodes that read each float tensor.
+    reader_counts: Vec<usize>,
+    /// Whether each float tensor has more bits than other activations, and so a finer scale.
+    has_fine_scale: Vec<bool>,
     /// Whether rows of tables, or comparisons, depend on each float tensor, so that integers must
     /// not be rounded.
-    is_deciding: Vec<bool>,
+    requires_exactness: Vec<bool>,
     /// Relation of each float tensor to a residual stream; empty without bits for one.
     stream_relations: Vec<StreamRelation>,
     tensors: Vec<Tensor>,
@@ -80,10 +83,16 @@ impl<'a> Quantiser<'a> {
     ) -> Self {
         let (scale, range) = (options.input_scale, options.input_range);
         let is_exact = network.input_type != ElementType::Float;
-        let tensors =
-            vec![Tensor { index: 0, scale, range: range.with_zero(), values: range, is_exact }];
-        let (readers, is_fine) = (network.readers(), elements::fine_tensors(network));
-        let is_deciding = deciding_tensors(network);
+        let tensors = vec![Tensor {
+            index: 0,
+            scale,
+            range: range.with_zero(),
+            unpadded_range: range,
+            is_exact,
+        }];
+        let (reader_counts, has_fine_scale) =
+            (network.reader_counts(), elements::fine_scale_tensors(network));
+        let requires_exactness = tensors_requiring_exactness(network);
         let stream_relations = match options.residual_bits {
             Some(_) => residual::stream_relations(network),
             None => Vec::new(),
@@ -93,9 +102,9 @@ impl<'a> Quantiser<'a> {
             options,
             magnitudes,
             extra_bits: vec![0; network.nodes.len() + 1],
-            readers,
-            is_fine,
-            is_deciding,
+            reader_counts,
+            has_fine_scale,
+            requires_exactness,
             stream_relations,
             tensors,
             layers: Vec::new(),
@@ -120,7 +129,7 @@ impl<'a> Quantiser<'a> {
         while let Some(current) = self.network.nodes.get(node) {
             let target = self.target(node, current);
             let layer_count = self.layers.len();
-            self.node(node, current, target)?;
+            self.quantise_node(node, current, target)?;
             if let Some(name) = self.network.names.get(target.node) {
                 for description in self.descriptions.iter_mut().skip(layer_count) {
                     description.node.clone_from(name);
@@ -151,13 +160,13 @@ impl<'a> Quantiser<'a> {
         let is_fused = self.network.nodes.get(node + 1).is_some_and(|next| {
             matches!(next.operation, FloatOperation::Relu)
                 && next.inputs == [node + 1]
-                && self.readers.get(node + 1) == Some(&1)
+                && self.reader_counts.get(node + 1) == Some(&1)
                 && current.operation.has_sums()
         });
         if is_fused { Target { node: node + 1, is_relu: true } } else { Target { node, is_relu } }
     }
 
-    fn node(
+    fn quantise_node(
         &mut self,
         index: usize,
         node: &FloatNode,
@@ -170,53 +179,58 @@ impl<'a> Quantiser<'a> {
             FloatOperation::Dense { weights, bias } => {
                 if let Some(integers) = self.exact_layer(target, first, weights, bias) {
                     let IntegerLayer { weights, bias, range } = integers;
-                    return self.exact(&inputs, Operation::Dense { weights, bias }, range, target);
+                    return self.push_exact(
+                        &inputs,
+                        Operation::Dense { weights, bias },
+                        range,
+                        target,
+                    );
                 }
-                let (weights, bias, scale) = self.weights(index, weights, bias, first)?;
-                self.linear(&inputs, Operation::Dense { weights, bias }, scale, target)
+                let (weights, bias, scale) = self.quantise_weights(index, weights, bias, first)?;
+                self.push_linear(&inputs, Operation::Dense { weights, bias }, scale, target)
             }
             FloatOperation::Convolution { window, groups, weights, bias } => {
                 if let Some(integers) = self.exact_layer(target, first, weights, bias) {
                     let IntegerLayer { weights, bias, range } = integers;
                     let operation =
                         Operation::Convolution { window: *window, groups: *groups, weights, bias };
-                    return self.exact(&inputs, operation, range, target);
+                    return self.push_exact(&inputs, operation, range, target);
                 }
-                let (weights, bias, scale) = self.weights(index, weights, bias, first)?;
+                let (weights, bias, scale) = self.quantise_weights(index, weights, bias, first)?;
                 let operation =
                     Operation::Convolution { window: *window, groups: *groups, weights, bias };
-                self.linear(&inputs, operation, scale, target)
+                self.push_linear(&inputs, operation, scale, target)
             }
             FloatOperation::Relu => {
-                self.linear(&inputs, Operation::Sum { factors: vec![1] }, first.scale, target)
+                self.push_linear(&inputs, Operation::Sum { factors: vec![1] }, first.scale, target)
             }
             FloatOperation::Negate => {
                 let range = first.range.times(-1).unwrap_or(SUM_INTERVAL);
-                self.exact(&inputs, Operation::Sum { factors: vec![-1] }, range, target)
+                self.push_exact(&inputs, Operation::Sum { factors: vec![-1] }, range, target)
             }
             FloatOperation::ChannelAffine { factors, offsets } => {
-                let (operation, range) =
-                    channel_affine(factors, offsets, first).ok_or(QuantiseError::Magnitude {
+                let (operation, range) = channel_affine_convolution(factors, offsets, first)
+                    .ok_or(QuantiseError::Magnitude {
                         node: self.network.node_name(index),
                         magnitude: self.magnitude(index + 1),
                     })?;
-                self.exact(&inputs, operation, range, target)
+                self.push_exact(&inputs, operation, range, target)
             }
             FloatOperation::ChannelSum { shift } => {
                 let shape = node.inputs.first().and_then(|&tensor| self.network.shape(tensor));
-                let operation = channel_sum(shape.map_or(0, |shape| shape.channels));
-                self.linear(&inputs, operation, first.scale + i32::from(*shift), target)
+                let operation = channel_sum_convolution(shape.map_or(0, |shape| shape.channels));
+                self.push_linear(&inputs, operation, first.scale + i32::from(*shift), target)
             }
-            FloatOperation::Add => self.add(index, &inputs, [1, 1], target),
-            FloatOperation::Subtract => self.add(index, &inputs, [1, -1], target),
+            FloatOperation::Add => self.push_sum(index, &inputs, [1, 1], target),
+            FloatOperation::Subtract => self.push_sum(index, &inputs, [1, -1], target),
             FloatOperation::Compare { limits, is_above } => {
-                self.compare(first, limits, is_above);
+                self.push_comparisons(first, limits, is_above);
                 Ok(())
             }
             FloatOperation::Multiply if !target.is_relu && self.push_masked(&inputs) => Ok(()),
             FloatOperation::Multiply => {
                 let scale = inputs.iter().map(|tensor| tensor.scale).sum();
-                self.linear(&inputs, Operation::Product, scale, target)
+                self.push_linear(&inputs, Operation::Product, scale, target)
             }
             FloatOperation::MatrixProduct(sizes) => {
                 let scale = inputs.iter().map(|tensor| tensor.scale).sum();
@@ -225,15 +239,15 @@ impl<'a> Quantiser<'a> {
                     self.push(&inputs, operation, None, scale, SUM_INTERVAL);
                     return Ok(());
                 }
-                self.linear(&inputs, operation, scale, target)
+                self.push_linear(&inputs, operation, scale, target)
             }
-            FloatOperation::Function(function) => self.function(index, first, function),
+            FloatOperation::Function(function) => self.push_function(index, first, function),
             FloatOperation::Move { indices, constant } => {
-                self.moved(index, &inputs, node.shape, indices, f64::from(*constant))?;
+                self.push_move(index, &inputs, node.shape, indices, f64::from(*constant))?;
                 self.rescale_moved(node, target)
             }
             FloatOperation::Constant(values) => {
-                self.constant(index, first, values);
+                self.push_constant(index, first, values);
                 Ok(())
             }
             FloatOperation::Part { start, element } => {
@@ -248,12 +262,12 @@ impl<'a> Quantiser<'a> {
                     if is_exact { 0 } else { first.scale },
                     first.range,
                 );
-                self.narrow(first.values);
+                self.narrow_last(first.unpadded_range);
                 self.mark_exact(is_exact);
                 Ok(())
             }
             FloatOperation::AveragePool(window) => {
-                let (operation, bits) = mean(window, node.shape.channels);
+                let (operation, bits) = mean_convolution(window, node.shape.channels);
                 if window.kernel.iter().product::<usize>() <= EXACT_AREA
                     && bits < MEAN_BITS
                     && !target.is_relu
@@ -263,7 +277,7 @@ impl<'a> Quantiser<'a> {
                     self.push(&inputs, operation, None, first.scale + bits, range);
                     return Ok(());
                 }
-                self.linear(&inputs, operation, first.scale + bits, target)
+                self.push_linear(&inputs, operation, first.scale + bits, target)
             }
             FloatOperation::MaxPool(window) => {
                 self.push(
@@ -273,7 +287,7 @@ impl<'a> Quantiser<'a> {
                     first.scale,
                     first.range,
                 );
-                self.narrow(first.values);
+                self.narrow_last(first.unpadded_range);
                 self.mark_exact(first.is_exact);
                 Ok(())
             }
@@ -293,19 +307,19 @@ impl<'a> Quantiser<'a> {
         scale: i32,
         range: Range,
     ) {
-        let tensor = self.append(inputs, operation, rescale, scale, range);
+        let tensor = self.append_layer(inputs, operation, rescale, scale, range);
         self.tensors.push(tensor);
     }
 
     /// Records that the last tensor has no value outside of an interval.
-    fn narrow(&mut self, values: Range) {
+    fn narrow_last(&mut self, unpadded_range: Range) {
         if let Some(last) = self.tensors.last_mut() {
-            last.values = values;
+            last.unpadded_range = unpadded_range;
         }
     }
 
     /// Appends a layer; returns its tensor.
-    fn append(
+    fn append_layer(
         &mut self,
         inputs: &[Tensor],
         operation: Operation,
@@ -320,7 +334,7 @@ impl<'a> Quantiser<'a> {
             index: self.layers.len() as u32,
             scale,
             range: range.with_zero(),
-            values: range,
+            unpadded_range: range,
             is_exact: false,
         }
     }

@@ -8,7 +8,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::layers::{MAX_BITS, Quantiser, deciding_tensors, integer_bits};
+use super::layers::{MAX_BITS, Quantiser, integer_bits, tensors_requiring_exactness};
 use super::report::round_to_nine_digits;
 use super::{QuantiseError, QuantiseOptions, checked_magnitudes, power};
 use crate::float::{FloatError, FloatNetwork, FloatNode, FloatOperation};
@@ -72,25 +72,26 @@ pub fn quantise_within(
     });
     let expected = outputs.collect::<Result<Vec<Vec<f32>>, _>>()?;
     let losses = RoundingLosses::measure(network, options, &magnitudes, sample)?;
-    let (mut previous, mut smallest): (Option<Vec<u8>>, f64) = (None, f64::INFINITY);
+    let (mut previous_extra_bits, mut smallest_error): (Option<Vec<u8>>, f64) =
+        (None, f64::INFINITY);
     for halvings in 0..=MAX_HALVINGS {
-        let extra = losses.extra_bits(halvings);
-        if previous.as_ref() == Some(&extra) {
+        let extra_bits = losses.extra_bits(halvings);
+        if previous_extra_bits.as_ref() == Some(&extra_bits) {
             continue;
         }
         let quantiser = Quantiser::new(network, options, &magnitudes);
-        let (quantised, layers) = quantiser.with_extra_bits(extra.clone()).run()?;
+        let (quantised, layers) = quantiser.with_extra_bits(extra_bits.clone()).run()?;
         let error = largest_error(&quantised, rows, &expected)?;
         if error <= max_error {
-            let precision = losses.precision(network, &extra, max_error);
+            let precision = losses.precision(network, &extra_bits, max_error);
             return Ok((quantised, layers, precision));
         }
-        smallest = smallest.min(error);
-        previous = Some(extra);
+        smallest_error = smallest_error.min(error);
+        previous_extra_bits = Some(extra_bits);
     }
-    let worst = losses.worst(network, &previous.unwrap_or_default());
+    let worst = losses.worst_node(network, &previous_extra_bits.unwrap_or_default());
     let node = worst.map_or_else(|| "no node".to_owned(), |worst| worst.node);
-    Err(QuantiseError::Imprecise { error: smallest, max_error, node })
+    Err(QuantiseError::Imprecise { error: smallest_error, max_error, node })
 }
 
 /// Returns the largest difference between an output and the expected one, in real units.
@@ -118,7 +119,7 @@ struct RoundingLosses {
     /// Default bits of each tensor, without those that the sample does not need.
     default_bits: Vec<u8>,
     /// Maximum number of extra bits of each tensor.
-    max_extra: Vec<u8>,
+    max_extra_bits: Vec<u8>,
     is_rounded: Vec<bool>,
 }
 
@@ -134,18 +135,19 @@ impl RoundingLosses {
             (0..magnitudes.len()).map(|tensor| quantiser.bits(tensor)).collect();
         let default_bits: Vec<u8> =
             bits.iter().map(|(bits, headroom)| bits.saturating_sub(*headroom)).collect();
-        let provable = provable_bits(network, options.weight_bits);
-        let max_extra =
-            bits.iter().zip(provable).map(|((bits, _), limit)| limit.saturating_sub(*bits));
-        let max_extra = max_extra.collect();
+        let bit_limits = provable_bits(network, options.weight_bits);
+        let max_extra_bits =
+            bits.iter().zip(bit_limits).map(|((bits, _), limit)| limit.saturating_sub(*bits));
+        let max_extra_bits = max_extra_bits.collect();
         let mut per_tensor = vec![0.0_f64; magnitudes.len()];
-        let (is_deciding, is_rounded) = (deciding_tensors(network), rounded_tensors(network));
+        let (requires_exactness, is_rounded) =
+            (tensors_requiring_exactness(network), rounded_tensors(network));
         for row in sample.iter().take(SAMPLE_ROWS) {
             let mut tensors = network.run(&options.dequantise_inputs(network, row))?;
             let outputs = tensors.last().cloned().unwrap_or_default();
             for tensor in 1..tensors.len() {
                 let Some(values) = tensors.get(tensor) else { continue };
-                let is_exact = is_deciding.get(tensor) == Some(&true)
+                let is_exact = requires_exactness.get(tensor) == Some(&true)
                     && values.iter().all(|value| value.fract().abs() <= 0.0);
                 if is_exact || is_rounded.get(tensor) != Some(&true) {
                     continue;
@@ -154,33 +156,35 @@ impl RoundingLosses {
                 let bits = default_bits.get(tensor).copied().unwrap_or_default();
                 let unit = power(integer_part_bits - i32::from(bits));
                 let round = |&value: &f32| ((f64::from(value) / unit).round() * unit) as f32;
-                let changed = values.iter().map(round).collect();
-                let changed = network.output_with(&mut tensors, tensor, changed);
-                let differences = outputs.iter().zip(&changed).map(|(a, b)| f64::from(a - b).abs());
+                let rounded_values = values.iter().map(round).collect();
+                let changed_outputs = network.output_with(&mut tensors, tensor, rounded_values);
+                let differences =
+                    outputs.iter().zip(&changed_outputs).map(|(a, b)| f64::from(a - b).abs());
                 if let Some(loss) = per_tensor.get_mut(tensor) {
                     *loss = differences.fold(*loss, f64::max);
                 }
             }
         }
-        Ok(Self { per_tensor, default_bits, max_extra, is_rounded })
+        Ok(Self { per_tensor, default_bits, max_extra_bits, is_rounded })
     }
 
     /// Returns the extra bits of each tensor with which no loss exceeds the largest one divided by
-    /// two to the power of `halvings`, at most [`Self::max_extra`].
+    /// two to the power of `halvings`, at most [`Self::max_extra_bits`].
     fn extra_bits(&self, halvings: u32) -> Vec<u8> {
         let largest = self.per_tensor.iter().copied().fold(0.0, f64::max);
-        let extra = self.per_tensor.iter().zip(&self.max_extra).map(|(&loss, &max_extra)| {
-            let needed = f64::from(halvings) - libm::log2(largest / loss);
-            // Nothing is needed for a loss of 0.
-            needed.ceil().clamp(0.0, f64::from(max_extra)) as u8
-        });
+        let extra =
+            self.per_tensor.iter().zip(&self.max_extra_bits).map(|(&loss, &max_extra_bits)| {
+                let needed = f64::from(halvings) - libm::log2(largest / loss);
+                // Nothing is needed for a loss of 0.
+                needed.ceil().clamp(0.0, f64::from(max_extra_bits)) as u8
+            });
         extra.collect()
     }
 
     /// Returns the node with the largest loss with these extra bits; `None` if all losses are 0.
-    fn worst(&self, network: &FloatNetwork, extra: &[u8]) -> Option<NodeError> {
+    fn worst_node(&self, network: &FloatNetwork, extra_bits: &[u8]) -> Option<NodeError> {
         let losses = self.per_tensor.iter().enumerate().skip(1).map(|(tensor, &loss)| {
-            let extra = extra.get(tensor).copied().unwrap_or_default();
+            let extra = extra_bits.get(tensor).copied().unwrap_or_default();
             (tensor - 1, loss * power(-i32::from(extra)))
         });
         let (node, error) = losses.max_by(|(_, a), (_, b)| a.total_cmp(b))?;
@@ -188,8 +192,8 @@ impl RoundingLosses {
         (error > 0.0).then(|| NodeError { node: name, error: round_to_nine_digits(error) })
     }
 
-    fn precision(&self, network: &FloatNetwork, extra: &[u8], max_error: f64) -> Precision {
-        let bits = self.default_bits.iter().zip(extra).zip(&self.is_rounded);
+    fn precision(&self, network: &FloatNetwork, extra_bits: &[u8], max_error: f64) -> Precision {
+        let bits = self.default_bits.iter().zip(extra_bits).zip(&self.is_rounded);
         let bits = bits.filter(|(_, is_rounded)| **is_rounded);
         let bits: Vec<u8> = bits.map(|((default_bits, extra), _)| default_bits + extra).collect();
         let [min_bits, max_bits] =
@@ -197,19 +201,19 @@ impl RoundingLosses {
         Precision {
             max_error: round_to_nine_digits(max_error),
             bits: [min_bits, max_bits],
-            worst: self.worst(network, extra),
+            worst: self.worst_node(network, extra_bits),
         }
     }
 }
 
 /// Returns whether the values of each tensor are activations that are rounded to their bits: not
-/// those of moves and maxima, nor sums that a ReLU becomes part of, or that are the output.
+/// those of moves and maxima, nor sums into whose rescale a ReLU is merged, nor the output.
 fn rounded_tensors(network: &FloatNetwork) -> Vec<bool> {
-    let readers = network.readers();
-    (0..=network.nodes.len()).map(|tensor| is_rounded(network, &readers, tensor)).collect()
+    let reader_counts = network.reader_counts();
+    (0..=network.nodes.len()).map(|tensor| is_rounded(network, &reader_counts, tensor)).collect()
 }
 
-fn is_rounded(network: &FloatNetwork, readers: &[usize], tensor: usize) -> bool {
+fn is_rounded(network: &FloatNetwork, reader_counts: &[usize], tensor: usize) -> bool {
     let last = network.nodes.len();
     let producer = tensor.checked_sub(1).and_then(|node| network.nodes.get(node));
     let Some(FloatNode { operation, .. }) = producer else { return false };
@@ -217,7 +221,7 @@ fn is_rounded(network: &FloatNetwork, readers: &[usize], tensor: usize) -> bool 
     let next = next.map(|node| &node.operation);
     let is_moved = tensor + 1 == last && matches!(next, Some(FloatOperation::Move { .. }));
     let is_merged = operation.has_sums()
-        && readers.get(tensor) == Some(&1)
+        && reader_counts.get(tensor) == Some(&1)
         && matches!(next, Some(FloatOperation::Relu));
     let is_exact = matches!(
         operation,

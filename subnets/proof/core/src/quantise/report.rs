@@ -58,7 +58,7 @@ pub struct QuantisationReport {
     /// Root mean square error of the float network and of the integer network, if targets are
     /// known.
     pub root_mean_square: Option<[f64; 2]>,
-    /// The bits of activations that hold a maximum error; absent without one.
+    /// The bits of activations that keep a maximum error; absent without a maximum.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub precision: Option<Precision>,
 }
@@ -75,7 +75,7 @@ impl QuantisationReport {
         sample: &Sample,
     ) -> Result<Self, QuantiseError> {
         let circuit = network.lower()?;
-        let mut tally = Tally::default();
+        let mut tally = ErrorTally::default();
         for (index, values) in sample.inputs.iter().enumerate() {
             let expected =
                 float.run(&options.dequantise_inputs(float, values))?.pop().unwrap_or_default();
@@ -97,26 +97,27 @@ impl QuantisationReport {
     }
 }
 
+/// Errors and matches of the inputs so far.
 #[derive(Default)]
-struct Tally {
+struct ErrorTally {
     samples: usize,
     outputs: usize,
-    largest: f64,
-    total: f64,
+    largest_error: f64,
+    total_error: f64,
     agreeing: usize,
     labelled: usize,
     correct: [usize; 2],
     targeted: usize,
-    squares: [f64; 2],
+    squared_errors: [f64; 2],
 }
 
-impl Tally {
+impl ErrorTally {
     fn add(&mut self, expected: &[f64], actual: &[f64], label: Option<usize>, target: Option<f64>) {
         self.samples += 1;
         self.outputs += expected.len();
         for (a, b) in expected.iter().zip(actual) {
-            self.largest = self.largest.max((a - b).abs());
-            self.total += (a - b).abs();
+            self.largest_error = self.largest_error.max((a - b).abs());
+            self.total_error += (a - b).abs();
         }
         let (classes, outputs_of_both) =
             ([index_of_largest(expected), index_of_largest(actual)], [expected, actual]);
@@ -129,7 +130,7 @@ impl Tally {
         }
         if let Some(target) = target {
             self.targeted += 1;
-            for (squares, outputs) in self.squares.iter_mut().zip(outputs_of_both) {
+            for (squares, outputs) in self.squared_errors.iter_mut().zip(outputs_of_both) {
                 *squares += outputs.first().map_or(0.0, |output| (output - target).powi(2));
             }
         }
@@ -140,8 +141,8 @@ impl Tally {
         (self.samples > 0).then(|| QuantisationReport {
             samples: self.samples,
             calibration_samples: None,
-            largest_error: round_to_nine_digits(self.largest),
-            mean_error: round_to_nine_digits(self.total / (self.outputs.max(1)) as f64),
+            largest_error: round_to_nine_digits(self.largest_error),
+            mean_error: round_to_nine_digits(self.total_error / (self.outputs.max(1)) as f64),
             agreement: (self.outputs > self.samples)
                 .then(|| round_to_nine_digits(self.agreeing as f64 / samples)),
             accuracy: (self.labelled > 0).then(|| {
@@ -149,7 +150,8 @@ impl Tally {
                     .map(|correct| round_to_nine_digits(correct as f64 / self.labelled as f64))
             }),
             root_mean_square: (self.targeted > 0).then(|| {
-                self.squares.map(|sum| round_to_nine_digits((sum / self.targeted as f64).sqrt()))
+                self.squared_errors
+                    .map(|sum| round_to_nine_digits((sum / self.targeted as f64).sqrt()))
             }),
             precision: None,
         })
@@ -164,13 +166,13 @@ pub(super) fn round_to_nine_digits(number: f64) -> f64 {
 
 /// Returns the position of the largest value; the first one if several are equal.
 fn index_of_largest(values: &[f64]) -> Option<usize> {
-    let mut best: Option<(usize, f64)> = None;
+    let mut largest: Option<(usize, f64)> = None;
     for (index, &value) in values.iter().enumerate() {
-        if best.is_none_or(|(_, highest)| value > highest) {
-            best = Some((index, value));
+        if largest.is_none_or(|(_, maximum)| value > maximum) {
+            largest = Some((index, value));
         }
     }
-    best.map(|(index, _)| index)
+    largest.map(|(index, _)| index)
 }
 
 #[cfg(test)]

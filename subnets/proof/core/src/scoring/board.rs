@@ -18,11 +18,11 @@ use super::shares;
 pub enum Fault {
     /// The connection failed or was lost.
     Unreachable,
-    /// The miner did not answer before the timeout.
+    /// The miner did not respond before the timeout.
     Timeout,
     /// The miner refused the request or failed.
     Refused,
-    /// The answer is malformed.
+    /// The response is malformed.
     Malformed,
     /// The outputs differ from those of the circuit.
     WrongOutput,
@@ -88,7 +88,7 @@ impl fmt::Display for Fault {
 pub enum Outcome {
     /// The proof verified.
     Verified {
-        /// Time from request to answer.
+        /// Time from request to response.
         time: Duration,
         /// Size of the proof in bytes.
         bytes: u64,
@@ -147,7 +147,7 @@ pub struct Tally {
     pub verified: u64,
     /// Number of failures by reason.
     pub faults: BTreeMap<Fault, u64>,
-    /// Sum of the times from request to answer over all verified proofs.
+    /// Sum of the times from request to response over all verified proofs.
     pub time: Duration,
     /// Total size of all verified proofs, in bytes.
     pub bytes: u64,
@@ -178,27 +178,27 @@ impl Scoreboard {
     /// Applies one event to the scores of both profiles.
     pub fn apply(&mut self, event: &Event) {
         let tally = self.tallies.entry(event.miner).or_default();
-        let answer = match event.outcome {
+        let proof_outcome = match event.outcome {
             Outcome::Verified { time, bytes } => {
                 tally.verified += 1;
                 tally.time = tally.time.saturating_add(time);
                 tally.bytes = tally.bytes.saturating_add(bytes);
-                self.work.verified(event.miner, &event.kind, time, event.at);
+                self.work.credit(event.miner, &event.kind, time, event.at);
                 ProofOutcome::Verified { time, bytes }
             }
             Outcome::Failed(fault) => {
                 *tally.faults.entry(fault).or_default() += 1;
-                self.work.failed(event.miner, &event.kind, event.at);
+                self.work.debit(event.miner, &event.kind, event.at);
                 ProofOutcome::Failed
             }
         };
         let score = self.seed.entry(event.miner).or_default();
-        *score = SeedRules::default().next(*score, answer, event.miners);
+        *score = SeedRules::default().next_score(*score, proof_outcome, event.miners);
     }
 
     /// Returns each miner's share of the weight, in the order of `miners`. The sum is 1, or 0 if no
     /// miner is eligible: eligible miners have a positive score and, under
-    /// [`Profile::DeliveredWork`], enough answers.
+    /// [`Profile::DeliveredWork`], enough responses.
     pub fn weights(&self, profile: &Profile, miners: &[Hotkey], now: Duration) -> Vec<f64> {
         match profile {
             Profile::DeliveredWork(rules) => self.work.weights(miners, rules, now),
@@ -210,7 +210,8 @@ impl Scoreboard {
     }
 
     /// Returns a miner's score under a profile: for [`Profile::DeliveredWork`], its work in seconds
-    /// at unit prices; for [`Profile::Seed`], the moving average of the quality of its answers.
+    /// at unit prices; for [`Profile::Seed`], the moving average of the quality of its
+    /// responses.
     pub fn score(&self, profile: &Profile, miner: &Hotkey, now: Duration) -> f64 {
         match profile {
             Profile::DeliveredWork(_) => self.work.work(miner, now),
@@ -218,7 +219,8 @@ impl Scoreboard {
         }
     }
 
-    /// Returns the unit price of a kind of work, in seconds; `None` until there are enough answers.
+    /// Returns the unit price of a kind of work, in seconds; `None` until there are enough
+    /// responses.
     pub fn price(&self, kind: &str) -> Option<f64> {
         self.work.price(kind)
     }

@@ -1,9 +1,9 @@
 //! The `delivered-work` profile: weights by proven work.
 //!
 //! Each kind of work (a circuit and slice) has a unit price: the 10th percentile of all miners'
-//! latencies, in seconds, that is, the cost for a fast miner. A verified answer credits one price,
-//! a failed answer debits two. Balances have a half-life of two hours. A miner's raw weight is its
-//! work to the power of 1.3, once it has 100 answers.
+//! latencies, in seconds, that is, the cost for a fast miner. A verified response credits one
+//! price, a failed response debits two. Balances have a half-life of two hours. A miner's raw
+//! weight is its work to the power of 1.3, once it has 100 responses.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -13,20 +13,20 @@ use taonet_primitives::Hotkey;
 
 use super::shares;
 
-/// Debit for a failed answer, as a multiple of the price.
+/// Debit for a failed response, as a multiple of the price.
 const FAILURE_DEBIT: f64 = 2.0;
 /// Half-life of balances, in seconds.
-const HALF_LIFE: f64 = 7200.0;
+const HALF_LIFE_SECONDS: f64 = 7200.0;
 /// Duration of a bucket, in seconds.
-const BUCKET: u64 = 3600;
+const BUCKET_SECONDS: u64 = 3600;
 /// Maximum number of buckets: 24 half-lives, after which balances are negligible.
 const MAX_BUCKETS: u64 = 48;
 /// Maximum number of latencies from which a price is computed.
-const PRICE_SAMPLES: usize = 256;
+const MAX_PRICE_SAMPLES: usize = 256;
 /// Number of new latencies after which a price is recomputed.
-const PRICE_REFRESH: usize = 64;
+const PRICE_REFRESH_SAMPLES: usize = 64;
 /// Number of latencies below which there is no price.
-const PRICE_MINIMUM: usize = 8;
+const MIN_PRICE_SAMPLES: usize = 8;
 /// Percentile of the latencies used as price.
 const PRICE_PERCENTILE: f64 = 0.1;
 
@@ -36,7 +36,7 @@ pub type WorkKind = String;
 /// Parameters of the `delivered-work` profile.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct WorkRules {
-    /// Number of answers below which a miner's weight is 0.
+    /// Number of responses below which a miner's weight is 0.
     pub minimum_answers: u64,
     /// Exponent that turns a miner's work into its raw weight.
     pub power: f64,
@@ -70,26 +70,28 @@ struct Account {
 struct Price {
     /// Latencies in seconds.
     latencies: VecDeque<f64>,
+    /// Number of latencies since the price was computed.
     fresh: usize,
     current: Option<f64>,
 }
 
 impl WorkAccounts {
-    /// Credits a verified answer. `now` is the time since the Unix epoch.
-    pub fn verified(&mut self, miner: Hotkey, kind: &str, latency: Duration, now: Duration) {
+    /// Credits a verified response. `now` is the time since the Unix epoch.
+    pub fn credit(&mut self, miner: Hotkey, kind: &str, latency: Duration, now: Duration) {
         let price = self.prices.entry(kind.to_owned()).or_default();
         price.add(latency.as_secs_f64());
         let credit = price.current.unwrap_or_default();
         self.miners.entry(miner).or_default().record(credit, now);
     }
 
-    /// Debits a failed answer. `now` is the time since the Unix epoch.
-    pub fn failed(&mut self, miner: Hotkey, kind: &str, now: Duration) {
+    /// Debits a failed response. `now` is the time since the Unix epoch.
+    pub fn debit(&mut self, miner: Hotkey, kind: &str, now: Duration) {
         let price = self.price(kind).unwrap_or_default();
         self.miners.entry(miner).or_default().record(-FAILURE_DEBIT * price, now);
     }
 
-    /// Returns the unit price of a kind of work, in seconds; `None` until there are enough answers.
+    /// Returns the unit price of a kind of work, in seconds; `None` until there are enough
+    /// responses.
     pub fn price(&self, kind: &str) -> Option<f64> {
         self.prices.get(kind).and_then(|price| price.current)
     }
@@ -105,7 +107,7 @@ impl WorkAccounts {
     }
 
     /// Returns each miner's share of the weight, in the order of `miners`. The sum is 1, or 0 if no
-    /// miner has work and at least [`WorkRules::minimum_answers`] answers.
+    /// miner has work and at least [`WorkRules::minimum_answers`] responses.
     pub fn weights(&self, miners: &[Hotkey], rules: &WorkRules, now: Duration) -> Vec<f64> {
         let raw_weights = miners.iter().map(|miner| match self.miners.get(miner) {
             Some(account) if account.answers >= rules.minimum_answers => {
@@ -119,17 +121,17 @@ impl WorkAccounts {
 
 impl Account {
     fn record(&mut self, amount: f64, now: Duration) {
-        let bucket = bucket(now);
+        let bucket = bucket_number(now);
         self.answers += 1;
         *self.buckets.entry(bucket).or_default() += amount;
         self.buckets.retain(|&start, _| start + MAX_BUCKETS >= bucket);
     }
 
     fn work(&self, now: Duration) -> f64 {
-        let current = bucket(now);
+        let current = bucket_number(now);
         let buckets = self.buckets.iter().map(|(&start, amount)| {
-            let age = current.saturating_sub(start) * BUCKET;
-            amount * 0.5_f64.powf(age as f64 / HALF_LIFE)
+            let age = current.saturating_sub(start) * BUCKET_SECONDS;
+            amount * 0.5_f64.powf(age as f64 / HALF_LIFE_SECONDS)
         });
         buckets.sum::<f64>().max(0.0)
     }
@@ -138,12 +140,12 @@ impl Account {
 impl Price {
     fn add(&mut self, latency: f64) {
         self.latencies.push_back(latency);
-        if self.latencies.len() > PRICE_SAMPLES {
+        if self.latencies.len() > MAX_PRICE_SAMPLES {
             self.latencies.pop_front();
         }
         self.fresh += 1;
-        let is_due = self.current.is_none() || self.fresh >= PRICE_REFRESH;
-        if is_due && self.latencies.len() >= PRICE_MINIMUM {
+        let needs_refresh = self.current.is_none() || self.fresh >= PRICE_REFRESH_SAMPLES;
+        if needs_refresh && self.latencies.len() >= MIN_PRICE_SAMPLES {
             self.fresh = 0;
             let mut sorted: Vec<f64> = self.latencies.iter().copied().collect();
             sorted.sort_by(f64::total_cmp);
@@ -153,8 +155,8 @@ impl Price {
     }
 }
 
-fn bucket(now: Duration) -> u64 {
-    now.as_secs() / BUCKET
+fn bucket_number(now: Duration) -> u64 {
+    now.as_secs() / BUCKET_SECONDS
 }
 
 #[cfg(test)]
@@ -163,15 +165,17 @@ mod tests {
 
     use super::*;
 
-    const NOW: Duration = Duration::from_secs(1_000_000 * BUCKET);
+    const NOW: Duration = Duration::from_secs(1_000_000 * BUCKET_SECONDS);
 
     fn hotkey(number: u8) -> Hotkey {
         Hotkey::from_bytes([number; 32])
     }
 
     fn account(amounts: &[(u64, f64)]) -> Account {
-        let buckets =
-            amounts.iter().map(|&(age, amount)| (bucket(NOW) - age / BUCKET, amount)).collect();
+        let buckets = amounts
+            .iter()
+            .map(|&(age, amount)| (bucket_number(NOW) - age / BUCKET_SECONDS, amount))
+            .collect();
         Account { answers: 100, buckets }
     }
 
@@ -204,10 +208,10 @@ mod tests {
     fn miner_with_too_few_answers_has_no_weight() {
         let mut accounts = WorkAccounts::default();
         for _ in 0..99 {
-            accounts.verified(hotkey(1), "a:0", Duration::from_secs(1), NOW);
+            accounts.credit(hotkey(1), "a:0", Duration::from_secs(1), NOW);
         }
         assert_eq!(accounts.weights(&[hotkey(1)], &WorkRules::default(), NOW), [0.0]);
-        accounts.verified(hotkey(1), "a:0", Duration::from_secs(1), NOW);
+        accounts.credit(hotkey(1), "a:0", Duration::from_secs(1), NOW);
         assert_eq!(accounts.weights(&[hotkey(1)], &WorkRules::default(), NOW), [1.0]);
     }
 
@@ -215,10 +219,10 @@ mod tests {
     fn prices_need_answers_and_are_a_low_percentile() {
         let mut accounts = WorkAccounts::default();
         for seconds in 1..=7 {
-            accounts.verified(hotkey(1), "a:0", Duration::from_secs(seconds), NOW);
+            accounts.credit(hotkey(1), "a:0", Duration::from_secs(seconds), NOW);
         }
         assert_eq!(accounts.price("a:0"), None);
-        accounts.verified(hotkey(1), "a:0", Duration::from_secs(8), NOW);
+        accounts.credit(hotkey(1), "a:0", Duration::from_secs(8), NOW);
         assert_eq!(accounts.price("a:0"), Some(2.0));
     }
 
@@ -229,17 +233,17 @@ mod tests {
         ) {
             let mut accounts = WorkAccounts::default();
             for (is_verified, seconds, hours) in events {
-                let time = NOW + Duration::from_secs(hours * BUCKET);
+                let time = NOW + Duration::from_secs(hours * BUCKET_SECONDS);
                 if is_verified {
-                    accounts.verified(hotkey(1), "a:0", Duration::from_secs(seconds), time);
+                    accounts.credit(hotkey(1), "a:0", Duration::from_secs(seconds), time);
                 } else {
-                    accounts.failed(hotkey(1), "a:0", time);
+                    accounts.debit(hotkey(1), "a:0", time);
                 }
             }
-            let last = NOW + Duration::from_secs(5 * BUCKET);
+            let last = NOW + Duration::from_secs(5 * BUCKET_SECONDS);
             let work = accounts.work(&hotkey(1), last);
             prop_assert!(work >= 0.0);
-            prop_assert!(accounts.work(&hotkey(1), last + Duration::from_secs(BUCKET)) <= work + 1e-9);
+            prop_assert!(accounts.work(&hotkey(1), last + Duration::from_secs(BUCKET_SECONDS)) <= work + 1e-9);
             let text = serde_json::to_string(&accounts).unwrap();
             prop_assert_eq!(serde_json::from_str::<WorkAccounts>(&text).unwrap(), accounts);
         }

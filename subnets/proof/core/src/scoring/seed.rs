@@ -1,10 +1,11 @@
-//! The `seed` profile: a moving average of the quality of answers.
+//! The `seed` profile: a moving average of the quality of responses.
 //!
-//! A failed answer reduces the miner's score by 40 %. A verified answer has the metric `(1 - w) *
-//! grade(time / 120 s) + w * grade(bytes / reference)` with `w = 0.2`, and the score moves a tenth
-//! of the way towards `metric / n`, where n is the number of miners. `grade(t) = 1 - (tan((t' -
-//! 1/2) * 0.9π) / tan(0.45π) + 1) / 2` with `t' = clamp(t, 0, 0.99)` is steep at both ends and flat
-//! between them: it separates fast from very fast miners, and average ones lose little.
+//! A failed response reduces the miner's score by 40 %. A verified response has the metric
+//! `(1 - w) * grade(time / 120 s) + w * grade(bytes / reference)` with `w = 0.2`, and the score
+//! moves a tenth of the way towards `metric / n`, where n is the number of miners.
+//! `grade(t) = 1 - (tan((t' - 1/2) * 0.9π) / tan(0.45π) + 1) / 2` with `t' = clamp(t, 0, 0.99)` is
+//! steep at both ends and flat between them: it separates fast from very fast miners, and average
+//! ones lose little.
 //!
 //! The founding document names proof size and response time without a formula. The grade of times
 //! is that of the subnet's releases (there without size: `w = 0`); size is graded the same way.
@@ -22,10 +23,10 @@ pub struct SeedRules {
     pub size_share: f64,
     /// Proof size in bytes from which the grade is the worst possible.
     pub largest_proof: u64,
-    /// Fraction of the distance to the metric of a verified answer by which the score moves:
+    /// Fraction of the distance to the metric of a verified response by which the score moves:
     /// `0..=1`.
     pub gain: f64,
-    /// Fraction of a score lost by a failed answer: `0..=1`.
+    /// Fraction of a score lost by a failed response: `0..=1`.
     pub loss: f64,
 }
 
@@ -50,9 +51,9 @@ pub enum ProofOutcome {
 }
 
 impl SeedRules {
-    /// Returns the score after one more answer, with `miners` miners on the subnet.
-    pub fn next(&self, score: f64, answer: ProofOutcome, miners: usize) -> f64 {
-        match answer {
+    /// Returns the score after one more response, with `miners` miners on the subnet.
+    pub fn next_score(&self, score: f64, outcome: ProofOutcome, miners: usize) -> f64 {
+        match outcome {
             ProofOutcome::Failed => (score - self.loss * score).max(0.0),
             ProofOutcome::Verified { time, bytes } => {
                 let metric = self.metric(time, bytes) / miners.max(1) as f64;
@@ -61,7 +62,7 @@ impl SeedRules {
         }
     }
 
-    /// Returns the metric of a verified answer: `0..=1`.
+    /// Returns the metric of a verified response: `0..=1`.
     pub fn metric(&self, time: Duration, bytes: u64) -> f64 {
         let time = grade(time.as_secs_f64() / WORST_RESPONSE_TIME.as_secs_f64());
         let size = grade(bytes as f64 / self.largest_proof.max(1) as f64);
@@ -108,7 +109,7 @@ mod tests {
             (success, 0.000_802),
             (ProofOutcome::Failed, 0.000_481),
         ] {
-            score = rules.next(score, answer, 256);
+            score = rules.next_score(score, answer, 256);
             assert!((score - expected).abs() < 5e-7, "{score} {expected}");
         }
     }
@@ -125,6 +126,6 @@ mod tests {
     #[test]
     fn scores_do_not_fall_below_zero() {
         let rules = SeedRules { loss: 2.0, ..SeedRules::default() };
-        assert!(rules.next(0.5, ProofOutcome::Failed, 1).abs() < f64::EPSILON);
+        assert!(rules.next_score(0.5, ProofOutcome::Failed, 1).abs() < f64::EPSILON);
     }
 }

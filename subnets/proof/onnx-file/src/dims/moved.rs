@@ -50,22 +50,23 @@ pub fn permutation(node: &NodeProto, rank: usize) -> Result<Vec<usize>, OnnxErro
 }
 
 /// Returns the position of each element after the axes are reordered.
-pub fn transposed(dims: &[usize], order: &[usize]) -> Vec<u32> {
+pub fn transposed_positions(dims: &[usize], order: &[usize]) -> Vec<u32> {
     let mut positions = vec![0];
     for &axis in order {
         let (extent, stride) = match dims.get(axis..) {
             Some([extent, inner @ ..]) => (*extent, inner.iter().product::<usize>()),
             _ => continue,
         };
-        let along = |&start: &u32| (0..extent).map(move |index| start + (index * stride) as u32);
-        positions = positions.iter().flat_map(along).collect();
+        let axis_positions =
+            |&start: &u32| (0..extent).map(move |index| start + (index * stride) as u32);
+        positions = positions.iter().flat_map(axis_positions).collect();
     }
     positions
 }
 
 /// Returns the positions of the elements at all combinations of positions along each axis. Where
 /// one is `None`, the position after the last element stands for the constant.
-pub fn selected(dims: &[usize], positions: &[Vec<Option<usize>>]) -> Vec<u32> {
+pub fn selected_positions(dims: &[usize], positions: &[Vec<Option<usize>>]) -> Vec<u32> {
     let mut selected = vec![Some(0)];
     for (&extent, axis_positions) in dims.iter().zip(positions) {
         let step = |&start: &Option<usize>| {
@@ -100,15 +101,16 @@ pub fn spans(
     for (position, (&start, &end)) in starts.iter().zip(ends).enumerate() {
         let index =
             axes.map_or(Some(position.cast_signed() as i64), |axes| axes.get(position).copied());
-        let along = axis(node, index.unwrap_or_default(), dims.len())?;
+        let axis_index = axis(node, index.unwrap_or_default(), dims.len())?;
         let step =
             steps.map_or(Some(1), |steps| steps.get(position).copied()).filter(|&step| step != 0);
         let step = step.ok_or_else(|| unsupported(node, "a step is 0".to_owned()))?;
-        let (Some(span), Some(is_cut)) = (spans.get_mut(along), is_sliced.get_mut(along)) else {
+        let (Some(span), Some(is_cut)) = (spans.get_mut(axis_index), is_sliced.get_mut(axis_index))
+        else {
             continue;
         };
         if std::mem::replace(is_cut, true) {
-            return Err(unsupported(node, format!("axis {along} is cut twice")));
+            return Err(unsupported(node, format!("axis {axis_index} is cut twice")));
         }
         *span = span_of(span.count, start, end, step);
     }
@@ -131,14 +133,14 @@ fn span_of(extent: i64, start: i64, end: i64, step: i64) -> Span {
 
 /// Returns the extents of the parts of a Split. Without given ones, all parts are equal; since
 /// version 18, the last part can be smaller.
-pub fn parts(
+pub fn split_sizes(
     node: &NodeProto,
     extent: usize,
     sizes: Option<&[i64]>,
     opset: i64,
 ) -> Result<Vec<usize>, OnnxError> {
     let count = node.output.len();
-    let refuse =
+    let mismatch =
         || unsupported(node, format!("{extent} elements cannot be split into {count} parts"));
     if let Some(sizes) = sizes {
         let parts =
@@ -148,26 +150,30 @@ pub fn parts(
         };
         return parts
             .filter(|parts| parts.len() == count && total(parts) == Some(extent))
-            .ok_or_else(refuse);
+            .ok_or_else(mismatch);
     }
     let declared = node.int("num_outputs", count.cast_signed() as i64);
     if declared != count.cast_signed() as i64
         || count == 0
         || (opset < 18 && !extent.is_multiple_of(count))
     {
-        return Err(refuse());
+        return Err(mismatch());
     }
     let part = extent.div_ceil(count);
     Ok((0..count).map(|index| extent.saturating_sub(index * part).min(part)).collect())
 }
 
 /// Returns the axis along which tensors are joined, and the dimensions of the result.
-pub fn concatenated(node: &NodeProto, all: &[&[usize]]) -> Result<(usize, Vec<usize>), OnnxError> {
-    let first = all.first().ok_or_else(|| unsupported(node, "the node has no input".to_owned()))?;
+pub fn concatenated_dims(
+    node: &NodeProto,
+    all_dims: &[&[usize]],
+) -> Result<(usize, Vec<usize>), OnnxError> {
+    let first =
+        all_dims.first().ok_or_else(|| unsupported(node, "the node has no input".to_owned()))?;
     let joined_axis =
         axis(node, node.attribute("axis").map_or(i64::MAX, |attribute| attribute.i), first.len())?;
     let mut dims = first.to_vec();
-    for other in all.iter().skip(1) {
+    for other in all_dims.iter().skip(1) {
         let fits = other.len() == first.len()
             && other
                 .iter()
@@ -188,9 +194,9 @@ pub fn concatenated(node: &NodeProto, all: &[&[usize]]) -> Result<(usize, Vec<us
 }
 
 /// Returns the positions of joined elements, counted through all tensors one after the other.
-pub fn interleaved(all: &[&[usize]], axis: usize) -> Vec<u32> {
-    let outer: usize = all.first().map_or(0, |dims| dims.iter().take(axis).product());
-    let widths: Vec<usize> = all.iter().map(|dims| dims.iter().skip(axis).product()).collect();
+pub fn interleaved_positions(all_dims: &[&[usize]], axis: usize) -> Vec<u32> {
+    let outer: usize = all_dims.first().map_or(0, |dims| dims.iter().take(axis).product());
+    let widths: Vec<usize> = all_dims.iter().map(|dims| dims.iter().skip(axis).product()).collect();
     let starts = widths.iter().scan(0, |next, &width| {
         let start = *next;
         *next += width * outer;
@@ -211,17 +217,18 @@ pub fn pads(
     declared: &[i64],
     axes: Option<&[i64]>,
 ) -> Result<Vec<[i64; 2]>, OnnxError> {
-    let all: Vec<i64> = (0..rank.cast_signed() as i64).collect();
-    let axes = axes.unwrap_or(&all);
-    let refuse = || unsupported(node, format!("pads {declared:?} do not fit {rank} dimensions"));
+    let all_axes: Vec<i64> = (0..rank.cast_signed() as i64).collect();
+    let axes = axes.unwrap_or(&all_axes);
+    let mismatch = || unsupported(node, format!("pads {declared:?} do not fit {rank} dimensions"));
     let mut pads = vec![[0; 2]; rank];
     if declared.len() != 2 * axes.len() {
-        return Err(refuse());
+        return Err(mismatch());
     }
     let (before, after) = declared.split_at(axes.len());
     for ((&index, &before), &after) in axes.iter().zip(before).zip(after) {
-        let along = axis(node, index, rank)?;
-        *pads.get_mut(along).filter(|pads| **pads == [0; 2]).ok_or_else(refuse)? = [before, after];
+        let axis_index = axis(node, index, rank)?;
+        *pads.get_mut(axis_index).filter(|pads| **pads == [0; 2]).ok_or_else(mismatch)? =
+            [before, after];
     }
     Ok(pads)
 }
@@ -236,7 +243,7 @@ pub fn padded_extent(extent: usize, [before, after]: [i64; 2]) -> Option<usize> 
 }
 
 /// Returns the positions along a padded axis, `None` for the constant.
-pub fn padded(
+pub fn padded_positions(
     node: &NodeProto,
     extent: usize,
     [before, after]: [i64; 2],

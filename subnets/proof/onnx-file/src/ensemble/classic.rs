@@ -4,8 +4,8 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 use super::{
-    BranchTest, Ensemble, Scores, TreeNode, check_lengths, integer_list, number_list, outputs,
-    text_attribute,
+    BranchTest, Ensemble, ScoreTransform, TreeNode, check_lengths, integer_list, number_list,
+    output_count, text_attribute,
 };
 use crate::proto::NodeProto;
 use crate::{OnnxError, rules, unsupported};
@@ -22,10 +22,10 @@ pub(super) fn parse(node: &NodeProto) -> Result<Ensemble, OnnxError> {
     if node_indices.len() != keys.len() {
         return Err(unsupported(node, "two nodes of a tree have the same number".to_owned()));
     }
-    let outputs = outputs(node)?;
-    let weights = weights(node, &node_indices)?;
-    let scores = scores(node, outputs, &weights)?;
-    let mut nodes = branches(node, &keys, &node_indices)?;
+    let outputs = output_count(node)?;
+    let weights = parse_weights(node, &node_indices)?;
+    let score_transform = score_transform(node, outputs, &weights)?;
+    let mut nodes = parse_nodes(node, &keys, &node_indices)?;
     let mut weighted_pairs = HashSet::new();
     for (leaf, output, weight) in weights {
         // Weights of branches have no effect.
@@ -45,20 +45,20 @@ pub(super) fn parse(node: &NodeProto) -> Result<Ensemble, OnnxError> {
         .filter(|&index| keys.get(index).is_some_and(|key| seen_trees.insert(key.0)))
         .collect();
     divide_by_trees(node, &mut nodes, roots.len())?;
-    let sums = match scores {
-        Scores::Complement | Scores::Opposite | Scores::Logistic => 1,
-        Scores::Sums | Scores::Sigmoids | Scores::Softmax => outputs,
+    let sums = match score_transform {
+        ScoreTransform::Complement | ScoreTransform::Opposite | ScoreTransform::Logistic => 1,
+        ScoreTransform::Sums | ScoreTransform::Sigmoids | ScoreTransform::Softmax => outputs,
     };
     let mut base = number_list(node, "base_values")?;
     if base.is_empty() {
         base = vec![0.0; sums];
     }
     check_lengths(node, &[("base_values", base.len())], sums)?;
-    Ok(Ensemble { nodes, roots, base, scores })
+    Ok(Ensemble { nodes, roots, base, score_transform })
 }
 
 /// Returns the nodes, without the weights of leaves.
-fn branches(
+fn parse_nodes(
     node: &NodeProto,
     keys: &[Key],
     node_indices: &HashMap<Key, usize>,
@@ -122,7 +122,7 @@ fn branch_test(node: &NodeProto, mode: &[u8]) -> Result<Option<BranchTest>, Onnx
 }
 
 /// Returns the node, output and value of all weights.
-fn weights(
+fn parse_weights(
     node: &NodeProto,
     node_indices: &HashMap<Key, usize>,
 ) -> Result<Vec<(usize, usize, f64)>, OnnxError> {
@@ -150,29 +150,29 @@ fn weights(
 
 /// Returns how scores follow from sums. If all weights are those of one of two classes, there is
 /// one sum.
-fn scores(
+fn score_transform(
     node: &NodeProto,
     outputs: usize,
     weights: &[(usize, usize, f64)],
-) -> Result<Scores, OnnxError> {
+) -> Result<ScoreTransform, OnnxError> {
     let transform = text_attribute(node, "post_transform", "NONE");
-    let refuse =
+    let unsupported_transform =
         |reason: &str| Err(unsupported(node, format!("post_transform '{transform}' {reason}")));
     if !rules::is_classifier(node) {
         return if transform == "NONE" {
-            Ok(Scores::Sums)
+            Ok(ScoreTransform::Sums)
         } else {
-            refuse("of a regression is unsupported")
+            unsupported_transform("of a regression is unsupported")
         };
     }
     let ids: BTreeSet<usize> = weights.iter().map(|&(_, output, _)| output).collect();
     if outputs == 2 && ids.len() == 1 && ids.contains(&0) {
         let are_positive = weights.iter().all(|&(.., weight)| weight >= 0.0);
         return match transform {
-            "LOGISTIC" => Ok(Scores::Logistic),
-            "NONE" if are_positive => Ok(Scores::Complement),
-            "NONE" => Ok(Scores::Opposite),
-            _ => refuse("of two classes with one sum is unsupported"),
+            "LOGISTIC" => Ok(ScoreTransform::Logistic),
+            "NONE" if are_positive => Ok(ScoreTransform::Complement),
+            "NONE" => Ok(ScoreTransform::Opposite),
+            _ => unsupported_transform("of two classes with one sum is unsupported"),
         };
     }
     if outputs == 2 && !super::number_list(node, "base_values")?.is_empty() {
@@ -182,10 +182,10 @@ fn scores(
         ));
     }
     match transform {
-        "NONE" => Ok(Scores::Sums),
-        "LOGISTIC" => Ok(Scores::Sigmoids),
-        "SOFTMAX" => Ok(Scores::Softmax),
-        _ => refuse("is unsupported"),
+        "NONE" => Ok(ScoreTransform::Sums),
+        "LOGISTIC" => Ok(ScoreTransform::Sigmoids),
+        "SOFTMAX" => Ok(ScoreTransform::Softmax),
+        _ => unsupported_transform("is unsupported"),
     }
 }
 

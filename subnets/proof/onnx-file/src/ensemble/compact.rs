@@ -1,7 +1,8 @@
 //! Parsing of TreeEnsemble, whose branches and leaves are in separate lists.
 
 use super::{
-    BranchTest, Ensemble, Scores, TreeNode, check_lengths, integer_list, number_list, outputs,
+    BranchTest, Ensemble, ScoreTransform, TreeNode, check_lengths, integer_list, number_list,
+    output_count,
 };
 use crate::proto::NodeProto;
 use crate::{OnnxError, unsupported};
@@ -71,7 +72,12 @@ pub(super) fn parse(node: &NodeProto) -> Result<Ensemble, OnnxError> {
         });
     }
     nodes.extend(leaf_nodes);
-    Ok(Ensemble { nodes, roots, base: vec![0.0; outputs(node)?], scores: Scores::Sums })
+    Ok(Ensemble {
+        nodes,
+        roots,
+        base: vec![0.0; output_count(node)?],
+        score_transform: ScoreTransform::Sums,
+    })
 }
 
 /// Converts an index; a negative one becomes [`usize::MAX`], which no list contains.

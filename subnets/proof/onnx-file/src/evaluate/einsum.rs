@@ -7,9 +7,9 @@ use crate::einsum::Equation;
 
 impl Operands<'_> {
     /// Adds the products of all operands over the labels that the output does not have.
-    pub(super) fn summed_products(&self) -> Result<Tensor, OnnxError> {
+    pub(super) fn evaluate_einsum(&self) -> Result<Tensor, OnnxError> {
         let operands = (0..self.node.input.len())
-            .map(|position| self.get(position))
+            .map(|position| self.operand(position))
             .collect::<Result<Vec<_>, _>>()?;
         let dims: Vec<&[usize]> = operands.iter().map(|operand| &operand.dims[..]).collect();
         let equation = Equation::parse(self.node, &dims)?;

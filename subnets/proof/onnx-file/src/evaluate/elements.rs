@@ -13,11 +13,11 @@ impl Operands<'_> {
     /// Returns the axis that the node names.
     pub(super) fn axis(&self, default: i64, dims: &[usize]) -> Result<usize, OnnxError> {
         let axis = existing_axis(self.node.int("axis", default), dims);
-        axis.ok_or_else(|| self.refuse("the axis does not exist"))
+        axis.ok_or_else(|| self.evaluation_error("the axis does not exist"))
     }
 
     /// Compares two operands: 1 where the condition holds, else 0.
-    pub(super) fn compared(&self) -> Result<Tensor, OnnxError> {
+    pub(super) fn evaluate_comparison(&self) -> Result<Tensor, OnnxError> {
         let condition: fn(f64, f64) -> f64 = match self.node.op_type.as_str() {
             "And" => |a: f64, b: f64| a.min(b),
             "Equal" => |a: f64, b: f64| f64::from(a.partial_cmp(&b) == Some(Ordering::Equal)),
@@ -27,12 +27,12 @@ impl Operands<'_> {
             "Xor" => |a: f64, b: f64| (a - b).abs(),
             _ => |a: f64, b: f64| f64::from(a <= b),
         };
-        self.pairwise(condition)
+        self.combine_pairwise(condition)
     }
 
     /// Chooses between the elements of two operands.
-    pub(super) fn where_elements(&self) -> Result<Tensor, OnnxError> {
-        let (condition, a, b) = (self.get(0)?, self.get(1)?, self.get(2)?);
+    pub(super) fn evaluate_where(&self) -> Result<Tensor, OnnxError> {
+        let (condition, a, b) = (self.operand(0)?, self.operand(1)?, self.operand(2)?);
         let first =
             self.combine(&condition, &a, |holds, a| if holds > 0.0 { a } else { f64::NAN })?;
         self.combine(&first, &b, |first, b| if first.is_nan() { b } else { first })
@@ -40,7 +40,7 @@ impl Operands<'_> {
 
     /// Evaluates an operator that applies a function to each element; `None` if there is no such
     /// operator.
-    pub(super) fn element_wise(&self) -> Result<Option<Tensor>, OnnxError> {
+    pub(super) fn evaluate_element_wise(&self) -> Result<Option<Tensor>, OnnxError> {
         let parameter = |name: &str, default: f64| {
             self.node.attribute(name).map_or(default, |attribute| f64::from(attribute.f))
         };
@@ -52,8 +52,9 @@ impl Operands<'_> {
             }
             "Clip" => {
                 let limit = |position, name, default| {
-                    let input =
-                        self.optional(position).and_then(|limit| limit.values.first().copied());
+                    let input = self
+                        .optional_operand(position)
+                        .and_then(|limit| limit.values.first().copied());
                     input.unwrap_or_else(|| parameter(name, default))
                 };
                 let (low, high) =
@@ -84,7 +85,9 @@ impl Operands<'_> {
                 Box::new(move |x| if x < 0.0 { alpha * x } else { x })
             }
             "PRelu" => {
-                return self.pairwise(|x, slope| if x < 0.0 { slope * x } else { x }).map(Some);
+                return self
+                    .combine_pairwise(|x, slope| if x < 0.0 { slope * x } else { x })
+                    .map(Some);
             }
             "Selu" => {
                 let (alpha, gamma) =
@@ -111,25 +114,25 @@ impl Operands<'_> {
                 let alpha = alpha(1.0);
                 Box::new(move |x| if x > alpha { x } else { 0.0 })
             }
-            operator => match without_parameters(operator) {
+            operator => match function_without_attributes(operator) {
                 Some(function) => Box::new(function),
                 None => return Ok(None),
             },
         };
-        let mut tensor = self.get(0)?.into_owned();
+        let mut tensor = self.operand(0)?.into_owned();
         tensor.values.iter_mut().for_each(|value| *value = function(*value));
         Ok(Some(tensor))
     }
 
-    pub(super) fn transposed(&self) -> Result<Tensor, OnnxError> {
-        let input = self.get(0)?;
+    pub(super) fn evaluate_transpose(&self) -> Result<Tensor, OnnxError> {
+        let input = self.operand(0)?;
         let rank = input.dims.len();
         let order: Vec<usize> = match self.node.ints("perm") {
             None => (0..rank).rev().collect(),
             Some(order) => order.iter().filter_map(|&axis| usize::try_from(axis).ok()).collect(),
         };
         if order.len() != rank || (0..rank).any(|axis| !order.contains(&axis)) {
-            return Err(self.refuse("perm is malformed"));
+            return Err(self.evaluation_error("perm is malformed"));
         }
         let dims = order.iter().map(|&axis| input.dims[axis]).collect();
         Ok(tensor_from_fn(dims, |coordinates| {
@@ -141,20 +144,23 @@ impl Operands<'_> {
         }))
     }
 
-    pub(super) fn sliced(&self) -> Result<Tensor, OnnxError> {
-        let input = self.get(0)?;
-        let (Some(starts), Some(ends)) = (self.list("starts", 1), self.list("ends", 2)) else {
-            return Err(self.refuse("starts or ends are missing"));
+    pub(super) fn evaluate_slice(&self) -> Result<Tensor, OnnxError> {
+        let input = self.operand(0)?;
+        let (Some(starts), Some(ends)) =
+            (self.attribute_or_input("starts", 1), self.attribute_or_input("ends", 2))
+        else {
+            return Err(self.evaluation_error("starts or ends are missing"));
         };
         let axes = self
-            .list("axes", 3)
+            .attribute_or_input("axes", 3)
             .unwrap_or_else(|| (0..starts.len().cast_signed() as i64).collect());
         let steps = self.integers(4).unwrap_or_else(|| vec![1; starts.len()]);
         let mut selected: Vec<Vec<usize>> =
             input.dims.iter().map(|&extent| (0..extent).collect()).collect();
         for (((&start, &end), &axis), &step) in starts.iter().zip(&ends).zip(&axes).zip(&steps) {
             let axis = existing_axis(axis, &input.dims).filter(|_| step != 0);
-            let axis = axis.ok_or_else(|| self.refuse("an axis or a step is malformed"))?;
+            let axis =
+                axis.ok_or_else(|| self.evaluation_error("an axis or a step is malformed"))?;
             let extent = input.dims[axis].cast_signed() as i64;
             let resolve = |limit: i64| if limit < 0 { limit.saturating_add(extent) } else { limit };
             let last = if step > 0 { extent } else { extent - 1 };
@@ -180,18 +186,19 @@ impl Operands<'_> {
     }
 
     /// Returns the parts of a Split, one after the other along the axis.
-    pub(super) fn split(&self) -> Result<Vec<Tensor>, OnnxError> {
-        let input = self.get(0)?;
+    pub(super) fn evaluate_split(&self) -> Result<Vec<Tensor>, OnnxError> {
+        let input = self.operand(0)?;
         let axis = self.axis(0, &input.dims)?;
         let (count, extent) = (self.node.output.len(), input.dims[axis]);
-        let part = extent.div_ceil(count.max(1)).cast_signed() as i64;
-        let sizes = self.list("split", 1);
+        let equal_size = extent.div_ceil(count.max(1)).cast_signed() as i64;
+        let sizes = self.attribute_or_input("split", 1);
         let (mut start, mut parts) = (0, Vec::with_capacity(count));
         for index in 0..count {
-            let size = sizes.as_ref().map_or(Some(part), |sizes| sizes.get(index).copied());
+            let size = sizes.as_ref().map_or(Some(equal_size), |sizes| sizes.get(index).copied());
             let size = size.and_then(|size| usize::try_from(size).ok());
-            let size =
-                size.ok_or_else(|| self.refuse("the parts are malformed"))?.min(extent - start);
+            let size = size
+                .ok_or_else(|| self.evaluation_error("the parts are malformed"))?
+                .min(extent - start);
             let mut dims = input.dims.clone();
             dims[axis] = size;
             let first = start;
@@ -206,20 +213,20 @@ impl Operands<'_> {
     }
 
     /// Repeats the elements to the dimensions that the second operand names.
-    pub(super) fn expanded(&self) -> Result<Tensor, OnnxError> {
-        let input = self.get(0)?;
+    pub(super) fn evaluate_expand(&self) -> Result<Tensor, OnnxError> {
+        let input = self.operand(0)?;
         let target = self.integers(1).unwrap_or_default();
         let target: Option<Vec<usize>> =
             target.into_iter().map(|extent| usize::try_from(extent).ok()).collect();
         let dims = target.filter(|dims| elements(dims).is_some_and(|count| count <= MAX_ELEMENTS));
-        let dims = dims.ok_or_else(|| self.refuse("the dimensions are malformed"))?;
+        let dims = dims.ok_or_else(|| self.evaluation_error("the dimensions are malformed"))?;
         let values = vec![0.0; elements(&dims).unwrap_or_default()];
         self.combine(&input, &Tensor { dims, values }, |value, _| value)
     }
 
-    pub(super) fn concatenated(&self) -> Result<Tensor, OnnxError> {
+    pub(super) fn evaluate_concat(&self) -> Result<Tensor, OnnxError> {
         let parts = (0..self.node.input.len())
-            .map(|position| self.get(position))
+            .map(|position| self.operand(position))
             .collect::<Result<Vec<_>, _>>()?;
         let mut dims = parts.first().map(|part| part.dims.clone()).unwrap_or_default();
         let axis = self.axis(0, &dims)?;
@@ -229,11 +236,11 @@ impl Operands<'_> {
             let extent = others
                 .get_mut(axis)
                 .map(std::mem::take)
-                .ok_or_else(|| self.refuse("the ranks differ"))?;
+                .ok_or_else(|| self.evaluation_error("the ranks differ"))?;
             let total = dims[axis] + extent;
             dims[axis] = 0;
             if others != dims {
-                return Err(self.refuse("the operands do not fit each other"));
+                return Err(self.evaluation_error("the operands do not fit each other"));
             }
             dims[axis] = total;
         }
@@ -249,12 +256,12 @@ impl Operands<'_> {
         }))
     }
 
-    pub(super) fn padded(&self) -> Result<Tensor, OnnxError> {
-        let input = self.get(0)?;
+    pub(super) fn evaluate_pad(&self) -> Result<Tensor, OnnxError> {
+        let input = self.operand(0)?;
         let rank = input.dims.len();
-        let pads = self.list("pads", 1);
-        let pads = pads.ok_or_else(|| self.refuse("the pads are missing"))?;
-        let constant = self.optional(2).and_then(|value| value.values.first().copied());
+        let pads = self.attribute_or_input("pads", 1);
+        let pads = pads.ok_or_else(|| self.evaluation_error("the pads are missing"))?;
+        let constant = self.optional_operand(2).and_then(|value| value.values.first().copied());
         let constant = constant.unwrap_or_else(|| f64::from(self.node.float("value", 0.0)));
         let axes = self.integers(3).unwrap_or_else(|| (0..rank.cast_signed() as i64).collect());
         let mode =
@@ -264,13 +271,14 @@ impl Operands<'_> {
             let ends = pads.get(index).zip(pads.get(index + axes.len()));
             let (Some(axis), Some((&first, &last))) = (existing_axis(axis, &input.dims), ends)
             else {
-                return Err(self.refuse("the pads are malformed"));
+                return Err(self.evaluation_error("the pads are malformed"));
             };
             before[axis] = first;
             let extent = usize::try_from(
                 (dims[axis].cast_signed() as i64).saturating_add(first).saturating_add(last),
             );
-            dims[axis] = extent.map_err(|_| self.refuse("the pads remove all elements"))?;
+            dims[axis] =
+                extent.map_err(|_| self.evaluation_error("the pads remove all elements"))?;
         }
         Ok(tensor_from_fn(dims, |coordinates| {
             let mut source = Vec::with_capacity(rank);
@@ -299,8 +307,8 @@ impl Operands<'_> {
         }))
     }
 
-    pub(super) fn gathered(&self) -> Result<Tensor, OnnxError> {
-        let (input, indices) = (self.get(0)?, self.get(1)?);
+    pub(super) fn evaluate_gather(&self) -> Result<Tensor, OnnxError> {
+        let (input, indices) = (self.operand(0)?, self.operand(1)?);
         let axis = self.axis(0, &input.dims)?;
         let extent = input.dims[axis] as f64;
         let (outer, inner) = (&input.dims[..axis], &input.dims[axis + 1..]);
@@ -343,10 +351,10 @@ impl Tensor {
 /// Iterates over the positions along axes with these extents, the last axis first.
 pub(super) fn all_coordinates(dims: &[usize]) -> impl Iterator<Item = Vec<usize>> {
     let (dims, count) = (dims.to_vec(), dims.iter().product::<usize>());
-    let mut next = vec![0; dims.len()];
+    let mut next_coordinates = vec![0; dims.len()];
     (0..count).map(move |_| {
-        let coordinates = next.clone();
-        for (coordinate, &extent) in next.iter_mut().zip(&dims).rev() {
+        let coordinates = next_coordinates.clone();
+        for (coordinate, &extent) in next_coordinates.iter_mut().zip(&dims).rev() {
             *coordinate += 1;
             if *coordinate < extent {
                 break;
@@ -371,7 +379,7 @@ pub(super) fn existing_axis(axis: i64, dims: &[usize]) -> Option<usize> {
 }
 
 /// Returns the function of an operator without attributes.
-fn without_parameters(operator: &str) -> Option<fn(f64) -> f64> {
+fn function_without_attributes(operator: &str) -> Option<fn(f64) -> f64> {
     Some(match operator {
         "Abs" => f64::abs,
         "Acos" => f64::acos,

@@ -9,18 +9,18 @@ use super::{Operands, Tensor};
 use crate::OnnxError;
 
 impl Operands<'_> {
-    /// Returns a tensor of numbers without dimensions, such as a size.
-    pub(super) fn number_of_elements(&self) -> Result<Tensor, OnnxError> {
-        Ok(Tensor { dims: Vec::new(), values: vec![self.get(0)?.values.len() as f64] })
+    /// Returns the number of elements of the operand, as a tensor without dimensions.
+    pub(super) fn evaluate_size(&self) -> Result<Tensor, OnnxError> {
+        Ok(Tensor { dims: Vec::new(), values: vec![self.operand(0)?.values.len() as f64] })
     }
 
     /// Returns the number at an input position.
-    fn number(&self, position: usize) -> Result<f64, OnnxError> {
-        self.get(position)?
+    fn number_operand(&self, position: usize) -> Result<f64, OnnxError> {
+        self.operand(position)?
             .values
             .first()
             .copied()
-            .ok_or_else(|| self.refuse("an operand is empty"))
+            .ok_or_else(|| self.evaluation_error("an operand is empty"))
     }
 
     /// Refuses dimensions of more elements than a tensor may have.
@@ -29,16 +29,17 @@ impl Operands<'_> {
         if count.is_some_and(|count| count <= MAX_ELEMENTS) {
             Ok(())
         } else {
-            Err(self.refuse("the output is too large"))
+            Err(self.evaluation_error("the output is too large"))
         }
     }
 
     /// Returns the numbers from the first operand to below the second one.
-    pub(super) fn range(&self) -> Result<Tensor, OnnxError> {
-        let (start, limit, step) = (self.number(0)?, self.number(1)?, self.number(2)?);
+    pub(super) fn evaluate_range(&self) -> Result<Tensor, OnnxError> {
+        let (start, limit, step) =
+            (self.number_operand(0)?, self.number_operand(1)?, self.number_operand(2)?);
         let count = ((limit - start) / step).ceil().max(0.0);
         if !count.is_finite() || count > MAX_ELEMENTS as f64 {
-            return Err(self.refuse("the output is too large"));
+            return Err(self.evaluation_error("the output is too large"));
         }
         let values: Vec<f64> =
             (0..count as usize).map(|index| start + index as f64 * step).collect();
@@ -46,8 +47,8 @@ impl Operands<'_> {
     }
 
     /// Returns the positions of elements other than 0, a row for each axis.
-    pub(super) fn non_zero(&self) -> Result<Tensor, OnnxError> {
-        let input = self.get(0)?;
+    pub(super) fn evaluate_non_zero(&self) -> Result<Tensor, OnnxError> {
+        let input = self.operand(0)?;
         let nonzero: Vec<Vec<usize>> = all_coordinates(&input.dims)
             .zip(&input.values)
             .filter(|(_, value)| value.abs() > 0.0)
@@ -57,8 +58,8 @@ impl Operands<'_> {
         Ok(tensor_from_fn(dims, |coordinates| nonzero[coordinates[1]][coordinates[0]] as f64))
     }
 
-    pub(super) fn tiled(&self) -> Result<Tensor, OnnxError> {
-        let input = self.get(0)?;
+    pub(super) fn evaluate_tile(&self) -> Result<Tensor, OnnxError> {
+        let input = self.operand(0)?;
         let repeats: Option<Vec<usize>> = self
             .integers(1)
             .unwrap_or_default()
@@ -66,7 +67,7 @@ impl Operands<'_> {
             .map(|count| usize::try_from(count).ok())
             .collect();
         let repeats = repeats.filter(|repeats| repeats.len() == input.dims.len());
-        let repeats = repeats.ok_or_else(|| self.refuse("the repeats are malformed"))?;
+        let repeats = repeats.ok_or_else(|| self.evaluation_error("the repeats are malformed"))?;
         let dims: Vec<usize> = input
             .dims
             .iter()
@@ -85,12 +86,12 @@ impl Operands<'_> {
     }
 
     /// Keeps the upper or the lower triangle of each matrix.
-    pub(super) fn triangle(&self) -> Result<Tensor, OnnxError> {
-        let input = self.get(0)?;
+    pub(super) fn evaluate_triangle(&self) -> Result<Tensor, OnnxError> {
+        let input = self.operand(0)?;
         let shift = self.integers(1).and_then(|shift| shift.first().copied()).unwrap_or(0);
         let keeps_upper = self.node.int("upper", 1) != 0;
         if input.dims.len() < 2 {
-            return Err(self.refuse("the operand has no matrices"));
+            return Err(self.evaluation_error("the operand has no matrices"));
         }
         Ok(tensor_from_fn(input.dims.clone(), |coordinates| {
             let [.., row, column] = coordinates else { return f64::NAN };
@@ -104,19 +105,19 @@ impl Operands<'_> {
 
     /// Returns an index of an axis with this extent, which counts from the end if it is negative;
     /// `None` if there is none.
-    fn index(value: f64, extent: usize) -> Option<usize> {
+    fn resolve_index(value: f64, extent: usize) -> Option<usize> {
         let index = if value < 0.0 { value + extent as f64 } else { value };
         (0.0..extent as f64).contains(&index).then_some(index as usize)
     }
 
-    pub(super) fn gathered_elements(&self) -> Result<Tensor, OnnxError> {
-        let (input, indices) = (self.get(0)?, self.get(1)?);
+    pub(super) fn evaluate_gather_elements(&self) -> Result<Tensor, OnnxError> {
+        let (input, indices) = (self.operand(0)?, self.operand(1)?);
         let axis = self.axis(0, &input.dims)?;
         self.check_covered(&input.dims, &indices.dims, axis)?;
         Ok(tensor_from_fn(indices.dims.clone(), |coordinates| {
             let mut source = coordinates.to_vec();
             // A computed index that does not exist has no value.
-            match Self::index(indices.at(coordinates), input.dims[axis]) {
+            match Self::resolve_index(indices.at(coordinates), input.dims[axis]) {
                 Some(index) => source[axis] = index,
                 None => return f64::NAN,
             }
@@ -133,11 +134,12 @@ impl Operands<'_> {
     ) -> Result<(), OnnxError> {
         let mut extents = data_dims.iter().zip(indices_dims).enumerate();
         if data_dims.len() == indices_dims.len()
-            && extents.all(|(along, (extent, indices))| along == axis || indices <= extent)
+            && extents
+                .all(|(other_axis, (extent, indices))| other_axis == axis || indices <= extent)
         {
             Ok(())
         } else {
-            Err(self.refuse("the indices do not fit"))
+            Err(self.evaluation_error("the indices do not fit"))
         }
     }
 
@@ -145,35 +147,39 @@ impl Operands<'_> {
         if self.node.text("reduction").unwrap_or(b"none") == b"none" {
             Ok(())
         } else {
-            Err(self.refuse("a reduction is unsupported"))
+            Err(self.evaluation_error("a reduction is unsupported"))
         }
     }
 
     /// Splits the dimensions of a GatherND or ScatterND: those before the last one of the indices,
     /// and the number of axes that an index names.
-    fn tuples(&self, indices: &Tensor, rank: usize) -> Result<(Vec<usize>, usize), OnnxError> {
+    fn split_tuple_dims(
+        &self,
+        indices: &Tensor,
+        rank: usize,
+    ) -> Result<(Vec<usize>, usize), OnnxError> {
         let (&width, outer) = indices
             .dims
             .split_last()
-            .ok_or_else(|| self.refuse("the indices have no dimension"))?;
+            .ok_or_else(|| self.evaluation_error("the indices have no dimension"))?;
         if width == 0 || width > rank {
-            Err(self.refuse("the indices do not fit"))
+            Err(self.evaluation_error("the indices do not fit"))
         } else {
             Ok((outer.to_vec(), width))
         }
     }
 
-    pub(super) fn gathered_slices(&self) -> Result<Tensor, OnnxError> {
-        let (input, indices) = (self.get(0)?, self.get(1)?);
+    pub(super) fn evaluate_gather_slices(&self) -> Result<Tensor, OnnxError> {
+        let (input, indices) = (self.operand(0)?, self.operand(1)?);
         let batch = usize::try_from(self.node.int("batch_dims", 0)).unwrap_or(usize::MAX);
         let rank = input
             .dims
             .len()
             .checked_sub(batch)
-            .ok_or_else(|| self.refuse("batch_dims do not fit"))?;
-        let (outer, width) = self.tuples(&indices, rank)?;
+            .ok_or_else(|| self.evaluation_error("batch_dims do not fit"))?;
+        let (outer, width) = self.split_tuple_dims(&indices, rank)?;
         if outer.get(..batch) != input.dims.get(..batch) {
-            return Err(self.refuse("batch_dims do not fit"));
+            return Err(self.evaluation_error("batch_dims do not fit"));
         }
         let dims = [&outer[..], &input.dims[batch + width..]].concat();
         self.check_size(&dims)?;
@@ -182,7 +188,7 @@ impl Operands<'_> {
             let mut source = tuple[..batch].to_vec();
             for position in 0..width {
                 let value = indices.at(&[tuple, &[position]].concat());
-                match Self::index(value, input.dims[batch + position]) {
+                match Self::resolve_index(value, input.dims[batch + position]) {
                     Some(index) => source.push(index),
                     None => return f64::NAN,
                 }
@@ -192,17 +198,17 @@ impl Operands<'_> {
         }))
     }
 
-    pub(super) fn scattered_elements(&self) -> Result<Tensor, OnnxError> {
+    pub(super) fn evaluate_scatter_elements(&self) -> Result<Tensor, OnnxError> {
         self.check_reduction()?;
         let (mut output, indices, updates) =
-            (self.get(0)?.into_owned(), self.get(1)?, self.get(2)?);
+            (self.operand(0)?.into_owned(), self.operand(1)?, self.operand(2)?);
         let axis = self.axis(0, &output.dims)?;
         self.check_covered(&output.dims, &indices.dims, axis)?;
         if indices.dims != updates.dims {
-            return Err(self.refuse("the operands do not fit each other"));
+            return Err(self.evaluation_error("the operands do not fit each other"));
         }
         for (mut coordinates, &update) in all_coordinates(&updates.dims).zip(&updates.values) {
-            let index = Self::index(indices.at(&coordinates), output.dims[axis]);
+            let index = Self::resolve_index(indices.at(&coordinates), output.dims[axis]);
             coordinates[axis] = index.unwrap_or(usize::MAX);
             // A computed index that does not exist changes nothing.
             if coordinates
@@ -216,18 +222,21 @@ impl Operands<'_> {
         Ok(output)
     }
 
-    pub(super) fn scattered_slices(&self) -> Result<Tensor, OnnxError> {
+    pub(super) fn evaluate_scatter_slices(&self) -> Result<Tensor, OnnxError> {
         self.check_reduction()?;
         let (mut output, indices, updates) =
-            (self.get(0)?.into_owned(), self.get(1)?, self.get(2)?);
-        let (outer, width) = self.tuples(&indices, output.dims.len())?;
+            (self.operand(0)?.into_owned(), self.operand(1)?, self.operand(2)?);
+        let (outer, width) = self.split_tuple_dims(&indices, output.dims.len())?;
         if updates.dims != [&outer[..], &output.dims[width..]].concat() {
-            return Err(self.refuse("the operands do not fit each other"));
+            return Err(self.evaluation_error("the operands do not fit each other"));
         }
         for (coordinates, &update) in all_coordinates(&updates.dims).zip(&updates.values) {
             let (tuple, inner) = coordinates.split_at(outer.len());
             let index = |position: usize| {
-                Self::index(indices.at(&[tuple, &[position]].concat()), output.dims[position])
+                Self::resolve_index(
+                    indices.at(&[tuple, &[position]].concat()),
+                    output.dims[position],
+                )
             };
             let target = (0..width).map(index).collect::<Option<Vec<usize>>>();
             if let Some(target) = target {
@@ -237,32 +246,32 @@ impl Operands<'_> {
         Ok(output)
     }
 
-    pub(super) fn one_hot(&self) -> Result<Tensor, OnnxError> {
-        let (indices, values) = (self.get(0)?, self.get(2)?);
-        let depth = self.number(1)?;
+    pub(super) fn evaluate_one_hot(&self) -> Result<Tensor, OnnxError> {
+        let (indices, values) = (self.operand(0)?, self.operand(2)?);
+        let depth = self.number_operand(1)?;
         let (&[off, on], true) = (&values.values[..], (1.0..=MAX_ELEMENTS as f64).contains(&depth))
         else {
-            return Err(self.refuse("the depth or the values are malformed"));
+            return Err(self.evaluation_error("the depth or the values are malformed"));
         };
         let depth = depth as usize;
         let mut dims = indices.dims.clone();
         let axis = self.node.int("axis", -1);
         let axis = if axis < 0 { axis + dims.len().cast_signed() as i64 + 1 } else { axis };
         let axis = usize::try_from(axis).ok().filter(|&axis| axis <= dims.len());
-        let axis = axis.ok_or_else(|| self.refuse("the axis does not exist"))?;
+        let axis = axis.ok_or_else(|| self.evaluation_error("the axis does not exist"))?;
         dims.insert(axis, depth);
         self.check_size(&dims)?;
         Ok(tensor_from_fn(dims, |coordinates| {
             let mut source = coordinates.to_vec();
             let position = source.remove(axis);
-            if Self::index(indices.at(&source), depth) == Some(position) { on } else { off }
+            if Self::resolve_index(indices.at(&source), depth) == Some(position) { on } else { off }
         }))
     }
 
     /// Repeats the nearest elements until an image has another size. Extents and coordinates are in
     /// single precision, like the scales: 0.7 times 10 elements are 7, and not 6.999.
-    pub(super) fn resized(&self) -> Result<Tensor, OnnxError> {
-        let input = self.get(0)?;
+    pub(super) fn evaluate_resize(&self) -> Result<Tensor, OnnxError> {
+        let input = self.operand(0)?;
         let rank = input.dims.len();
         let is_upsample = self.node.op_type == "Upsample";
         // Before version 11, the scales come second, and before version 9, they are an attribute.
@@ -272,10 +281,12 @@ impl Operands<'_> {
             .floats("scales")
             .map(|scales| scales.iter().copied().map(f64::from).collect());
         let scales = scales_input
-            .or_else(|| self.optional(scales_position).map(|scales| scales.into_owned().values))
+            .or_else(|| {
+                self.optional_operand(scales_position).map(|scales| scales.into_owned().values)
+            })
             .unwrap_or_default();
         let sizes = if scales_position == 2 {
-            self.optional(3).map(|sizes| sizes.into_owned().values)
+            self.optional_operand(3).map(|sizes| sizes.into_owned().values)
         } else {
             None
         };
@@ -284,7 +295,7 @@ impl Operands<'_> {
             .ints("axes")
             .map(|axes| axes.iter().map(|&axis| existing_axis(axis, &input.dims)).collect());
         let axes: Option<Vec<usize>> = axes.unwrap_or_else(|| Some((0..rank).collect()));
-        let axes = axes.ok_or_else(|| self.refuse("an axis does not exist"))?;
+        let axes = axes.ok_or_else(|| self.evaluation_error("an axis does not exist"))?;
         let (mut dims, mut factors) = (input.dims.clone(), vec![1.0_f32; rank]);
         for (index, &axis) in axes.iter().enumerate() {
             let extent = input.dims[axis] as f32;
@@ -294,7 +305,9 @@ impl Operands<'_> {
                     (None, Some(&scale)) => {
                         (f64::from((extent * scale as f32).floor()), scale as f32)
                     }
-                    (None, None) => return Err(self.refuse("scales and sizes are missing")),
+                    (None, None) => {
+                        return Err(self.evaluation_error("scales and sizes are missing"));
+                    }
                 };
             dims[axis] = size.clamp(0.0, MAX_ELEMENTS as f64) as usize;
             factors[axis] = factor;
@@ -340,10 +353,10 @@ impl Operands<'_> {
     }
 
     /// Adds the elements along an axis one by one.
-    pub(super) fn cumulative_sum(&self) -> Result<Tensor, OnnxError> {
-        let mut tensor = self.get(0)?.into_owned();
-        let axis = existing_axis(self.number(1)? as i64, &tensor.dims);
-        let axis = axis.ok_or_else(|| self.refuse("the axis does not exist"))?;
+    pub(super) fn evaluate_cumulative_sum(&self) -> Result<Tensor, OnnxError> {
+        let mut tensor = self.operand(0)?.into_owned();
+        let axis = existing_axis(self.number_operand(1)? as i64, &tensor.dims);
+        let axis = axis.ok_or_else(|| self.evaluation_error("the axis does not exist"))?;
         let (is_reverse, is_exclusive) =
             (self.node.int("reverse", 0) != 0, self.node.int("exclusive", 0) != 0);
         let (width, inner) = (tensor.dims[axis], tensor.dims[axis + 1..].iter().product::<usize>());
@@ -365,14 +378,14 @@ impl Operands<'_> {
     }
 
     /// Moves blocks of channels to rows and columns, or back.
-    pub(super) fn blocks(&self) -> Result<Tensor, OnnxError> {
-        let input = self.get(0)?;
+    pub(super) fn evaluate_blocks(&self) -> Result<Tensor, OnnxError> {
+        let input = self.operand(0)?;
         let size = usize::try_from(self.node.int("blocksize", 0)).unwrap_or_default();
         let &[batch, channels, height, width] = &input.dims[..] else {
-            return Err(self.refuse("the operand does not have four dimensions"));
+            return Err(self.evaluation_error("the operand does not have four dimensions"));
         };
         if !(1..=MAX_ELEMENTS).contains(&size) {
-            return Err(self.refuse("the size of the blocks is malformed"));
+            return Err(self.evaluation_error("the size of the blocks is malformed"));
         }
         let area = size.saturating_mul(size);
         let is_space_to_depth = self.node.op_type == "SpaceToDepth";
@@ -382,7 +395,7 @@ impl Operands<'_> {
             channels.is_multiple_of(area)
         };
         if !fits {
-            return Err(self.refuse("the blocks do not fit"));
+            return Err(self.evaluation_error("the blocks do not fit"));
         }
         if is_space_to_depth {
             let dims = vec![batch, channels.saturating_mul(area), height / size, width / size];
@@ -403,7 +416,7 @@ impl Operands<'_> {
         let is_by_column = match self.node.text("mode").unwrap_or(b"DCR") {
             b"DCR" => false,
             b"CRD" => true,
-            _ => return Err(self.refuse("mode is neither DCR nor CRD")),
+            _ => return Err(self.evaluation_error("mode is neither DCR nor CRD")),
         };
         let block_channels = channels / area;
         Ok(tensor_from_fn(dims, |coordinates| {

@@ -3,13 +3,13 @@
 
 use super::{Operands, Tensor};
 use crate::OnnxError;
-use crate::ensemble::{BranchTest, Ensemble, Scores, TreeNode};
+use crate::ensemble::{BranchTest, Ensemble, ScoreTransform, TreeNode};
 use crate::support_vectors::{Kernel, SupportVectorMachine};
 
 impl Operands<'_> {
     /// Returns the only row of the first operand.
-    fn row(&self) -> Result<Vec<f64>, OnnxError> {
-        Ok(self.get(0)?.into_owned().values)
+    fn input_row(&self) -> Result<Vec<f64>, OnnxError> {
+        Ok(self.operand(0)?.into_owned().values)
     }
 
     fn row_tensor(values: Vec<f64>) -> Tensor {
@@ -17,7 +17,7 @@ impl Operands<'_> {
     }
 
     /// Returns the scores of a classifier.
-    pub(super) fn classifier_scores(&self) -> Result<Tensor, OnnxError> {
+    pub(super) fn evaluate_classifier(&self) -> Result<Tensor, OnnxError> {
         let values = match self.node.op_type.as_str() {
             "LinearClassifier" => self.linear_scores()?,
             "SVMClassifier" => self.machine_scores()?,
@@ -27,7 +27,7 @@ impl Operands<'_> {
     }
 
     /// Returns numbers after a softmax, unless it is omitted.
-    fn with_softmax(&self, values: Vec<f64>) -> Vec<f64> {
+    fn apply_softmax(&self, values: Vec<f64>) -> Vec<f64> {
         if self.is_last_softmax {
             return values;
         }
@@ -39,11 +39,11 @@ impl Operands<'_> {
 
     /// Returns `count` weighted sums of the row.
     fn weighted_sums(&self, count: usize) -> Result<Vec<f64>, OnnxError> {
-        let row = self.row()?;
+        let row = self.input_row()?;
         let weights = self.node.floats("coefficients").unwrap_or_default();
         let offsets = self.node.floats("intercepts").unwrap_or_default();
         if weights.len() != count * row.len() {
-            return Err(self.refuse("the coefficients do not fit"));
+            return Err(self.evaluation_error("the coefficients do not fit"));
         }
         let weighted_sum = |(index, weights): (usize, &[f32])| {
             let offset = offsets.get(index).copied().map_or(0.0, f64::from);
@@ -63,33 +63,33 @@ impl Operands<'_> {
             self.node.attribute("classlabels_strings").map_or(0, |labels| labels.strings.len());
         let labels = labels.max(self.node.ints("classlabels_ints").map_or(0, <[i64]>::len));
         Ok(match (self.node.text("post_transform"), &sums[..]) {
-            (Some(b"SOFTMAX"), _) => self.with_softmax(sums),
+            (Some(b"SOFTMAX"), _) => self.apply_softmax(sums),
             (Some(b"LOGISTIC"), _) => sums.into_iter().map(logistic).collect(),
             (_, &[single]) if labels == 2 => vec![1.0 - single, single],
             _ => sums,
         })
     }
 
-    pub(super) fn linear_regression(&self) -> Result<Tensor, OnnxError> {
+    pub(super) fn evaluate_linear_regressor(&self) -> Result<Tensor, OnnxError> {
         let targets = usize::try_from(self.node.int("targets", 1)).unwrap_or_default();
         Ok(Self::row_tensor(self.weighted_sums(targets)?))
     }
 
-    pub(super) fn scaled(&self) -> Result<Tensor, OnnxError> {
-        let mut tensor = self.get(0)?.into_owned();
-        let part = |name: &str, index: usize| {
+    pub(super) fn evaluate_scaler(&self) -> Result<Tensor, OnnxError> {
+        let mut tensor = self.operand(0)?.into_owned();
+        let parameter = |name: &str, index: usize| {
             let values = self.node.floats(name).unwrap_or_default();
             let value = if values.len() == 1 { values.first() } else { values.get(index) };
             value.copied().map_or(f64::NAN, f64::from)
         };
         for (index, value) in tensor.values.iter_mut().enumerate() {
-            *value = (*value - part("offset", index)) * part("scale", index);
+            *value = (*value - parameter("offset", index)) * parameter("scale", index);
         }
         Ok(tensor)
     }
 
-    pub(super) fn normalised_rows(&self) -> Result<Tensor, OnnxError> {
-        let mut tensor = self.get(0)?.into_owned();
+    pub(super) fn evaluate_normalizer(&self) -> Result<Tensor, OnnxError> {
+        let mut tensor = self.operand(0)?.into_owned();
         if self.is_after_softmax {
             return Ok(tensor);
         }
@@ -106,18 +106,18 @@ impl Operands<'_> {
     }
 
     /// Returns the columns of a row.
-    pub(super) fn features(&self) -> Result<Tensor, OnnxError> {
-        let row = self.row()?;
+    pub(super) fn evaluate_feature_selection(&self) -> Result<Tensor, OnnxError> {
+        let row = self.input_row()?;
         let columns = self.integers(1).unwrap_or_default().into_iter();
         let values = columns
             .map(|column| usize::try_from(column).ok().and_then(|column| row.get(column)).copied());
         let values: Option<Vec<f64>> = values.collect();
-        values.map(Self::row_tensor).ok_or_else(|| self.refuse("a column does not exist"))
+        values.map(Self::row_tensor).ok_or_else(|| self.evaluation_error("a column does not exist"))
     }
 
     /// Returns the sums of a support vector machine.
     fn machine_sums(&self, machine: &SupportVectorMachine) -> Result<Vec<f64>, OnnxError> {
-        let row = self.row()?;
+        let row = self.input_row()?;
         let product =
             |vector: &[f32]| vector.iter().zip(&row).map(|(&a, b)| f64::from(a) * b).sum::<f64>();
         let kernel = |vector: &[f32]| match machine.kernel {
@@ -156,7 +156,7 @@ impl Operands<'_> {
     }
 
     fn machine_scores(&self) -> Result<Vec<f64>, OnnxError> {
-        let machine = SupportVectorMachine::parse(self.node, self.row()?.len())?;
+        let machine = SupportVectorMachine::parse(self.node, self.input_row()?.len())?;
         let sums = self.machine_sums(&machine)?;
         Ok(match (machine.probability, &sums[..]) {
             (Some([factor, offset]), &[sum]) => {
@@ -168,18 +168,18 @@ impl Operands<'_> {
         })
     }
 
-    pub(super) fn support_vector_regression(&self) -> Result<Tensor, OnnxError> {
-        let machine = SupportVectorMachine::parse(self.node, self.row()?.len())?;
+    pub(super) fn evaluate_support_vector_regressor(&self) -> Result<Tensor, OnnxError> {
+        let machine = SupportVectorMachine::parse(self.node, self.input_row()?.len())?;
         Ok(Self::row_tensor(self.machine_sums(&machine)?))
     }
 
-    pub(super) fn tree_regression(&self) -> Result<Tensor, OnnxError> {
+    pub(super) fn evaluate_tree_regressor(&self) -> Result<Tensor, OnnxError> {
         Ok(Self::row_tensor(self.tree_scores()?))
     }
 
     /// Walks each tree from its root to a leaf, and adds the weights of the leaves.
     fn tree_scores(&self) -> Result<Vec<f64>, OnnxError> {
-        let row = self.row()?;
+        let row = self.input_row()?;
         let ensemble = Ensemble::parse(self.node, row.len())?;
         let mut sums = ensemble.base.clone();
         for &root in &ensemble.roots {
@@ -187,8 +187,17 @@ impl Operands<'_> {
             let weights = loop {
                 match &ensemble.nodes[node_index] {
                     TreeNode::Leaf(weights) => break weights,
-                    &TreeNode::Branch { feature, test, value, children: [one, other] } => {
-                        node_index = if holds(test, row[feature], value) { one } else { other };
+                    &TreeNode::Branch {
+                        feature,
+                        test,
+                        value,
+                        children: [true_child, false_child],
+                    } => {
+                        node_index = if test_holds(test, row[feature], value) {
+                            true_child
+                        } else {
+                            false_child
+                        };
                     }
                 }
             };
@@ -196,19 +205,20 @@ impl Operands<'_> {
                 sums[output] += weight;
             }
         }
-        Ok(match (ensemble.scores, &sums[..]) {
-            (Scores::Sigmoids, _) => sums.into_iter().map(logistic).collect(),
-            (Scores::Softmax, _) => self.with_softmax(sums),
-            (Scores::Complement, &[sum]) => vec![1.0 - sum, sum],
-            (Scores::Opposite, &[sum]) => vec![-sum, sum],
-            (Scores::Logistic, &[sum]) => vec![logistic(-sum), logistic(sum)],
+        Ok(match (ensemble.score_transform, &sums[..]) {
+            (ScoreTransform::Sigmoids, _) => sums.into_iter().map(logistic).collect(),
+            (ScoreTransform::Softmax, _) => self.apply_softmax(sums),
+            (ScoreTransform::Complement, &[sum]) => vec![1.0 - sum, sum],
+            (ScoreTransform::Opposite, &[sum]) => vec![-sum, sum],
+            (ScoreTransform::Logistic, &[sum]) => vec![logistic(-sum), logistic(sum)],
             _ => sums,
         })
     }
 }
 
+/// Returns whether a feature passes the test of a branch.
 #[expect(clippy::float_cmp, reason = "a branch compares exactly")]
-fn holds(test: BranchTest, feature: f64, value: f64) -> bool {
+fn test_holds(test: BranchTest, feature: f64, value: f64) -> bool {
     match test {
         BranchTest::AtMost => feature <= value,
         BranchTest::Below => feature < value,

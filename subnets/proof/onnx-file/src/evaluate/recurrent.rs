@@ -5,7 +5,7 @@ use super::{Operands, Tensor};
 use crate::OnnxError;
 use crate::recurrent::RecurrentLayer;
 
-/// Operands of one direction.
+/// Weights, and current output and cell, of one direction.
 struct Direction<'a> {
     /// Weights of inputs and previous outputs, a row for each gate and hidden unit.
     weights: [&'a [f64]; 2],
@@ -18,42 +18,49 @@ struct Direction<'a> {
 
 impl Operands<'_> {
     /// Returns the outputs of all steps, and of the last step, and the last cells of an LSTM.
-    pub(super) fn recurrent(&self) -> Result<Vec<Tensor>, OnnxError> {
-        let (input, weights, recurrent) = (self.get(0)?, self.get(1)?, self.get(2)?);
+    pub(super) fn evaluate_recurrent(&self) -> Result<Vec<Tensor>, OnnxError> {
+        let (input, weights, recurrent_weights) =
+            (self.operand(0)?, self.operand(1)?, self.operand(2)?);
         let layer = RecurrentLayer::parse(self.node, &input.dims, &weights.dims)?;
         let (hidden, directions, rows) =
             (layer.hidden, layer.is_reverse.len(), layer.gates * layer.hidden);
         let is_lstm = layer.gates == 4;
         let length = self.integers(4).and_then(|lengths| lengths.first().copied());
         let length = length.and_then(|length| usize::try_from(length).ok()).unwrap_or(layer.steps);
-        let part = |position: usize, direction: usize, length: usize| {
-            let Some(tensor) = self.optional(position) else { return Ok(vec![0.0; length]) };
+        let direction_operand = |position: usize, direction: usize, length: usize| {
+            let Some(tensor) = self.optional_operand(position) else {
+                return Ok(vec![0.0; length]);
+            };
             let part = tensor
                 .values
                 .get(direction * length..(direction + 1) * length)
                 .map(<[f64]>::to_vec);
-            part.ok_or_else(|| self.refuse("the operands do not fit each other"))
+            part.ok_or_else(|| self.evaluation_error("the operands do not fit each other"))
         };
-        if recurrent.values.len() != directions * rows * hidden
+        if recurrent_weights.values.len() != directions * rows * hidden
             || !(1..=layer.steps).contains(&length)
         {
-            return Err(self.refuse("the operands do not fit each other"));
+            return Err(self.evaluation_error("the operands do not fit each other"));
         }
         let [sequence_dims, last_dims] = layer.output_dims();
         let mut sequence = vec![0.0; layer.steps * directions * hidden];
         let (mut last_outputs, mut cells) = (Vec::new(), Vec::new());
         for (index, &is_reverse) in layer.is_reverse.iter().enumerate() {
-            let bias = part(3, index, 2 * rows)?;
+            let bias = direction_operand(3, index, 2 * rows)?;
             let mut direction = Direction {
                 weights: [
                     &weights.values[index * rows * layer.inputs..][..rows * layer.inputs],
-                    &recurrent.values[index * rows * hidden..][..rows * hidden],
+                    &recurrent_weights.values[index * rows * hidden..][..rows * hidden],
                 ],
                 bias: [bias[..rows].to_vec(), bias[rows..].to_vec()],
-                peepholes: if is_lstm { part(7, index, 3 * hidden)? } else { Vec::new() },
+                peepholes: if is_lstm {
+                    direction_operand(7, index, 3 * hidden)?
+                } else {
+                    Vec::new()
+                },
                 activations: &layer.activations[index],
-                output: part(5, index, hidden)?,
-                cell: if is_lstm { part(6, index, hidden)? } else { Vec::new() },
+                output: direction_operand(5, index, hidden)?,
+                cell: if is_lstm { direction_operand(6, index, hidden)? } else { Vec::new() },
             };
             for step in 0..length {
                 let step_position = if is_reverse { length - 1 - step } else { step };
@@ -87,7 +94,7 @@ impl Direction<'_> {
                 let peephole = |gate: usize, unit: usize, cell: f64| {
                     self.peepholes[gate * hidden + unit] * cell
                 };
-                let mut next = Vec::with_capacity(hidden);
+                let mut next_cell = Vec::with_capacity(hidden);
                 let mut output = Vec::with_capacity(hidden);
                 for unit in 0..hidden {
                     let cell = self.cell[unit];
@@ -96,10 +103,10 @@ impl Direction<'_> {
                     let cell =
                         forget_gate * cell + input_gate * activate(1, sum(3 * hidden + unit));
                     let output_gate = activate(0, sum(hidden + unit) + peephole(1, unit, cell));
-                    next.push(cell);
+                    next_cell.push(cell);
                     output.push(output_gate * activate(2, cell));
                 }
-                (self.cell, self.output) = (next, output);
+                (self.cell, self.output) = (next_cell, output);
             }
             3 => {
                 let update: Vec<f64> = (0..hidden).map(|unit| activate(0, sum(unit))).collect();
@@ -107,13 +114,13 @@ impl Direction<'_> {
                     (hidden..2 * hidden).map(|row| activate(0, sum(row))).collect();
                 let reset_output: Vec<f64> =
                     self.output.iter().zip(&reset).map(|(output, reset)| output * reset).collect();
-                let early = self.sums(1, &reset_output);
+                let reset_sums = self.sums(1, &reset_output);
                 let candidate = |unit: usize| {
                     let row = 2 * hidden + unit;
                     let inner = if layer.is_linear_before_reset {
                         reset[unit] * output_sums[row]
                     } else {
-                        early[row]
+                        reset_sums[row]
                     };
                     activate(1, input_sums[row] + inner)
                 };
@@ -126,9 +133,10 @@ impl Direction<'_> {
         }
     }
 
-    /// Returns the weighted sums of the input (0) or of an output (1), with their biases.
-    fn sums(&self, side: usize, values: &[f64]) -> Vec<f64> {
-        let rows = self.weights[side].chunks(values.len().max(1)).zip(&self.bias[side]);
+    /// Returns the weighted sums of the input (operand 0) or of an output (operand 1), with their
+    /// biases.
+    fn sums(&self, operand: usize, values: &[f64]) -> Vec<f64> {
+        let rows = self.weights[operand].chunks(values.len().max(1)).zip(&self.bias[operand]);
         rows.map(|(row, bias)| bias + row.iter().zip(values).map(|(a, b)| a * b).sum::<f64>())
             .collect()
     }

@@ -11,23 +11,23 @@ impl Operands<'_> {
         &self,
         operation: fn(f64, f64) -> f64,
     ) -> Result<Tensor, OnnxError> {
-        let first = self.get(0)?.into_owned();
+        let first = self.operand(0)?.into_owned();
         (1..self.node.input.len()).try_fold(first, |folded, position| {
-            self.combine(&folded, self.get(position)?.as_ref(), operation)
+            self.combine(&folded, self.operand(position)?.as_ref(), operation)
         })
     }
 
     /// Reduces a tensor along the axes that the node names.
-    pub(super) fn reduced(&self) -> Result<Tensor, OnnxError> {
-        let input = self.get(0)?;
-        let axes = self.list("axes", 1).unwrap_or_default();
+    pub(super) fn evaluate_reduction(&self) -> Result<Tensor, OnnxError> {
+        let input = self.operand(0)?;
+        let axes = self.attribute_or_input("axes", 1).unwrap_or_default();
         let mut is_reduced = vec![axes.is_empty(); input.dims.len()];
         if axes.is_empty() && self.node.int("noop_with_empty_axes", 0) != 0 {
             return Ok(input.into_owned());
         }
         for axis in axes {
             let axis = existing_axis(axis, &input.dims)
-                .ok_or_else(|| self.refuse("an axis does not exist"))?;
+                .ok_or_else(|| self.evaluation_error("an axis does not exist"))?;
             is_reduced[axis] = true;
         }
         let extents = input.dims.iter().zip(&is_reduced);
@@ -35,7 +35,7 @@ impl Operands<'_> {
             extents.map(|(&extent, &is_reduced)| if is_reduced { 1 } else { extent }).collect();
         let mut groups = vec![Vec::new(); reduced_dims.iter().product::<usize>()];
         for (index, &value) in input.values.iter().enumerate() {
-            groups[reduced_index(index, &input.dims, &is_reduced)].push(value);
+            groups[group_index(index, &input.dims, &is_reduced)].push(value);
         }
         let values = groups.iter().map(|group| reduced_value(&self.node.op_type, group)).collect();
         if self.node.int("keepdims", 1) != 0 {
@@ -46,8 +46,8 @@ impl Operands<'_> {
     }
 
     /// Returns the position of the first or last maximum or minimum along an axis.
-    pub(super) fn position_of_extremum(&self) -> Result<Tensor, OnnxError> {
-        let input = self.get(0)?;
+    pub(super) fn evaluate_position_of_extremum(&self) -> Result<Tensor, OnnxError> {
+        let input = self.operand(0)?;
         let mut dims = input.dims.clone();
         let axis = self.axis(0, &dims)?;
         let (width, inner) = (dims[axis], dims[axis + 1..].iter().product::<usize>());
@@ -76,11 +76,12 @@ impl Operands<'_> {
 
     /// Returns 1 for the first maximum along an axis, or of all elements from the axis on, and 0
     /// for other elements.
-    pub(super) fn hard_maximum(&self) -> Result<Tensor, OnnxError> {
-        let mut tensor = self.get(0)?.into_owned();
-        let is_old = self.opset < 13;
-        let axis = self.axis(if is_old { 1 } else { -1 }, &tensor.dims)?;
-        let inner: usize = if is_old { 1 } else { tensor.dims[axis + 1..].iter().product() };
+    pub(super) fn evaluate_hardmax(&self) -> Result<Tensor, OnnxError> {
+        let mut tensor = self.operand(0)?.into_owned();
+        let is_before_opset_13 = self.opset < 13;
+        let axis = self.axis(if is_before_opset_13 { 1 } else { -1 }, &tensor.dims)?;
+        let inner: usize =
+            if is_before_opset_13 { 1 } else { tensor.dims[axis + 1..].iter().product() };
         let width = tensor.dims[axis..].iter().product::<usize>() / inner.max(1);
         map_lines(&mut tensor.values, width, inner, |line| {
             let largest = line.iter().copied().fold(f64::NEG_INFINITY, f64::max);
@@ -93,8 +94,8 @@ impl Operands<'_> {
     }
 
     /// Divides the elements along an axis by their norm.
-    pub(super) fn divided_by_norm(&self) -> Result<Tensor, OnnxError> {
-        let mut tensor = self.get(0)?.into_owned();
+    pub(super) fn evaluate_unit_norm(&self) -> Result<Tensor, OnnxError> {
+        let mut tensor = self.operand(0)?.into_owned();
         let axis = self.axis(-1, &tensor.dims)?;
         let (width, inner) = (tensor.dims[axis], tensor.dims[axis + 1..].iter().product::<usize>());
         let operator = if self.node.int("p", 2) == 1 { "ReduceL1" } else { "ReduceL2" };
@@ -111,11 +112,14 @@ impl Operands<'_> {
 
     /// Evaluates a norm over groups of channels, whose factors are those of a group or, since
     /// version 21, of a channel.
-    pub(super) fn group_normalised(&self) -> Result<Tensor, OnnxError> {
-        let (mut tensor, scale, shift) = (self.get(0)?.into_owned(), self.get(1)?, self.get(2)?);
+    pub(super) fn evaluate_group_norm(&self) -> Result<Tensor, OnnxError> {
+        let (mut tensor, scale, shift) =
+            (self.operand(0)?.into_owned(), self.operand(1)?, self.operand(2)?);
         let groups = usize::try_from(self.node.int("num_groups", 0)).unwrap_or_default();
         let &[1, channels, ref extents @ ..] = &tensor.dims[..] else {
-            return Err(self.refuse("the operand does not have channels and a batch of 1"));
+            return Err(
+                self.evaluation_error("the operand does not have channels and a batch of 1")
+            );
         };
         let (count, area) = (scale.values.len(), extents.iter().product::<usize>().max(1));
         if groups == 0
@@ -123,7 +127,7 @@ impl Operands<'_> {
             || ![groups, channels].contains(&count)
             || shift.values.len() != count
         {
-            return Err(self.refuse("the operands do not fit each other"));
+            return Err(self.evaluation_error("the operands do not fit each other"));
         }
         let epsilon = f64::from(self.node.float("epsilon", 1e-5));
         let width = channels / groups * area;
@@ -142,11 +146,12 @@ impl Operands<'_> {
 
     /// Evaluates a softmax, except for one at the end over all elements: the network has its
     /// arguments as outputs.
-    pub(super) fn softmax(&self) -> Result<Tensor, OnnxError> {
-        let mut tensor = self.get(0)?.into_owned();
-        let is_old = self.opset < 13;
-        let axis = self.axis(if is_old { 1 } else { -1 }, &tensor.dims)?;
-        let inner: usize = if is_old { 1 } else { tensor.dims[axis + 1..].iter().product() };
+    pub(super) fn evaluate_softmax(&self) -> Result<Tensor, OnnxError> {
+        let mut tensor = self.operand(0)?.into_owned();
+        let is_before_opset_13 = self.opset < 13;
+        let axis = self.axis(if is_before_opset_13 { 1 } else { -1 }, &tensor.dims)?;
+        let inner: usize =
+            if is_before_opset_13 { 1 } else { tensor.dims[axis + 1..].iter().product() };
         let outer: usize = tensor.dims[..axis].iter().product();
         if self.is_last_softmax && inner * outer == 1 {
             return Ok(tensor);
@@ -164,12 +169,12 @@ impl Operands<'_> {
     }
 
     /// Evaluates a norm: over the last axes, or over all but the first two.
-    pub(super) fn normalised(&self) -> Result<Tensor, OnnxError> {
-        let mut tensor = self.get(0)?.into_owned();
+    pub(super) fn evaluate_norm(&self) -> Result<Tensor, OnnxError> {
+        let mut tensor = self.operand(0)?.into_owned();
         let is_instance = self.node.op_type == "InstanceNormalization";
         let axis = if is_instance { 2 } else { self.node.int("axis", -1) };
         let axis = existing_axis(axis, &tensor.dims)
-            .ok_or_else(|| self.refuse("the axis does not exist"))?;
+            .ok_or_else(|| self.evaluation_error("the axis does not exist"))?;
         let width: usize = tensor.dims[axis..].iter().product();
         let epsilon = f64::from(self.node.float("epsilon", 1e-5));
         let mean_of = |values: &[f64]| values.iter().sum::<f64>() / values.len() as f64;
@@ -185,17 +190,17 @@ impl Operands<'_> {
             }
         }
         let part = |position: usize| {
-            let mut part = self.optional(position);
+            let mut part = self.optional_operand(position);
             if let Some(part) = part.as_mut().filter(|_| is_instance) {
                 // One number for each channel.
                 part.to_mut().dims.extend(vec![1; tensor.dims.len() - 2]);
             }
             part
         };
-        let scale = part(1).ok_or_else(|| self.refuse("an operand is missing"))?;
+        let scale = part(1).ok_or_else(|| self.evaluation_error("an operand is missing"))?;
         let scaled = self.combine(&tensor, &scale, |a, b| a * b)?;
         match part(2) {
-            Some(shift) => self.sum(&scaled, &shift),
+            Some(shift) => self.add_tensors(&scaled, &shift),
             None => Ok(scaled),
         }
     }
@@ -207,12 +212,12 @@ pub(super) fn map_lines(
     values: &mut [f64],
     width: usize,
     inner: usize,
-    change: impl Fn(&mut [f64]),
+    map_line: impl Fn(&mut [f64]),
 ) {
     for block in values.chunks_mut((width * inner).max(1)) {
         for column in 0..inner {
             let mut line: Vec<f64> = block.iter().skip(column).step_by(inner).copied().collect();
-            change(&mut line);
+            map_line(&mut line);
             for (value, changed) in block.iter_mut().skip(column).step_by(inner).zip(line) {
                 *value = changed;
             }
@@ -243,7 +248,7 @@ fn reduced_value(operator: &str, group: &[f64]) -> f64 {
 }
 
 /// Returns the index of an element's group: its index with all reduced axes at 0.
-fn reduced_index(index: usize, dims: &[usize], is_reduced: &[bool]) -> usize {
+fn group_index(index: usize, dims: &[usize], is_reduced: &[bool]) -> usize {
     let (mut remaining, mut reduced, mut stride) = (index, 0, 1);
     for (&extent, &is_reduced) in dims.iter().zip(is_reduced).rev() {
         if !is_reduced {

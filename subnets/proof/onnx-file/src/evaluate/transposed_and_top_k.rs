@@ -14,7 +14,7 @@ use crate::{OnnxError, UINT8_RANGE};
 
 impl Operands<'_> {
     /// Returns a tensor of one number, which has the dimensions that the operand names.
-    pub(super) fn filled(&self) -> Result<Tensor, OnnxError> {
+    pub(super) fn evaluate_constant_of_shape(&self) -> Result<Tensor, OnnxError> {
         let dims = self
             .integers(0)
             .unwrap_or_default()
@@ -24,44 +24,46 @@ impl Operands<'_> {
         let count =
             dims.as_ref().and_then(|dims| elements(dims)).filter(|&count| count <= MAX_ELEMENTS);
         let (Some(dims), Some(count)) = (dims, count) else {
-            return Err(self.refuse("the dimensions are malformed"));
+            return Err(self.evaluation_error("the dimensions are malformed"));
         };
         let value = match self.node.attribute("value").and_then(|value| value.t.as_ref()) {
             None => 0.0,
             Some(value) => {
-                let value = Tensor::from(&Constant::read(value)?).values;
-                *value.first().ok_or_else(|| self.refuse("the value is missing"))?
+                let value = Tensor::from(&Constant::parse(value)?).values;
+                *value.first().ok_or_else(|| self.evaluation_error("the value is missing"))?
             }
         };
         Ok(Tensor { dims, values: vec![value; count] })
     }
 
     /// Adds each element of the input, times the kernel, to the output.
-    pub(super) fn transposed_convolution(&self) -> Result<Tensor, OnnxError> {
-        let (input, weights) = (self.get(0)?, self.get(1)?);
+    pub(super) fn evaluate_transposed_convolution(&self) -> Result<Tensor, OnnxError> {
+        let (input, weights) = (self.operand(0)?, self.operand(1)?);
         let (&[1, channels, height, width], &[inputs, outputs_per_group, rows, columns]) =
             (&input.dims[..], &weights.dims[..])
         else {
-            return Err(self.refuse("the operands do not have four dimensions"));
+            return Err(self.evaluation_error("the operands do not have four dimensions"));
         };
         let sizes = TransposedConvolution::parse(self.node, [rows, columns])?;
         let outputs = outputs_per_group
             .checked_mul(sizes.groups)
             .filter(|_| channels.is_multiple_of(sizes.groups));
-        let outputs = outputs.ok_or_else(|| self.refuse("the groups do not fit the channels"))?;
-        let bias =
-            self.optional(2).map_or_else(|| vec![0.0; outputs], |bias| bias.into_owned().values);
+        let outputs =
+            outputs.ok_or_else(|| self.evaluation_error("the groups do not fit the channels"))?;
+        let bias = self
+            .optional_operand(2)
+            .map_or_else(|| vec![0.0; outputs], |bias| bias.into_owned().values);
         let extents = [(0, height), (1, width)].map(|(axis, extent)| sizes.extent(axis, extent));
         let [top, left, bottom, right] = sizes.padding;
         let [Some(full_rows), Some(full_columns)] = extents else {
-            return Err(self.refuse("the output is too large"));
+            return Err(self.evaluation_error("the output is too large"));
         };
         let cropped =
             full_rows.checked_sub(top + bottom).zip(full_columns.checked_sub(left + right));
         let (Some((out_rows, out_columns)), true) =
             (cropped, inputs == channels && bias.len() == outputs)
         else {
-            return Err(self.refuse("the operands do not fit each other"));
+            return Err(self.evaluation_error("the operands do not fit each other"));
         };
         let mut values: Vec<f64> =
             bias.iter().flat_map(|&bias| vec![bias; out_rows * out_columns]).collect();
@@ -95,18 +97,18 @@ impl Operands<'_> {
 
     /// Converts numbers to integers of 8 bits, or back. A scale or zero point for each position
     /// along an axis is repeated.
-    pub(super) fn quantised(&self) -> Result<Tensor, OnnxError> {
+    pub(super) fn evaluate_quantisation(&self) -> Result<Tensor, OnnxError> {
         if self.node.int("block_size", 0) != 0 {
-            return Err(self.refuse("block_size is unsupported"));
+            return Err(self.evaluation_error("block_size is unsupported"));
         }
-        let input = self.get(0)?;
+        let input = self.operand(0)?;
         let along_axis = |position: usize| {
-            let Some(mut part) = self.optional(position).map(Cow::into_owned) else {
+            let Some(mut part) = self.optional_operand(position).map(Cow::into_owned) else {
                 return Ok(None);
             };
             if part.values.len() > 1 {
                 let axis = existing_axis(self.node.int("axis", 1), &input.dims);
-                let axis = axis.ok_or_else(|| self.refuse("the axis does not exist"))?;
+                let axis = axis.ok_or_else(|| self.evaluation_error("the axis does not exist"))?;
                 part.dims = vec![1; input.dims.len()];
                 part.dims[axis] = part.values.len();
             } else {
@@ -114,7 +116,7 @@ impl Operands<'_> {
             }
             Ok(Some(part))
         };
-        let scale = along_axis(1)?.ok_or_else(|| self.refuse("the scale is missing"))?;
+        let scale = along_axis(1)?.ok_or_else(|| self.evaluation_error("the scale is missing"))?;
         let zero_point =
             along_axis(2)?.unwrap_or_else(|| Tensor { dims: Vec::new(), values: vec![0.0] });
         if self.node.op_type == "DequantizeLinear" {
@@ -139,10 +141,10 @@ impl Operands<'_> {
     }
 
     /// Returns the largest or smallest elements along an axis, and their positions.
-    pub(super) fn top_k(&self) -> Result<Vec<Tensor>, OnnxError> {
-        let input = self.get(0)?;
+    pub(super) fn evaluate_top_k(&self) -> Result<Vec<Tensor>, OnnxError> {
+        let input = self.operand(0)?;
         let axis = existing_axis(self.node.int("axis", -1), &input.dims);
-        let axis = axis.ok_or_else(|| self.refuse("the axis does not exist"))?;
+        let axis = axis.ok_or_else(|| self.evaluation_error("the axis does not exist"))?;
         let (width, inner) = (input.dims[axis], input.dims[axis + 1..].iter().product::<usize>());
         let k_input = self.integers(1).and_then(|k_input| k_input.first().copied());
         let count = usize::try_from(k_input.unwrap_or_else(|| self.node.int("k", 0)))

@@ -10,21 +10,22 @@ use crate::window::SlidingWindow;
 type Tap = (usize, usize);
 
 impl Operands<'_> {
-    pub(super) fn convolution(&self) -> Result<Tensor, OnnxError> {
-        let (input, weights) = (self.get(0)?, self.get(1)?);
+    pub(super) fn evaluate_convolution(&self) -> Result<Tensor, OnnxError> {
+        let (input, weights) = (self.operand(0)?, self.operand(1)?);
         let (&[1, channels, ref extents @ ..], &[outputs, inner, ref kernel @ ..]) =
             (&input.dims[..], &weights.dims[..])
         else {
-            return Err(self.refuse("the operands do not have channels and a batch of 1"));
+            return Err(self.evaluation_error("the operands do not have channels and a batch of 1"));
         };
         let groups = usize::try_from(self.node.int("group", 1)).unwrap_or_default();
         if inner.checked_mul(groups) != Some(channels) || !outputs.is_multiple_of(groups.max(1)) {
-            return Err(self.refuse("the groups do not fit the channels"));
+            return Err(self.evaluation_error("the groups do not fit the channels"));
         }
-        let bias =
-            self.optional(2).map_or_else(|| vec![0.0; outputs], |bias| bias.into_owned().values);
+        let bias = self
+            .optional_operand(2)
+            .map_or_else(|| vec![0.0; outputs], |bias| bias.into_owned().values);
         if bias.len() != outputs {
-            return Err(self.refuse("the bias does not fit"));
+            return Err(self.evaluation_error("the bias does not fit"));
         }
         let window = SlidingWindow::parse(self.node, kernel, extents)?;
         let (plane, area) = (extents.iter().product::<usize>(), kernel.iter().product::<usize>());
@@ -47,10 +48,12 @@ impl Operands<'_> {
         Ok(Tensor { dims: [&[1, outputs][..], &window.positions].concat(), values })
     }
 
-    pub(super) fn pool(&self) -> Result<Tensor, OnnxError> {
-        let input = self.get(0)?;
+    pub(super) fn evaluate_pool(&self) -> Result<Tensor, OnnxError> {
+        let input = self.operand(0)?;
         let &[1, channels, ref extents @ ..] = &input.dims[..] else {
-            return Err(self.refuse("the operand does not have channels and a batch of 1"));
+            return Err(
+                self.evaluation_error("the operand does not have channels and a batch of 1")
+            );
         };
         let kernel = if self.node.op_type.starts_with("Global") {
             extents.to_vec()
@@ -58,7 +61,7 @@ impl Operands<'_> {
             let sizes = self.node.ints("kernel_shape").unwrap_or_default().iter();
             let sizes =
                 sizes.map(|&size| usize::try_from(size).ok()).collect::<Option<Vec<usize>>>();
-            sizes.ok_or_else(|| self.refuse("kernel_shape is malformed"))?
+            sizes.ok_or_else(|| self.evaluation_error("kernel_shape is malformed"))?
         };
         let window = SlidingWindow::parse(self.node, &kernel, extents)?;
         let is_max = self.node.op_type.ends_with("MaxPool");

@@ -1,7 +1,7 @@
 //! The cells of recurrent nodes, by the equations of the standard.
 
 use super::{DirectionOutputs, RecurrentLayer};
-use crate::expansion::{Expansion, int};
+use crate::expansion::{Expansion, int_attribute};
 use crate::proto::NodeProto;
 use crate::{OnnxError, Reader, Value, unsupported};
 
@@ -10,16 +10,16 @@ pub(super) struct Direction {
     is_reverse: bool,
     activations: Vec<String>,
     /// Weights of the input: a row for each input, a column for each gate and hidden unit.
-    inputs: Vec<f32>,
+    input_weights: Vec<f32>,
     /// Weights of the previous output: a row for each hidden unit, a column for each gate and
     /// hidden unit.
-    recurrent: Vec<f32>,
+    recurrent_weights: Vec<f32>,
     /// Biases of the gates with the input, and with the previous output.
     bias: [Vec<f32>; 2],
     /// Weights of the cell for the input, output and forget gates.
     peepholes: Option<Vec<f32>>,
-    output: State,
-    cell: State,
+    initial_output: State,
+    initial_cell: State,
     /// Number of hidden units.
     hidden: usize,
 }
@@ -45,31 +45,36 @@ impl Direction {
             (layer.is_reverse.len(), layer.hidden, layer.gates * layer.hidden);
         let part = |position: usize, dims: [usize; 2]| {
             let tensor = reader.floats(node, position, &[directions, dims[0], dims[1]])?;
-            Ok(slice(&tensor, index, dims[0] * dims[1]))
+            Ok(nth_chunk(&tensor, index, dims[0] * dims[1]))
         };
-        let (inputs, recurrent) = (part(1, [rows, layer.inputs])?, part(2, [rows, hidden])?);
+        let (input_weights, recurrent_weights) =
+            (part(1, [rows, layer.inputs])?, part(2, [rows, hidden])?);
         let bias = match reader.weights(node, 3)? {
-            Some(_) => slice(&reader.floats(node, 3, &[directions, 2 * rows])?, index, 2 * rows),
+            Some(_) => {
+                nth_chunk(&reader.floats(node, 3, &[directions, 2 * rows])?, index, 2 * rows)
+            }
             None => vec![0.0; 2 * rows],
         };
         let (input_bias, output_bias) = bias.split_at(rows);
         let is_lstm = node.op_type == "LSTM";
         let peepholes = match reader.weights(node, 7)?.filter(|_| is_lstm) {
-            Some(_) => {
-                Some(slice(&reader.floats(node, 7, &[directions, 3 * hidden])?, index, 3 * hidden))
-            }
+            Some(_) => Some(nth_chunk(
+                &reader.floats(node, 7, &[directions, 3 * hidden])?,
+                index,
+                3 * hidden,
+            )),
             None => None,
         };
         let state = |position: usize| State::read(reader, node, position, layer, index);
         Ok(Self {
             is_reverse: layer.is_reverse.get(index).copied().unwrap_or_default(),
             activations: layer.activations.get(index).cloned().unwrap_or_default(),
-            inputs: transposed(&inputs, layer.inputs),
-            recurrent: transposed(&recurrent, hidden),
+            input_weights: transposed(&input_weights, layer.inputs),
+            recurrent_weights: transposed(&recurrent_weights, hidden),
             bias: [input_bias.to_vec(), output_bias.to_vec()],
             peepholes,
-            output: state(5)?,
-            cell: if is_lstm { state(6)? } else { State::Zero },
+            initial_output: state(5)?,
+            initial_cell: if is_lstm { state(6)? } else { State::Zero },
             hidden,
         })
     }
@@ -84,7 +89,7 @@ impl Direction {
     ) -> Result<DirectionOutputs, OnnxError> {
         let columns = layer.gates * layer.hidden;
         let weights =
-            expansion.floats(&[layer.inputs, columns], std::mem::take(&mut self.inputs))?;
+            expansion.floats(&[layer.inputs, columns], std::mem::take(&mut self.input_weights))?;
         // The bias of the previous output is added here, too, unless a GRU multiplies it with its
         // reset gate.
         let biased_columns = if layer.gates == 3 && layer.is_linear_before_reset {
@@ -97,35 +102,49 @@ impl Direction {
             .iter()
             .enumerate()
             .map(|(index, &bias)| if index < biased_columns { bias } else { 0.0 });
-        let bias = input_bias.iter().zip(bias_to_add).map(|(one, other)| one + other).collect();
+        let bias =
+            input_bias.iter().zip(bias_to_add).map(|(input, output)| input + output).collect();
         let bias = expansion.floats(&[columns], bias)?;
         let products = expansion.node("MatMul", &[row, &weights]);
         let input_sums = expansion.node("Add", &[&products, &bias]);
         let split_column = if layer.gates == 3 { 2 * layer.hidden } else { columns };
-        let recurrent = [
-            self.named_weights(expansion, 0..split_column)?,
-            self.named_weights(expansion, split_column..columns)?,
+        let recurrent_weights = [
+            self.define_weights(expansion, 0..split_column)?,
+            self.define_weights(expansion, split_column..columns)?,
         ];
         let mut outputs = vec![String::new(); length];
         let (mut state, mut cell) = (
-            self.output.named(expansion, layer.hidden)?,
-            self.cell.named(expansion, layer.hidden)?,
+            self.initial_output.extract_row(expansion, layer.hidden)?,
+            self.initial_cell.extract_row(expansion, layer.hidden)?,
         );
-        let mut last = String::new();
+        let mut last_output = String::new();
         for step in 0..length {
             let step_index = if self.is_reverse { length - 1 - step } else { step };
             let position = expansion.integers(&[step_index.cast_signed() as i64])?;
-            let input =
-                expansion.node_with("Gather", &[&input_sums, &position], vec![int("axis", 1)]);
+            let input = expansion.node_with(
+                "Gather",
+                &[&input_sums, &position],
+                vec![int_attribute("axis", 1)],
+            );
             let input = expansion.reshape(&input, &[1, columns])?;
-            let (output, next) = match layer.gates {
-                4 => self.lstm(expansion, layer, &input, &recurrent, &state, &cell)?,
-                3 => (self.gru(expansion, layer, &input, &recurrent, &state)?, State::Zero),
+            let (output, next_cell) = match layer.gates {
+                4 => self.append_lstm_step(
+                    expansion,
+                    layer,
+                    &input,
+                    &recurrent_weights,
+                    &state,
+                    &cell,
+                )?,
+                3 => (
+                    self.append_gru_step(expansion, layer, &input, &recurrent_weights, &state)?,
+                    State::Zero,
+                ),
                 _ => {
-                    let sum = self.with_recurrent(
+                    let sum = self.add_recurrent_product(
                         expansion,
                         &input,
-                        &recurrent,
+                        &recurrent_weights,
                         &state,
                         0..layer.hidden,
                     )?;
@@ -135,33 +154,35 @@ impl Direction {
             if let Some(slot) = outputs.get_mut(step_index) {
                 slot.clone_from(&output);
             }
-            last.clone_from(&output);
-            (state, cell) = (State::Tensor(output, 0), next);
+            last_output.clone_from(&output);
+            (state, cell) = (State::Tensor(output, 0), next_cell);
         }
         let last_cell = match cell {
             State::Tensor(name, _) => Some(name),
             _ => None,
         };
-        Ok(DirectionOutputs { outputs, last, last_cell })
+        Ok(DirectionOutputs { outputs, last_output, last_cell })
     }
 
-    fn lstm(
+    /// Appends a step of an LSTM; returns its output and its cell.
+    fn append_lstm_step(
         &self,
         expansion: &mut Expansion<'_>,
         layer: &RecurrentLayer,
         input: &str,
-        recurrent: &[String; 2],
+        recurrent_weights: &[String; 2],
         state: &State,
         cell: &State,
     ) -> Result<(String, State), OnnxError> {
         let hidden = layer.hidden;
-        let sum = self.with_recurrent(expansion, input, recurrent, state, 0..4 * hidden)?;
+        let sum =
+            self.add_recurrent_product(expansion, input, recurrent_weights, state, 0..4 * hidden)?;
         // The order of the gates is input, output, forget, cell.
         let gate = |expansion: &mut Expansion<'_>, index: usize, cell: &State| {
-            let part = expansion.columns(&sum, index * hidden..(index + 1) * hidden)?;
+            let part = expansion.gather_columns(&sum, index * hidden..(index + 1) * hidden)?;
             let part = match self.peepholes.as_ref().filter(|_| index < 3) {
                 Some(peepholes) => {
-                    let weights = slice(peepholes, index, hidden);
+                    let weights = nth_chunk(peepholes, index, hidden);
                     match cell.times(expansion, &weights)? {
                         Some(product) => expansion.node("Add", &[&part, &product]),
                         None => part,
@@ -172,49 +193,52 @@ impl Direction {
             Ok::<String, OnnxError>(self.activate(expansion, usize::from(index == 3), &part))
         };
         let (input_gate, candidate) = (gate(expansion, 0, cell)?, gate(expansion, 3, cell)?);
-        let mut next = expansion.node("Mul", &[&input_gate, &candidate]);
-        if let Some(cell_name) = cell.name(expansion, hidden)? {
+        let mut next_cell = expansion.node("Mul", &[&input_gate, &candidate]);
+        if let Some(cell_name) = cell.define_name(expansion, hidden)? {
             let forget_gate = gate(expansion, 2, cell)?;
             let retained_cell = expansion.node("Mul", &[&forget_gate, &cell_name]);
-            next = expansion.node("Add", &[&retained_cell, &next]);
+            next_cell = expansion.node("Add", &[&retained_cell, &next_cell]);
         }
-        let next_state = State::Tensor(next.clone(), 0);
+        let next_state = State::Tensor(next_cell.clone(), 0);
         let output_gate = gate(expansion, 1, &next_state)?;
-        let activated_cell = self.activate(expansion, 2, &next);
+        let activated_cell = self.activate(expansion, 2, &next_cell);
         Ok((expansion.node("Mul", &[&output_gate, &activated_cell]), next_state))
     }
 
-    fn gru(
+    /// Appends a step of a GRU; returns its output.
+    fn append_gru_step(
         &self,
         expansion: &mut Expansion<'_>,
         layer: &RecurrentLayer,
         input: &str,
-        recurrent: &[String; 2],
+        recurrent_weights: &[String; 2],
         state: &State,
     ) -> Result<String, OnnxError> {
         let hidden = layer.hidden;
         // The order of the gates is update, reset, candidate.
-        let gates = expansion.columns(input, 0..2 * hidden)?;
-        let gates = self.with_recurrent(expansion, &gates, recurrent, state, 0..2 * hidden)?;
+        let gates = expansion.gather_columns(input, 0..2 * hidden)?;
+        let gates =
+            self.add_recurrent_product(expansion, &gates, recurrent_weights, state, 0..2 * hidden)?;
         let [update, reset] = {
             let mut gate = |index: usize| {
-                let part = expansion.columns(&gates, index * hidden..(index + 1) * hidden)?;
+                let part =
+                    expansion.gather_columns(&gates, index * hidden..(index + 1) * hidden)?;
                 Ok::<String, OnnxError>(self.activate(expansion, 0, &part))
             };
             [gate(0)?, gate(1)?]
         };
-        let candidate = expansion.columns(input, 2 * hidden..3 * hidden)?;
+        let candidate = expansion.gather_columns(input, 2 * hidden..3 * hidden)?;
         let range = 2 * hidden..3 * hidden;
         let sum = if layer.is_linear_before_reset {
-            let mut bias = slice(&self.bias[1], 2, hidden);
+            let mut bias = nth_chunk(&self.bias[1], 2, hidden);
             let inner = match state {
                 State::Tensor(..) => {
                     let bias = expansion.floats(&[hidden], bias)?;
-                    self.with_recurrent(expansion, &bias, recurrent, state, range)?
+                    self.add_recurrent_product(expansion, &bias, recurrent_weights, state, range)?
                 }
                 State::Constant(values) => {
                     bias.iter_mut()
-                        .zip(self.products(values, range))
+                        .zip(self.constant_products(values, range))
                         .for_each(|(bias, product)| *bias += product);
                     expansion.floats(&[hidden], bias)?
                 }
@@ -223,24 +247,30 @@ impl Direction {
             let scaled = expansion.node("Mul", &[&reset, &inner]);
             expansion.node("Add", &[&candidate, &scaled])
         } else {
-            match state.name(expansion, hidden)? {
+            match state.define_name(expansion, hidden)? {
                 None => candidate,
                 Some(name) => {
                     let reset_state = expansion.node("Mul", &[&reset, &name]);
                     let state = State::Tensor(reset_state, 0);
-                    self.with_recurrent(expansion, &candidate, recurrent, &state, range)?
+                    self.add_recurrent_product(
+                        expansion,
+                        &candidate,
+                        recurrent_weights,
+                        &state,
+                        range,
+                    )?
                 }
             }
         };
         let candidate = self.activate(expansion, 1, &sum);
         let one = expansion.number(1.0)?;
         let complement = expansion.node("Sub", &[&one, &update]);
-        let new_part = expansion.node("Mul", &[&complement, &candidate]);
-        Ok(match state.name(expansion, hidden)? {
-            None => new_part,
+        let candidate_part = expansion.node("Mul", &[&complement, &candidate]);
+        Ok(match state.define_name(expansion, hidden)? {
+            None => candidate_part,
             Some(name) => {
-                let old_part = expansion.node("Mul", &[&update, &name]);
-                expansion.node("Add", &[&new_part, &old_part])
+                let previous_part = expansion.node("Mul", &[&update, &name]);
+                expansion.node("Add", &[&candidate_part, &previous_part])
             }
         })
     }
@@ -252,15 +282,15 @@ impl Direction {
 
     /// Adds the product of the previous output with some columns of the recurrent weights, if it is
     /// not 0.
-    fn with_recurrent(
+    fn add_recurrent_product(
         &self,
         expansion: &mut Expansion<'_>,
         input: &str,
-        recurrent: &[String; 2],
+        recurrent_weights: &[String; 2],
         state: &State,
         columns: std::ops::Range<usize>,
     ) -> Result<String, OnnxError> {
-        Ok(match self.product(expansion, recurrent, state, columns)? {
+        Ok(match self.recurrent_product(expansion, recurrent_weights, state, columns)? {
             Some(product) => expansion.node("Add", &[input, &product]),
             None => input.to_owned(),
         })
@@ -268,20 +298,20 @@ impl Direction {
 
     /// Multiplies the previous output with some columns of the recurrent weights; `None` if it is
     /// 0.
-    fn product(
+    fn recurrent_product(
         &self,
         expansion: &mut Expansion<'_>,
-        recurrent: &[String; 2],
+        recurrent_weights: &[String; 2],
         state: &State,
         columns: std::ops::Range<usize>,
     ) -> Result<Option<String>, OnnxError> {
         match state {
             State::Zero => Ok(None),
-            State::Constant(values) => {
-                expansion.floats(&[columns.len()], self.products(values, columns)).map(Some)
-            }
+            State::Constant(values) => expansion
+                .floats(&[columns.len()], self.constant_products(values, columns))
+                .map(Some),
             State::Tensor(name, _) => {
-                let [first, second] = recurrent;
+                let [first, second] = recurrent_weights;
                 let weights = if columns.start == 0 { first } else { second };
                 Ok(Some(expansion.node("MatMul", &[name, weights])))
             }
@@ -289,10 +319,11 @@ impl Direction {
     }
 
     /// Returns the products of constant values with some columns of the recurrent weights.
-    fn products(&self, values: &[f32], columns: std::ops::Range<usize>) -> Vec<f32> {
+    fn constant_products(&self, values: &[f32], columns: std::ops::Range<usize>) -> Vec<f32> {
         let mut sums = vec![0.0; columns.len()];
-        let width = self.recurrent.len().checked_div(self.hidden).unwrap_or_default().max(1);
-        for (value, row) in values.iter().zip(self.recurrent.chunks(width)) {
+        let width =
+            self.recurrent_weights.len().checked_div(self.hidden).unwrap_or_default().max(1);
+        for (value, row) in values.iter().zip(self.recurrent_weights.chunks(width)) {
             for (sum, weight) in sums.iter_mut().zip(row.get(columns.clone()).unwrap_or_default()) {
                 *sum += value * weight;
             }
@@ -301,13 +332,14 @@ impl Direction {
     }
 
     /// Defines some columns of the recurrent weights: all steps read the same constants.
-    fn named_weights(
+    fn define_weights(
         &self,
         expansion: &mut Expansion<'_>,
         columns: std::ops::Range<usize>,
     ) -> Result<String, OnnxError> {
-        let width = self.recurrent.len().checked_div(self.hidden).unwrap_or_default().max(1);
-        let rows = self.recurrent.chunks(width);
+        let width =
+            self.recurrent_weights.len().checked_div(self.hidden).unwrap_or_default().max(1);
+        let rows = self.recurrent_weights.chunks(width);
         let weights =
             rows.flat_map(|row| row.get(columns.clone()).unwrap_or_default().to_vec()).collect();
         expansion.floats(&[self.hidden, columns.len()], weights)
@@ -337,7 +369,7 @@ impl State {
             )),
             _ => {
                 let values =
-                    slice(&reader.floats(node, position, &expected)?, direction, layer.hidden);
+                    nth_chunk(&reader.floats(node, position, &expected)?, direction, layer.hidden);
                 let is_zero = values.iter().all(|value| value.abs() <= 0.0);
                 Ok(if is_zero { Self::Zero } else { Self::Constant(values) })
             }
@@ -345,16 +377,16 @@ impl State {
     }
 
     /// Returns the state as a separate row.
-    fn named(&self, expansion: &mut Expansion<'_>, hidden: usize) -> Result<Self, OnnxError> {
+    fn extract_row(&self, expansion: &mut Expansion<'_>, hidden: usize) -> Result<Self, OnnxError> {
         let Self::Tensor(name, start) = self else { return Ok(self.clone()) };
         let target = expansion.integers(&[1, -1])?;
         let row = expansion.node("Reshape", &[name, &target]);
-        let part = expansion.columns(&row, *start..start + hidden)?;
+        let part = expansion.gather_columns(&row, *start..start + hidden)?;
         Ok(Self::Tensor(part, 0))
     }
 
-    /// Returns the name of the state; `None` if it is 0.
-    fn name(
+    /// Returns the name of the state, which is defined if it is constant; `None` if it is 0.
+    fn define_name(
         &self,
         expansion: &mut Expansion<'_>,
         hidden: usize,
@@ -388,7 +420,7 @@ impl State {
 }
 
 /// Returns a part of a list that consists of parts of this length.
-fn slice(values: &[f32], index: usize, length: usize) -> Vec<f32> {
+fn nth_chunk(values: &[f32], index: usize, length: usize) -> Vec<f32> {
     values.get(index * length..(index + 1) * length).unwrap_or_default().to_vec()
 }
 

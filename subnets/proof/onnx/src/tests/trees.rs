@@ -4,7 +4,7 @@ use taonet_proof_core::Range;
 use taonet_proof_core::quantise::{QuantiseOptions, quantise};
 
 use super::super::proto::AttributeProto;
-use super::super::rules::MACHINE_LEARNING;
+use super::super::rules::ML_DOMAIN;
 use super::*;
 use crate::compare;
 
@@ -70,7 +70,7 @@ fn tree(modes: &[usize], features: &[i64], values: &[f32]) -> NodeProto {
         numbers("target_weights", &weights),
     ];
     let node = node("TreeEnsembleRegressor", &["x"], "y", &[]);
-    NodeProto { attribute, domain: MACHINE_LEARNING.to_owned(), ..node }
+    NodeProto { attribute, domain: ML_DOMAIN.to_owned(), ..node }
 }
 
 fn file(node: NodeProto) -> Vec<u8> {
@@ -257,7 +257,7 @@ fn trees_converted_to_layers_select_the_rows_of_their_leaves() {
 #[test]
 fn normalizer_after_softmax_of_several_rows_divides() {
     let normalizer = |input: &str| NodeProto {
-        domain: MACHINE_LEARNING.to_owned(),
+        domain: ML_DOMAIN.to_owned(),
         ..with_text(node("Normalizer", &[input], "y", &[]), "norm", "L1")
     };
     let shape = || vec![integers("shape", &[1, 2, 3])];
@@ -316,8 +316,8 @@ fn deep_trees_are_refused_before_memory_is_spent() {
         numbers("target_weights", &[1.0]),
     ];
     let node = node("TreeEnsembleRegressor", &["x"], "y", &[]);
-    let error = read(&file(NodeProto { attribute, domain: MACHINE_LEARNING.to_owned(), ..node }))
-        .unwrap_err();
+    let error =
+        read(&file(NodeProto { attribute, domain: ML_DOMAIN.to_owned(), ..node })).unwrap_err();
     assert!(matches!(error, OnnxError::Nodes(_)), "{error}");
 }
 
@@ -325,7 +325,7 @@ fn deep_trees_are_refused_before_memory_is_spent() {
 #[test]
 fn labels_and_maps_are_omitted() {
     let ml_node = |operator: &str, inputs: &[&str], output: &str| NodeProto {
-        domain: MACHINE_LEARNING.to_owned(),
+        domain: ML_DOMAIN.to_owned(),
         ..node(operator, inputs, output, &[])
     };
     let mut graph = small(

@@ -41,7 +41,7 @@ fn false_product_breaks_a_constraint() {
             // The first witness is the square of the binding, the second one the first product.
             for change in [1, -1, 16, 1 << 20] {
                 let mut changed = assignment.clone();
-                changed[cs.instance + 1] += Fr::from(change);
+                changed[cs.instance_variables + 1] += Fr::from(change);
                 assert!(cs.violated_constraint(&changed).is_some(), "{inputs:?}, {change}");
             }
         }

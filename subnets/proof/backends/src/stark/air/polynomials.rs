@@ -13,10 +13,10 @@ use p3_field::{BasedVectorSpace, PrimeCharacteristicRing as _};
 use p3_lookup::{Count, InteractionBuilder};
 
 use super::super::config::{Challenge, Val};
-use super::super::projection::{COEFFICIENTS, Powers, RowPowers, WEIGHTS};
-use super::{EXTENSION, MEMORY, split_lanes};
+use super::super::projection::{COEFFICIENTS_PER_ROW, Powers, RowPowers, WEIGHTS_PER_ROW};
+use super::{EXTENSION_DEGREE, MEMORY_BUS, split_lanes};
 
-const KERNEL: &str = "kernel";
+const KERNEL_BUS: &str = "kernel";
 
 /// Two rows of a table, its fixed columns with the early ones at the end, and the powers of the
 /// challenges.
@@ -31,58 +31,59 @@ pub(super) struct Rows<'a, V> {
 /// Constrains the polynomials table. Its rows hold the coefficients of one polynomial after the
 /// other, from the highest power on. The polynomials of a product's outputs precede those of its
 /// inputs. Returns `None` if columns are missing.
-pub(super) fn polynomials<AB>(builder: &mut AB, rows: Rows<'_, AB::Var>) -> Option<()>
+pub(super) fn constrain_polynomials<AB>(builder: &mut AB, rows: Rows<'_, AB::Var>) -> Option<()>
 where
     AB: AirBuilder<F = Val> + InteractionBuilder + ExtensionBuilder<EF = Challenge>,
 {
     let Rows { local, next, fixed, powers } = rows;
-    let local: &[[AB::Var; EXTENSION]; 3] = split_lanes(local)?;
-    let next: &[[AB::Var; EXTENSION]; 3] = split_lanes(next)?;
-    let (addresses, fixed) = fixed.split_first_chunk::<COEFFICIENTS>()?;
-    let (counts, fixed) = fixed.split_first_chunk::<COEFFICIENTS>()?;
+    let local: &[[AB::Var; EXTENSION_DEGREE]; 3] = split_lanes(local)?;
+    let next: &[[AB::Var; EXTENSION_DEGREE]; 3] = split_lanes(next)?;
+    let (addresses, fixed) = fixed.split_first_chunk::<COEFFICIENTS_PER_ROW>()?;
+    let (counts, fixed) = fixed.split_first_chunk::<COEFFICIENTS_PER_ROW>()?;
     let (&[carry, is_output, is_input, is_start, kernel], coefficients) =
         fixed.split_first_chunk::<5>()?;
-    let coefficients: &[AB::Var; COEFFICIENTS] = coefficients.try_into().ok()?;
+    let coefficients: &[AB::Var; COEFFICIENTS_PER_ROW] = coefficients.try_into().ok()?;
     let [carry, is_output, is_input, is_start] =
         [carry, is_output, is_input, is_start].map(Into::<AB::Expr>::into);
-    // Those without a cell are the outputs of a product that its convolution does not have.
+    // Coefficients without a cell are outputs of the product that its convolution does not have.
     access_all(builder, addresses, counts, coefficients);
     let [_, factor, _] = local;
     let kernel_message: Vec<AB::Var> = [&kernel].into_iter().chain(factor).copied().collect();
-    builder.push_interaction(KERNEL, kernel_message, Count::bounded(is_input.clone(), 1));
+    builder.push_interaction(KERNEL_BUS, kernel_message, Count::bounded(is_input.clone(), 1));
     let [value, factor, balance] = local.each_ref().map(extension_value::<AB>);
     let [next_value, _, next_balance] = next.each_ref().map(extension_value::<AB>);
     // The value of the polynomial up to and including this row, by Horner's rule.
-    let after = horner::<AB, COEFFICIENTS>(value, &powers.position, coefficients);
+    let after = horner::<AB, COEFFICIENTS_PER_ROW>(value, &powers.position, coefficients);
     builder.assert_zero_ext(next_value - after.clone() * carry);
     // Horner's rule for the outputs in `y`, then minus each input times its kernel.
     let output = balance.clone() * (powers.y - Challenge::ONE) + after.clone();
-    let added = output * is_output - factor * after * is_input;
-    builder.assert_zero_ext(next_balance - balance.clone() - added);
+    let balance_change = output * is_output - factor * after * is_input;
+    builder.assert_zero_ext(next_balance - balance.clone() - balance_change);
     builder.assert_zero_ext(balance * is_start);
     Some(())
 }
 
 /// Constrains the operands table: kernels with a single tap, whose weights are cells. Returns
 /// `None` if columns are missing.
-pub(super) fn operands<AB>(builder: &mut AB, rows: Rows<'_, AB::Var>) -> Option<()>
+pub(super) fn constrain_operands<AB>(builder: &mut AB, rows: Rows<'_, AB::Var>) -> Option<()>
 where
     AB: AirBuilder<F = Val> + InteractionBuilder + ExtensionBuilder<EF = Challenge>,
 {
     let Rows { local, next, fixed, powers } = rows;
-    let local: &[AB::Var; EXTENSION] = local.try_into().ok()?;
-    let next: &[AB::Var; EXTENSION] = next.try_into().ok()?;
-    let (addresses, fixed) = fixed.split_first_chunk::<COEFFICIENTS>()?;
-    let (counts, fixed) = fixed.split_first_chunk::<COEFFICIENTS>()?;
+    let local: &[AB::Var; EXTENSION_DEGREE] = local.try_into().ok()?;
+    let next: &[AB::Var; EXTENSION_DEGREE] = next.try_into().ok()?;
+    let (addresses, fixed) = fixed.split_first_chunk::<COEFFICIENTS_PER_ROW>()?;
+    let (counts, fixed) = fixed.split_first_chunk::<COEFFICIENTS_PER_ROW>()?;
     let (&[is_start, is_report, kernel], weights) = fixed.split_first_chunk::<3>()?;
-    let weights: &[AB::Var; COEFFICIENTS] = weights.try_into().ok()?;
+    let weights: &[AB::Var; COEFFICIENTS_PER_ROW] = weights.try_into().ok()?;
     let [is_start, is_report] = [is_start, is_report].map(Into::<AB::Expr>::into);
     access_all(builder, addresses, counts, weights);
     let kernel_message: Vec<AB::Var> = [&kernel].into_iter().chain(local).copied().collect();
-    builder.push_interaction(KERNEL, kernel_message, Count::bounded(-is_report, 1));
+    builder.push_interaction(KERNEL_BUS, kernel_message, Count::bounded(-is_report, 1));
     let before = extension_value::<AB>(local) * (AB::Expr::ONE - is_start);
     builder.assert_zero_ext(
-        extension_value::<AB>(next) - horner::<AB, COEFFICIENTS>(before, &powers.operand, weights),
+        extension_value::<AB>(next)
+            - horner::<AB, COEFFICIENTS_PER_ROW>(before, &powers.operand, weights),
     );
     Some(())
 }
@@ -97,29 +98,29 @@ where
 /// row, are fewer than the field has elements, so no count wraps around.
 fn access_all<AB>(
     builder: &mut AB,
-    addresses: &[AB::Var; COEFFICIENTS],
-    counts: &[AB::Var; COEFFICIENTS],
-    values: &[AB::Var; COEFFICIENTS],
+    addresses: &[AB::Var; COEFFICIENTS_PER_ROW],
+    counts: &[AB::Var; COEFFICIENTS_PER_ROW],
+    values: &[AB::Var; COEFFICIENTS_PER_ROW],
 ) where
     AB: AirBuilder<F = Val> + InteractionBuilder,
 {
     for ((&address, &count), &value) in addresses.iter().zip(counts).zip(values) {
         let count: AB::Expr = count.into();
-        builder.push_interaction(MEMORY, [address, value], Count::bounded(count, 1));
+        builder.push_interaction(MEMORY_BUS, [address, value], Count::bounded(count, 1));
     }
 }
 
 /// Constrains the kernels table. A kernel has a tap for each offset in its window, from the highest
 /// power of `x` on, and a tap has a weight for each output channel, from the highest power of `y`
 /// on. Returns `None` if columns or powers are missing.
-pub(super) fn kernels<AB>(builder: &mut AB, rows: Rows<'_, AB::Var>) -> Option<()>
+pub(super) fn constrain_kernels<AB>(builder: &mut AB, rows: Rows<'_, AB::Var>) -> Option<()>
 where
     AB: AirBuilder<F = Val> + InteractionBuilder + ExtensionBuilder<EF = Challenge>,
 {
     let Rows { local, next, fixed, powers } = rows;
-    let local: &[[AB::Var; EXTENSION]; 2] = split_lanes(local)?;
-    let next: &[[AB::Var; EXTENSION]; 2] = split_lanes(next)?;
-    let (weights, fixed) = fixed.split_first_chunk::<WEIGHTS>()?;
+    let local: &[[AB::Var; EXTENSION_DEGREE]; 2] = split_lanes(local)?;
+    let next: &[[AB::Var; EXTENSION_DEGREE]; 2] = split_lanes(next)?;
+    let (weights, fixed) = fixed.split_first_chunk::<WEIGHTS_PER_ROW>()?;
     let (&[carry, is_report, kernel], gaps) = fixed.split_first_chunk::<3>()?;
     if gaps.len() != powers.gaps.len() {
         return None;
@@ -127,10 +128,10 @@ where
     let [carry, is_report] = [carry, is_report].map(Into::<AB::Expr>::into);
     let [_, value] = local;
     let kernel_message: Vec<AB::Var> = [&kernel].into_iter().chain(value).copied().collect();
-    builder.push_interaction(KERNEL, kernel_message, Count::bounded(-is_report.clone(), 1));
+    builder.push_interaction(KERNEL_BUS, kernel_message, Count::bounded(-is_report.clone(), 1));
     let [tap, value] = local.each_ref().map(extension_value::<AB>);
     let [next_tap, next_value] = next.each_ref().map(extension_value::<AB>);
-    let tap = horner::<AB, WEIGHTS>(tap, &powers.channel, weights);
+    let tap = horner::<AB, WEIGHTS_PER_ROW>(tap, &powers.channel, weights);
     builder.assert_zero_ext(next_tap - tap.clone() * carry.clone());
     // A kernel that this row reports has ended.
     let value = value * (AB::Expr::ONE - is_report);
@@ -159,7 +160,7 @@ where
 }
 
 /// Returns a value in the extension field, given its columns.
-fn extension_value<AB>(columns: &[AB::Var; EXTENSION]) -> AB::ExprEF
+fn extension_value<AB>(columns: &[AB::Var; EXTENSION_DEGREE]) -> AB::ExprEF
 where
     AB: AirBuilder<F = Val> + ExtensionBuilder<EF = Challenge>,
 {

@@ -17,7 +17,7 @@ use p3_matrix::{Dimensions, Matrix};
 use p3_merkle_tree::MerkleTreeHidingMmcs;
 use p3_symmetric::SerializingHasher;
 
-use super::{Compress, Val, ValMmcs, generator, mmcs};
+use super::{Compress, Val, ValMmcs, mmcs, os_rng};
 
 /// Number of field elements in a salt: 124 bits.
 const SALT: usize = 4;
@@ -48,7 +48,7 @@ impl SaltedMmcs {
     /// # Errors
     /// When the operating system provides no random bytes.
     pub(super) fn public() -> Result<Self, getrandom::Error> {
-        Ok(Self { is_random: false, ..Self::hiding(generator()?) })
+        Ok(Self { is_random: false, ..Self::hiding(os_rng()?) })
     }
 }
 

@@ -14,8 +14,8 @@ use p3_matrix::horizontally_truncated::HorizontallyTruncated;
 
 use super::salted::SaltedMmcs;
 use super::{
-    Challenge, ChallengeMmcs, Challenger, FriPcs, Generators, Parameters, Val, concatenate_columns,
-    generator, mmcs,
+    Challenge, ChallengeMmcs, Challenger, FriPcs, Parameters, ProofRngs, Val, concatenate_columns,
+    mmcs, os_rng,
 };
 use crate::Seed;
 
@@ -30,7 +30,7 @@ pub(in super::super) type Root = <FriPcs as CommitmentScheme<Challenge, Challeng
 /// Why openings are rejected.
 pub(super) type Error = <FriPcs as CommitmentScheme<Challenge, Challenger>>::Error;
 /// Committed columns.
-pub(in super::super) type Data<S> = <S as Scheme>::Data;
+pub(in super::super) type CommittedColumns<S> = <S as Scheme>::CommittedColumns;
 /// Proof of openings.
 pub(super) type OpeningProof<S> =
     <<S as Scheme>::Pcs as CommitmentScheme<Challenge, Challenger>>::Proof;
@@ -50,7 +50,7 @@ pub(in super::super) trait Scheme: Clone + 'static {
             Challenger,
             Domain = Domain,
             Commitment = Root,
-            ProverData = Self::Data,
+            ProverData = Self::CommittedColumns,
             Error = Error,
             ProverError = Self::Failure,
         > + Clone
@@ -58,7 +58,7 @@ pub(in super::super) trait Scheme: Clone + 'static {
         + Sync
         + 'static;
     /// Committed columns.
-    type Data: Send + Sync + 'static;
+    type CommittedColumns: Send + Sync + 'static;
     /// Why columns cannot be committed or opened.
     type Failure: Debug + Send;
 
@@ -89,14 +89,14 @@ pub(in super::super) struct Hiding;
 
 impl Scheme for Plain {
     type Pcs = FriPcs;
-    type Data = <FriPcs as CommitmentScheme<Challenge, Challenger>>::ProverData;
+    type CommittedColumns = <FriPcs as CommitmentScheme<Challenge, Challenger>>::ProverData;
     type Failure = FriProverError;
 
     fn create(
         parameters: &Parameters,
         _: &Seed,
     ) -> Result<(FriPcs, Option<FriPcs>), getrandom::Error> {
-        let fri = parameters.fri(ChallengeMmcs::new(mmcs()));
+        let fri = parameters.fri_parameters(ChallengeMmcs::new(mmcs()));
         Ok((FriPcs::new(Radix2DitParallel::default(), mmcs(), fri), None))
     }
 
@@ -111,7 +111,7 @@ impl Scheme for Plain {
 
 impl Scheme for Hiding {
     type Pcs = HidingPcs;
-    type Data = <HidingPcs as CommitmentScheme<Challenge, Challenger>>::ProverData;
+    type CommittedColumns = <HidingPcs as CommitmentScheme<Challenge, Challenger>>::ProverData;
     type Failure = HidingFriProverError;
 
     fn create(
@@ -121,13 +121,14 @@ impl Scheme for Hiding {
         let transform = Radix2DitParallel::<Val>::default();
         let scheme = |mmcs: SaltedMmcs, values: ChaCha20Rng| {
             // No commitment to value columns depends on these salts.
-            let fri = parameters.fri(SaltedChallengeMmcs::new(SaltedMmcs::hiding(generator()?)));
+            let fri =
+                parameters.fri_parameters(SaltedChallengeMmcs::new(SaltedMmcs::hiding(os_rng()?)));
             let scheme = HidingPcs::new(transform.clone(), mmcs, fri, RANDOM_COLUMNS, values);
             Ok::<HidingPcs, getrandom::Error>(scheme)
         };
-        let Generators { values, salts, .. } = Generators::of(seed);
+        let ProofRngs { values, salts, .. } = ProofRngs::from_seed(seed);
         let hiding = scheme(SaltedMmcs::hiding(salts), values)?;
-        Ok((hiding, Some(scheme(SaltedMmcs::public()?, generator()?)?)))
+        Ok((hiding, Some(scheme(SaltedMmcs::public()?, os_rng()?)?)))
     }
 
     /// Only tables with early columns need this, so a copy in the order that the view expects is

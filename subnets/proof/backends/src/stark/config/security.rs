@@ -19,7 +19,7 @@ use p3_security::stark::{conjectured_security_report, proven_security_report};
 use p3_security::{ErrorBits, GrindingSites};
 use p3_uni_stark::OpeningShape;
 
-use super::super::air::{Kind, Table, Tile};
+use super::super::air::{Table, TableKind, Tile};
 use super::super::keys::kinds;
 use super::super::projection::{MAX_DEGREE, MAX_GAPS, Powers};
 use super::scheme::RANDOM_COLUMNS;
@@ -46,20 +46,20 @@ impl LargestCircuit {
         let tile = Tile { inputs: MAX_TILE_SIDE, outputs: MAX_TILE_SIDE };
         let kinds = kinds(tile, MAX_GAPS, parameters.hides_inputs).into_iter();
         let kinds =
-            kinds.take_while(|kind| has_polynomials(parameters) || *kind != Kind::Polynomials);
+            kinds.take_while(|kind| has_polynomials(parameters) || *kind != TableKind::Polynomials);
         let powers = Arc::new(Powers::placeholder(&[2; MAX_GAPS]));
         let tables = kinds.map(|kind| Table {
-            is_masked: parameters.hides,
+            is_masked: parameters.hides_values,
             powers: Some(Arc::clone(&powers)),
             ..Table::new(kind, None)
         });
         let tables: Vec<Table> = tables.collect();
-        let lookups_of_tables = if parameters.hides {
+        let lookups_of_tables = if parameters.hides_values {
             lookups_of::<Hiding>(parameters, &tables)
         } else {
             lookups_of::<Plain>(parameters, &tables)
         };
-        let shape_of_openings = if parameters.hides {
+        let shape_of_openings = if parameters.hides_values {
             OpeningShape::hiding(RANDOM_COLUMNS)
         } else {
             OpeningShape::new()
@@ -84,7 +84,7 @@ impl LargestCircuit {
                 !table.main_next_row_columns().is_empty(),
                 table.preprocessed_width(),
                 !table.preprocessed_next_row_columns().is_empty(),
-                quotient_chunks(max_degree, parameters.hides),
+                quotient_chunks(max_degree, parameters.hides_values),
                 columns.len(),
                 <Challenge as BasedVectorSpace<Val>>::DIMENSION,
                 shape_of_openings,
@@ -102,12 +102,12 @@ impl LargestCircuit {
         let air = StarkAirParams {
             num_constraints: constraints,
             max_constraint_degree: degree,
-            num_quotient_chunks: quotient_chunks(degree, parameters.hides),
+            num_quotient_chunks: quotient_chunks(degree, parameters.hides_values),
             max_combo: MAX_ROWS_READ,
         };
         let shape = InstanceShape {
             // A hidden column is committed with as many random values.
-            log_trace_length: max_log_rows(parameters) + usize::from(parameters.hides),
+            log_trace_length: max_log_rows(parameters) + usize::from(parameters.hides_values),
             // The order of the field is not a power of two: its logarithm, rounded down.
             modulus_bits: Challenge::bits() - 1,
             collision_resistance: COLLISION_BITS,
@@ -145,7 +145,7 @@ fn quotient_chunks(degree: usize, hides: bool) -> usize {
 /// Returns the security of the largest circuit: under the conjecture, and proven.
 fn reports(parameters: &Parameters) -> (RegimeReport, SecurityReport) {
     let LargestCircuit { air, lookups, shape } = LargestCircuit::new(parameters);
-    let fri = parameters.fri(mmcs());
+    let fri = parameters.fri_parameters(mmcs());
     let grinding = GrindingSites {
         out_of_domain: parameters.grinding.point,
         lookup_challenge: parameters.grinding.lookups,
@@ -233,12 +233,12 @@ fn security_level_is_that_of_the_weakest_step() {
 
 #[test]
 fn formats_increase_and_the_last_is_the_newest() {
-    assert_eq!(RELEASED.last().map(|last| last.format), Some(NEWEST));
+    assert_eq!(RELEASED.last().map(|last| last.format), Some(NEWEST_FORMAT));
     for (index, parameters) in RELEASED.iter().enumerate() {
         assert_eq!(Parameters::of(parameters.format), Some(parameters));
         assert!(RELEASED.iter().skip(index + 1).all(|later| later.format > parameters.format));
     }
-    assert_eq!(Parameters::of(NEWEST + 1), None);
+    assert_eq!(Parameters::of(NEWEST_FORMAT + 1), None);
 }
 
 /// The random values of a hidden column are at least twice as many as a proof discloses of it: one

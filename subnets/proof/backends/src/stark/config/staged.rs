@@ -15,10 +15,10 @@ use p3_commit::{
 use p3_fri::verifier::FriError;
 use p3_matrix::dense::RowMajorMatrix;
 
-use super::scheme::{Data, Domain, Error, Evaluations, OpeningProof, Root, Scheme};
+use super::scheme::{CommittedColumns, Domain, Error, Evaluations, OpeningProof, Root, Scheme};
 use super::{Challenge, Challenger, Val};
 
-type CommitResult<S> = Result<(Root, Data<S>), <S as Scheme>::Failure>;
+type CommitResult<S> = Result<(Root, CommittedColumns<S>), <S as Scheme>::Failure>;
 type Matrix = RowMajorMatrix<Val>;
 type OpeningClaims = Vec<CommitmentOpening<Challenge, Root, Domain>>;
 
@@ -29,7 +29,7 @@ pub(in super::super) struct EarlyColumns<S: Scheme> {
     pub(in super::super) tables: Vec<(usize, usize)>,
     pub(in super::super) root: Root,
     /// The columns; a verifier does not have them.
-    pub(in super::super) data: Option<Arc<Data<S>>>,
+    pub(in super::super) data: Option<Arc<CommittedColumns<S>>>,
 }
 
 /// The commitment scheme. Without early columns, it is that of the proof system.
@@ -54,7 +54,7 @@ impl<S: Scheme> StagedPcs<S> {
 impl<S: Scheme> CommitmentScheme<Challenge, Challenger> for StagedPcs<S> {
     type Domain = Domain;
     type Commitment = Root;
-    type ProverData = Data<S>;
+    type ProverData = CommittedColumns<S>;
     type Proof = OpeningProof<S>;
     type Error = Error;
     type ProverError = S::Failure;
@@ -69,7 +69,7 @@ impl<S: Scheme> CommitmentScheme<Challenge, Challenger> for StagedPcs<S> {
 
     fn open(
         &self,
-        requests: Vec<OpeningRequest<'_, Data<S>, Challenge>>,
+        requests: Vec<OpeningRequest<'_, CommittedColumns<S>, Challenge>>,
         challenger: &mut Challenger,
     ) -> Result<(OpenedValues<Challenge>, OpeningProof<S>), S::Failure> {
         self.inner.open(requests, challenger)
@@ -111,10 +111,10 @@ impl<S: Scheme> UnivariateStarkPcs<Challenge, Challenger> for StagedPcs<S> {
         evaluations: impl IntoIterator<Item = (Domain, Matrix)>,
         chunks: usize,
     ) -> Result<Vec<Matrix>, S::Failure> {
-        // The proof system calls this for several tables at once. The hiding scheme locks its random
-        // generator, and computes on all threads until it unlocks it: a thread that waits for the
-        // others could take the call for the next table, and wait for its own lock. A copy has a
-        // lock of its own.
+        // The proof system calls this for several tables at once. The hiding scheme locks its
+        // random generator, and computes on all threads until it unlocks it: a thread that waits
+        // for the others could take the call for the next table, and wait for its own lock. A copy
+        // has a lock of its own.
         let scheme = self.inner.clone();
         UnivariateStarkPcs::<Challenge, Challenger>::get_quotient_ldes(&scheme, evaluations, chunks)
     }
@@ -126,7 +126,7 @@ impl<S: Scheme> UnivariateStarkPcs<Challenge, Challenger> for StagedPcs<S> {
     fn get_opt_randomization_poly_commitment(
         &self,
         domains: impl IntoIterator<Item = Domain>,
-    ) -> Result<Option<(Root, Data<S>)>, S::Failure> {
+    ) -> Result<Option<(Root, CommittedColumns<S>)>, S::Failure> {
         UnivariateStarkPcs::<Challenge, Challenger>::get_opt_randomization_poly_commitment(
             &self.inner,
             domains,
@@ -135,7 +135,7 @@ impl<S: Scheme> UnivariateStarkPcs<Challenge, Challenger> for StagedPcs<S> {
 
     fn get_evaluations_on_domain<'a>(
         &self,
-        data: &'a Data<S>,
+        data: &'a CommittedColumns<S>,
         index: usize,
         domain: Domain,
     ) -> Evaluations<'a, S> {
@@ -150,7 +150,7 @@ impl<S: Scheme> UnivariateStarkPcs<Challenge, Challenger> for StagedPcs<S> {
     /// The proof system calls this for fixed columns only.
     fn get_evaluations_on_domain_no_random<'a>(
         &self,
-        data: &'a Data<S>,
+        data: &'a CommittedColumns<S>,
         index: usize,
         domain: Domain,
     ) -> Evaluations<'a, S> {
@@ -169,11 +169,11 @@ impl<S: Scheme> UnivariateStarkPcs<Challenge, Challenger> for StagedPcs<S> {
 
     fn open_with_preprocessing(
         &self,
-        requests: Vec<OpeningRequest<'_, Data<S>, Challenge>>,
+        requests: Vec<OpeningRequest<'_, CommittedColumns<S>, Challenge>>,
         challenger: &mut Challenger,
         fixed: Option<usize>,
     ) -> Result<(OpenedValues<Challenge>, OpeningProof<S>), S::Failure> {
-        let mut requests: Vec<OpeningRequest<'_, Data<S>, Challenge>> = requests;
+        let mut requests: Vec<OpeningRequest<'_, CommittedColumns<S>, Challenge>> = requests;
         let (Some(early), Some(fixed)) = (&self.early, fixed) else {
             return self.inner.open_with_preprocessing(requests, challenger, fixed);
         };

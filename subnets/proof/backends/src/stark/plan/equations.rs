@@ -12,7 +12,7 @@ use taonet_proof_core::network::Matrices;
 use taonet_proof_core::{Shape, Window};
 
 use super::super::air::Tile;
-use super::super::projection::{COEFFICIENTS, WEIGHTS, is_bounded};
+use super::super::projection::{COEFFICIENTS_PER_ROW, WEIGHTS_PER_ROW, is_bounded};
 use super::geometry::Geometry;
 use super::products::tile_cost;
 
@@ -61,11 +61,11 @@ pub(super) struct EquationInput {
     pub(super) length: usize,
     /// Cell and power of each coefficient.
     pub(super) cells: Vec<(Cell, usize)>,
-    pub(super) kernel: Weights,
+    pub(super) kernel: KernelWeights,
 }
 
 /// Weights of an input's kernels.
-pub(super) enum Weights {
+pub(super) enum KernelWeights {
     /// Fixed weights, as taps from the highest power on.
     Fixed(Vec<Tap>),
     /// The cell that each output multiplies the input by.
@@ -73,7 +73,7 @@ pub(super) enum Weights {
 }
 
 impl<'a> PolynomialStage<'a> {
-    /// Returns the form of a stage; `None` if it has none.
+    /// Returns the form of a stage; `None` if the stage is not a product of polynomials.
     pub(super) fn of(linear: &'a Linear) -> Option<Self> {
         if let Some(convolution) = &linear.convolution {
             let geometry = Geometry::new(convolution)?;
@@ -92,9 +92,9 @@ impl<'a> PolynomialStage<'a> {
 
     /// Returns the form of a stage like [`Self::of`]. A dense layer has one, too: that of a
     /// convolution with one position.
-    pub(super) fn of_any(linear: &'a Linear) -> Option<Self> {
+    pub(super) fn of_or_dense(linear: &'a Linear) -> Option<Self> {
         Self::of(linear).or_else(|| {
-            let dense = dense(linear)?;
+            let dense = dense_as_convolution(linear)?;
             let geometry = Geometry::new(&dense)?;
             is_bounded(geometry.length, linear.bias.len())
                 .then_some(PolynomialStage::Convolution(Cow::Owned(dense), geometry))
@@ -107,17 +107,21 @@ impl<'a> PolynomialStage<'a> {
                 let groups = linear.kernels.len().max(1);
                 let [inputs, outputs] = channels(linear, convolution);
                 let input_rows =
-                    geometry.lattice_count() * geometry.input_length.div_ceil(COEFFICIENTS);
+                    geometry.lattice_count() * geometry.input_length.div_ceil(COEFFICIENTS_PER_ROW);
                 Size {
                     rows: groups
-                        * (outputs * geometry.length.div_ceil(COEFFICIENTS) + inputs * input_rows),
-                    kernels: groups * inputs * geometry.tap_count() * outputs.div_ceil(WEIGHTS),
+                        * (outputs * geometry.length.div_ceil(COEFFICIENTS_PER_ROW)
+                            + inputs * input_rows),
+                    kernels: groups
+                        * inputs
+                        * geometry.tap_count()
+                        * outputs.div_ceil(WEIGHTS_PER_ROW),
                 }
             }
             PolynomialStage::Sum => {
                 let slots = linear.kernels.first().map_or(0, |kernel| kernel.slots);
                 Size {
-                    rows: (slots + 1) * linear.bias.len().div_ceil(COEFFICIENTS),
+                    rows: (slots + 1) * linear.bias.len().div_ceil(COEFFICIENTS_PER_ROW),
                     kernels: slots,
                 }
             }
@@ -150,7 +154,7 @@ pub(super) fn gaps(powers: impl Iterator<Item = usize> + Clone) -> Vec<u32> {
 }
 
 /// Returns a dense layer as a convolution; `None` for other stages.
-fn dense(linear: &Linear) -> Option<Convolution> {
+fn dense_as_convolution(linear: &Linear) -> Option<Convolution> {
     let (None, [kernel], [job]) = (&linear.convolution, &linear.kernels[..], &linear.jobs[..])
     else {
         return None;
@@ -203,7 +207,7 @@ fn convolution_equation(
                 .elements()
                 .filter_map(|(index, power)| cells.get(first + index).map(|&cell| (cell, power)))
                 .collect(),
-            kernel: Weights::Fixed(
+            kernel: KernelWeights::Fixed(
                 lattice
                     .taps()
                     .into_iter()
@@ -234,7 +238,7 @@ fn sum_equation(linear: &Linear) -> Equation {
         EquationInput {
             length,
             cells: cells.collect(),
-            kernel: Weights::Fixed(vec![Tap { power: 0, weights: vec![factor] }]),
+            kernel: KernelWeights::Fixed(vec![Tap { power: 0, weights: vec![factor] }]),
         }
     });
     let output = (0..length).map(|index| (index as u32, length - 1 - index)).collect();
@@ -264,7 +268,7 @@ pub(super) fn matrix_equations(product: &MatrixProduct) -> Vec<Equation> {
                         (cell(&product.a, (pair * rows + row) * inner + step), rows - 1 - row)
                     })
                     .collect(),
-                kernel: Weights::Cells(
+                kernel: KernelWeights::Cells(
                     (0..columns)
                         .map(|column| cell(&product.b, (pair * inner + step) * columns + column))
                         .collect(),
@@ -279,8 +283,8 @@ pub(super) fn matrix_equations(product: &MatrixProduct) -> Vec<Equation> {
 pub(super) fn matrix_rows(product: &MatrixProduct) -> [usize; 2] {
     let Matrices { count, rows, inner, columns } = product.sizes;
     [
-        count * (inner + columns) * rows.div_ceil(COEFFICIENTS),
-        count * inner * columns.div_ceil(COEFFICIENTS),
+        count * (inner + columns) * rows.div_ceil(COEFFICIENTS_PER_ROW),
+        count * inner * columns.div_ceil(COEFFICIENTS_PER_ROW),
     ]
 }
 
@@ -291,9 +295,9 @@ pub(super) fn polynomial_saving(linear: &Linear, tile: Tile) -> Option<usize> {
 }
 
 /// Returns the form of a stage that is cheaper than tiles in a circuit whose kernels take more rows
-/// than all else: the rows of further ones cost nothing.
+/// than all other tables: the rows of further kernels cost nothing.
 pub(super) fn form_with_kernels(linear: &Linear, tile: Tile) -> Option<PolynomialStage<'_>> {
-    let form = PolynomialStage::of_any(linear)?;
+    let form = PolynomialStage::of_or_dense(linear)?;
     let size = Size { kernels: 0, ..form.size(linear) };
     (size.cost() < tile_cost(linear, tile)).then_some(form)
 }

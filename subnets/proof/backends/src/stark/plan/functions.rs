@@ -4,7 +4,7 @@ use p3_field::{PrimeCharacteristicRing as _, PrimeField32 as _};
 use taonet_proof_core::circuit::{Circuit, Execution, StageKind, Table};
 use taonet_proof_core::{Clamp, Range, Rescale};
 
-use super::super::air::{FIRST_FUNCTION, POSITIVE, ZERO};
+use super::super::air::{FIRST_FUNCTION, POSITIVE_FUNCTION, ZERO_FUNCTION};
 use super::super::config::{MAX_LOG_ROWS, Val};
 use super::KeyFormat;
 use crate::BackendError;
@@ -63,8 +63,7 @@ pub(super) struct Functions {
     by_function: BTreeMap<Function, (u32, Range)>,
     /// Index and number of each table; equal ones share their entries.
     tables: BTreeMap<(i64, Vec<i32>), (usize, u32)>,
-    /// Maximum number of entries.
-    limit: u64,
+    max_entries: u64,
     /// Whether clamps have a limited interval of quotients.
     is_bounded: bool,
 }
@@ -90,25 +89,26 @@ impl Functions {
         let span = spans.max().unwrap_or_default();
         let zero = Range { low: 0, high: 0 };
         let by_function = BTreeMap::from([
-            (Function::Zero, (ZERO, zero)),
-            (Function::Positive, (POSITIVE, Range { low: -span, high: span })),
+            (Function::Zero, (ZERO_FUNCTION, zero)),
+            (Function::Positive, (POSITIVE_FUNCTION, Range { low: -span, high: span })),
         ]);
-        let limit = if format.is_large() { MAX_LARGE_ENTRIES } else { MAX_ENTRIES };
+        let max_entries = if format.is_large() { MAX_LARGE_ENTRIES } else { MAX_ENTRIES };
         let is_bounded = format.is_bounded();
-        let functions = Self { by_function, tables: BTreeMap::new(), limit, is_bounded };
-        functions.check()?;
+        let functions = Self { by_function, tables: BTreeMap::new(), max_entries, is_bounded };
+        functions.check_size()?;
         Ok(functions)
     }
 
-    /// Returns the functions of quotient and remainder by number, the divisor, and half of it.
-    pub(super) fn of(
+    /// Adds the functions of a rescale. Returns those of quotient and remainder by number, the
+    /// divisor, and half of it.
+    pub(super) fn rescale_functions(
         &mut self,
         rescale: Option<&Rescale>,
         sums: &Range,
     ) -> Result<(u32, u32, i64, i64), BackendError> {
         let Some(rescale) = rescale else {
             let (identity, _) = self.add(Function::Identity, *sums)?;
-            return Ok((identity, ZERO, 1, 0));
+            return Ok((identity, ZERO_FUNCTION, 1, 0));
         };
         let (unsigned, bits) = match rescale.clamp {
             Clamp::Unsigned(bits) => (true, bits),
@@ -143,25 +143,25 @@ impl Functions {
             )));
         }
         let remainder = match shift {
-            0 => ZERO,
+            0 => ZERO_FUNCTION,
             _ => self.add(Function::Remainder { shift }, Range { low: 0, high: divisor - 1 })?.0,
         };
         Ok((quotient, remainder, divisor, rescale.half()))
     }
 
-    /// Returns the number of the function that checks the range of hidden inputs.
-    pub(super) fn input(&mut self, range: Range) -> Result<u32, BackendError> {
+    /// Adds the function that checks the range of hidden inputs, and returns its number.
+    pub(super) fn add_input_check(&mut self, range: Range) -> Result<u32, BackendError> {
         let values = range.high.abs_diff(range.low).saturating_add(1);
-        if values > self.limit {
+        if values > self.max_entries {
             let quantity = "values of a hidden input (hint: narrow --input-low and --input-high, or \
                         do not hide the inputs)";
-            return Err(BackendError::Size { quantity, actual: values, limit: self.limit });
+            return Err(BackendError::Size { quantity, actual: values, limit: self.max_entries });
         }
         Ok(self.add(Function::Input, range)?.0)
     }
 
-    /// Returns the number of a table's function.
-    pub(super) fn table(&mut self, table: &Table) -> Result<u32, BackendError> {
+    /// Adds a table's function, unless it has been added before, and returns its number.
+    pub(super) fn add_table(&mut self, table: &Table) -> Result<u32, BackendError> {
         let (index, key) = (self.tables.len(), (table.arguments.low, table.values.clone()));
         if let Some(&(_, number)) = self.tables.get(&key) {
             return Ok(number);
@@ -177,18 +177,18 @@ impl Functions {
         let next = (self.by_function.len() as u32).max(FIRST_FUNCTION);
         let (number, range) = self.by_function.entry(function).or_insert((next, arguments));
         *range = range.union(&arguments);
-        let added = (*number, *range);
-        self.check()?;
-        Ok(added)
+        let entry = (*number, *range);
+        self.check_size()?;
+        Ok(entry)
     }
 
-    fn check(&self) -> Result<(), BackendError> {
+    fn check_size(&self) -> Result<(), BackendError> {
         let entries =
             self.by_function.values().map(|(_, range)| range.high.abs_diff(range.low) + 1);
         let entries = entries.fold(0_u64, u64::saturating_add);
-        if entries > self.limit {
+        if entries > self.max_entries {
             let quantity = "values of activations, maxima and functions (hint: use a larger shift or fewer bits)";
-            return Err(BackendError::Size { quantity, actual: entries, limit: self.limit });
+            return Err(BackendError::Size { quantity, actual: entries, limit: self.max_entries });
         }
         Ok(())
     }
@@ -214,8 +214,8 @@ impl Functions {
             });
             table.entries.extend(entries);
         }
-        // Padding rows repeat the entry of `ZERO`; their lookup count is 0.
-        let rows = super::rows(table.entries.len(), min_rows);
+        // Padding rows repeat the entry of `ZERO_FUNCTION`; their lookup count is 0.
+        let rows = super::padded_rows(table.entries.len(), min_rows);
         table.entries.resize(rows, [0; 3]);
         table
     }

@@ -56,8 +56,8 @@ struct Residue {
     first_tap: usize,
     /// Number of taps, at least one.
     taps: usize,
-    /// Distance of the element that the first tap reads from the output.
-    nearest: i64,
+    /// Distance from the output to the element that the first tap reads.
+    first_distance: i64,
 }
 
 /// Returns an extent as a signed number.
@@ -66,7 +66,7 @@ fn to_signed(extent: usize) -> i64 {
 }
 
 /// Returns the residues of an axis that a kernel reads at `outputs` positions.
-fn axis(
+fn axis_residues(
     extent: usize,
     kernel: usize,
     stride: usize,
@@ -77,24 +77,25 @@ fn axis(
         let first_tap = (first + padding) % stride;
         let taps = kernel.checked_sub(first_tap).filter(|&span| span > 0)?.div_ceil(stride);
         let elements = (extent - first).div_ceil(stride);
-        let nearest = (to_signed(first_tap) - to_signed(padding)).div_euclid(to_signed(stride));
-        let end =
-            (nearest + to_signed(taps) - 1 + to_signed(outputs)).clamp(0, to_signed(elements));
-        let window_range = nearest.max(0) as usize..end as usize;
-        Some(Residue { first, elements, covered: window_range, first_tap, taps, nearest })
+        let first_distance =
+            (to_signed(first_tap) - to_signed(padding)).div_euclid(to_signed(stride));
+        let end = (first_distance + to_signed(taps) - 1 + to_signed(outputs))
+            .clamp(0, to_signed(elements));
+        let covered = first_distance.max(0) as usize..end as usize;
+        Some(Residue { first, elements, covered, first_tap, taps, first_distance })
     });
     residues.collect()
 }
 
 impl Residue {
     fn max_distance(&self) -> i64 {
-        self.nearest + to_signed(self.taps) - 1
+        self.first_distance + to_signed(self.taps) - 1
     }
 
     /// Iterates over the taps: index in the kernel, and distance of the element from the output.
     fn taps(&self, stride: usize) -> impl Iterator<Item = (usize, i64)> {
         (0..self.taps)
-            .map(move |tap| (self.first_tap + tap * stride, self.nearest + to_signed(tap)))
+            .map(move |tap| (self.first_tap + tap * stride, self.first_distance + to_signed(tap)))
     }
 }
 
@@ -102,8 +103,8 @@ impl Residue {
 /// of a tap.
 fn extremes(axis: &[Residue]) -> Option<(i64, i64, i64)> {
     let maximum = axis.iter().map(|residue| to_signed(residue.elements)).max()?;
-    let nearest = axis.iter().map(|residue| residue.nearest).min()?;
-    Some((maximum, nearest, axis.iter().map(Residue::max_distance).max()?))
+    let min_distance = axis.iter().map(|residue| residue.first_distance).min()?;
+    Some((maximum, min_distance, axis.iter().map(Residue::max_distance).max()?))
 }
 
 impl Geometry {
@@ -112,16 +113,18 @@ impl Geometry {
     pub(super) fn new(convolution: &Convolution) -> Option<Self> {
         let Convolution { input, window, output: [rows, columns], .. } = convolution;
         let [top, left, ..] = window.padding;
-        let vertical = axis(input.height, window.kernel[0], window.stride[0], top, *rows);
-        let horizontal = axis(input.width, window.kernel[1], window.stride[1], left, *columns);
-        let (tallest, uppermost, lowermost) = extremes(&vertical)?;
-        let (widest, nearest, max_distance) = extremes(&horizontal)?;
+        let vertical = axis_residues(input.height, window.kernel[0], window.stride[0], top, *rows);
+        let horizontal =
+            axis_residues(input.width, window.kernel[1], window.stride[1], left, *columns);
+        let (max_rows, min_row_distance, max_row_distance) = extremes(&vertical)?;
+        let (max_columns, min_distance, max_distance) = extremes(&horizontal)?;
         // Neither the padding on the left nor that on the right reaches into another row, and no
         // two outputs coincide.
-        let pitch = (widest - nearest.min(0)).max(to_signed(*columns) + max_distance.max(0));
-        let highest = (tallest - 1) * pitch + widest - 1;
+        let pitch =
+            (max_columns - min_distance.min(0)).max(to_signed(*columns) + max_distance.max(0));
+        let highest = (max_rows - 1) * pitch + max_columns - 1;
         let (lowest_tap, highest_tap) =
-            (uppermost * pitch + nearest, lowermost * pitch + max_distance);
+            (min_row_distance * pitch + min_distance, max_row_distance * pitch + max_distance);
         let last = (to_signed(*rows) - 1) * pitch + to_signed(*columns) - 1;
         let shift = (-lowest_tap).max(last - highest).max(0);
         let length = highest + shift + highest_tap.max(0) + 1;

@@ -11,11 +11,11 @@ use super::equations::polynomial_saving;
 use super::polynomials::Polynomials;
 
 /// Minimum number of multiply-adds for which a larger tile is cheaper.
-const MIN_LARGE_TILE: u64 = 1 << 21;
+const MIN_LARGE_TILE_MULTIPLY_ADDS: u64 = 1 << 21;
 /// Maximum number of multiply-adds for which the smallest tile is cheaper, if all others are those
-/// of products of polynomials. Each takes a row then, but every query opens all columns: besides
-/// those of the lookups, 106 of a tile of 8×8 and 8 of the smallest one.
-const MAX_SMALLEST_TILE: u64 = 1 << 14;
+/// of products of polynomials. Each multiply-add takes a row then, but every query opens all
+/// columns: besides those of the lookups, 106 of a tile of 8×8 and 8 of the smallest one.
+const MAX_SMALLEST_TILE_MULTIPLY_ADDS: u64 = 1 << 14;
 /// Minimum saving for which products of polynomials are cheaper: their tables make every proof
 /// longer.
 const MIN_SAVING: usize = 1 << 14;
@@ -59,7 +59,7 @@ impl KeyFormat {
     }
 
     /// Whether proofs hide the value columns.
-    pub(in super::super) const fn hides(self) -> bool {
+    pub(in super::super) const fn hides_values(self) -> bool {
         matches!(self, Self::Hiding { .. } | Self::HidingInputs { .. })
     }
 
@@ -80,7 +80,7 @@ impl KeyFormat {
 
     /// Returns the format of a finished layout. `has_polynomials` is whether any stage has become a
     /// product of polynomials.
-    pub(super) const fn of_layout(self, has_polynomials: bool) -> Self {
+    pub(super) const fn for_layout(self, has_polynomials: bool) -> Self {
         match self {
             Self::Hiding { .. } => Self::Hiding { has_polynomials },
             Self::HidingInputs { .. } => Self::HidingInputs { has_polynomials },
@@ -141,23 +141,25 @@ impl Method {
             total_saving += saving;
             polynomial_multiply_adds += linear.multiply_adds();
         }
-        let products = circuit.stages.iter().map(|stage| match &stage.kind {
+        let matrix_multiply_adds = circuit.stages.iter().map(|stage| match &stage.kind {
             StageKind::MatrixProduct(product) => product.sizes.multiply_adds(),
             _ => 0,
         });
-        let products: u64 = products.sum();
-        let has_polynomials = total_saving >= MIN_SAVING || products > 0;
+        let matrix_multiply_adds: u64 = matrix_multiply_adds.sum();
+        let has_polynomials = total_saving >= MIN_SAVING || matrix_multiply_adds > 0;
         let tile_multiply_adds = circuit.multiply_adds()
-            - products
+            - matrix_multiply_adds
             - if has_polynomials { polynomial_multiply_adds } else { 0 };
-        let default_tile = if tile_multiply_adds < MIN_LARGE_TILE { small } else { large };
+        let default_tile =
+            if tile_multiply_adds < MIN_LARGE_TILE_MULTIPLY_ADDS { small } else { large };
         if !has_polynomials {
             return Self { tile: default_tile, format: KeyFormat::Tiles };
         }
         let mut tile = smallest;
         let mut size = LinearSize::new(circuit, tile, KeyFormat::Polynomials);
-        if size.multiply_adds_in_tiles >= MAX_SMALLEST_TILE {
-            // The cost of tiles decides on the products, so these are others now.
+        if size.multiply_adds_in_tiles >= MAX_SMALLEST_TILE_MULTIPLY_ADDS {
+            // Other stages may be cheaper in these tiles, so choose the products of polynomials
+            // again.
             tile = default_tile;
             size = LinearSize::new(circuit, tile, KeyFormat::Polynomials);
         }
@@ -167,9 +169,9 @@ impl Method {
         let format = KeyFormat::Bounded;
         let tile_multiply_adds = LinearSize::new(circuit, large, format).multiply_adds_in_tiles;
         let tile = match tile_multiply_adds {
-            0..MAX_SMALLEST_TILE => smallest,
-            MAX_SMALLEST_TILE..MIN_LARGE_TILE => small,
-            MIN_LARGE_TILE.. => large,
+            0..MAX_SMALLEST_TILE_MULTIPLY_ADDS => smallest,
+            MAX_SMALLEST_TILE_MULTIPLY_ADDS..MIN_LARGE_TILE_MULTIPLY_ADDS => small,
+            MIN_LARGE_TILE_MULTIPLY_ADDS.. => large,
         };
         Self { tile, format }
     }
@@ -203,7 +205,7 @@ impl LinearSize {
         let mut size = Self { multiply_adds_in_tiles: 0, kernel_rows: 0 };
         for stage in &circuit.stages {
             let StageKind::Linear(linear) = &stage.kind else { continue };
-            match polynomials.form(linear, tile) {
+            match polynomials.choose_form(linear, tile) {
                 Some(form) => size.kernel_rows += form.size(linear).kernels,
                 None => size.multiply_adds_in_tiles += linear.multiply_adds(),
             }

@@ -4,14 +4,14 @@ use p3_field::PrimeCharacteristicRing as _;
 use p3_matrix::dense::RowMajorMatrix;
 use taonet_proof_core::circuit::{Cell, Linear, MatrixProduct, Stage};
 
-use super::super::air::{KERNEL_FIXED, Kind, OPERAND_FIXED, POLYNOMIAL_FIXED, Tile};
+use super::super::air::{KERNEL_FIXED, OPERAND_FIXED, POLYNOMIAL_FIXED, TableKind, Tile};
 use super::super::config::Val;
-use super::super::projection::{COEFFICIENTS, MAX_GAPS, WEIGHTS, is_bounded};
+use super::super::projection::{COEFFICIENTS_PER_ROW, MAX_GAPS, WEIGHTS_PER_ROW, is_bounded};
 use super::equations::{
-    Equation, EquationInput, PolynomialStage, Tap, Weights, form_with_kernels, gaps,
+    Equation, EquationInput, KernelWeights, PolynomialStage, Tap, form_with_kernels, gaps,
     matrix_equations, matrix_rows, polynomial_saving,
 };
-use super::{KeyFormat, Layout};
+use super::{KeyFormat, PlanBuilder};
 use crate::BackendError;
 
 /// Products of polynomials, as the prover needs them to fill the value columns.
@@ -76,10 +76,10 @@ enum RowEnd {
 
 /// A row of the polynomials table.
 struct Row {
-    coefficients: [Coefficient; COEFFICIENTS],
+    coefficients: [Coefficient; COEFFICIENTS_PER_ROW],
     end: RowEnd,
     /// Whether a product starts.
-    start: bool,
+    is_start: bool,
 }
 
 /// A row of the kernels table.
@@ -93,9 +93,9 @@ struct KernelRow {
 
 /// A row of the operands table.
 struct OperandRow {
-    weights: [Coefficient; COEFFICIENTS],
+    weights: [Coefficient; COEFFICIENTS_PER_ROW],
     /// Whether a kernel starts.
-    start: bool,
+    is_start: bool,
     /// The kernel that ends with this row.
     end: Option<u32>,
 }
@@ -105,19 +105,20 @@ struct OperandRow {
 pub(super) struct Polynomials {
     /// Minimum number of rows of a table.
     min_rows: usize,
-    /// Whether the kernels take more rows than all else.
-    has_most_rows: bool,
+    /// Whether the kernels table has more rows than all other tables.
+    kernels_dominate: bool,
     rows: Vec<Row>,
     kernels: Vec<KernelRow>,
     operands: Vec<OperandRow>,
-    count: u32,
+    /// Number of kernels, fixed ones and operands.
+    kernel_count: u32,
     plan: PolynomialPlan,
 }
 
 impl Polynomials {
     pub(super) fn new(format: KeyFormat) -> Self {
-        let (min_rows, has_most_rows) = (format.min_rows(), format.is_bounded());
-        Self { min_rows, has_most_rows, ..Self::default() }
+        let (min_rows, kernels_dominate) = (format.min_rows(), format.is_bounded());
+        Self { min_rows, kernels_dominate, ..Self::default() }
     }
 
     pub(super) fn rows(&self) -> usize {
@@ -129,7 +130,7 @@ impl Polynomials {
     }
 
     /// Returns the number of fixed columns' values, given the tables' rows.
-    pub(super) fn values(&self) -> usize {
+    pub(super) fn value_count(&self) -> usize {
         if self.is_empty() {
             return 0;
         }
@@ -142,42 +143,42 @@ impl Polynomials {
 
     fn heights(&self) -> [usize; 3] {
         [self.rows.len(), self.kernels.len(), self.operands.len()]
-            .map(|needed| super::rows(needed, self.min_rows))
+            .map(|needed| super::padded_rows(needed, self.min_rows))
     }
 
     /// Appends the rows of a polynomial, given its coefficients by power.
-    fn push(
+    fn push_polynomial(
         &mut self,
         coefficients: &[Coefficient],
         padding: Coefficient,
         end: RowEnd,
-        start: bool,
+        is_start: bool,
     ) -> usize {
         let first = self.rows.len();
-        let count = coefficients.len().div_ceil(COEFFICIENTS);
+        let count = coefficients.len().div_ceil(COEFFICIENTS_PER_ROW);
         for row in (0..count).rev() {
             self.rows.push(Row {
                 coefficients: row_of(coefficients, padding, row),
                 end: if row == 0 { end } else { RowEnd::None },
-                start: start && row + 1 == count,
+                is_start: is_start && row + 1 == count,
             });
         }
         first
     }
 
     /// Appends a kernel and returns its number.
-    fn kernel(&mut self, taps: &[Tap]) -> u32 {
-        let kernel = self.count;
-        self.count += 1;
+    fn push_kernel(&mut self, taps: &[Tap]) -> u32 {
+        let kernel = self.kernel_count;
+        self.kernel_count += 1;
         let gaps = gaps(taps.iter().map(|tap| tap.power));
         for (index, (tap, gap)) in taps.iter().zip(gaps).enumerate() {
             let gap = self.plan.gaps.iter().position(|&other| other == gap);
             // The last block is full, so that the last weight has the power 0.
-            let count = tap.weights.len().div_ceil(WEIGHTS).max(1);
-            let padding = count * WEIGHTS - tap.weights.len();
+            let count = tap.weights.len().div_ceil(WEIGHTS_PER_ROW).max(1);
+            let padding = count * WEIGHTS_PER_ROW - tap.weights.len();
             let padded: Vec<i32> =
                 std::iter::repeat_n(0, padding).chain(tap.weights.iter().copied()).collect();
-            for (block, weights) in padded.chunks(WEIGHTS).enumerate() {
+            for (block, weights) in padded.chunks(WEIGHTS_PER_ROW).enumerate() {
                 let is_last = block + 1 == count;
                 self.kernels.push(KernelRow {
                     weights: weights.to_vec(),
@@ -191,28 +192,28 @@ impl Polynomials {
 
     /// Appends a kernel of cells, given their coefficients by power; returns its number and its
     /// first row.
-    fn operand(&mut self, weights: &[Coefficient]) -> (u32, usize) {
-        let (kernel, first) = (self.count, self.operands.len());
-        self.count += 1;
-        let count = weights.len().div_ceil(COEFFICIENTS);
+    fn push_operand(&mut self, weights: &[Coefficient]) -> (u32, usize) {
+        let (kernel, first) = (self.kernel_count, self.operands.len());
+        self.kernel_count += 1;
+        let count = weights.len().div_ceil(COEFFICIENTS_PER_ROW);
         for row in (0..count).rev() {
             self.operands.push(OperandRow {
                 weights: row_of(weights, Coefficient::Read(0), row),
-                start: row + 1 == count,
+                is_start: row + 1 == count,
                 end: (row == 0).then_some(kernel),
             });
         }
         (kernel, first)
     }
 
-    /// Returns the form of a stage, whose gaps are added; `None` if the stage is cheaper in tiles,
+    /// Returns the form of a stage, and adds its gaps; `None` if the stage is cheaper in tiles,
     /// or has more gaps than the kernels table has room for.
-    pub(super) fn form<'a>(
+    pub(super) fn choose_form<'a>(
         &mut self,
         linear: &'a Linear,
         tile: Tile,
     ) -> Option<PolynomialStage<'a>> {
-        let form = if self.has_most_rows {
+        let form = if self.kernels_dominate {
             form_with_kernels(linear, tile)
         } else {
             polynomial_saving(linear, tile).and_then(|_| PolynomialStage::of(linear))
@@ -223,16 +224,16 @@ impl Polynomials {
     /// Adds gaps to those of earlier kernels, unless there would be more than [`MAX_GAPS`]. Their
     /// order is that of the key and of the columns of the kernels table: part of format 4.
     fn add_gaps(&mut self, gaps: &[u32]) -> bool {
-        let mut all = self.plan.gaps.clone();
+        let mut merged_gaps = self.plan.gaps.clone();
         for gap in gaps {
-            if !all.contains(gap) {
-                if all.len() == MAX_GAPS {
+            if !merged_gaps.contains(gap) {
+                if merged_gaps.len() == MAX_GAPS {
                     return false;
                 }
-                all.push(*gap);
+                merged_gaps.push(*gap);
             }
         }
-        self.plan.gaps = all;
+        self.plan.gaps = merged_gaps;
         true
     }
 
@@ -240,13 +241,13 @@ impl Polynomials {
     pub(super) fn finish(
         self,
         reads: &[u32],
-    ) -> (Vec<(Kind, RowMajorMatrix<Val>)>, PolynomialPlan) {
+    ) -> (Vec<(TableKind, RowMajorMatrix<Val>)>, PolynomialPlan) {
         let mut tables = vec![
-            (Kind::Polynomials, self.polynomial_columns(reads)),
-            (Kind::Kernels { gaps: self.plan.gaps.len() }, self.kernel_columns()),
+            (TableKind::Polynomials, self.polynomial_columns(reads)),
+            (TableKind::Kernels { gaps: self.plan.gaps.len() }, self.kernel_columns()),
         ];
         if !self.operands.is_empty() {
-            tables.push((Kind::Operands, self.operand_columns(reads)));
+            tables.push((TableKind::Operands, self.operand_columns(reads)));
         }
         (tables, self.plan)
     }
@@ -255,15 +256,15 @@ impl Polynomials {
         let [height, ..] = self.heights();
         let mut values = Val::zero_vec(height * POLYNOMIAL_FIXED);
         for (row, columns) in self.rows.iter().zip(values.chunks_mut(POLYNOMIAL_FIXED)) {
-            let (addresses, remaining) = columns.split_at_mut(COEFFICIENTS);
-            let (counts, flags) = remaining.split_at_mut(COEFFICIENTS);
+            let (addresses, remaining) = columns.split_at_mut(COEFFICIENTS_PER_ROW);
+            let (counts, flags) = remaining.split_at_mut(COEFFICIENTS_PER_ROW);
             set_addresses(&row.coefficients, addresses, counts, reads);
             let kernel = if let RowEnd::Input(kernel) = row.end { kernel } else { 0 };
             let ends = [
                 row.end == RowEnd::None,
                 row.end == RowEnd::Output,
                 matches!(row.end, RowEnd::Input(_)),
-                row.start,
+                row.is_start,
             ];
             for (flag, value) in
                 flags.iter_mut().zip(ends.map(u32::from).into_iter().chain([kernel]))
@@ -272,8 +273,8 @@ impl Polynomials {
             }
         }
         // The first row after the last product checks its balance.
-        if let Some(start) =
-            values.get_mut(self.rows.len() % height * POLYNOMIAL_FIXED + 2 * COEFFICIENTS + 3)
+        if let Some(start) = values
+            .get_mut(self.rows.len() % height * POLYNOMIAL_FIXED + 2 * COEFFICIENTS_PER_ROW + 3)
         {
             *start = Val::ONE;
         }
@@ -284,17 +285,17 @@ impl Polynomials {
         let [.., height] = self.heights();
         let mut values = Val::zero_vec(height * OPERAND_FIXED);
         for (row, columns) in self.operands.iter().zip(values.chunks_mut(OPERAND_FIXED)) {
-            let (addresses, remaining) = columns.split_at_mut(COEFFICIENTS);
-            let (counts, flags) = remaining.split_at_mut(COEFFICIENTS);
+            let (addresses, remaining) = columns.split_at_mut(COEFFICIENTS_PER_ROW);
+            let (counts, flags) = remaining.split_at_mut(COEFFICIENTS_PER_ROW);
             set_addresses(&row.weights, addresses, counts, reads);
             if let Some(start) = flags.first_mut() {
-                *start = Val::from_bool(row.start);
+                *start = Val::from_bool(row.is_start);
             }
         }
         for (index, row) in self.operands.iter().enumerate() {
             // The row after the last one of a kernel reports it.
-            let flags =
-                values.get_mut((index + 1) % height * OPERAND_FIXED + 2 * COEFFICIENTS + 1..);
+            let flags = values
+                .get_mut((index + 1) % height * OPERAND_FIXED + 2 * COEFFICIENTS_PER_ROW + 1..);
             if let (Some(kernel), Some([reports, number, ..])) = (row.end, flags) {
                 (*reports, *number) = (Val::ONE, Val::from_u32(kernel));
             }
@@ -306,19 +307,19 @@ impl Polynomials {
         let [_, height, _] = self.heights();
         let width = KERNEL_FIXED + self.plan.gaps.len();
         let mut values = Val::zero_vec(height * width);
-        let mut set = |row: usize, column: usize, value: Val| {
+        let mut set_value = |row: usize, column: usize, value: Val| {
             if let Some(current) = values.get_mut(row % height * width + column) {
                 *current = value;
             }
         };
         for (index, row) in self.kernels.iter().enumerate() {
             for (column, &weight) in row.weights.iter().enumerate() {
-                set(index, column, Val::from_i32(weight));
+                set_value(index, column, Val::from_i32(weight));
             }
-            set(index, row.gap.map_or(WEIGHTS, |gap| KERNEL_FIXED + gap), Val::ONE);
+            set_value(index, row.gap.map_or(WEIGHTS_PER_ROW, |gap| KERNEL_FIXED + gap), Val::ONE);
             if let Some(kernel) = row.end {
-                set(index + 1, WEIGHTS + 1, Val::ONE);
-                set(index + 1, WEIGHTS + 2, Val::from_u32(kernel));
+                set_value(index + 1, WEIGHTS_PER_ROW + 1, Val::ONE);
+                set_value(index + 1, WEIGHTS_PER_ROW + 2, Val::from_u32(kernel));
             }
         }
         RowMajorMatrix::new(values, width)
@@ -331,9 +332,9 @@ fn row_of(
     coefficients: &[Coefficient],
     padding: Coefficient,
     row: usize,
-) -> [Coefficient; COEFFICIENTS] {
+) -> [Coefficient; COEFFICIENTS_PER_ROW] {
     std::array::from_fn(|column| {
-        let power = row * COEFFICIENTS + COEFFICIENTS - 1 - column;
+        let power = row * COEFFICIENTS_PER_ROW + COEFFICIENTS_PER_ROW - 1 - column;
         coefficients.get(power).copied().unwrap_or(padding)
     })
 }
@@ -357,7 +358,7 @@ fn set_addresses(
     }
 }
 
-impl Layout {
+impl PlanBuilder {
     /// Appends products of matrices and returns the address of each sum.
     pub(super) fn matrix_sums(
         &mut self,
@@ -371,7 +372,7 @@ impl Layout {
         self.spend(rows * POLYNOMIAL_FIXED + operands * OPERAND_FIXED)?;
         let mut sums = vec![None; stage.count];
         for equation in matrix_equations(product) {
-            self.equation(equation, &mut sums)?;
+            self.add_equation(equation, &mut sums)?;
         }
         let sums: Option<Vec<u32>> = sums.into_iter().collect();
         sums.ok_or_else(|| BackendError::Internal("a sum without a polynomial".to_owned()))
@@ -384,21 +385,22 @@ impl Layout {
         stage: &Stage,
         linear: &Linear,
     ) -> Result<Option<Vec<u32>>, BackendError> {
-        let Some(form) = self.polynomials.form(linear, self.products.tile()) else {
+        let Some(form) = self.polynomials.choose_form(linear, self.products.tile()) else {
             return Ok(None);
         };
         let size = form.size(linear);
         self.spend(size.rows * POLYNOMIAL_FIXED + size.kernels * KERNEL_FIXED)?;
         let mut sums = vec![None; stage.count];
         for equation in form.equations(linear) {
-            self.equation(equation, &mut sums)?;
+            self.add_equation(equation, &mut sums)?;
         }
         let sums: Option<Vec<u32>> = sums.into_iter().collect();
         sums.map(Some)
             .ok_or_else(|| BackendError::Internal("a sum without a polynomial".to_owned()))
     }
 
-    fn equation(
+    /// Appends an equation, and sets the address of each of its sums.
+    fn add_equation(
         &mut self,
         equation: Equation,
         sums: &mut [Option<u32>],
@@ -417,30 +419,32 @@ impl Layout {
                     (*sum, *coefficient) = (Some(address), Coefficient::Written(address));
                 }
             }
-            let start = outputs.is_empty();
-            outputs.push(self.polynomials.push(
+            let is_start = outputs.is_empty();
+            outputs.push(self.polynomials.push_polynomial(
                 &coefficients,
                 Coefficient::Free,
                 RowEnd::Output,
-                start,
+                is_start,
             ));
         }
         let mut inputs = Vec::with_capacity(equation.inputs.len());
         for EquationInput { length, cells, kernel } in equation.inputs {
             let coefficients = self.read_coefficients(length, &cells)?;
             let (number, kernel) = match kernel {
-                Weights::Fixed(taps) => (self.polynomials.kernel(&taps), Kernel::Taps(taps)),
-                Weights::Cells(cells) => {
+                KernelWeights::Fixed(taps) => {
+                    (self.polynomials.push_kernel(&taps), Kernel::Taps(taps))
+                }
+                KernelWeights::Cells(cells) => {
                     let powers = (0..cells.len()).rev();
                     let weights = self.read_coefficients(
                         cells.len(),
                         &cells.into_iter().zip(powers).collect::<Vec<_>>(),
                     )?;
-                    let (kernel, row) = self.polynomials.operand(&weights);
+                    let (kernel, row) = self.polynomials.push_operand(&weights);
                     (kernel, Kernel::Operand(row))
                 }
             };
-            let row = self.polynomials.push(
+            let row = self.polynomials.push_polynomial(
                 &coefficients,
                 Coefficient::Read(0),
                 RowEnd::Input(number),
@@ -459,7 +463,7 @@ impl Layout {
         length: usize,
         cells: &[(Cell, usize)],
     ) -> Result<Vec<Coefficient>, BackendError> {
-        let mut addresses = vec![0; length.next_multiple_of(COEFFICIENTS)];
+        let mut addresses = vec![0; length.next_multiple_of(COEFFICIENTS_PER_ROW)];
         for &(cell, power) in cells {
             let from = self.address(cell)?;
             if let Some(address) = addresses.get_mut(power) {
@@ -467,7 +471,7 @@ impl Layout {
             }
         }
         for &address in &addresses {
-            self.read(address);
+            self.count_read(address);
         }
         Ok(addresses.into_iter().map(Coefficient::Read).collect())
     }

@@ -9,7 +9,7 @@ use taonet_proof_core::circuit::{Cell, Job, Linear, Stage};
 
 use super::super::air::Tile;
 use super::super::config::Val;
-use super::Layout;
+use super::PlanBuilder;
 use crate::BackendError;
 
 /// Rows of the products table under construction.
@@ -24,7 +24,7 @@ struct Row {
     /// For each input, the weights of all outputs.
     weights: Vec<i32>,
     /// Address of the first sum.
-    first: u32,
+    first_sum: u32,
     /// Number of sums that the row adds to.
     outputs: usize,
     /// Whether the sums are complete after this row.
@@ -45,7 +45,7 @@ impl Block {
         for job in jobs {
             let Some(kernel) = linear.kernels.get(job.kernel) else { continue };
             let positions: Vec<usize> =
-                job.taps.iter().map(|tap| block.position(tap.cell)).collect();
+                job.taps.iter().map(|tap| block.add_cell(tap.cell)).collect();
             for (row, &output) in job.outputs.iter().enumerate() {
                 let weights = kernel.row(row);
                 let weights_by_position =
@@ -61,7 +61,8 @@ impl Block {
         block
     }
 
-    fn position(&mut self, cell: Cell) -> usize {
+    /// Returns the position of a cell, which is added unless the block has it.
+    fn add_cell(&mut self, cell: Cell) -> usize {
         let next = self.cells.len();
         let position = *self.positions.entry(cell).or_insert(next);
         if position == next {
@@ -89,15 +90,15 @@ impl Products {
     }
 
     /// Returns the number of reads of the zero at address 0, padding rows included.
-    pub(super) fn zeros(&self, rows: usize) -> usize {
-        let read: usize = self.rows.iter().map(|row| row.addresses.len()).sum();
-        rows * self.tile.inputs - read
+    pub(super) fn zero_reads(&self, rows: usize) -> usize {
+        let nonzero_reads: usize = self.rows.iter().map(|row| row.addresses.len()).sum();
+        rows * self.tile.inputs - nonzero_reads
     }
 
     /// Returns the fixed columns.
     pub(super) fn finish(self, reads: &[u32], rows: usize) -> RowMajorMatrix<Val> {
         let tile = self.tile;
-        let width = tile.fixed();
+        let width = tile.fixed_width();
         let mut values = Val::zero_vec(rows * width);
         for (row, columns) in self.rows.iter().zip(values.chunks_mut(width)) {
             let (addresses, remaining) = columns.split_at_mut(tile.inputs);
@@ -110,9 +111,9 @@ impl Products {
             for (column, &weight) in weights.iter_mut().zip(&row.weights) {
                 *column = Val::from_i32(weight);
             }
-            first.fill(Val::from_u32(row.first));
+            first.fill(Val::from_u32(row.first_sum));
             if row.is_last {
-                let sums = reads.iter().skip(row.first as usize).take(row.outputs);
+                let sums = reads.iter().skip(row.first_sum as usize).take(row.outputs);
                 for (column, &count) in counts.iter_mut().zip(sums) {
                     *column = Val::from_u32(count);
                 }
@@ -124,9 +125,9 @@ impl Products {
     }
 }
 
-impl Layout {
+impl PlanBuilder {
     /// Appends the rows of a stage and returns the address of each sum.
-    pub(super) fn products(
+    pub(super) fn add_tiled_products(
         &mut self,
         stage: &Stage,
         linear: &Linear,
@@ -136,29 +137,35 @@ impl Layout {
         let mut sums = vec![None; stage.count];
         for jobs in linear.jobs.chunks(jobs_per_block) {
             let block = Block::of(linear, jobs);
-            self.spend(block.rows(tile) * tile.fixed())?;
+            self.spend(block.rows(tile) * tile.fixed_width())?;
             let addresses = block
                 .cells
                 .iter()
                 .map(|&cell| self.address(cell))
                 .collect::<Result<Vec<_>, _>>()?;
             for outputs in block.outputs.chunks(tile.outputs) {
-                let mut first = None;
+                let mut first_sum = None;
                 for (output, _) in outputs {
                     let address = self.allocate();
-                    first.get_or_insert(address);
+                    first_sum.get_or_insert(address);
                     if let Some(sum) = sums.get_mut(*output as usize) {
                         *sum = Some(address);
                     }
                 }
-                self.rows(&addresses, outputs, first.unwrap_or_default());
+                self.push_rows(&addresses, outputs, first_sum.unwrap_or_default());
             }
         }
         let sums: Option<Vec<u32>> = sums.into_iter().collect();
         sums.ok_or_else(|| BackendError::Internal("a sum without a job".to_owned()))
     }
 
-    fn rows(&mut self, addresses: &[u32], outputs: &[(u32, Vec<(usize, i32)>)], first: u32) {
+    /// Appends the rows of sums at consecutive addresses, the first of which is `first_sum`.
+    fn push_rows(
+        &mut self,
+        addresses: &[u32],
+        outputs: &[(u32, Vec<(usize, i32)>)],
+        first_sum: u32,
+    ) {
         let tile = self.products.tile;
         let count = addresses.len().div_ceil(tile.inputs).max(1);
         for index in 0..count {
@@ -168,20 +175,20 @@ impl Layout {
             for (output, (_, weighted)) in outputs.iter().enumerate() {
                 for &(position, weight) in weighted {
                     let slot = position.checked_sub(start).filter(|&slot| slot < tile.inputs);
-                    let cell = slot.and_then(|slot| weights.get_mut(slot * tile.outputs + output));
-                    if let Some(cell) = cell {
-                        *cell += weight;
+                    let entry = slot.and_then(|slot| weights.get_mut(slot * tile.outputs + output));
+                    if let Some(entry) = entry {
+                        *entry += weight;
                     }
                 }
             }
             for &address in &slice {
-                self.read(address);
+                self.count_read(address);
             }
             let is_last = index + 1 == count;
             self.products.rows.push(Row {
                 addresses: slice,
                 weights,
-                first,
+                first_sum,
                 outputs: outputs.len(),
                 is_last,
             });
@@ -225,6 +232,6 @@ fn rows_of(linear: &Linear, jobs: &[Job], tile: Tile) -> usize {
 /// polynomials depends on it, so it is part of format 4.
 pub(super) fn tile_cost(linear: &Linear, tile: Tile) -> usize {
     let (rows, jobs) = sampled_rows(linear, tile, jobs_per_block(linear, tile));
-    let columns = tile.width() + 2 * (tile.inputs + tile.outputs) + 12 + tile.fixed() / 3;
+    let columns = tile.width() + 2 * (tile.inputs + tile.outputs) + 12 + tile.fixed_width() / 3;
     rows * linear.jobs.len() / jobs.max(1) * columns
 }

@@ -6,9 +6,9 @@ use p3_field::Field as _;
 use proptest::prelude::*;
 use taonet_proof_core::network::Matrices;
 
-use super::super::air::{EXTENSION, KERNEL_WIDTH};
+use super::super::air::{EXTENSION_DEGREE, KERNEL_WIDTH};
 use super::super::config::BOUNDED;
-use super::super::projection::COEFFICIENTS;
+use super::super::projection::COEFFICIENTS_PER_ROW;
 use super::constraints::find_violation;
 use super::forgeries::use_other_kernel;
 use super::random::{attempts, inputs_of};
@@ -58,7 +58,7 @@ fn dense(changed_weight: Option<usize>) -> Network {
 
 /// Returns the number of the function of an activation's quotient, or of its remainder.
 fn function(plan: &Plan, lane: usize, is_remainder: bool) -> u32 {
-    let fixed = plan.fixed(|kind| *kind == Kind::Activations).unwrap();
+    let fixed = plan.fixed_columns(|kind| *kind == TableKind::Activations).unwrap();
     let column = if is_remainder { 4 } else { 3 };
     fixed.values[lane * ACTIVATION_FIXED + column].as_canonical_u32()
 }
@@ -89,7 +89,8 @@ impl Forger<Plain> {
         counted_lane: Option<usize>,
     ) -> Result<(), VerifyError> {
         let plan = &self.prover.system.plan;
-        let (activations, functions) = (self.table(Kind::Activations), self.table(Kind::Functions));
+        let (activations, functions) =
+            (self.table(TableKind::Activations), self.table(TableKind::Functions));
         let row = |lane: usize, is_remainder: bool, argument: Val| {
             plan.functions.row(function(plan, lane, is_remainder), to_signed(argument))
         };
@@ -117,7 +118,7 @@ impl Forger<Plain> {
 fn ends_of_a_bounded_interval_are_proven() {
     let mut forger = Forger::with_bounded_format(&clamped_product(2), 8, &[3, 5]);
     let verifier = Stark.verifier(&forger.key).unwrap();
-    let activations = forger.table(Kind::Activations);
+    let activations = forger.table(TableKind::Activations);
     for (inputs, quotient, output) in [
         ([22, 23], 127, 15),
         ([4, 127], 127, 15),
@@ -137,10 +138,10 @@ fn ends_of_a_bounded_interval_are_proven() {
         let execution = forger.prover.circuit.execute(&inputs).unwrap();
         verifier.check_execution(&forger.prover.circuit, &execution).unwrap();
     }
-    let StarkProver { system: System { plan, .. }, circuit, .. } = &forger.prover;
+    let StarkProver { system: ProofSystem { plan, .. }, circuit, .. } = &forger.prover;
     for (inputs, beyond) in [([15, 34], 128), ([-5, 103], -129)] {
         let execution = circuit.execute(&inputs).unwrap();
-        let error = trace::fill(plan, circuit, &execution).map(|_| ()).unwrap_err();
+        let error = trace::fill_traces(plan, circuit, &execution).map(|_| ()).unwrap_err();
         // The verifier finds the value without the prover's tables.
         let verifier_error = verifier.check_execution(circuit, &execution).unwrap_err();
         for error in [error, verifier_error] {
@@ -159,7 +160,7 @@ fn proofs_of_format_8_verify_for_their_statement_only() {
     // No product of the inputs has a quotient beyond the bound.
     for network in [clamped_product(9), dense(None)] {
         let circuit = Arc::new(network.lower().unwrap());
-        let keys = keys_of(&circuit, Plan::with_method(&circuit, method(1)).unwrap()).unwrap();
+        let keys = create_keys(&circuit, Plan::with_method(&circuit, method(1)).unwrap()).unwrap();
         assert_eq!(u32::from(keys.verification[0]), BOUNDED.format);
         let binding = Binding {
             nonce: Digest::of(b"request"),
@@ -396,7 +397,7 @@ fn false_output_of_a_dense_layer_as_polynomials_is_rejected() {
             forger.forge_staged(&outputs, forge_coefficients, None, |_| ()),
         ];
         assert_eq!(results, [Err(VerifyError::Invalid), Err(VerifyError::Invalid)], "{outputs:?}");
-        for report in [None, Some((1, KERNEL_WIDTH, EXTENSION))] {
+        for report in [None, Some((1, KERNEL_WIDTH, EXTENSION_DEGREE))] {
             let other = |traces: &mut [RowMajorMatrix<Val>]| use_other_kernel(traces, end, report);
             assert_eq!(
                 forger.forge_staged(&outputs, forge_coefficients, None, other),
@@ -417,7 +418,8 @@ fn nonzero_unused_coefficient_of_a_dense_layer_is_rejected() {
     };
     let honest = forger.statement.outputs.clone();
     let rows = [product.outputs[0], product.outputs[39], product.inputs[0].row];
-    for position in rows.iter().flat_map(|row| [0, 7, 14].map(|column| row * COEFFICIENTS + column))
+    for position in
+        rows.iter().flat_map(|row| [0, 7, 14].map(|column| row * COEFFICIENTS_PER_ROW + column))
     {
         let change = |coefficients: &mut [RowMajorMatrix<Val>]| {
             coefficients[0].values[position] += Val::ONE;
@@ -449,7 +451,7 @@ fn key_of_format_3_with_bounded_clamps_is_rejected() {
     let circuit = network.lower().unwrap();
     let plan = Plan::with_method(&circuit, method(8)).unwrap();
     assert_eq!(plan.method, Method { format: KeyFormat::Tiles, ..method(8) });
-    let key = keys_of(&circuit, plan).unwrap().verification;
+    let key = create_keys(&circuit, plan).unwrap().verification;
     assert_eq!(u32::from(key[0]), TILES.format);
     assert!(Stark.check_key(&circuit, &key).is_err());
 }
@@ -470,7 +472,7 @@ proptest! {
         for inputs in inputs_of(&circuit, seed) {
             let execution = circuit.execute(&inputs).unwrap();
             let outputs = execution.outputs(&circuit);
-            let traces = trace::fill(&plan, &circuit, &execution);
+            let traces = trace::fill_traces(&plan, &circuit, &execution);
             // The clamps are bounded also in a plan without products of polynomials.
             let result = check_quotients(method(1).format, &circuit, &execution);
             if let Err(BackendError::Unprovable { value, .. }) = traces {

@@ -132,7 +132,7 @@ fn another_product_with_a_condition_is_rejected<S: Scheme>() {
     let execution = circuit.execute(&[200, 50, 70]).unwrap();
     let outputs = forger.execute_other(&circuit, &execution);
     assert_eq!(outputs, [70]);
-    let products = forger.table(Kind::Multiplications);
+    let products = forger.table(TableKind::Multiplications);
     for rows in [
         // The products of the factors, which are not what the sum reads.
         [[1, 50, 50], [0, 70, 0]],

@@ -98,7 +98,8 @@ fn equal_tables_are_stored_once() {
 fn value_of_another_row_is_rejected<S: Scheme>() {
     let values = |argument: i32| argument * 7 % 50;
     let forger = Forger::<S>::new(&small(3, vec![table(0, 0, (0..256).map(values))]));
-    let (activations, functions) = (forger.table(Kind::Activations), forger.table(Kind::Functions));
+    let (activations, functions) =
+        (forger.table(TableKind::Activations), forger.table(TableKind::Functions));
     let fixed = forger.prover.system.plan.tables[activations].fixed.as_deref().unwrap();
     let function = fixed.values[3].as_canonical_u32();
     let argument = forger.statement.inputs[0];
@@ -106,7 +107,7 @@ fn value_of_another_row_is_rejected<S: Scheme>() {
     let row =
         |function, argument| forger.prover.system.plan.functions.row(function, argument).unwrap();
     let (honest, forged) = (row(function, argument), row(function, other));
-    let zero = row(ZERO, 0);
+    let zero = row(ZERO_FUNCTION, 0);
     let value = i64::from(values(other as i32));
     assert_ne!(value, forger.statement.outputs[0]);
     let mut outputs = forger.statement.outputs.clone();
@@ -157,8 +158,9 @@ fn argument_outside_of_the_table_is_rejected<S: Scheme>() {
     };
     let values = (0..16).map(|argument| 100 - argument);
     let forger = Forger::<S>::new(&small(2, vec![clamped, table(1, 0, values)]));
-    let System { plan, .. } = &forger.prover.system;
-    let (activations, functions) = (forger.table(Kind::Activations), forger.table(Kind::Functions));
+    let ProofSystem { plan, .. } = &forger.prover.system;
+    let (activations, functions) =
+        (forger.table(TableKind::Activations), forger.table(TableKind::Functions));
     // The lanes of both clamps, then those of both lookups.
     assert_eq!(plan.activations, [(0, 0), (0, 1), (1, 0), (1, 1)]);
     let fixed = plan.tables[activations].fixed.as_deref().unwrap();
@@ -188,7 +190,7 @@ fn argument_outside_of_the_table_is_rejected<S: Scheme>() {
 fn false_product_is_rejected<S: Scheme>() {
     let mut forger = Forger::<S>::new(&small(3, vec![product(0, 0, None)]));
     forger.change_inputs(&[100, 3, 7]);
-    let products = forger.table(Kind::Multiplications);
+    let products = forger.table(TableKind::Multiplications);
     let square = forger.statement.outputs[0];
     let side = forger.statement.inputs[0];
     // Another product of the right factors, and the right product of other factors.
@@ -234,8 +236,9 @@ fn false_maximum_is_rejected<S: Scheme>() {
         Forger::<S>::new(&small(2, vec![layer(0, rows), layer(1, Operation::MaxPool { window })]));
     forger.change_inputs(&[200, 100]);
     assert_eq!(forger.statement.outputs, [200]);
-    let (maxima, functions) = (forger.table(Kind::Maxima), forger.table(Kind::Functions));
-    let row = |argument| forger.prover.system.plan.functions.row(POSITIVE, argument).unwrap();
+    let (maxima, functions) = (forger.table(TableKind::Maxima), forger.table(TableKind::Functions));
+    let row =
+        |argument| forger.prover.system.plan.functions.row(POSITIVE_FUNCTION, argument).unwrap();
     // The first operand, the positive part of the difference, and the argument that is looked up
     // for it.
     for (first, positive, argument) in
@@ -277,8 +280,9 @@ fn false_result_of_a_comparison_is_rejected<S: Scheme>() {
         Forger::<S>::new(&small(2, vec![moved(&[0], &[1, 0], 0), difference, is_larger]));
     forger.change_inputs(&[100, 200]);
     assert_eq!(forger.statement.outputs, [0, 1]);
-    let System { plan, .. } = &forger.prover.system;
-    let (activations, functions) = (forger.table(Kind::Activations), forger.table(Kind::Functions));
+    let ProofSystem { plan, .. } = &forger.prover.system;
+    let (activations, functions) =
+        (forger.table(TableKind::Activations), forger.table(TableKind::Functions));
     let fixed = plan.tables[activations].fixed.as_deref().unwrap();
     // The first outputs of the difference and of the table.
     let [clamp, lookup] = [1, 2].map(|stage| {
@@ -336,8 +340,9 @@ fn row_of_another_sum_is_rejected<S: Scheme>() {
     }
     let mut forger = Forger::<S>::new(&network);
     forger.change_inputs(&[200, 100]);
-    let System { plan, .. } = &forger.prover.system;
-    let (activations, functions) = (forger.table(Kind::Activations), forger.table(Kind::Functions));
+    let ProofSystem { plan, .. } = &forger.prover.system;
+    let (activations, functions) =
+        (forger.table(TableKind::Activations), forger.table(TableKind::Functions));
     let fixed = plan.tables[activations].fixed.as_deref().unwrap();
     let lane = plan.activations.iter().position(|&activation| activation == (2, 0)).unwrap();
     let row = |argument| {
@@ -388,8 +393,9 @@ fn false_branch_of_a_choice_is_rejected<S: Scheme>() {
     let mut forger = Forger::<S>::new(&network);
     forger.change_inputs(&[150, 50]);
     assert_eq!(forger.statement.outputs, [0, 0]);
-    let System { plan, .. } = &forger.prover.system;
-    let (activations, functions) = (forger.table(Kind::Activations), forger.table(Kind::Functions));
+    let ProofSystem { plan, .. } = &forger.prover.system;
+    let (activations, functions) =
+        (forger.table(TableKind::Activations), forger.table(TableKind::Functions));
     let fixed = plan.tables[activations].fixed.as_deref().unwrap();
     for (output, honest, outputs) in [(0, -49, vec![1, 0]), (1, -50, vec![0, 1])] {
         let lane =

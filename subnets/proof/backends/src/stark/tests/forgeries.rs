@@ -3,9 +3,9 @@
 use p3_field::{BasedVectorSpace as _, Field};
 use taonet_proof_core::network::Matrices;
 
-use super::super::air::{EXTENSION, KERNEL_WIDTH, POLYNOMIAL_FIXED, POLYNOMIAL_WIDTH};
+use super::super::air::{EXTENSION_DEGREE, KERNEL_WIDTH, POLYNOMIAL_FIXED, POLYNOMIAL_WIDTH};
 use super::super::config::Challenge;
-use super::super::projection::COEFFICIENTS;
+use super::super::projection::COEFFICIENTS_PER_ROW;
 use super::polynomials::{forger, small};
 use super::*;
 
@@ -43,7 +43,7 @@ impl<S: Scheme> Forger<S> {
             .second_stage(tables, &coefficients, (root.clone(), data), &publics)
             .unwrap();
         if let Some(challenges) = challenges {
-            let first = self.table(Kind::Polynomials);
+            let first = self.table(TableKind::Polynomials);
             let powers = Arc::new(Powers::new(challenges, &plan.polynomials.gaps));
             stage.values =
                 trace::evaluate(&plan.polynomials, &plan.tables[first..], &coefficients, &powers);
@@ -64,7 +64,7 @@ impl<S: Scheme> Forger<S> {
         change_after_challenges: impl FnOnce([Challenge; 2], &mut [RowMajorMatrix<Val>]),
         change_late_columns: impl FnOnce(&mut [RowMajorMatrix<Val>]),
     ) -> Result<(), VerifyError> {
-        let System { parameters, config, .. } = &self.prover.system;
+        let ProofSystem { parameters, config, .. } = &self.prover.system;
         let mut coefficients = self.traces.coefficients.clone();
         let (tables, traces, publics) = self.tables_with_outputs(outputs);
         let (root, mut data) = self.prover.start().commit(&coefficients).unwrap();
@@ -93,7 +93,7 @@ impl<S: Scheme> Forger<S> {
     ) -> (Vec<Table>, Vec<RowMajorMatrix<Val>>, Vec<Vec<Val>>) {
         let Statement { binding, inputs, .. } = &self.statement;
         let mut traces = self.traces.tables.clone();
-        let public = &mut traces[self.table(Kind::Public)].values;
+        let public = &mut traces[self.table(TableKind::Public)].values;
         *public = trace::public_column(inputs, outputs, public.len());
         let tables = with_public_column(&self.prover.system.tables, public);
         let publics = public_values(&tables, &binding.digest(inputs), outputs);
@@ -116,11 +116,12 @@ impl<S: Scheme> Forger<S> {
         let plan = &self.prover.system.plan;
         let cell = self.prover.circuit.outputs[output];
         let address = Val::from_u32(plan.locations[cell as usize].address);
-        let fixed = plan.fixed(|kind| *kind == Kind::Polynomials).unwrap();
+        let fixed = plan.fixed_columns(|kind| *kind == TableKind::Polynomials).unwrap();
         let rows = fixed.values.chunks(POLYNOMIAL_FIXED).enumerate();
         let mut positions = rows.filter_map(|(row, fixed)| {
-            let column = fixed[..COEFFICIENTS].iter().position(|column| *column == address)?;
-            Some(row * COEFFICIENTS + column)
+            let column =
+                fixed[..COEFFICIENTS_PER_ROW].iter().position(|column| *column == address)?;
+            Some(row * COEFFICIENTS_PER_ROW + column)
         });
         positions.next().unwrap()
     }
@@ -128,7 +129,7 @@ impl<S: Scheme> Forger<S> {
 
 /// Returns the value of a column in the extension field, and its columns.
 fn value_of(trace: &mut [Val]) -> (Challenge, &mut [Val]) {
-    let columns = &mut trace[..EXTENSION];
+    let columns = &mut trace[..EXTENSION_DEGREE];
     (Challenge::from_basis_coefficients_fn(|index| columns[index]), columns)
 }
 
@@ -144,12 +145,12 @@ fn every_changed_column_of_polynomials_is_rejected<S: Scheme>() {
     );
     let last =
         forger.prover.system.plan.polynomials.products.last().unwrap().inputs.last().unwrap();
-    let end = last.row + last.length.div_ceil(COEFFICIENTS) - 1;
+    let end = last.row + last.length.div_ceil(COEFFICIENTS_PER_ROW) - 1;
     let mut generator = testing::generator(6);
-    for column in changed_columns::<S>(COEFFICIENTS) {
+    for column in changed_columns::<S>(COEFFICIENTS_PER_ROW) {
         for row in changed_rows(column, generator.random_range(0..=end)) {
             let change = |coefficients: &mut [RowMajorMatrix<Val>]| {
-                coefficients[0].values[row * COEFFICIENTS + column] += Val::ONE;
+                coefficients[0].values[row * COEFFICIENTS_PER_ROW + column] += Val::ONE;
             };
             let result = forger.forge_staged(&honest, change, None, |_| ());
             assert_eq!(result, Err(VerifyError::Invalid), "row {row}, column {column}");
@@ -202,9 +203,9 @@ fn wrong_products_of_matrices_are_rejected<S: Scheme>() {
         assert_eq!(result.is_ok(), expected, "weight {index}: {result:?}");
     }
     for row in 0..3 {
-        for column in 0..EXTENSION {
+        for column in 0..EXTENSION_DEGREE {
             let change = |traces: &mut [RowMajorMatrix<Val>]| {
-                traces[2].values[row * EXTENSION + column] += Val::ONE;
+                traces[2].values[row * EXTENSION_DEGREE + column] += Val::ONE;
             };
             assert_eq!(
                 forger.forge_staged(&honest, |_| (), None, change),
@@ -230,10 +231,12 @@ fn false_products_are_rejected<S: Scheme>() {
     );
     // The balance is zero at the end of the product, without having become it.
     let end = forger.prover.system.plan.polynomials.products[0].inputs.last().unwrap().row
-        + forger.prover.system.plan.polynomials.products[0].inputs[0].length.div_ceil(COEFFICIENTS);
+        + forger.prover.system.plan.polynomials.products[0].inputs[0]
+            .length
+            .div_ceil(COEFFICIENTS_PER_ROW);
     let reset_balance = |traces: &mut [RowMajorMatrix<Val>]| {
         for row in traces[0].values.chunks_mut(POLYNOMIAL_WIDTH).skip(end) {
-            row[2 * EXTENSION..].fill(Val::ZERO);
+            row[2 * EXTENSION_DEGREE..].fill(Val::ZERO);
         }
     };
     assert_eq!(
@@ -243,7 +246,7 @@ fn false_products_are_rejected<S: Scheme>() {
     );
     // The balance becomes zero with another value of the last kernel, which the kernels table
     // reports or does not.
-    for report in [None, Some((1, KERNEL_WIDTH, EXTENSION))] {
+    for report in [None, Some((1, KERNEL_WIDTH, EXTENSION_DEGREE))] {
         let other = |traces: &mut [RowMajorMatrix<Val>]| use_other_kernel(traces, end, report);
         assert_eq!(
             forger.forge_staged(&outputs, change_coefficient, None, other),
@@ -262,15 +265,15 @@ pub(super) fn use_other_kernel(
     report: Option<(usize, usize, usize)>,
 ) {
     let polynomials = &mut traces[0].values;
-    let (missing, _) = value_of(&mut polynomials[end * POLYNOMIAL_WIDTH + 2 * EXTENSION..]);
+    let (missing, _) = value_of(&mut polynomials[end * POLYNOMIAL_WIDTH + 2 * EXTENSION_DEGREE..]);
     let last = &mut polynomials[(end - 1) * POLYNOMIAL_WIDTH..][..POLYNOMIAL_WIDTH];
-    let (balance, _) = value_of(&mut last[2 * EXTENSION..]);
-    let (factor, columns) = value_of(&mut last[EXTENSION..]);
+    let (balance, _) = value_of(&mut last[2 * EXTENSION_DEGREE..]);
+    let (factor, columns) = value_of(&mut last[EXTENSION_DEGREE..]);
     let after = (balance - missing) * factor.inverse();
     let other = balance * after.inverse();
     columns.copy_from_slice(other.as_basis_coefficients_slice());
     for row in polynomials.chunks_mut(POLYNOMIAL_WIDTH).skip(end) {
-        row[2 * EXTENSION..].fill(Val::ZERO);
+        row[2 * EXTENSION_DEGREE..].fill(Val::ZERO);
     }
     let Some((table, width, first)) = report else { return };
     let reported = traces[table].values.chunks_mut(width).find_map(|row| {
@@ -292,8 +295,8 @@ fn other_kernels_of_operands_are_rejected<S: Scheme>() {
     let change_coefficient =
         |coefficients: &mut [RowMajorMatrix<Val>]| coefficients[0].values[position] += Val::ONE;
     let last = forger.prover.system.plan.polynomials.products[0].inputs.last().unwrap();
-    let end = last.row + last.length.div_ceil(COEFFICIENTS);
-    for report in [None, Some((2, EXTENSION, 0))] {
+    let end = last.row + last.length.div_ceil(COEFFICIENTS_PER_ROW);
+    for report in [None, Some((2, EXTENSION_DEGREE, 0))] {
         let other = |traces: &mut [RowMajorMatrix<Val>]| use_other_kernel(traces, end, report);
         assert_eq!(
             forger.forge_staged(&outputs, change_coefficient, None, other),
@@ -311,20 +314,22 @@ fn coefficients_chosen_after_the_challenges_are_rejected<S: Scheme>() {
     let position = forger.coefficient(7);
     let mut outputs = forger.statement.outputs.clone();
     outputs[7] += 1;
-    let System { plan, .. } = &forger.prover.system;
+    let ProofSystem { plan, .. } = &forger.prover.system;
     let product = &plan.polynomials.products[0];
-    let rows = product.length.div_ceil(COEFFICIENTS);
-    let first = product.outputs.iter().rev().find(|&&row| row * COEFFICIENTS <= position).unwrap()
-        * COEFFICIENTS;
-    let positions = first..first + rows * COEFFICIENTS;
-    let fixed = plan.fixed(|kind| *kind == Kind::Polynomials).unwrap();
+    let rows = product.length.div_ceil(COEFFICIENTS_PER_ROW);
+    let first =
+        product.outputs.iter().rev().find(|&&row| row * COEFFICIENTS_PER_ROW <= position).unwrap()
+            * COEFFICIENTS_PER_ROW;
+    let positions = first..first + rows * COEFFICIENTS_PER_ROW;
+    let fixed = plan.fixed_columns(|kind| *kind == TableKind::Polynomials).unwrap();
     // Neither an address nor a count.
     let is_free = |position: &usize| {
-        let row = &fixed.values[position / COEFFICIENTS * POLYNOMIAL_FIXED..];
-        let column = position % COEFFICIENTS;
-        row[column].is_zero() && row[COEFFICIENTS + column].is_zero()
+        let row = &fixed.values[position / COEFFICIENTS_PER_ROW * POLYNOMIAL_FIXED..];
+        let column = position % COEFFICIENTS_PER_ROW;
+        row[column].is_zero() && row[COEFFICIENTS_PER_ROW + column].is_zero()
     };
-    let free_positions: Vec<usize> = positions.clone().filter(is_free).take(EXTENSION).collect();
+    let free_positions: Vec<usize> =
+        positions.clone().filter(is_free).take(EXTENSION_DEGREE).collect();
     let change_after_challenges =
         |[x, _]: [Challenge; 2], coefficients: &mut [RowMajorMatrix<Val>]| {
             let power = |position: usize| x.exp_u64((positions.end - 1 - position) as u64);
@@ -340,7 +345,7 @@ fn coefficients_chosen_after_the_challenges_are_rejected<S: Scheme>() {
     // At the challenges, the balance is zero: every constraint holds.
     let assert_balanced = |traces: &mut [RowMajorMatrix<Val>]| {
         let last_row = traces[0].values.chunks(POLYNOMIAL_WIDTH).last().unwrap();
-        assert!(last_row[2 * EXTENSION..].iter().all(Field::is_zero));
+        assert!(last_row[2 * EXTENSION_DEGREE..].iter().all(Field::is_zero));
     };
     assert_eq!(
         forger.forge_opened(&outputs, change_after_challenges, assert_balanced),
@@ -357,7 +362,7 @@ fn operands_chosen_after_the_challenges_are_rejected<S: Scheme>() {
     let forger = Forger::<S>::with_plan(&network, Arc::clone(&circuit), plan_of::<S>(&circuit));
     let honest = forger.statement.outputs.clone();
     let change = |coefficients: &mut [RowMajorMatrix<Val>]| {
-        coefficients[1].values[COEFFICIENTS * 9] += Val::ONE;
+        coefficients[1].values[COEFFICIENTS_PER_ROW * 9] += Val::ONE;
     };
     assert_eq!(forger.forge_staged(&honest, change, None, |_| ()), Ok(()), "committed before");
     let change_after_challenges =
@@ -369,9 +374,12 @@ fn operands_chosen_after_the_challenges_are_rejected<S: Scheme>() {
 }
 
 /// Returns the factors with which four values in the extension field add up to the target.
-fn solve_combination(values: [Challenge; EXTENSION], target: Challenge) -> [Val; EXTENSION] {
+fn solve_combination(
+    values: [Challenge; EXTENSION_DEGREE],
+    target: Challenge,
+) -> [Val; EXTENSION_DEGREE] {
     // A linear equation for each coefficient of the extension field, with the target's at the end.
-    let equations = (0..EXTENSION).map(|index| {
+    let equations = (0..EXTENSION_DEGREE).map(|index| {
         let coefficient = |value: &Challenge| {
             let coefficients: &[Val] = value.as_basis_coefficients_slice();
             coefficients[index]
@@ -379,8 +387,8 @@ fn solve_combination(values: [Challenge; EXTENSION], target: Challenge) -> [Val;
         values.iter().chain([&target]).map(coefficient).collect::<Vec<Val>>()
     });
     let mut equations: Vec<Vec<Val>> = equations.collect();
-    for pivot in 0..EXTENSION {
-        let row = (pivot..EXTENSION).find(|&row| !equations[row][pivot].is_zero()).unwrap();
+    for pivot in 0..EXTENSION_DEGREE {
+        let row = (pivot..EXTENSION_DEGREE).find(|&row| !equations[row][pivot].is_zero()).unwrap();
         equations.swap(pivot, row);
         let inverse = equations[pivot][pivot].inverse();
         let scaled: Vec<Val> = equations[pivot].iter().map(|&value| value * inverse).collect();
@@ -391,7 +399,7 @@ fn solve_combination(values: [Challenge; EXTENSION], target: Challenge) -> [Val;
             }
         }
     }
-    std::array::from_fn(|index| equations[index][EXTENSION])
+    std::array::from_fn(|index| equations[index][EXTENSION_DEGREE])
 }
 
 /// The tables beside those of polynomials, whose columns do not depend on the challenges.
@@ -417,7 +425,7 @@ fn tables_without_challenges_are_rejected<S: Scheme>() {
     let coefficients = &forger.traces.coefficients;
     let file = VerificationKeyFile::from_bytes(&forger.key).unwrap();
     let system = &forger.prover.system;
-    let common = file.common(&system.config).unwrap();
+    let common = file.common_data(&system.config).unwrap();
     let verifier = StarkVerifier {
         tables: file.tables(),
         file,
@@ -426,8 +434,8 @@ fn tables_without_challenges_are_rejected<S: Scheme>() {
         common,
         digest: Digest::of(&forger.key),
     };
-    let first = forger.table(Kind::Polynomials);
-    let public = &traces[forger.table(Kind::Public)].values;
+    let first = forger.table(TableKind::Polynomials);
+    let public = &traces[forger.table(TableKind::Public)].values;
     for has_powers in [true, false] {
         // Hidden columns are opened once only.
         let committed = forger.prover.start().commit(coefficients).unwrap();
@@ -467,7 +475,7 @@ fn products_at_other_challenges_are_rejected<S: Scheme>() {
     // At the chosen point, the balance is zero: every constraint holds.
     let assert_balanced = |traces: &mut [RowMajorMatrix<Val>]| {
         let last_row = traces[0].values.chunks(POLYNOMIAL_WIDTH).last().unwrap();
-        assert!(last_row[2 * EXTENSION..].iter().all(Field::is_zero));
+        assert!(last_row[2 * EXTENSION_DEGREE..].iter().all(Field::is_zero));
     };
     assert_eq!(
         forger.forge_staged(&outputs, change_coefficient, Some(challenges), assert_balanced),

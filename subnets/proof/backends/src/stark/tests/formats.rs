@@ -64,7 +64,7 @@ const RELEASED: Method =
 
 fn key_with(network: &Network, method: Method) -> Vec<u8> {
     let circuit = network.lower().unwrap();
-    keys_of(&circuit, Plan::with_method(&circuit, method).unwrap()).unwrap().verification
+    create_keys(&circuit, Plan::with_method(&circuit, method).unwrap()).unwrap().verification
 }
 
 /// Proves the circuit of a network with a key.
@@ -106,8 +106,8 @@ fn keys_of_format_4_are_unchanged() {
 }
 
 /// Like that of format 4, the layout of format 8 never changes: the intervals of quotients and the
-/// divisors that share them are part of it. If this test fails, keys, proofs and bundles of format 8
-/// are no longer valid: revert the change, or add a format.
+/// divisors that share them are part of it. If this test fails, keys, proofs and bundles of format
+/// 8 are no longer valid: revert the change, or add a format.
 #[test]
 fn keys_of_format_8_are_unchanged() {
     let method = Method { format: KeyFormat::Bounded, ..RELEASED };
@@ -327,7 +327,7 @@ fn bounded_circuits_multiply_dense_layers_as_polynomials() {
     let rows = |format| {
         let plan = Plan::with_method(&circuit, Method { format, ..RELEASED }).unwrap();
         plan.tables.iter().zip(plan.log_rows).find_map(|(table, log_rows)| {
-            matches!(table.kind, Kind::Products(_)).then_some(log_rows)
+            matches!(table.kind, TableKind::Products(_)).then_some(log_rows)
         })
     };
     assert_eq!([rows(KeyFormat::Large), rows(KeyFormat::Bounded)], [Some(12), Some(4)]);

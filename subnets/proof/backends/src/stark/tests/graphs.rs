@@ -74,7 +74,7 @@ proptest! {
             let all_inputs = inputs_of(&circuit);
             for inputs in &all_inputs {
                 let execution = circuit.execute(inputs).unwrap();
-                let traces = trace::fill(&plan, &circuit, &execution).unwrap();
+                let traces = trace::fill_traces(&plan, &circuit, &execution).unwrap();
                 let outputs = execution.outputs(&circuit);
                 prop_assert_eq!(find_violation(&plan, &traces, inputs, &outputs), None);
             }

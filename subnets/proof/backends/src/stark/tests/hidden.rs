@@ -5,7 +5,7 @@ use p3_field::{BasedVectorSpace as _, Field as _};
 use p3_lookup::{LogUpGadget, LookupProtocol as _};
 use taonet_proof_core::network::Matrices;
 
-use super::super::config::{Challenge, Generators, HIDING};
+use super::super::config::{Challenge, HIDING, ProofRngs};
 use super::*;
 use crate::testing::{elements, moved, small};
 
@@ -85,7 +85,7 @@ impl<S: Scheme> Forger<S> {
     /// Returns the tables and the public values of the statement.
     fn tables_and_public_values(&self) -> (Vec<Table>, Vec<Vec<Val>>) {
         let Statement { binding, inputs, outputs } = &self.statement;
-        let public = &self.traces.tables[self.table(Kind::Public)].values;
+        let public = &self.traces.tables[self.table(TableKind::Public)].values;
         let tables = with_public_column(&self.prover.system.tables, public);
         let publics = public_values(&tables, &binding.digest(inputs), outputs);
         (tables, publics)
@@ -161,7 +161,7 @@ fn two_hidden_proofs_share_no_opening_and_no_sum() {
 
 /// Returns value columns with new masks.
 fn masked(columns: &[&RowMajorMatrix<Val>]) -> Vec<RowMajorMatrix<Val>> {
-    masks::with_masks(columns, &mut Generators::of(&Seed::random().unwrap()).masks)
+    masks::with_masks(columns, &mut ProofRngs::from_seed(&Seed::random().unwrap()).masks)
 }
 
 /// At the same challenges, the sums of the same lookups differ between two proofs, and add up to
@@ -169,7 +169,7 @@ fn masked(columns: &[&RowMajorMatrix<Val>]) -> Vec<RowMajorMatrix<Val>> {
 #[test]
 fn sums_of_lookups_are_masked() {
     let forger = Forger::<Hiding>::new(&testing::network(3));
-    let System { tables, prepared, .. } = &forger.prover.system;
+    let ProofSystem { tables, prepared, .. } = &forger.prover.system;
     let challenge = |first: usize| {
         Challenge::from_basis_coefficients_fn(|index| Val::from_usize(first + index * index))
     };

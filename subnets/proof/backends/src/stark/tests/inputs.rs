@@ -188,9 +188,10 @@ fn traces_with_hidden_inputs_satisfy_the_constraints() {
         for inputs in inputs_of(&circuit) {
             let execution = circuit.execute(&inputs).unwrap();
             let outputs = execution.outputs(&circuit);
-            let mut traces = trace::fill(&plan, &circuit, &execution).unwrap();
+            let mut traces = trace::fill_traces(&plan, &circuit, &execution).unwrap();
             assert_eq!(find_violation(&plan, &traces, &[], &outputs), None);
-            let table = plan.tables.iter().position(|table| table.kind == Kind::Inputs).unwrap();
+            let table =
+                plan.tables.iter().position(|table| table.kind == TableKind::Inputs).unwrap();
             traces.tables[table].values[0] += Val::ONE;
             assert!(find_violation(&plan, &traces, &[], &outputs).is_some());
         }
@@ -211,7 +212,8 @@ fn hidden_inputs_out_of_range_are_rejected() {
     let (mut honest, mut wide) = (forger(&network(3)), forger(&network(7)));
     honest.change_inputs(&[3, 0]);
     wide.change_inputs(&[4, 0]);
-    let [inputs, functions] = [Kind::Inputs, Kind::Functions].map(|kind| honest.table(kind));
+    let [inputs, functions] =
+        [TableKind::Inputs, TableKind::Functions].map(|kind| honest.table(kind));
     let plan = &honest.prover.system.plan;
     // The layouts differ in the function table only.
     for (table, (narrow, other)) in

@@ -6,7 +6,7 @@ use taonet_proof_core::network::Matrices;
 
 use super::super::air::POLYNOMIAL_FIXED;
 use super::super::config::POLYNOMIALS;
-use super::super::projection::COEFFICIENTS;
+use super::super::projection::COEFFICIENTS_PER_ROW;
 use super::*;
 use crate::{Capabilities, Estimate};
 
@@ -30,7 +30,7 @@ impl Backend for Polynomials {
     }
 
     fn setup(&self, circuit: &Circuit) -> Result<Keys, BackendError> {
-        keys_of(circuit, Plan::with_method(circuit, METHOD)?)
+        create_keys(circuit, Plan::with_method(circuit, METHOD)?)
     }
 
     fn check_key(&self, circuit: &Circuit, verification_key: &[u8]) -> Result<(), BackendError> {
@@ -148,17 +148,20 @@ fn coefficients_equal_the_sums_of_the_executor() {
             continue;
         }
         let execution = circuit.execute(&testing::inputs(&circuit, 2)).unwrap();
-        let [coefficients] = &trace::fill(&plan, &circuit, &execution).unwrap().coefficients[..]
+        let [coefficients] =
+            &trace::fill_traces(&plan, &circuit, &execution).unwrap().coefficients[..]
         else {
             panic!("one table")
         };
-        let fixed = plan.fixed(|kind| *kind == Kind::Polynomials).unwrap();
+        let fixed = plan.fixed_columns(|kind| *kind == TableKind::Polynomials).unwrap();
         let mut output_count = 0;
-        for (row, values) in
-            fixed.values.chunks(POLYNOMIAL_FIXED).zip(coefficients.values.chunks(COEFFICIENTS))
+        for (row, values) in fixed
+            .values
+            .chunks(POLYNOMIAL_FIXED)
+            .zip(coefficients.values.chunks(COEFFICIENTS_PER_ROW))
         {
             for (column, &value) in values.iter().enumerate() {
-                let (address, count) = (row[column], row[COEFFICIENTS + column]);
+                let (address, count) = (row[column], row[COEFFICIENTS_PER_ROW + column]);
                 let location =
                     |location: &plan::CellLocation| Val::from_u32(location.address) == address;
                 if count == -Val::ONE && address != Val::ZERO {

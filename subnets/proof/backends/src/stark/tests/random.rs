@@ -49,7 +49,7 @@ proptest! {
             for inputs in inputs_of(&circuit, seed) {
                 let execution = circuit.execute(&inputs).unwrap();
                 let outputs = execution.outputs(&circuit);
-                let mut traces = trace::fill(&plan, &circuit, &execution).unwrap();
+                let mut traces = trace::fill_traces(&plan, &circuit, &execution).unwrap();
                 prop_assert_eq!(find_violation(&plan, &traces, &inputs, &outputs), None);
                 let count: usize = traces.tables.iter().map(|table| table.values.len()).sum();
                 let mut values = traces.tables.iter_mut().flat_map(|table| &mut table.values);

@@ -92,14 +92,14 @@ impl<S: Scheme> Forger<S> {
     /// Executes another circuit, which differs from the prover's in tables, weights or moves, in
     /// place of the honest trace. Returns its outputs.
     pub(super) fn execute_other(&mut self, circuit: &Circuit, execution: &Execution) -> Vec<i64> {
-        self.traces = trace::fill(&self.prover.system.plan, circuit, execution).unwrap();
+        self.traces = trace::fill_traces(&self.prover.system.plan, circuit, execution).unwrap();
         execution.outputs(circuit)
     }
 
     /// Returns the steps of another circuit's execution that are false for the prover's circuit.
     fn false_steps(&self, other: &Circuit, execution: &Execution) -> FalseSteps {
-        let StarkProver { system: System { plan, .. }, circuit, .. } = &self.prover;
-        let fixed = plan.fixed(|kind| *kind == Kind::Activations).unwrap();
+        let StarkProver { system: ProofSystem { plan, .. }, circuit, .. } = &self.prover;
+        let fixed = plan.fixed_columns(|kind| *kind == TableKind::Activations).unwrap();
         let mut steps = FalseSteps::default();
         for (lane, &(stage, output)) in plan.activations.iter().enumerate() {
             let [honest, cheat] =
@@ -151,7 +151,8 @@ impl<S: Scheme> Forger<S> {
         moves_counts: bool,
     ) -> Result<(), VerifyError> {
         let plan = &self.prover.system.plan;
-        let (activations, functions) = (self.table(Kind::Activations), self.table(Kind::Functions));
+        let (activations, functions) =
+            (self.table(TableKind::Activations), self.table(TableKind::Functions));
         let fixed = plan.tables[activations].fixed.as_deref().unwrap();
         self.forge_outputs(outputs.to_vec(), |traces| {
             if matches!(step_forgery, StepForgery::FalseSum) {
@@ -195,7 +196,7 @@ impl<S: Scheme> Forger<S> {
         let plan = &self.prover.system.plan;
         let tables = plan.tables.iter().enumerate();
         let mut products = tables.filter_map(|(index, table)| match table.kind {
-            Kind::Products(tile) => Some((index, tile, table.fixed.as_deref()?)),
+            TableKind::Products(tile) => Some((index, tile, table.fixed.as_deref()?)),
             _ => None,
         });
         let (index, tile, fixed) = products.next().unwrap();

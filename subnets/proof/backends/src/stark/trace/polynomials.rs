@@ -9,22 +9,22 @@ use p3_matrix::dense::RowMajorMatrix;
 use p3_maybe_rayon::prelude::*;
 
 use super::super::air::{
-    EXTENSION, KERNEL_FIXED, KERNEL_WIDTH, POLYNOMIAL_FIXED, POLYNOMIAL_WIDTH, Table,
+    EXTENSION_DEGREE, KERNEL_FIXED, KERNEL_WIDTH, POLYNOMIAL_FIXED, POLYNOMIAL_WIDTH, Table,
 };
 use super::super::config::{Challenge, Val};
 use super::super::plan::{Input, Kernel, PolynomialPlan, PolynomialProduct};
-use super::super::projection::{COEFFICIENTS, Powers, RowPowers, WEIGHTS};
+use super::super::projection::{COEFFICIENTS_PER_ROW, Powers, RowPowers, WEIGHTS_PER_ROW};
 
 /// Returns the columns that are committed first. Inputs and operands are in memory, outputs follow
 /// from them.
-pub(super) fn coefficients(
+pub(super) fn fill_coefficients(
     plan: &PolynomialPlan,
     fixed: &RowMajorMatrix<Val>,
     operands: Option<&RowMajorMatrix<Val>>,
     memory: &[i64],
 ) -> Vec<RowMajorMatrix<Val>> {
-    let mut values = Val::zero_vec(fixed.height() * COEFFICIENTS);
-    let mut weights = operands.map(|fixed| Val::zero_vec(fixed.height() * COEFFICIENTS));
+    let mut values = Val::zero_vec(fixed.height() * COEFFICIENTS_PER_ROW);
+    let mut weights = operands.map(|fixed| Val::zero_vec(fixed.height() * COEFFICIENTS_PER_ROW));
     for product in &plan.products {
         let inputs = product.inputs.iter().map(|input| {
             let coefficients = read(fixed, input.row, input.length, memory);
@@ -42,28 +42,30 @@ pub(super) fn coefficients(
         });
         let inputs: Vec<(&Input, Vec<i64>, Vec<i64>)> = inputs.collect();
         let outputs = 0..product.outputs.len();
-        let outputs: Vec<Vec<i64>> =
-            outputs.into_par_iter().map(|output| output_of(product, output, &inputs)).collect();
+        let outputs: Vec<Vec<i64>> = outputs
+            .into_par_iter()
+            .map(|output| output_coefficients(product, output, &inputs))
+            .collect();
         for (&row, coefficients) in product.outputs.iter().zip(&outputs) {
             write(&mut values, row, coefficients);
         }
     }
     std::iter::once(values)
         .chain(weights)
-        .map(|values| RowMajorMatrix::new(values, COEFFICIENTS))
+        .map(|values| RowMajorMatrix::new(values, COEFFICIENTS_PER_ROW))
         .collect()
 }
 
 /// Returns coefficients by power, from the addresses at the beginning of the rows from `row` on.
 fn read(fixed: &RowMajorMatrix<Val>, row: usize, length: usize, memory: &[i64]) -> Vec<i64> {
-    let rows = length.div_ceil(COEFFICIENTS);
+    let rows = length.div_ceil(COEFFICIENTS_PER_ROW);
     let rows = fixed.values[row * fixed.width..][..rows * fixed.width].chunks(fixed.width);
-    let addresses = rows.rev().flat_map(|row| row[..COEFFICIENTS].iter().rev());
+    let addresses = rows.rev().flat_map(|row| row[..COEFFICIENTS_PER_ROW].iter().rev());
     addresses.take(length).map(|address| memory[address.as_canonical_u32() as usize]).collect()
 }
 
 /// Returns the coefficients of an output by power: the sum of all inputs, each times its kernel.
-fn output_of(
+fn output_coefficients(
     product: &PolynomialProduct,
     output: usize,
     inputs: &[(&Input, Vec<i64>, Vec<i64>)],
@@ -89,8 +91,9 @@ fn output_of(
 
 /// Writes coefficients, given by power, to the rows from `row` on. The highest power comes first.
 fn write(values: &mut [Val], row: usize, coefficients: &[i64]) {
-    let rows = coefficients.len().div_ceil(COEFFICIENTS);
-    let columns = values[row * COEFFICIENTS..][..rows * COEFFICIENTS].iter_mut().rev();
+    let rows = coefficients.len().div_ceil(COEFFICIENTS_PER_ROW);
+    let columns =
+        values[row * COEFFICIENTS_PER_ROW..][..rows * COEFFICIENTS_PER_ROW].iter_mut().rev();
     for (column, &coefficient) in columns.zip(coefficients) {
         *column = Val::from_i64(coefficient);
     }
@@ -130,12 +133,12 @@ fn evaluate_kernels(
     let mut values = Vec::with_capacity(fixed.height() * KERNEL_WIDTH);
     let (mut tap, mut value) = (Challenge::ZERO, Challenge::ZERO);
     for row in fixed.values.chunks(fixed.width) {
-        push(&mut values, [tap, value]);
-        if row[WEIGHTS + 1].is_one() {
+        push_values(&mut values, [tap, value]);
+        if row[WEIGHTS_PER_ROW + 1].is_one() {
             value = Challenge::ZERO;
         }
-        tap = horner(tap, &powers.channel, &row[..WEIGHTS]);
-        if row[WEIGHTS].is_zero() {
+        tap = horner(tap, &powers.channel, &row[..WEIGHTS_PER_ROW]);
+        if row[WEIGHTS_PER_ROW].is_zero() {
             let gap = row[KERNEL_FIXED..].iter().zip(&powers.gaps).find(|(gap, _)| gap.is_one());
             value = gap.map_or(Challenge::ZERO, |(_, &power)| (value + tap) * power);
             tap = Challenge::ZERO;
@@ -143,12 +146,13 @@ fn evaluate_kernels(
     }
     // The first row follows the last one.
     let mut first = Vec::with_capacity(KERNEL_WIDTH);
-    push(&mut first, [tap, value]);
+    push_values(&mut first, [tap, value]);
     values[..KERNEL_WIDTH].copy_from_slice(&first);
     for (row, values) in fixed.values.chunks(fixed.width).zip(values.chunks(KERNEL_WIDTH)) {
-        if row[WEIGHTS + 1].is_one() {
-            let value = Challenge::from_basis_coefficients_fn(|index| values[EXTENSION + index]);
-            factors[row[WEIGHTS + 2].as_canonical_u32() as usize] = value;
+        if row[WEIGHTS_PER_ROW + 1].is_one() {
+            let value =
+                Challenge::from_basis_coefficients_fn(|index| values[EXTENSION_DEGREE + index]);
+            factors[row[WEIGHTS_PER_ROW + 2].as_canonical_u32() as usize] = value;
         }
     }
     RowMajorMatrix::new(values, KERNEL_WIDTH)
@@ -161,23 +165,24 @@ fn evaluate_operands(
     powers: &Powers,
     factors: &mut [Challenge],
 ) -> RowMajorMatrix<Val> {
-    let mut values = Vec::with_capacity(fixed.height() * EXTENSION);
+    let mut values = Vec::with_capacity(fixed.height() * EXTENSION_DEGREE);
     let mut value = Challenge::ZERO;
-    for (row, weights) in fixed.values.chunks(fixed.width).zip(weights.values.chunks(COEFFICIENTS))
+    for (row, weights) in
+        fixed.values.chunks(fixed.width).zip(weights.values.chunks(COEFFICIENTS_PER_ROW))
     {
-        push(&mut values, [value]);
-        let before = if row[2 * COEFFICIENTS].is_one() { Challenge::ZERO } else { value };
+        push_values(&mut values, [value]);
+        let before = if row[2 * COEFFICIENTS_PER_ROW].is_one() { Challenge::ZERO } else { value };
         value = horner(before, &powers.operand, weights);
     }
     // The first row follows the last one.
-    values[..EXTENSION].copy_from_slice(value.as_basis_coefficients_slice());
-    for (row, values) in fixed.values.chunks(fixed.width).zip(values.chunks(EXTENSION)) {
-        if row[2 * COEFFICIENTS + 1].is_one() {
+    values[..EXTENSION_DEGREE].copy_from_slice(value.as_basis_coefficients_slice());
+    for (row, values) in fixed.values.chunks(fixed.width).zip(values.chunks(EXTENSION_DEGREE)) {
+        if row[2 * COEFFICIENTS_PER_ROW + 1].is_one() {
             let value = Challenge::from_basis_coefficients_fn(|index| values[index]);
-            factors[row[2 * COEFFICIENTS + 2].as_canonical_u32() as usize] = value;
+            factors[row[2 * COEFFICIENTS_PER_ROW + 2].as_canonical_u32() as usize] = value;
         }
     }
-    RowMajorMatrix::new(values, EXTENSION)
+    RowMajorMatrix::new(values, EXTENSION_DEGREE)
 }
 
 fn evaluate_polynomials(
@@ -189,16 +194,16 @@ fn evaluate_polynomials(
     let mut values = Vec::with_capacity(fixed.height() * POLYNOMIAL_WIDTH);
     let (mut value, mut balance) = (Challenge::ZERO, Challenge::ZERO);
     for (row, coefficients) in
-        fixed.values.chunks(POLYNOMIAL_FIXED).zip(coefficients.values.chunks(COEFFICIENTS))
+        fixed.values.chunks(POLYNOMIAL_FIXED).zip(coefficients.values.chunks(COEFFICIENTS_PER_ROW))
     {
         let [carry, is_output, is_input, _, kernel] =
-            std::array::from_fn(|flag| row[2 * COEFFICIENTS + flag]);
+            std::array::from_fn(|flag| row[2 * COEFFICIENTS_PER_ROW + flag]);
         let factor = if is_input.is_one() {
             factors[kernel.as_canonical_u32() as usize]
         } else {
             Challenge::ZERO
         };
-        push(&mut values, [value, factor, balance]);
+        push_values(&mut values, [value, factor, balance]);
         let after = horner(value, &powers.position, coefficients);
         if is_output.is_one() {
             balance = balance * powers.y + after;
@@ -219,7 +224,8 @@ fn horner<const N: usize>(
     terms.fold(before * powers.before, |sum, (&coefficient, &power)| sum + power * coefficient)
 }
 
-fn push<const N: usize>(columns: &mut Vec<Val>, values: [Challenge; N]) {
+/// Appends the columns of values in the extension field.
+fn push_values<const N: usize>(columns: &mut Vec<Val>, values: [Challenge; N]) {
     for value in &values {
         columns.extend_from_slice(value.as_basis_coefficients_slice());
     }

@@ -114,7 +114,7 @@ impl Unary {
 
     pub(super) fn apply(self, x: f64) -> f64 {
         match self {
-            // Maxima and minima would return their other operand.
+            // With NaN, maxima and minima would return their other operand.
             _ if x.is_nan() => x,
             Self::Abs => x.abs(),
             Self::Acos => libm::acos(x),
@@ -173,7 +173,7 @@ impl Unary {
 impl Binary {
     pub(super) fn apply(self, a: f64, b: f64) -> f64 {
         match self {
-            // A comparison would be false.
+            // With NaN, a comparison would be false.
             _ if a.is_nan() || b.is_nan() => f64::NAN,
             Self::Add => a + b,
             Self::Subtract => a - b,

@@ -3,25 +3,25 @@
 use std::rc::Rc;
 
 use super::super::{MAX_SUM, MAX_TABLE, Matrices, NetworkError};
-use super::{PlacedTensor, rescaled};
+use super::{PlacedTensor, rescaled_range};
 use crate::circuit::{Cell, Job, Kernel, Linear, MatrixProduct, Product, StageKind, Table};
 use crate::{Range, Rescale};
 
 /// Lowers a table, cut to the interval of its input: it has a value for every argument that an
 /// execution can read, and no value for any other.
-pub(super) fn table(
+pub(super) fn lower_table(
     index: usize,
     low: i64,
     values: &[i32],
     input: &PlacedTensor,
 ) -> Result<(StageKind, Range), NetworkError> {
-    let shape_error =
+    let table_error =
         || NetworkError::Table { layer: index, low, values: values.len(), input: input.range };
     let offset = |argument: i64| usize::try_from(argument.checked_sub(low)?).ok();
     let (first, last) =
-        offset(input.range.low).zip(offset(input.range.high)).ok_or_else(shape_error)?;
+        offset(input.range.low).zip(offset(input.range.high)).ok_or_else(table_error)?;
     let values =
-        values.get(first..=last).filter(|_| values.len() <= MAX_TABLE).ok_or_else(shape_error)?;
+        values.get(first..=last).filter(|_| values.len() <= MAX_TABLE).ok_or_else(table_error)?;
     let range = values
         .iter()
         .map(|&value| Range::only(i64::from(value)))
@@ -31,7 +31,7 @@ pub(super) fn table(
 }
 
 /// Lowers an element-wise product.
-pub(super) fn product(
+pub(super) fn lower_product(
     index: usize,
     rescale: Option<Rescale>,
     a: &PlacedTensor,
@@ -39,11 +39,11 @@ pub(super) fn product(
 ) -> Result<(StageKind, Range), NetworkError> {
     let sums = product_sum_range(a, b, 1).ok_or(NetworkError::Overflow(index))?;
     let pairs = (0..a.shape.elements()).map(|element| [a.cell(element), b.cell(element)]).collect();
-    Ok((StageKind::Product(Product { pairs, rescale, sums }), rescaled(rescale, sums)))
+    Ok((StageKind::Product(Product { pairs, rescale, sums }), rescaled_range(rescale, sums)))
 }
 
 /// Lowers products of matrices.
-pub(super) fn matrix_product(
+pub(super) fn lower_matrix_product(
     index: usize,
     rescale: Option<Rescale>,
     sizes: Matrices,
@@ -55,7 +55,7 @@ pub(super) fn matrix_product(
         .map(|tensor| (0..tensor.shape.elements()).map(|element| tensor.cell(element)).collect());
     Ok((
         StageKind::MatrixProduct(MatrixProduct { a, b, sizes, rescale, sums }),
-        rescaled(rescale, sums),
+        rescaled_range(rescale, sums),
     ))
 }
 
@@ -74,14 +74,14 @@ pub(super) struct MovedTensor {
     pub(super) constant: Linear,
 }
 
-/// Lowers a move. Its outputs are cells of the inputs, or the cell `next`, which holds the
+/// Lowers a move. Its outputs are cells of the inputs, or `constant_cell`, which holds the
 /// constant.
-pub(super) fn moved(
+pub(super) fn lower_move(
     index: usize,
     indices: &[u32],
     constant: i64,
     inputs: &[PlacedTensor],
-    next: Cell,
+    constant_cell: Cell,
 ) -> Result<MovedTensor, NetworkError> {
     let elements: Vec<Cell> = inputs
         .iter()
@@ -91,7 +91,7 @@ pub(super) fn moved(
     let cells = indices.iter().map(|&position| match elements.get(position as usize) {
         None if position as usize == elements.len() => {
             is_padded = true;
-            Ok(next)
+            Ok(constant_cell)
         }
         None => Err(NetworkError::Move(index)),
         Some(&cell) => Ok(cell),
@@ -100,8 +100,9 @@ pub(super) fn moved(
     if constant.unsigned_abs() > MAX_SUM {
         return Err(NetworkError::Overflow(index));
     }
-    let constants = Range::only(if is_padded { constant } else { 0 });
-    let range = inputs.iter().fold(constants, |range, input| range.union(&input.range)).with_zero();
+    let constant_range = Range::only(if is_padded { constant } else { 0 });
+    let range =
+        inputs.iter().fold(constant_range, |range, input| range.union(&input.range)).with_zero();
     let (kernels, jobs, bias) = if is_padded {
         let job = Job { kernel: 0, taps: Vec::new(), outputs: vec![0] };
         (vec![Kernel { slots: 0, weights: Vec::new() }], vec![job], vec![constant])
@@ -111,6 +112,13 @@ pub(super) fn moved(
     Ok(MovedTensor {
         cells,
         range,
-        constant: Linear { kernels, jobs, bias, rescale: None, sums: constants, convolution: None },
+        constant: Linear {
+            kernels,
+            jobs,
+            bias,
+            rescale: None,
+            sums: constant_range,
+            convolution: None,
+        },
     })
 }

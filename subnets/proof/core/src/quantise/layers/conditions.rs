@@ -24,7 +24,7 @@ impl Quantiser<'_> {
     /// Appends comparisons of a tensor's elements with constants. They are exact: each limit is
     /// rounded down to an integer, and the difference, saturated to one bit, is the
     /// condition.
-    pub(super) fn compare(&mut self, input: Tensor, limits: &[f64], is_above: &[bool]) {
+    pub(super) fn push_comparisons(&mut self, input: Tensor, limits: &[f64], is_above: &[bool]) {
         let unit = power(input.scale);
         let conditions = limits.iter().zip(is_above).map(|(&limit, &is_above)| {
             // A negative limit stays negative if its product is too small for a float: 0 is above
@@ -58,7 +58,7 @@ impl Quantiser<'_> {
 
     /// Returns the largest integer weight of a layer, whose largest weight before quantisation is
     /// `largest`.
-    pub(super) fn largest_weight(
+    pub(super) fn max_weight(
         &self,
         input: Tensor,
         weights: &[f32],

@@ -26,7 +26,7 @@ impl Quantiser<'_> {
     /// Returns the number of bits of a tensor's activations, and how many of them the sample does
     /// not need.
     pub(in crate::quantise) fn bits(&self, tensor: usize) -> (u8, u8) {
-        let (default_bits, headroom) = match self.is_fine.get(tensor) {
+        let (default_bits, headroom) = match self.has_fine_scale.get(tensor) {
             Some(true) if self.is_channel_sum(tensor) || self.is_divided_later(tensor) => {
                 (MAX_FINE_BITS.max(self.options.activation_bits), HEADROOM)
             }
@@ -34,11 +34,11 @@ impl Quantiser<'_> {
             _ => (self.options.activation_bits, 0),
         };
         let default_bits = default_bits.max(self.min_bits(tensor));
-        (self.with_extra(tensor, default_bits), headroom)
+        (self.add_extra_bits(tensor, default_bits), headroom)
     }
 
     /// Adds the extra bits of a tensor to its default bits.
-    fn with_extra(&self, tensor: usize, default_bits: u8) -> u8 {
+    fn add_extra_bits(&self, tensor: usize, default_bits: u8) -> u8 {
         let extra = self.extra_bits.get(tensor).copied().unwrap_or_default();
         default_bits.saturating_add(extra).min(MAX_BITS)
     }
@@ -111,7 +111,7 @@ impl Quantiser<'_> {
         let producer = tensor.checked_sub(1).and_then(|node| nodes.get(node));
         let is_product =
             producer.is_some_and(|node| matches!(node.operation, FloatOperation::MatrixProduct(_)));
-        if !is_product || self.is_output(tensor) || self.readers.get(tensor) != Some(&1) {
+        if !is_product || self.is_output(tensor) || self.reader_counts.get(tensor) != Some(&1) {
             return false;
         }
         let elements = self.network.shape(tensor).map_or(0, |shape| shape.elements());
@@ -130,13 +130,13 @@ impl Quantiser<'_> {
     }
 
     /// Appends a table of a function's values for every integer that its input can have.
-    pub(super) fn function(
+    pub(super) fn push_function(
         &mut self,
         index: usize,
         input: Tensor,
         function: &Function,
     ) -> Result<(), QuantiseError> {
-        let input = self.argument(index, input, function)?;
+        let input = self.function_argument(index, input, function)?;
         if function.looks_up_exactly() && !input.is_exact {
             return Err(QuantiseError::Rounded { node: self.network.node_name(index) });
         }
@@ -153,7 +153,7 @@ impl Quantiser<'_> {
             None if function.is_boolean() => i32::from(bits),
             None => self.integer_bits(index + 1),
         };
-        self.count_table(input.range, function)?;
+        self.charge_table(input.range, function)?;
         let unit = power(-input.scale);
         let values = (input.range.low..=input.range.high).map(|argument| {
             let value = function.apply(argument as f64 * unit);
@@ -162,7 +162,7 @@ impl Quantiser<'_> {
             }
             // No element has an argument outside of the interval of the values. It gets a value
             // nevertheless, since the table covers the 0 of padding, too.
-            let nearest = argument.clamp(input.values.low, input.values.high);
+            let nearest = argument.clamp(input.unpadded_range.low, input.unpadded_range.high);
             let value = function.apply(nearest as f64 * unit);
             let argument = argument as f64 * unit;
             if value.is_finite() {
@@ -196,9 +196,9 @@ impl Quantiser<'_> {
         let range = values
             .iter()
             .fold(Range::only(0), |range, &value| range.union(&Range::only(value.into())));
-        let possible = possible_values(&values, input);
+        let possible_range = possible_range(&values, input);
         self.push(&[input], Operation::Table { low: input.range.low, values }, None, scale, range);
-        self.narrow(possible);
+        self.narrow_last(possible_range);
         self.mark_exact(is_exact);
         if let Some(description) = self.descriptions.last_mut() {
             description.saturated = saturated;
@@ -207,8 +207,8 @@ impl Quantiser<'_> {
     }
 
     /// Counts the operations that a table takes, before its values are computed.
-    fn count_table(&mut self, arguments: Range, function: &Function) -> Result<(), QuantiseError> {
-        let operations = 1 + function.operations() as u64;
+    fn charge_table(&mut self, arguments: Range, function: &Function) -> Result<(), QuantiseError> {
+        let operations = 1 + function.operation_count() as u64;
         let count = arguments.high.abs_diff(arguments.low).saturating_add(1);
         self.table_work = self.table_work.saturating_add(count.saturating_mul(operations));
         if self.table_work > MAX_TABLE_WORK {
@@ -220,7 +220,7 @@ impl Quantiser<'_> {
 
     /// Returns the input of a function: rescaled to activations if it has more values than a table
     /// should have.
-    fn argument(
+    fn function_argument(
         &mut self,
         index: usize,
         input: Tensor,
@@ -234,13 +234,13 @@ impl Quantiser<'_> {
             .copied()
             .unwrap_or_default();
         let argument_bits = self.fine_bits().max(self.min_bits(tensor));
-        let bits = self.with_extra(tensor, argument_bits);
+        let bits = self.add_extra_bits(tensor, argument_bits);
         let width = input.range.high.abs_diff(input.range.low);
         // The neighbour of a token is another token.
         let is_exact =
-            function.is_discontinuous() || (input.is_exact && self.is_deciding(index + 1));
-        let maximum = if is_exact { MAX_TABLE as u64 } else { 1 << (bits + 1) };
-        if width < maximum || self.is_channel_sum(tensor) {
+            function.is_discontinuous() || (input.is_exact && self.requires_exactness(index + 1));
+        let max_values = if is_exact { MAX_TABLE as u64 } else { 1 << (bits + 1) };
+        if width < max_values || self.is_channel_sum(tensor) {
             return Ok(input);
         }
         if function.looks_up() {
@@ -251,11 +251,11 @@ impl Quantiser<'_> {
         }
         let (rescale, scale) = self.rescale(tensor, input.scale, bits, input.range.low >= 0)?;
         let operation = Operation::Sum { factors: vec![1] };
-        Ok(self.append(&[input], operation, Some(rescale), scale, rescale.clamp.range()))
+        Ok(self.append_layer(&[input], operation, Some(rescale), scale, rescale.clamp.range()))
     }
 
     /// Appends a move of tensors, which get a common scale first.
-    pub(super) fn moved(
+    pub(super) fn push_move(
         &mut self,
         index: usize,
         inputs: &[Tensor],
@@ -268,19 +268,19 @@ impl Quantiser<'_> {
             (scales.clone().min().unwrap_or_default(), scales.max().unwrap_or_default());
         // Coarse tensors are multiplied, up to the bits of the widest activations; finer ones are
         // rounded.
-        let widest = self
+        let widest_bits = self
             .network
             .nodes
             .get(index)
             .into_iter()
             .flat_map(|node| &node.inputs)
-            .map(|&tensor| self.with_extra(tensor, self.options.activation_bits))
+            .map(|&tensor| self.add_extra_bits(tensor, self.options.activation_bits))
             .max();
-        let room = MAX_BITS - widest.unwrap_or(self.options.activation_bits);
-        let scale = finest.min(coarsest + i32::from(room));
+        let spare_bits = MAX_BITS - widest_bits.unwrap_or(self.options.activation_bits);
+        let scale = finest.min(coarsest + i32::from(spare_bits));
         let scaled = inputs
             .iter()
-            .map(|&tensor| self.scaled(index, tensor, scale))
+            .map(|&tensor| self.with_scale(index, tensor, scale))
             .collect::<Result<Vec<_>, _>>()?;
         let is_exact = inputs.iter().all(|tensor| tensor.is_exact) && constant.fract().abs() <= 0.0;
         let constant = (constant * power(scale)).round();
@@ -295,23 +295,24 @@ impl Quantiser<'_> {
             scaled.iter().fold(Range::only(constant), |range, tensor| range.union(&tensor.range));
         let elements = input_elements(self.network, index);
         let is_padded = indices.iter().any(|&position| position as usize >= elements);
-        let possible = scaled
+        let possible_ranges = scaled
             .iter()
-            .map(|tensor| tensor.values)
+            .map(|tensor| tensor.unpadded_range)
             .chain(is_padded.then(|| Range::only(constant)));
-        let possible = possible.reduce(|range, other| range.union(&other)).unwrap_or(range);
+        let possible_range =
+            possible_ranges.reduce(|range, other| range.union(&other)).unwrap_or(range);
         let operation = Operation::Move { shape, indices: indices.to_vec(), constant };
         self.push(&scaled, operation, None, scale, range);
-        self.narrow(possible);
+        self.narrow_last(possible_range);
         self.mark_exact(is_exact);
         Ok(())
     }
 
     /// Appends a vector of constants: the biases of a dense layer that reads a zero.
-    pub(super) fn constant(&mut self, index: usize, input: Tensor, values: &[f32]) {
+    pub(super) fn push_constant(&mut self, index: usize, input: Tensor, values: &[f32]) {
         let fits =
             |value: &f32| value.fract().abs() <= 0.0 && f64::from(value.abs()) < MAX_TABLE as f64;
-        let is_exact = self.is_deciding(index + 1) && values.iter().all(fits);
+        let is_exact = self.requires_exactness(index + 1) && values.iter().all(fits);
         let integer_bits = self.integer_bits(index + 1);
         let scale = if is_exact {
             0
@@ -322,7 +323,7 @@ impl Quantiser<'_> {
         let indices = vec![self.network.input.elements() as u32];
         let shape = Shape { channels: 1, height: 1, width: 1 };
         let zero = Operation::Move { shape, indices, constant: 0 };
-        let zero = self.append(&[input], zero, None, scale, Range::only(0));
+        let zero = self.append_layer(&[input], zero, None, scale, Range::only(0));
         let bias: Vec<i64> =
             values.iter().map(|&value| (f64::from(value) * power(scale)).round() as i64).collect();
         let range =
@@ -333,7 +334,7 @@ impl Quantiser<'_> {
     }
 
     /// Returns a tensor with another scale. A coarser one is rounded and keeps its interval.
-    pub(super) fn scaled(
+    pub(super) fn with_scale(
         &mut self,
         index: usize,
         tensor: Tensor,
@@ -359,7 +360,13 @@ impl Quantiser<'_> {
                 });
             }
         };
-        Ok(self.append(&[tensor], Operation::Sum { factors: vec![factor] }, rescale, scale, range))
+        Ok(self.append_layer(
+            &[tensor],
+            Operation::Sum { factors: vec![factor] },
+            rescale,
+            scale,
+            range,
+        ))
     }
 }
 
@@ -370,24 +377,27 @@ fn input_elements(network: &FloatNetwork, index: usize) -> usize {
 }
 
 /// Returns the interval of the values that a table has for the arguments of an input.
-fn possible_values(values: &[i32], input: Tensor) -> Range {
+fn possible_range(values: &[i32], input: Tensor) -> Range {
     let offset = |argument: i64| usize::try_from(argument - input.range.low).unwrap_or_default();
-    let possible =
-        values.get(offset(input.values.low)..=offset(input.values.high)).unwrap_or(values);
+    let possible = values
+        .get(offset(input.unpadded_range.low)..=offset(input.unpadded_range.high))
+        .unwrap_or(values);
     let ranges = possible.iter().map(|&value| Range::only(value.into()));
     ranges.reduce(|range, value| range.union(&value)).unwrap_or(Range::only(0))
 }
 
-/// Returns whether each tensor of a network is fine: only functions, sums of channels and products
-/// read it, or what is fine itself and needs the tensor's precision for that, such as the output.
-pub(super) fn fine_tensors(network: &FloatNetwork) -> Vec<bool> {
-    let mut is_fine: Vec<bool> = network.readers().into_iter().map(|readers| readers > 0).collect();
-    if let Some(output) = is_fine.last_mut() {
+/// Returns whether each tensor of a network has a fine scale: its only readers are functions, sums
+/// of channels, products, and moves or differences whose own result has a fine scale, such as the
+/// output.
+pub(super) fn fine_scale_tensors(network: &FloatNetwork) -> Vec<bool> {
+    let mut has_fine_scale: Vec<bool> =
+        network.reader_counts().into_iter().map(|readers| readers > 0).collect();
+    if let Some(output) = has_fine_scale.last_mut() {
         *output = true;
     }
     for (index, node) in network.nodes.iter().enumerate().rev() {
         // All readers of the output come later.
-        let is_fine_reader = match node.operation {
+        let needs_precision = match node.operation {
             FloatOperation::Function(_)
             | FloatOperation::ChannelSum { .. }
             | FloatOperation::Multiply
@@ -395,16 +405,16 @@ pub(super) fn fine_tensors(network: &FloatNetwork) -> Vec<bool> {
             FloatOperation::Move { .. }
             | FloatOperation::MaxPool(_)
             | FloatOperation::Negate
-            | FloatOperation::Subtract => is_fine.get(index + 1) == Some(&true),
+            | FloatOperation::Subtract => has_fine_scale.get(index + 1) == Some(&true),
             _ => false,
         };
-        for input in node.inputs.iter().filter(|_| !is_fine_reader) {
-            if let Some(is_fine) = is_fine.get_mut(*input) {
-                *is_fine = false;
+        for input in node.inputs.iter().filter(|_| !needs_precision) {
+            if let Some(has_fine_scale) = has_fine_scale.get_mut(*input) {
+                *has_fine_scale = false;
             }
         }
     }
-    is_fine
+    has_fine_scale
 }
 
 #[cfg(test)]
@@ -426,9 +436,9 @@ mod tests {
         let mut quantiser = Quantiser::new(&network, &options, &[255.0, 16.0]);
         let input = quantiser.tensors[0];
         quantiser.table_work = MAX_TABLE_WORK - 256 * 3;
-        assert_eq!(quantiser.function(0, input, &function), Ok(()));
+        assert_eq!(quantiser.push_function(0, input, &function), Ok(()));
         assert_eq!(
-            quantiser.function(0, input, &function),
+            quantiser.push_function(0, input, &function),
             Err(QuantiseError::Tables(MAX_TABLE_WORK + 256 * 3))
         );
     }

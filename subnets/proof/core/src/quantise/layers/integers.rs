@@ -23,8 +23,8 @@ impl Quantiser<'_> {
     }
 
     /// Returns whether rows of tables, or comparisons, depend on a float tensor.
-    pub(super) fn is_deciding(&self, tensor: usize) -> bool {
-        self.is_deciding.get(tensor) == Some(&true)
+    pub(super) fn requires_exactness(&self, tensor: usize) -> bool {
+        self.requires_exactness.get(tensor) == Some(&true)
     }
 
     /// Returns the interval of sums or products of integers that must not be rounded; `None` if
@@ -37,7 +37,7 @@ impl Quantiser<'_> {
     ) -> Option<Range> {
         let node = self.network.nodes.get(target.node)?;
         let is_exact = inputs.iter().all(|input| input.is_exact);
-        if target.is_relu || !is_exact || !self.is_deciding(target.node + 1) {
+        if target.is_relu || !is_exact || !self.requires_exactness(target.node + 1) {
             return None;
         }
         let first = inputs.first()?.range;
@@ -66,8 +66,8 @@ impl Quantiser<'_> {
         weights: &[f32],
         bias: &[f32],
     ) -> Option<IntegerLayer> {
-        let decides = input.is_exact && self.is_deciding(target.node + 1);
-        if target.is_relu || !decides || !are_integers(weights, bias) {
+        let must_be_exact = input.is_exact && self.requires_exactness(target.node + 1);
+        if target.is_relu || !must_be_exact || !are_integers(weights, bias) {
             return None;
         }
         let weights: Vec<i32> = weights.iter().map(|&weight| weight as i32).collect();
@@ -85,7 +85,7 @@ impl Quantiser<'_> {
     }
 
     /// Returns whether the values of a table are integers that must not be rounded: those that
-    /// decide, and the outputs of the network.
+    /// choose rows or are compared, and the outputs of the network.
     pub(super) fn has_exact_values(
         &self,
         index: usize,
@@ -94,7 +94,7 @@ impl Quantiser<'_> {
         values: &[f64],
     ) -> bool {
         let fits = |value: &f64| value.fract().abs() <= 0.0 && value.abs() < MAX_TABLE as f64;
-        (self.is_deciding(index + 1) || self.is_output(index + 1))
+        (self.requires_exactness(index + 1) || self.is_output(index + 1))
             && (input.is_exact || function.is_integer())
             && values.iter().all(fits)
     }
@@ -121,11 +121,11 @@ fn are_integers(weights: &[f32], bias: &[f32]) -> bool {
 
 /// Returns whether a function that is not continuous reads each tensor of a network, directly or
 /// after operations that keep integers.
-pub(in crate::quantise) fn deciding_tensors(network: &FloatNetwork) -> Vec<bool> {
-    let mut is_deciding = vec![false; network.nodes.len() + 1];
+pub(in crate::quantise) fn tensors_requiring_exactness(network: &FloatNetwork) -> Vec<bool> {
+    let mut requires_exactness = vec![false; network.nodes.len() + 1];
     // All readers of a tensor come later.
     for (index, node) in network.nodes.iter().enumerate().rev() {
-        let decides = match &node.operation {
+        let needs_exact_inputs = match &node.operation {
             FloatOperation::Function(function) if function.is_discontinuous() => true,
             FloatOperation::Compare { .. } => true,
             FloatOperation::Add
@@ -136,18 +136,18 @@ pub(in crate::quantise) fn deciding_tensors(network: &FloatNetwork) -> Vec<bool>
             | FloatOperation::Move { .. }
             | FloatOperation::Multiply
             | FloatOperation::Negate
-            | FloatOperation::Subtract => is_deciding.get(index + 1) == Some(&true),
+            | FloatOperation::Subtract => requires_exactness.get(index + 1) == Some(&true),
             FloatOperation::Dense { weights, bias }
             | FloatOperation::Convolution { weights, bias, .. } => {
-                is_deciding.get(index + 1) == Some(&true) && are_integers(weights, bias)
+                requires_exactness.get(index + 1) == Some(&true) && are_integers(weights, bias)
             }
             _ => false,
         };
-        for input in node.inputs.iter().filter(|_| decides) {
-            if let Some(is_deciding) = is_deciding.get_mut(*input) {
-                *is_deciding = true;
+        for input in node.inputs.iter().filter(|_| needs_exact_inputs) {
+            if let Some(requires_exactness) = requires_exactness.get_mut(*input) {
+                *requires_exactness = true;
             }
         }
     }
-    is_deciding
+    requires_exactness
 }

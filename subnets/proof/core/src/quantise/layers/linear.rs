@@ -14,7 +14,7 @@ const MEAN_WEIGHT_BITS: i32 = 5;
 impl Quantiser<'_> {
     /// Returns integer weights with the requested bits, integer biases at the sums' scale, and that
     /// scale.
-    pub(super) fn weights(
+    pub(super) fn quantise_weights(
         &self,
         node: usize,
         weights: &[f32],
@@ -22,10 +22,11 @@ impl Quantiser<'_> {
         input: Tensor,
     ) -> Result<(Vec<i32>, Vec<i64>, i32), QuantiseError> {
         let largest = weights.iter().fold(0.0_f32, |largest, weight| largest.max(weight.abs()));
-        let provable = self.provable_weight(input.range.magnitude(), weights, bias.len(), largest);
-        let limit = self.largest_weight(input, weights, bias, largest).min(provable);
+        let max_provable_weight =
+            self.max_provable_weight(input.range.magnitude(), weights, bias.len(), largest);
+        let max_weight = self.max_weight(input, weights, bias, largest).min(max_provable_weight);
         let scale =
-            if largest > 0.0 { (limit / f64::from(largest)).log2().floor() as i32 } else { 0 };
+            if largest > 0.0 { (max_weight / f64::from(largest)).log2().floor() as i32 } else { 0 };
         let sum_scale = input.scale + scale;
         if scale.abs() > MAX_SCALE || sum_scale.abs() > MAX_SCALE {
             return Err(QuantiseError::Magnitude {
@@ -44,7 +45,7 @@ impl Quantiser<'_> {
 
     /// Appends a linear layer whose sums, in this interval, have the scale of its input: nothing is
     /// rounded.
-    pub(super) fn exact(
+    pub(super) fn push_exact(
         &mut self,
         inputs: &[Tensor],
         operation: Operation,
@@ -53,7 +54,7 @@ impl Quantiser<'_> {
     ) -> Result<(), QuantiseError> {
         let scale = inputs.first().map_or(0, |input| input.scale);
         if target.is_relu {
-            return self.linear(inputs, operation, scale, target);
+            return self.push_linear(inputs, operation, scale, target);
         }
         self.push(inputs, operation, None, scale, range);
         self.mark_exact(inputs.iter().all(|input| input.is_exact));
@@ -61,7 +62,7 @@ impl Quantiser<'_> {
     }
 
     /// Appends a linear layer whose sums have the scale `sum_scale`.
-    pub(super) fn linear(
+    pub(super) fn push_linear(
         &mut self,
         inputs: &[Tensor],
         operation: Operation,
@@ -80,7 +81,8 @@ impl Quantiser<'_> {
         }
         let (bits, headroom) = self.bits(target.node + 1);
         let is_nonnegative = target.is_relu
-            || (operation.keeps_sign() && inputs.iter().all(|tensor| tensor.range.low >= 0));
+            || (operation.preserves_nonnegativity()
+                && inputs.iter().all(|tensor| tensor.range.low >= 0));
         let clamp = if is_nonnegative { Clamp::Unsigned(bits) } else { Clamp::Signed(bits) };
         let (rescale, scale) = if self.is_read_for_sign(target.node + 1, inputs, &operation) {
             (Rescale { shift: 0, clamp }, sum_scale)
@@ -93,7 +95,7 @@ impl Quantiser<'_> {
         let minimum = min_sum(inputs, &operation).map(|sum| rescale.apply(sum));
         self.push(inputs, operation, Some(rescale), scale, range);
         if let Some(low) = minimum {
-            self.narrow(Range { low, ..range });
+            self.narrow_last(Range { low, ..range });
         }
         Ok(())
     }
@@ -109,7 +111,12 @@ impl Quantiser<'_> {
             && self.is_rescaled_after_move(tensor)
             && let Some(sums) = self.tensors.pop()
         {
-            return self.linear(&[sums], Operation::Sum { factors: vec![1] }, sums.scale, target);
+            return self.push_linear(
+                &[sums],
+                Operation::Sum { factors: vec![1] },
+                sums.scale,
+                target,
+            );
         }
         Ok(())
     }
@@ -123,7 +130,7 @@ impl Quantiser<'_> {
         };
         tensor == last
             || (tensor + 1 == last
-                && self.readers.get(tensor) == Some(&1)
+                && self.reader_counts.get(tensor) == Some(&1)
                 && self.network.nodes.last().is_some_and(is_moved))
     }
 
@@ -153,14 +160,14 @@ impl Quantiser<'_> {
 
     /// Appends a weighted sum of two tensors, whose weights are `signs` and the powers of two
     /// between their scales.
-    pub(super) fn add(
+    pub(super) fn push_sum(
         &mut self,
         index: usize,
         inputs: &[Tensor],
         signs: [i32; 2],
         target: Target,
     ) -> Result<(), QuantiseError> {
-        let inputs = &self.addends(index, inputs)?[..];
+        let inputs = &self.round_addends(index, inputs)?[..];
         let scale = inputs.iter().map(|tensor| tensor.scale).max().unwrap_or_default();
         let factors = inputs.iter().zip(signs).map(|(tensor, sign)| {
             1_i32
@@ -172,14 +179,15 @@ impl Quantiser<'_> {
         let magnitude = self.magnitude(index + 1);
         let factors = factors
             .ok_or(QuantiseError::Magnitude { node: self.network.node_name(index), magnitude })?;
-        self.linear(inputs, Operation::Sum { factors }, scale, target)
+        self.push_linear(inputs, Operation::Sum { factors }, scale, target)
     }
 }
 
 impl Operation {
-    /// Returns whether products, or sums with weights of 1, have no sign if the inputs have none.
-    /// Then no function after them needs a value for a negative argument.
-    fn keeps_sign(&self) -> bool {
+    /// Returns whether the results are not negative if the inputs are not: those of products, and
+    /// of sums with weights of 1. Then no function after them needs a value for a negative
+    /// argument.
+    fn preserves_nonnegativity(&self) -> bool {
         match self {
             Self::Product | Self::MatrixProduct(_) => true,
             Self::Convolution { groups: 1, .. } => self.only_adds(),
@@ -190,7 +198,7 @@ impl Operation {
 
 /// Returns a depthwise convolution of 1×1 for factors and offsets of channels, and the interval of
 /// its sums; `None` if an offset is too large, or no integer at the scale of the input.
-pub(super) fn channel_affine(
+pub(super) fn channel_affine_convolution(
     factors: &[i32],
     offsets: &[i32],
     input: Tensor,
@@ -217,7 +225,7 @@ pub(super) fn channel_affine(
 /// for other sums.
 fn min_sum(inputs: &[Tensor], operation: &Operation) -> Option<i64> {
     let Operation::Convolution { window, weights, bias, .. } = operation else { return None };
-    let low = inputs.first()?.values.low;
+    let low = inputs.first()?.unpadded_range.low;
     // The only output has a term for each weight.
     let adds_all = operation.only_adds() && bias.len() == 1 && window.padding == [0; 4];
     if !adds_all || low <= 0 {
@@ -227,14 +235,14 @@ fn min_sum(inputs: &[Tensor], operation: &Operation) -> Option<i64> {
 }
 
 /// Returns a convolution of 1×1 that adds all channels.
-pub(super) fn channel_sum(channels: usize) -> Operation {
+pub(super) fn channel_sum_convolution(channels: usize) -> Operation {
     let window = Window { kernel: [1, 1], stride: [1, 1], padding: [0; 4] };
     Operation::Convolution { window, groups: 1, weights: vec![1; channels], bias: vec![0] }
 }
 
 /// Returns a depthwise convolution for the mean, and the additional bits of its sums. If the area
 /// is a power of two, weights are 1 and nothing is rounded.
-pub(super) fn mean(window: &Window, channels: usize) -> (Operation, i32) {
+pub(super) fn mean_convolution(window: &Window, channels: usize) -> (Operation, i32) {
     let area = window.kernel[0] * window.kernel[1];
     let (weight, bits) = if area.is_power_of_two() {
         (1, area.trailing_zeros().cast_signed())

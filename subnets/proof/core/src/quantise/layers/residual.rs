@@ -1,8 +1,8 @@
 //! Residual streams: chains of additions, as those of the layers of a transformer.
 //!
-//! What each layer adds is small compared with the sum of all layers before, and rounding errors of
-//! the sum reach all layers after it. So the sums, what is added, and what the layers read that
-//! compute it can have more bits than other activations.
+//! The addend of each layer is small compared with the sum of all layers before it, and rounding
+//! errors of the sum propagate to all layers after it. So the sums, their addends, and the inputs
+//! of the linear layers that compute the addends can have more bits than other activations.
 
 use super::elements::MAX_BITS;
 use super::{Quantiser, Tensor};
@@ -11,7 +11,7 @@ use crate::quantise::QuantiseError;
 
 /// Number of bits by which the inputs of linear layers whose results are added are narrower than
 /// these results.
-const FEWER_INPUT_BITS: u8 = 2;
+const INPUT_BITS_REDUCTION: u8 = 2;
 /// Maximum magnitude of the products of a sum: with its bias, it is below half of the field of
 /// `stark`.
 const MAX_PRODUCTS: f64 = 1.04e9;
@@ -29,7 +29,7 @@ impl Quantiser<'_> {
         let Some(residual_bits) = self.options.residual_bits else { return 0 };
         let bits = match self.stream_relations.get(tensor) {
             Some(StreamRelation::Sum) => residual_bits,
-            Some(StreamRelation::Input) => residual_bits.saturating_sub(FEWER_INPUT_BITS),
+            Some(StreamRelation::Input) => residual_bits.saturating_sub(INPUT_BITS_REDUCTION),
             _ => 0,
         };
         bits.min(MAX_BITS)
@@ -61,7 +61,7 @@ impl Quantiser<'_> {
     /// Returns the addends of a sum. In a residual stream, one can be so much finer than the other
     /// that the other one, times the difference of their scales, would exceed the field of `stark`:
     /// the finer one is rounded first.
-    pub(super) fn addends(
+    pub(super) fn round_addends(
         &mut self,
         index: usize,
         inputs: &[Tensor],
@@ -72,7 +72,7 @@ impl Quantiser<'_> {
         let coarsest = inputs.iter().map(|tensor| tensor.scale).min().unwrap_or_default();
         let limit = coarsest + MAX_FACTOR_BITS;
         let addends = inputs.iter().map(|&tensor| match tensor.scale {
-            scale if scale > limit => self.scaled(index, tensor, limit),
+            scale if scale > limit => self.with_scale(index, tensor, limit),
             _ => Ok(tensor),
         });
         addends.collect()
@@ -81,7 +81,7 @@ impl Quantiser<'_> {
     /// Returns the largest integer weight with which no sum of a layer exceeds the field of
     /// `stark`, if the options have bits for a residual stream. Without them, finer inputs are not
     /// worth coarser weights.
-    pub(super) fn provable_weight(
+    pub(super) fn max_provable_weight(
         &self,
         magnitude: u64,
         weights: &[f32],
@@ -104,7 +104,7 @@ impl Quantiser<'_> {
 /// Relation of a tensor to a residual stream, in the order of the bits that it needs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum StreamRelation {
-    /// Not at all.
+    /// The tensor is not related to a stream.
     #[default]
     None,
     /// A linear layer reads it whose results are added to the stream.
@@ -113,25 +113,25 @@ pub(super) enum StreamRelation {
     Sum,
 }
 
-/// Returns how each tensor belongs to a residual stream: a sum of a sum, a sum that another one
-/// reads, and what such sums add.
+/// Returns the relation of each tensor to a residual stream, which consists of the sums that read
+/// or are read by other sums, and of their addends.
 pub(super) fn stream_relations(network: &FloatNetwork) -> Vec<StreamRelation> {
     let count = network.nodes.len() + 1;
     let is_add = |node: &FloatNode| matches!(node.operation, FloatOperation::Add);
     let is_move = |node: &FloatNode| matches!(node.operation, FloatOperation::Move { .. });
-    let is_any = |marked: &[bool], inputs: &[usize]| {
+    let any_marked = |marked: &[bool], inputs: &[usize]| {
         inputs.iter().any(|&input| marked.get(input) == Some(&true))
     };
     let mut is_sum = vec![false];
     for node in &network.nodes {
-        is_sum.push(is_add(node) || (is_move(node) && is_any(&is_sum, &node.inputs)));
+        is_sum.push(is_add(node) || (is_move(node) && any_marked(&is_sum, &node.inputs)));
     }
     let (mut is_added, mut stream_relations) =
         (vec![false; count], vec![StreamRelation::None; count]);
     // All readers of a tensor come later.
     for (index, node) in network.nodes.iter().enumerate().rev() {
         let (output, mut inherited) = ([index + 1], StreamRelation::None);
-        if is_add(node) && (is_any(&is_sum, &node.inputs) || is_any(&is_added, &output)) {
+        if is_add(node) && (any_marked(&is_sum, &node.inputs) || any_marked(&is_added, &output)) {
             inherited = StreamRelation::Sum;
             if let Some(stream) = stream_relations.get_mut(index + 1) {
                 *stream = StreamRelation::Sum;
@@ -143,7 +143,7 @@ pub(super) fn stream_relations(network: &FloatNetwork) -> Vec<StreamRelation> {
         {
             inherited = StreamRelation::Input;
         }
-        let adds = is_add(node) || (is_move(node) && is_any(&is_added, &output));
+        let adds = is_add(node) || (is_move(node) && any_marked(&is_added, &output));
         for &input in &node.inputs {
             if let (Some(added), Some(stream)) =
                 (is_added.get_mut(input), stream_relations.get_mut(input))
