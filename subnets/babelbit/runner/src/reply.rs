@@ -110,8 +110,8 @@ impl ReplyDecoder {
 
     /// Checks that the reply ends with a complete sample of each channel.
     pub(super) fn check_end(&self) -> Result<(), ReplyError> {
-        let frame = SAMPLE_BYTES * usize::from(self.channels.max(1));
-        if self.bytes.is_multiple_of(frame) {
+        let frame_bytes = SAMPLE_BYTES * usize::from(self.channels.max(1));
+        if self.bytes.is_multiple_of(frame_bytes) {
             Ok(())
         } else {
             Err(ReplyError::Ragged { bytes: self.bytes, channels: self.channels })

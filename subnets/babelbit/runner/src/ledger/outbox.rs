@@ -4,7 +4,7 @@ use taonet_babelbit_core::records::ChallengeType;
 use taonet_babelbit_core::submission_api::ResultFile;
 
 use super::challenges::read_contest;
-use super::results::{insert_finished, read_key};
+use super::results::{insert_finished, read_miner};
 use super::{ChallengeRow, Ledger, LedgerError};
 use taonet_babelbit_core::records::MinerKey;
 
@@ -246,7 +246,7 @@ impl Ledger {
     ///
     /// # Errors
     /// [`LedgerError`] when the database operation fails.
-    pub(crate) async fn retry_refused(&self) -> Result<u64, LedgerError> {
+    pub(crate) async fn requeue_refused(&self) -> Result<u64, LedgerError> {
         let statement = sqlx::query(
             "UPDATE outbox SET state = 'waiting', attempts = 0, due_unix_ms = 0 WHERE state = 'refused'",
         );
@@ -276,7 +276,7 @@ fn read_entry(row: &SqliteRow) -> Result<OutboxEntry, LedgerError> {
         challenge_type: read_contest(row)?,
         run_timestamp: row.try_get("run_timestamp")?,
         main_challenge_uid: row.try_get("main_challenge_uid")?,
-        miner: read_key(row)?,
+        miner: read_miner(row)?,
         file: ResultFile::from_file_type(&file)
             .ok_or(LedgerError::Value { column: "outbox.file", value: file })?,
         named: (!name.is_empty()).then_some(NamedFile { name, dialogue_uid }),

@@ -235,7 +235,7 @@ impl Ledger {
         .bind(challenge.id)
         .fetch_all(&mut *self.connection.lock().await)
         .await?;
-        rows.iter().map(read_key).collect()
+        rows.iter().map(read_miner).collect()
     }
 
     /// Returns all scoring conditions, keyed by their SHA-256.
@@ -267,7 +267,7 @@ impl Ledger {
         .bind(challenge.id)
         .fetch_all(&mut *self.connection.lock().await)
         .await?;
-        rows.iter().map(read_key).collect()
+        rows.iter().map(read_miner).collect()
     }
 
     /// Marks a miner as finished: all its result files are written.
@@ -299,7 +299,7 @@ pub(super) async fn insert_finished(
     Ok(())
 }
 
-pub(super) fn read_key(row: &SqliteRow) -> Result<MinerKey, LedgerError> {
+pub(super) fn read_miner(row: &SqliteRow) -> Result<MinerKey, LedgerError> {
     let hotkey: String = row.try_get("miner_hotkey")?;
     let hotkey = hotkey
         .parse()
@@ -312,7 +312,7 @@ pub(super) fn read_result(row: &SqliteRow) -> Result<ResultRow, LedgerError> {
     let error: Option<String> = row.try_get("error")?;
     let score: Option<String> = row.try_get("score")?;
     Ok(ResultRow {
-        miner: read_key(row)?,
+        miner: read_miner(row)?,
         utterance_index: row.try_get("utterance_index")?,
         reply: from_json("result.reply", &row.try_get::<String, _>("reply")?)?,
         outcome: hash.ok_or_else(|| ReplyFailure(error.unwrap_or_default())),

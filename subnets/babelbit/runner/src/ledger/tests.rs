@@ -175,7 +175,7 @@ async fn last_round_of_each_contest_is_stored() {
 #[tokio::test]
 async fn older_ledger_is_migrated_without_loss() {
     let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join(FILE);
+    let path = directory.path().join(LEDGER_FILE);
     {
         let mut connection =
             SqliteConnection::connect_with(&options(&path).create_if_missing(true)).await.unwrap();
@@ -320,7 +320,7 @@ async fn second_runner_is_refused_until_the_first_has_ended() {
 #[tokio::test]
 async fn foreign_file_is_not_opened_as_ledger() {
     let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join(FILE);
+    let path = directory.path().join(LEDGER_FILE);
     std::fs::write(&path, "not a database, ".repeat(64)).unwrap();
     for error in [
         Ledger::open(directory.path()).await.unwrap_err(),

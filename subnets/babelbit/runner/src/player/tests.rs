@@ -279,7 +279,7 @@ async fn malformed_response_fails_the_utterance_with_a_reason() {
     }
     let miner = ScriptedMiner::new(|_, _| {
         let mut step = Step::sound(0, true);
-        step.answer.as_mut().unwrap().session_id = "other".into();
+        step.response.as_mut().unwrap().session_id = "other".into();
         step
     });
     assert_eq!(

@@ -40,11 +40,11 @@ impl LocalFile {
     }
 
     /// Returns the key of the file in a bucket.
-    pub(super) fn key(&self, entry: &OutboxEntry, storage: &ObjectStorage) -> String {
+    pub(super) fn object_key(&self, entry: &OutboxEntry, storage: &ObjectStorage) -> String {
         let kind = entry.challenge_type.as_str();
         // File names of the text contest include the miner.
         let miner = entry.named.is_none().then(|| entry.miner.directory());
-        key(
+        object_key(
             storage.log_dir(),
             entry.file,
             &entry.challenge_uid,
@@ -146,7 +146,7 @@ pub(super) const fn is_artifact(file: ResultFile) -> bool {
 }
 
 /// Builds a unique object key below the reference system's folders.
-fn key(
+fn object_key(
     log_dir: &str,
     file: ResultFile,
     challenge_uid: &str,
