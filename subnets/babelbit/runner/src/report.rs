@@ -140,9 +140,10 @@ impl RunReport {
             self.miners.iter().filter(|miner| !miner.utterances.is_empty()).count();
         let dialogues_scored: usize = self.miners.iter().map(|miner| miner.utterances.len()).sum();
         let mut line = format!(
-            "[RunnerProfile][{}] challenge_uid={} miners={miners} miners_with_utterances={miners_with_utterances} \
-             dialogues_scored={dialogues_scored} miner_serving_sec={serving_sec:.3} scoring_sec={scoring_sec:.3} \
-             persistence_sec={persistence_sec:.3}",
+            "[RunnerProfile][{}] challenge_uid={} miners={miners} \
+             miners_with_utterances={miners_with_utterances} \
+             dialogues_scored={dialogues_scored} miner_serving_sec={serving_sec:.3} \
+             scoring_sec={scoring_sec:.3} persistence_sec={persistence_sec:.3}",
             self.challenge_type, self.challenge_uid
         );
         if let Some(error) = &self.error {

@@ -353,7 +353,7 @@ fn reference_of(
 ) -> Result<Reference, BatchFailure> {
     let language = &scorer.options().target_language;
     let find = |document: ReferenceDocument| match id {
-        Some(id) if !document.is_bare() => document.find(id, language),
+        Some(id) if !document.is_single_utterance() => document.find(id, language),
         _ => document.sole(language),
     };
     ReferenceDocument::parse(document)
