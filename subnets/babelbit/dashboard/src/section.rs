@@ -183,19 +183,19 @@ impl Section for BabelbitSection {
         let challenge_list =
             move |view: View| async move { challenges::page(&challenge_list, &view) };
         let challenge_page = move |view: View, Path(id): Path<i64>| async move {
-            answer(challenge::page(&challenge_page, &view, id).await)
+            page_response(challenge::page(&challenge_page, &view, id).await)
         };
         let leaderboard = move |view: View| async move { miners::page(&leaderboard, &view) };
         let miner_page = move |view: View, Path(hotkey): Path<String>| async move {
-            answer(miner::page(&miner_page, &view, &hotkey))
+            page_response(miner::page(&miner_page, &view, &hotkey))
         };
         let source = move |view: View, Path((id, index)): Path<(i64, u32)>, headers: HeaderMap| async move {
-            answer(audio::source(&sources, &view, id, index, &headers).await)
+            page_response(audio::source(&sources, &view, id, index, &headers).await)
         };
         let reply = move |view: View,
                           Path((id, index, uid, hotkey)): Path<(i64, u32, u16, Hotkey)>,
                           headers: HeaderMap| async move {
-            answer(
+            page_response(
                 audio::reply(&self, &view, id, index, MinerKey { uid: Uid(uid), hotkey }, &headers)
                     .await,
             )
@@ -217,6 +217,6 @@ fn is_heartbeat_stale(last: Option<i64>) -> bool {
 }
 
 /// Converts a page, or the error page in its place, to a response.
-fn answer(page: Page) -> Response {
+fn page_response(page: Page) -> Response {
     page.into_response()
 }

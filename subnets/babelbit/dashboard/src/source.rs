@@ -28,7 +28,7 @@ pub(crate) const LEDGER: &str = "runner.sqlite";
 /// Maximum number of challenges in the index.
 const MAX_CHALLENGES: u32 = 200;
 /// Number of latest challenges to reread on every change, in any state.
-const ALWAYS_READ: usize = 2;
+const ALWAYS_REREAD: usize = 2;
 /// Poll interval for changes of the ledger.
 const POLL_INTERVAL: Duration = Duration::from_millis(500);
 /// Maximum number of waveform envelopes in memory, of 3.2 KB each.
@@ -46,7 +46,7 @@ pub(crate) struct Source {
     ledger: AsyncMutex<Option<(FileId, Ledger)>>,
     index: RwLock<Arc<Index>>,
     peaks: Mutex<LruCache<(PathBuf, String), Arc<Peaks>>>,
-    reads: Semaphore,
+    read_permits: Semaphore,
 }
 
 /// Why data of the ledger is unavailable, as text for the page.
@@ -73,7 +73,7 @@ impl Source {
             ledger: AsyncMutex::default(),
             index: RwLock::default(),
             peaks: Mutex::new(LruCache::new(MAX_PEAKS)),
-            reads: Semaphore::new(MAX_PARALLEL_READS),
+            read_permits: Semaphore::new(MAX_PARALLEL_READS),
         };
         let mut follower = Follower::default();
         source.poll_ledger(&mut follower).await;
@@ -158,7 +158,7 @@ impl Source {
     /// Reads the ledger if it changed; returns whether the index changed.
     async fn poll_ledger(&self, follower: &mut Follower) -> bool {
         let old_index = self.index();
-        match self.read(follower, &old_index).await {
+        match self.read_index(follower, &old_index).await {
             Ok(None) => false,
             Ok(Some(index)) => {
                 *self.index.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(index);
@@ -187,7 +187,7 @@ impl Source {
         }
     }
 
-    async fn read(
+    async fn read_index(
         &self,
         follower: &mut Follower,
         old_index: &Index,
@@ -206,7 +206,7 @@ impl Source {
             let unchanged = old_index.challenge(header.id).filter(|challenge| {
                 is_same_file && challenge.header == header && !challenge.is_open()
             });
-            match unchanged.filter(|_| position >= ALWAYS_READ) {
+            match unchanged.filter(|_| position >= ALWAYS_REREAD) {
                 Some(challenge) => challenges.push(Arc::clone(challenge)),
                 None => {
                     challenges.push(Arc::new(read_challenge(ledger, header, &conditions).await));
@@ -218,13 +218,13 @@ impl Source {
             rounds.extend(ledger.last_round(contest).await?);
         }
         let outbox = ledger.outbox_counts().await?;
-        let names = self.names().await.unwrap_or_else(|| Arc::clone(&old_index.names));
+        let names = self.miner_names().await.unwrap_or_else(|| Arc::clone(&old_index.names));
         follower.version = Some(version);
         Ok(Some(Index { challenges, names, rounds, outbox, problem: None }))
     }
 
     /// Reads the display names of miners; `None` if they are unreadable.
-    async fn names(&self) -> Option<Arc<HashMap<Hotkey, String>>> {
+    async fn miner_names(&self) -> Option<Arc<HashMap<Hotkey, String>>> {
         let state = self.paths.state.clone();
         match tokio::task::spawn_blocking(move || read_names(&state)).await.ok()? {
             Ok(names) => Some(Arc::new(names)),
@@ -243,7 +243,7 @@ impl Source {
         if let Some(cached) = self.peaks.lock().unwrap_or_else(PoisonError::into_inner).get(&key) {
             return Some(Arc::clone(cached));
         }
-        let permit = self.reads.acquire().await.ok()?;
+        let permit = self.read_permits.acquire().await.ok()?;
         let path = path.to_owned();
         let read = tokio::task::spawn_blocking(move || Peaks::read(&path)).await;
         drop(permit);

@@ -20,7 +20,7 @@ use crate::source::Source;
 const MAX_CHALLENGES: usize = 20;
 /// Number of latest challenges whose scores are reread, since other validators may still submit
 /// theirs.
-const ALWAYS_READ: usize = 3;
+const ALWAYS_REREAD: usize = 3;
 /// Maximum interval between two reads.
 const MAX_POLL_INTERVAL: Duration = Duration::from_secs(30);
 /// Minimum interval between two reads.
@@ -109,7 +109,7 @@ impl Validators {
         uids.truncate(MAX_CHALLENGES);
         state.challenges.retain(|uid, _| uids.contains(&uid.as_str()));
         for (position, uid) in uids.iter().enumerate() {
-            if position >= ALWAYS_READ && state.challenges.contains_key(*uid) {
+            if position >= ALWAYS_REREAD && state.challenges.contains_key(*uid) {
                 continue;
             }
             let mut scores = ContestScores::<Hotkey>::default();
@@ -130,11 +130,11 @@ impl Validators {
                 tracing::info!("the scoring API responds again");
             }
         }
-        let is_new = !old_state.is_followed
+        let has_changed = !old_state.is_followed
             || state.problem != old_state.problem
             || state.challenges != old_state.challenges;
         *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(state);
-        if is_new {
+        if has_changed {
             changes.report();
         }
     }

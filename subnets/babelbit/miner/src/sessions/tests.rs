@@ -17,7 +17,7 @@ const LIMITS: Limits = Limits {
 impl Sessions {
     /// Returns the number of sessions with an incomplete reply.
     pub(crate) fn live_count(&self) -> usize {
-        self.lock().values().filter(|entry| !entry.finished).count()
+        self.lock().values().filter(|entry| !entry.is_finished).count()
     }
 }
 
