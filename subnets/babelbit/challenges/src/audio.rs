@@ -41,7 +41,7 @@ impl UtteranceAudio {
     pub(crate) fn from_pcm(pcm: &Pcm) -> Result<Self, Problem> {
         let frames = pcm.frames();
         if frames == 0 {
-            return Err(Problem::Silent);
+            return Err(Problem::EmptyRecording);
         }
         let seconds = pcm.duration().get();
         if seconds > f64::from(MAX_SECONDS) {
@@ -85,7 +85,7 @@ pub enum BuildError {
     },
     /// The synthesised audio is unusable.
     #[error("{challenge}: utterances[{index}]: {problem}")]
-    Sound {
+    InvalidAudio {
         /// Uid of the challenge.
         challenge: String,
         /// Position of the utterance, from 0.
@@ -189,7 +189,7 @@ fn speak(
                 let pcm = synthesizer.speak(text, voice).map_err(|source| {
                     BuildError::Synthesis { challenge: challenge_uid(), index, source }
                 })?;
-                UtteranceAudio::from_pcm(&pcm).map_err(|problem| BuildError::Sound {
+                UtteranceAudio::from_pcm(&pcm).map_err(|problem| BuildError::InvalidAudio {
                     challenge: challenge_uid(),
                     index,
                     problem,

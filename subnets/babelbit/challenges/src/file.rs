@@ -285,7 +285,7 @@ impl Checker<'_> {
         if value.is_finite() && value >= 0.0 {
             Ok(())
         } else {
-            self.fail(json_path, Problem::NotATime)
+            self.fail(json_path, Problem::InvalidTime)
         }
     }
 

@@ -16,7 +16,7 @@ const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█']
 /// Returns the totals, the challenges in progress, the leaderboard of each contest, and the last
 /// rounds.
 pub(crate) fn build(section: &BabelbitSection) -> Vec<Panel> {
-    let index = section.source.index();
+    let index = section.run_directory.index();
     let mut panels = vec![totals(&index)];
     panels.extend(in_progress(&index));
     let contests: Vec<_> = CONTESTS

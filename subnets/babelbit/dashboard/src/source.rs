@@ -40,7 +40,7 @@ const MAX_PARALLEL_READS: usize = 4;
 type FileId = (u64, u64);
 
 /// Reader of the runner's directory: index, ledger and recordings.
-pub(crate) struct Source {
+pub(crate) struct RunDirectory {
     paths: RunPaths,
     /// Ledger connection of the pages; the follower uses a separate one.
     ledger: AsyncMutex<Option<(FileId, Ledger)>>,
@@ -64,11 +64,11 @@ fn file_id(paths: &RunPaths) -> Option<FileId> {
     Some((metadata.dev(), metadata.ino()))
 }
 
-impl Source {
+impl RunDirectory {
     /// Opens a directory and reads its index. A missing or malformed ledger is not an error: the
     /// pages report it.
     pub(crate) async fn open(paths: RunPaths) -> Self {
-        let source = Self {
+        let directory = Self {
             paths,
             ledger: AsyncMutex::default(),
             index: RwLock::default(),
@@ -76,8 +76,8 @@ impl Source {
             read_permits: Semaphore::new(MAX_PARALLEL_READS),
         };
         let mut follower = Follower::default();
-        source.poll_ledger(&mut follower).await;
-        source
+        directory.poll_ledger(&mut follower).await;
+        directory
     }
 
     /// Updates the index once; returns whether the index changed.
@@ -116,7 +116,7 @@ impl Source {
     /// Returns a challenge with its utterances and reference; `None` if unknown.
     pub(crate) async fn challenge(&self, id: i64) -> Result<Option<ChallengeRow>, Unavailable> {
         let mut ledger = self.ledger.lock().await;
-        Ok(self.open_ledger(&mut ledger).await?.by_id(id).await?)
+        Ok(self.open_ledger(&mut ledger).await?.find_by_id(id).await?)
     }
 
     /// Returns a miner's result for an utterance; `None` if there is none.

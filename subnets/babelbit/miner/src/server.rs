@@ -79,7 +79,7 @@ impl Miner {
         let (id, mut state) = self.sessions.acquire(&request.session_id, caller, start)?;
         // At most one request per session waits here, so the session limit also bounds this queue.
         let permit =
-            Arc::clone(&self.workers).acquire_owned().await.map_err(|_| Refusal::Broken)?;
+            Arc::clone(&self.workers).acquire_owned().await.map_err(|_| Refusal::SessionAborted)?;
         let sessions = Arc::clone(&self.sessions);
         // If the caller disconnects, this future is dropped, but the work continues and occupies
         // its worker and its session.
@@ -91,7 +91,7 @@ impl Miner {
             }
             Ok::<_, Refusal>(frame_response)
         });
-        let frame_response = work.await.map_err(|_| Refusal::Broken)??;
+        let frame_response = work.await.map_err(|_| Refusal::SessionAborted)??;
         metrics::record_frame(
             (self.clock)().saturating_duration_since(start),
             frame_response.received_samples,
@@ -183,7 +183,7 @@ async fn handle_request(State(miner): State<Arc<Miner>>, caller: Caller, body: B
 
 fn parse_request(body: &[u8]) -> Result<MinerRequest, Refusal> {
     serde_json::from_slice(body).map_err(|error| match error.classify() {
-        serde_json::error::Category::Data => Refusal::Shape(error),
+        serde_json::error::Category::Data => Refusal::InvalidMessage(error),
         _ => Refusal::NotJson(error),
     })
 }

@@ -9,8 +9,8 @@
 //!
 //! Each phrase has a time limit, within that of its frame, and the model starts no step that is
 //! expected to end after it, so that no reply is late. One phrase is shortened at a time; phrases
-//! of other utterances do not wait for it, since they would keep the miner's workers from their
-//! frames. After a phrase that took too long, the rules alone rewrite the phrases of the next 10 s
+//! of other utterances do not wait for the model, since waiting would block the miner's workers.
+//! After a phrase that took too long, the rules alone rewrite the phrases of the next 10 s
 //! ([`FAILURE_COOLDOWN`]): a model that is too slow for the machine delays one frame and not every
 //! frame.
 //!

@@ -88,7 +88,7 @@ impl LiveUtterance {
             samples.extend(self.predict_within("".into(), true, limit).await?);
         }
         if !self.has_ended {
-            return Err(PlayError::DrainBudget);
+            return Err(PlayError::TooManyDrainRequests);
         }
         self.decoder.check_end()?;
         Ok(samples)

@@ -100,7 +100,7 @@ pub enum PlayError {
     DrainTimeout,
     /// The maximum number of drain requests was reached before the end of the reply.
     #[error("reply has no end: drain budget was exhausted")]
-    DrainBudget,
+    TooManyDrainRequests,
 }
 
 /// Plays one utterance to one miner: opens a session, sends every frame, then drains the reply with
@@ -282,7 +282,7 @@ impl ReplyStream<'_> {
             }
             deadline += arrived_at.elapsed();
         }
-        Err(PlayError::DrainBudget)
+        Err(PlayError::TooManyDrainRequests)
     }
 
     /// Sends one request. Returns `None` when `limit` expires, and an error when a shorter general

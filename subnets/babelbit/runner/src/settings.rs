@@ -86,7 +86,7 @@ pub struct PlaySettings {
     pub miner_timeout: Duration,
     /// Maximum timeout for opening a session, which also limits
     /// [`MinerConnection::min_timeout`](super::MinerConnection::min_timeout); `None` sets no limit.
-    pub init_barrier: Option<Duration>,
+    pub max_init_timeout: Option<Duration>,
     /// Timeout for the response to a frame.
     pub chunk_timeout: Duration,
     /// Number of frames at the start of each startup utterance to which `startup_chunk_timeout`
@@ -118,7 +118,7 @@ impl Default for PlaySettings {
             startup_utterances: 1,
             init_timeout: Duration::from_mins(10),
             miner_timeout: Duration::from_secs(10),
-            init_barrier: None,
+            max_init_timeout: None,
             chunk_timeout: Duration::from_secs(3),
             startup_frames: 0,
             startup_chunk_timeout: Duration::from_mins(1),
@@ -153,7 +153,7 @@ impl PlaySettings {
         } else {
             self.miner_timeout
         };
-        default_timeout.max(min_timeout).min(self.init_barrier.unwrap_or(Duration::MAX))
+        default_timeout.max(min_timeout).min(self.max_init_timeout.unwrap_or(Duration::MAX))
     }
 
     /// Returns the timeout of the response to frame number `frame` (from 1), which is not the last
@@ -201,7 +201,7 @@ mod tests {
         let min_timeout = Duration::from_mins(20);
         let settings = PlaySettings::default();
         assert_eq!(settings.init_timeout_for(5, min_timeout), min_timeout);
-        let arena = PlaySettings { init_barrier: Some(Duration::from_mins(10)), ..settings };
+        let arena = PlaySettings { max_init_timeout: Some(Duration::from_mins(10)), ..settings };
         assert_eq!(arena.init_timeout_for(5, min_timeout), Duration::from_mins(10));
         assert_eq!(arena.init_timeout_for(5, Duration::ZERO), Duration::from_secs(10));
     }

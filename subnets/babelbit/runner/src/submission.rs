@@ -175,7 +175,7 @@ impl Outbox {
                 }
             }
             metrics::gauge!("taonet_submission_waiting")
-                .set(self.ledger.waiting_count().await? as f64);
+                .set(self.ledger.queued_count().await? as f64);
             match in_flight.join_next().await {
                 None => break,
                 Some(Ok(attempt)) => attempt?,
@@ -184,7 +184,7 @@ impl Outbox {
         }
         let retention_ms = millis(self.settings.keep_delivered);
         self.ledger.purge_delivered(self.now_ms().saturating_sub(retention_ms)).await?;
-        self.ledger.next_due().await
+        self.ledger.next_due_time().await
     }
 
     /// Attempts to submit a file; records the outcome in the ledger.

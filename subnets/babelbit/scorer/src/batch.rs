@@ -148,9 +148,9 @@ impl BatchScorer {
         let timings: Vec<_> = candidates.iter().map(Candidate::timing).collect();
         // Embedding runs on this thread; on the pool, it would queue behind all pending
         // recognition.
-        let vector = reference
+        let reference_and_vector = reference
             .map(|reference| (reference, self.vectorizer.reference_vector(&reference.text)));
-        let (reference, vector) = match vector {
+        let (reference, vector) = match reference_and_vector {
             Ok((reference, Ok(vector))) => (reference, vector),
             Ok((reference, Err(error))) => {
                 return self.failed_results(
@@ -161,11 +161,11 @@ impl BatchScorer {
             Err(failure) => return self.failed_results(failure, &timings),
         };
         let outcomes = self.recognize_all(candidates, &timings);
-        let vectors = self.vectorizer.embed_all(outcomes.iter().filter_map(text_of));
+        let vectors = self.vectorizer.embed_all(outcomes.iter().filter_map(text_to_embed));
         let replies: Vec<_> = outcomes
             .iter()
             .zip(&timings)
-            .map(|(outcome, (timing, _))| reply(outcome, *timing, &vectors))
+            .map(|(outcome, (timing, _))| build_reply(outcome, *timing, &vectors))
             .collect();
         score_batch(Ok(reference), &vector.0, &replies, &self.options)
     }
@@ -177,7 +177,7 @@ impl BatchScorer {
     ) -> Vec<ScoreResult> {
         let (outcome, vectors) = (RecognitionOutcome::NoAudio, Vectors::new());
         let replies: Vec<_> =
-            timings.iter().map(|(timing, _)| reply(&outcome, *timing, &vectors)).collect();
+            timings.iter().map(|(timing, _)| build_reply(&outcome, *timing, &vectors)).collect();
         score_batch(Err(failure), &[], &replies, &self.options)
     }
 
@@ -280,7 +280,7 @@ impl Transcriber {
 
 /// Returns the text to embed for a reply. The reference system also compares the empty texts of
 /// failed replies.
-fn text_of(outcome: &RecognitionOutcome) -> Option<&str> {
+fn text_to_embed(outcome: &RecognitionOutcome) -> Option<&str> {
     match outcome {
         RecognitionOutcome::Transcribed(transcription) => Some(&transcription.transcript.text),
         RecognitionOutcome::Failed(_) | RecognitionOutcome::NoAudio => Some(""),
@@ -288,12 +288,12 @@ fn text_of(outcome: &RecognitionOutcome) -> Option<&str> {
     }
 }
 
-fn reply<'a>(
+fn build_reply<'a>(
     outcome: &'a RecognitionOutcome,
     timing: Timing,
     vectors: &'a Vectors<'_>,
 ) -> Reply<'a> {
-    let vector = text_of(outcome).and_then(|text| vectors.get(text));
+    let vector = text_to_embed(outcome).and_then(|text| vectors.get(text));
     let evidence = match (outcome, vector) {
         (RecognitionOutcome::TooLate, _) => Evidence::TooLate,
         (RecognitionOutcome::NoAudio, _) => Evidence::NoAudio,

@@ -211,7 +211,7 @@ impl CommonInputs<'_> {
             score_error: None,
             gate: None,
             margins: None,
-            failed: Vec::new(),
+            failed_gates: Vec::new(),
         }
     }
 
@@ -219,17 +219,17 @@ impl CommonInputs<'_> {
         let TranscribedReply { accuracy, rate, .. } = transcribed;
         let latency = self.latency();
         let is_accurate = *accuracy >= self.options.accuracy_threshold;
-        let mut failed = Vec::new();
+        let mut failed_gates = Vec::new();
         match (is_accurate, transcribed.is_other_language) {
-            (_, true) => failed.push(Gate::Language),
-            (false, false) => failed.push(Gate::Accuracy),
+            (_, true) => failed_gates.push(Gate::Language),
+            (false, false) => failed_gates.push(Gate::Accuracy),
             (true, false) => {}
         }
         if !rate.passes() {
-            failed.push(Gate::Rate);
+            failed_gates.push(Gate::Rate);
         }
         if latency.score <= 0.0 {
-            failed.push(Gate::TooLate);
+            failed_gates.push(Gate::TooLate);
         }
         let is_strict = self.options.rules == Rules::Strict;
         let distance_to_bound =
@@ -250,7 +250,7 @@ impl CommonInputs<'_> {
                 accuracy: round6(accuracy - self.options.accuracy_threshold),
                 rate: rate.ratio.map(|ratio| round6(distance_to_bound(ratio))),
             }),
-            failed,
+            failed_gates,
             ..self.empty_result(&latency)
         }
     }
@@ -258,7 +258,7 @@ impl CommonInputs<'_> {
     fn too_late_result(&self) -> ScoreResult {
         ScoreResult {
             gate: Some(Gate::TooLate),
-            failed: vec![Gate::TooLate],
+            failed_gates: vec![Gate::TooLate],
             ..self.empty_result(&self.latency())
         }
     }
@@ -269,7 +269,7 @@ impl CommonInputs<'_> {
     fn error_result(&self, error: &ScoreError) -> ScoreResult {
         let reason = "scoring_error".to_owned();
         let empty = self.empty_result(&self.latency());
-        let failed = match error {
+        let failed_gate = match error {
             ScoreError::NoAudio => Gate::NoAudio,
             ScoreError::NoSpeech { .. } => Gate::NoSpeech,
             _ => Gate::ScoringError,
@@ -280,7 +280,7 @@ impl CommonInputs<'_> {
             stt_text: Some(String::new()),
             score_method: SCORE_METHOD_ERROR.to_owned(),
             score_error: Some(error.to_string()),
-            failed: vec![failed],
+            failed_gates: vec![failed_gate],
             ..empty
         };
         match self.options.rules {

@@ -80,12 +80,12 @@ struct UtteranceEvents<'a> {
 /// [`StepError`] when a step is not below [`MAX_STEPS`], an utterance has too many predictions, or
 /// `absent_steps` is used up.
 pub fn utterances(events: &[Event], absent_steps: &mut i64) -> Result<Vec<Utterance>, StepError> {
-    let mut contents = BTreeMap::<i64, UtteranceEvents<'_>>::new();
+    let mut events_by_utterance = BTreeMap::<i64, UtteranceEvents<'_>>::new();
     for (index, event) in events.iter().enumerate() {
         let (Some(kind), Some(number)) = (event.event.as_deref(), event.utterance_index) else {
             continue;
         };
-        let utterance = contents.entry(number).or_default();
+        let utterance = events_by_utterance.entry(number).or_default();
         utterance.event_count += 1;
         let step =
             event.step.as_ref().and_then(|step| step.as_i64().or(step.as_u64().map(|_| i64::MAX)));
@@ -115,8 +115,8 @@ pub fn utterances(events: &[Event], absent_steps: &mut i64) -> Result<Vec<Uttera
             _ => {}
         }
     }
-    let mut complete = Vec::with_capacity(contents.len());
-    for (number, utterance) in contents {
+    let mut complete = Vec::with_capacity(events_by_utterance.len());
+    for (number, utterance) in events_by_utterance {
         let Some(ground_truth) = utterance.ground_truth else { continue };
         let steps = utterance.revealed_steps.unwrap_or(utterance.prediction_count);
         *absent_steps -= (steps - utterance.event_count).max(0);

@@ -46,15 +46,15 @@ pub(crate) async fn reply(
 }
 
 async fn find_layout(section: &BabelbitSection, view: &View, id: i64) -> Result<Layout, Refusal> {
-    let indexed = section.source.index().challenge(id).map(|challenge| {
+    let indexed = section.run_directory.index().challenge(id).map(|challenge| {
         let header = &challenge.header;
-        layout(section.source.paths(), &header.challenge_uid, header.challenge_type, "")
+        layout(section.run_directory.paths(), &header.challenge_uid, header.challenge_type, "")
     });
     let layout = match indexed {
         Some(layout) => layout,
-        None => match section.source.challenge(id).await {
+        None => match section.run_directory.challenge(id).await {
             Ok(row) => row.and_then(|row| {
-                layout(section.source.paths(), &row.challenge_uid, row.challenge_type, "")
+                layout(section.run_directory.paths(), &row.challenge_uid, row.challenge_type, "")
             }),
             Err(error) => return Err(view.unavailable("Recording", &error.0)),
         },

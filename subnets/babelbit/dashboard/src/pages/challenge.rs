@@ -50,19 +50,19 @@ struct Utterance<'a> {
 
 pub(crate) async fn page(section: &BabelbitSection, view: &View, id: i64) -> Page {
     let Some(row) = section
-        .source
+        .run_directory
         .challenge(id)
         .await
         .map_err(|reason| view.unavailable("Challenge", &reason.0))?
     else {
         return Err(view.missing("This challenge"));
     };
-    let index = section.source.index();
+    let index = section.run_directory.index();
     let Some(challenge) = index.challenge(id) else {
         return Err(view.missing("This challenge, which is older than the latest 200,"));
     };
     // Without recorded conditions, assume the subnet's default options.
-    let conditions = section.source.conditions(id).await.ok().flatten();
+    let conditions = section.run_directory.conditions(id).await.ok().flatten();
     let options = conditions.map(|conditions| conditions.options).unwrap_or_default();
     let number: u32 = view.number("utterance").unwrap_or(1).max(1);
     let selected =
@@ -133,8 +133,12 @@ async fn utterance_section(
     utterance_row: &UtteranceRow,
     options: ScoreOptions,
 ) -> Result<Markup, Refusal> {
-    let files =
-        layout(section.source.paths(), &row.challenge_uid, row.challenge_type, &row.run_timestamp);
+    let files = layout(
+        section.run_directory.paths(),
+        &row.challenge_uid,
+        row.challenge_type,
+        &row.run_timestamp,
+    );
     let document =
         row.reference.clone().and_then(|document| ReferenceDocument::parse(document).ok());
     let reference = document.and_then(|document| {
@@ -159,7 +163,7 @@ async fn utterance_section(
         standings.map(|stats| load_reply(section, view, &utterance, files.as_ref(), stats));
     let source = async {
         let path = files.as_ref()?.shared_source(utterance_row.index);
-        section.source.peaks(&path, hash).await
+        section.run_directory.peaks(&path, hash).await
     };
     let (peaks, replies) = join(source, try_join_all(loading)).await;
     let replies = replies?;
@@ -226,12 +230,15 @@ async fn load_reply(
     files: Option<&Layout>,
     stats: &MinerStats,
 ) -> Result<Reply, Refusal> {
-    let result = section.source.result(utterance.id, stats.miner, utterance.row.index).await;
+    let result = section.run_directory.result(utterance.id, stats.miner, utterance.row.index).await;
     let row = result.map_err(|reason| view.unavailable("Challenge", &reason.0))?;
     let hash = row.as_ref().and_then(|row| row.outcome.as_ref().ok());
     let peaks = match (files, hash) {
         (Some(files), Some(hash)) => {
-            section.source.peaks(&files.predicted(stats.miner, utterance.row.index), hash).await
+            section
+                .run_directory
+                .peaks(&files.predicted(stats.miner, utterance.row.index), hash)
+                .await
         }
         _ => None,
     };

@@ -24,7 +24,7 @@ type ChallengeResults<'a> = (&'a Challenge, Vec<&'a ResultSummary>);
 
 pub(crate) fn page(section: &BabelbitSection, view: &View, hotkey: &str) -> Page {
     let Ok(hotkey) = hotkey.parse::<Hotkey>() else { return Err(view.missing("This hotkey")) };
-    let index = section.source.index();
+    let index = section.run_directory.index();
     let mut keys = index
         .challenges
         .iter()

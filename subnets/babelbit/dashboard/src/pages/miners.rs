@@ -49,7 +49,7 @@ fn sort(standings: &mut [MinerStats], key: &str) {
 }
 
 pub(crate) fn page(section: &BabelbitSection, view: &View) -> Response {
-    let index = section.source.index();
+    let index = section.run_directory.index();
     let contest = contest(view, &index);
     let mut standings = index.leaderboard(contest, MAX_HISTORY);
     let order = Sort::of(view, &COLUMNS);

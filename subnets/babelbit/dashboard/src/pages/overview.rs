@@ -20,7 +20,7 @@ const PER_PAGE: usize = 25;
 const MAX_LISTED_CHALLENGES: usize = 6;
 
 pub(crate) fn render(section: &BabelbitSection, view: &View) -> Markup {
-    let index = section.source.index();
+    let index = section.run_directory.index();
     html! {
         div.head {
             h1 id="babelbit" { "Babelbit " span.sub { "simultaneous interpreters, ranked" } }

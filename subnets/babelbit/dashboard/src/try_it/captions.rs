@@ -38,7 +38,7 @@ pub(super) struct Caption {
     pub(super) text: String,
     /// Code of the detected language; empty if it is unknown.
     pub(super) language: String,
-    /// Time that the latest transcription took, in seconds, with the wait for others.
+    /// Duration of the latest transcription in seconds, including the wait for other captions.
     pub(super) delay_sec: f64,
 }
 

@@ -60,7 +60,7 @@ pub(super) struct Visit {
     _slot: OwnedSemaphorePermit,
 }
 
-/// The part of a visit that one request at a time can use.
+/// Stream of a visitor's speech to the miner; one request at a time can use it.
 struct SpeechStream {
     live: LiveUtterance,
     /// Samples of an incomplete frame.

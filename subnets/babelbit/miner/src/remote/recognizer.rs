@@ -123,12 +123,12 @@ impl TranscriptionResponse {
         } else {
             evenly_timed_words(&self.text, 0.0, seconds)
         };
-        let mut at = 0.0_f64;
+        let mut previous_start = 0.0_f64;
         for word in &mut words {
             word.text = word.text.trim().to_owned();
-            word.start = word.start.clamp(at, seconds.max(at));
+            word.start = word.start.clamp(previous_start, seconds.max(previous_start));
             word.end = word.end.clamp(word.start, seconds.max(word.start));
-            at = word.start;
+            previous_start = word.start;
         }
         Transcript {
             text: self.text.trim().to_owned(),
@@ -144,11 +144,11 @@ fn evenly_timed_words(text: &str, start: f64, end: f64) -> Vec<Word> {
     let letters = |word: &str| word.chars().count() as f64;
     let total_letters: f64 = text.split_whitespace().map(|word| letters(word) + 1.0).sum();
     let letter_duration = (end - start).max(0.0) / total_letters.max(1.0);
-    let mut at = start;
+    let mut next_start = start;
     let words = text.split_whitespace().map(|word| {
-        let word_start = at;
-        at += letter_duration * (letters(word) + 1.0);
-        Word { text: word.to_owned(), start: word_start, end: at - letter_duration }
+        let word_start = next_start;
+        next_start += letter_duration * (letters(word) + 1.0);
+        Word { text: word.to_owned(), start: word_start, end: next_start - letter_duration }
     });
     words.collect()
 }

@@ -25,7 +25,7 @@ enum Phase {
     /// The reply is complete.
     Finished,
     /// An earlier request failed.
-    Broken,
+    Aborted,
 }
 
 /// Response to a frame, with values for the metrics.
@@ -112,10 +112,10 @@ impl SessionState {
         }
         // If the work fails or panics, the session stays broken, since the work may be incomplete.
         let (mut interpretation, has_source_ended) =
-            match std::mem::replace(&mut self.phase, Phase::Broken) {
+            match std::mem::replace(&mut self.phase, Phase::Aborted) {
                 Phase::Open(interpretation) => (interpretation, in_eos),
                 Phase::Draining(interpretation) => (interpretation, true),
-                Phase::Finished | Phase::Broken => return Err(Refusal::Broken),
+                Phase::Finished | Phase::Aborted => return Err(Refusal::SessionAborted),
             };
         let reply = interpretation.push(frame, in_eos)?;
         self.remaining_samples -= sample_count;

@@ -106,12 +106,12 @@ impl Ledger {
             insert_finished(&mut transaction, challenge, miner).await?;
         }
         transaction.commit().await?;
-        self.announce_files();
+        self.notify_outbox();
         Ok(())
     }
 
     /// Wakes the outbox.
-    pub(super) fn announce_files(&self) {
+    pub(super) fn notify_outbox(&self) {
         self.enqueued.notify_one();
     }
 
@@ -145,7 +145,7 @@ impl Ledger {
     ///
     /// # Errors
     /// [`LedgerError`] when the database operation fails.
-    pub async fn next_due(&self) -> Result<Option<i64>, LedgerError> {
+    pub async fn next_due_time(&self) -> Result<Option<i64>, LedgerError> {
         let next =
             sqlx::query_scalar("SELECT min(due_unix_ms) FROM outbox WHERE state = 'waiting'")
                 .fetch_one(&mut *self.connection.lock().await)
@@ -157,7 +157,7 @@ impl Ledger {
     ///
     /// # Errors
     /// [`LedgerError`] when the database operation fails.
-    pub async fn waiting_count(&self) -> Result<u64, LedgerError> {
+    pub async fn queued_count(&self) -> Result<u64, LedgerError> {
         let waiting: i64 =
             sqlx::query_scalar("SELECT count(*) FROM outbox WHERE state = 'waiting'")
                 .fetch_one(&mut *self.connection.lock().await)

@@ -93,7 +93,7 @@ impl Ledger {
     ///
     /// # Errors
     /// [`LedgerError`] when the database operation fails.
-    pub async fn by_id(&self, id: i64) -> Result<Option<ChallengeRow>, LedgerError> {
+    pub async fn find_by_id(&self, id: i64) -> Result<Option<ChallengeRow>, LedgerError> {
         match read_challenge(&mut *self.connection.lock().await, id).await {
             Err(LedgerError::Database(DatabaseError::Failed(sqlx::Error::RowNotFound))) => Ok(None),
             other => other.map(Some),

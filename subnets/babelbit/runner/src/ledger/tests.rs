@@ -420,8 +420,8 @@ async fn summaries_have_results_and_scores() {
     assert_eq!(summaries[0].score.as_ref().unwrap().overshoot_sec, Some(0.0));
     assert_eq!(summaries[0].wall_after_source_sec, Some(0.0));
     assert_eq!(reader.conditions_of(row.id).await.unwrap().as_deref(), Some("c1"));
-    assert_eq!(reader.by_id(row.id).await.unwrap(), Some(row.clone()));
-    assert_eq!(reader.by_id(row.id + 1).await.unwrap(), None);
+    assert_eq!(reader.find_by_id(row.id).await.unwrap(), Some(row.clone()));
+    assert_eq!(reader.find_by_id(row.id + 1).await.unwrap(), None);
     let actual = reader.result(row.id, miner(1), 0).await.unwrap().unwrap();
     assert_eq!(actual.score, Some(stored));
     assert_eq!(reader.result(row.id, miner(1), 1).await.unwrap(), None);

@@ -103,7 +103,7 @@ impl Ledger {
             .await?;
         }
         transaction.commit().await?;
-        self.announce_files();
+        self.notify_outbox();
         Ok(())
     }
 }

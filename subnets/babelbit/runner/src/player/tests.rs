@@ -379,7 +379,7 @@ async fn patient_connection_is_limited_by_barrier_and_frame_deadline() {
     let arena = PlaySettings {
         startup_utterances: 8,
         startup_frames: 4,
-        init_barrier: Some(Duration::from_mins(5)),
+        max_init_timeout: Some(Duration::from_mins(5)),
         ..settings()
     };
     for (init, first, is_played) in [(299, 59, true), (301, 0, false), (0, 61, false)] {
