@@ -122,9 +122,9 @@ pub(super) fn derived_uid(name: &str, text: &str) -> String {
 
 fn read_capped(path: &Path, limit: u64) -> Result<Vec<u8>, ChallengeError> {
     let mut bytes = Vec::new();
-    let read = File::open(path)
+    let read_result = File::open(path)
         .and_then(|file| file.take(limit.saturating_add(1)).read_to_end(&mut bytes));
-    read.map_err(|source| ChallengeError::Read { file: path.to_owned(), source })?;
+    read_result.map_err(|source| ChallengeError::Read { file: path.to_owned(), source })?;
     if bytes.len() as u64 > limit {
         return Err(ChallengeError::TooLarge { file: path.to_owned(), limit });
     }

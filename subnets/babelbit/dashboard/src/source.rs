@@ -245,9 +245,9 @@ impl RunDirectory {
         }
         let permit = self.read_permits.acquire().await.ok()?;
         let path = path.to_owned();
-        let read = tokio::task::spawn_blocking(move || Peaks::read(&path)).await;
+        let read_result = tokio::task::spawn_blocking(move || Peaks::read(&path)).await;
         drop(permit);
-        let peaks = match read {
+        let peaks = match read_result {
             Ok(Ok(peaks)) => Some(Arc::new(peaks)),
             Ok(Err(error)) => {
                 tracing::debug!(%error, recording = %key.0.display(), "cannot read the waveform");
@@ -276,14 +276,14 @@ async fn read_challenge(
     header: ChallengeHeader,
     conditions: &BTreeMap<String, ScoringConditions>,
 ) -> Challenge {
-    let read = async {
+    let results = async {
         let hash = ledger.conditions_of(header.id).await?;
         let rules = hash
             .and_then(|hash| conditions.get(&hash))
             .map_or(Rules::Reference, |conditions| conditions.options.rules);
         Ok::<_, LedgerError>((rules, ledger.result_summaries(header.id).await?))
     };
-    match read.await {
+    match results.await {
         Ok((rules, results)) => Challenge::new(header, rules, results),
         Err(error) => Challenge::unreadable(header, with_causes(&error)),
     }

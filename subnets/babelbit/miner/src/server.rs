@@ -83,7 +83,7 @@ impl Miner {
         let sessions = Arc::clone(&self.sessions);
         // If the caller disconnects, this future is dropped, but the work continues and occupies
         // its worker and its session.
-        let work = tokio::task::spawn_blocking(move || {
+        let processing = tokio::task::spawn_blocking(move || {
             let _permit = permit;
             let frame_response = state.process(&request)?;
             if frame_response.response.out_eos {
@@ -91,7 +91,7 @@ impl Miner {
             }
             Ok::<_, Refusal>(frame_response)
         });
-        let frame_response = work.await.map_err(|_| Refusal::SessionAborted)??;
+        let frame_response = processing.await.map_err(|_| Refusal::SessionAborted)??;
         metrics::record_frame(
             (self.clock)().saturating_duration_since(start),
             frame_response.received_samples,

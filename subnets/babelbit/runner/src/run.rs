@@ -439,7 +439,7 @@ impl Runner {
             let (run, texts) = (Arc::clone(run), Arc::clone(&texts));
             let should_write = !finished.contains(&miner);
             let is_complete = rows.len() == challenge.utterances.len() || run.is_dropped(&rows);
-            let job = move || {
+            let write_and_report = move || {
                 let challenge = &*run.challenge;
                 let result =
                     MinerResult { challenge, miner, rows: &rows, reference_texts: &texts, rules };
@@ -453,7 +453,8 @@ impl Runner {
                 let files = files.map_err(|source| file_error(&run.layout.miner(miner), source))?;
                 Ok::<_, RunError>((MinerReport::of(&result, None), files))
             };
-            let (report, files) = spawn_blocking(job).await.map_err(RunError::Task)??;
+            let (report, files) =
+                spawn_blocking(write_and_report).await.map_err(RunError::Task)??;
             if should_write {
                 wrote_files = true;
                 // A partial result is written too, but the miner is not marked as finished.

@@ -34,7 +34,7 @@ impl SourceStore {
         }
         let info = utterance.source.clone()?;
         let (utterance, path) = (utterance.clone(), path.clone());
-        let read = move || {
+        let load_source = move || {
             let file = std::fs::read(&path)
                 .map_err(|error| format!("OSError:{}: {error}", path.display()))?;
             if sha256(&file) != info.wav_sha256 {
@@ -43,7 +43,7 @@ impl SourceStore {
             Source::from_wav(index, utterance.utterance_id, utterance.language, &file)
                 .map_err(|error| format!("ValueError:source audio: {error}"))
         };
-        let source = tokio::task::spawn_blocking(read)
+        let source = tokio::task::spawn_blocking(load_source)
             .await
             .map_err(|error| format!("RuntimeError:{error}"))??;
         let source = Arc::new(source);

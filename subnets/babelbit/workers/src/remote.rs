@@ -355,9 +355,9 @@ async fn submit(
     queue: &Queue,
 ) -> TaskOutcome {
     let job = Job::new(audio.hash(), recognizer);
-    let read =
+    let read_result =
         tokio::task::spawn_blocking(move || audio.read().map(std::borrow::Cow::into_owned)).await;
-    let wav = match read.map_err(io::Error::other).and_then(|read| read) {
+    let wav = match read_result.map_err(io::Error::other).and_then(|read| read) {
         Ok(wav) => wav,
         Err(error) => return TaskOutcome::Unreadable(id, error),
     };

@@ -195,7 +195,7 @@ fn best_and_worst_replies(view: &View, challenges: &[ChallengeResults<'_>]) -> M
     scored_replies.sort_by(|(.., a), (.., b)| b.total_cmp(a));
     let best = scored_replies.iter().take(MAX_EXTREMES);
     let worst = scored_replies.iter().skip(MAX_EXTREMES).rev().take(MAX_EXTREMES);
-    let list = |replies: Vec<&(&Challenge, &ResultSummary, f64)>| {
+    let reply_list = |replies: Vec<&(&Challenge, &ResultSummary, f64)>| {
         html! {
             ul.replies {
                 @for (challenge, result, value) in replies {
@@ -216,8 +216,14 @@ fn best_and_worst_replies(view: &View, challenges: &[ChallengeResults<'_>]) -> M
     };
     html! {
         div.columns-2 {
-            section.card aria-labelledby="best" { h2 id="best" { "Best replies" } (list(best.collect())) }
-            section.card aria-labelledby="worst" { h2 id="worst" { "Worst replies" } (list(worst.collect())) }
+            section.card aria-labelledby="best" {
+                h2 id="best" { "Best replies" }
+                (reply_list(best.collect()))
+            }
+            section.card aria-labelledby="worst" {
+                h2 id="worst" { "Worst replies" }
+                (reply_list(worst.collect()))
+            }
         }
     }
 }

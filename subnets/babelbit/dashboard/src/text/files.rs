@@ -179,7 +179,7 @@ impl Run {
         dialogue_uid: &str,
     ) -> io::Result<DialogueDocument> {
         let file = self.dialogue_file(dialogue_uid);
-        read(&scores.join(
+        read_json(&scores.join(
             file.ok_or_else(|| {
                 io::Error::other("the file name is not one that the runner writes")
             })?,
@@ -255,10 +255,10 @@ pub(super) fn read_run(scores: &Path, name: &str) -> io::Result<Run> {
     if !is_safe || !name.starts_with(RUN_PREFIX) {
         return Err(io::ErrorKind::NotFound.into());
     }
-    Ok(Run { name: name.to_owned(), document: read(&scores.join(format!("{name}.json")))? })
+    Ok(Run { name: name.to_owned(), document: read_json(&scores.join(format!("{name}.json")))? })
 }
 
-fn read<T: DeserializeOwned>(path: &Path) -> io::Result<T> {
+fn read_json<T: DeserializeOwned>(path: &Path) -> io::Result<T> {
     let mut bytes = Vec::new();
     open_file(path)?.take(MAX_BYTES + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > MAX_BYTES {

@@ -86,12 +86,12 @@ impl Captions {
             return Transcript::default();
         };
         let recognizer = Arc::clone(&self.recognizer);
-        let work = move || {
+        let recognize = move || {
             // Held until the work ends, even if the visitor disconnects.
             let _permit = permit;
             recognizer.recognize(&resample_for_recognition(&Pcm::mono(samples, SampleRate::HZ_24K)))
         };
-        match tokio::task::spawn_blocking(work).await {
+        match tokio::task::spawn_blocking(recognize).await {
             Ok(Ok(recognition)) => recognition.transcript,
             Ok(Err(RecognizeError::Empty)) => Transcript::default(),
             Ok(Err(error)) => {

@@ -568,9 +568,9 @@ impl Interpretation for PatientSession {
     fn push(&mut self, frame: &[f32], is_last_frame: bool) -> Result<Reply, ProfileError> {
         let channels = self.session.channels;
         self.session.start_deadline(is_last_frame);
-        let part = self.session.process_frame(&mix(frame, channels), is_last_frame)?;
-        if !part.is_empty() {
-            self.reply.push(part);
+        let frame_reply = self.session.process_frame(&mix(frame, channels), is_last_frame)?;
+        if !frame_reply.is_empty() {
+            self.reply.push(frame_reply);
         }
         if !is_last_frame {
             return Ok(Reply::default());

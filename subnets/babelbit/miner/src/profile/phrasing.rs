@@ -73,9 +73,9 @@ pub(super) fn split_into_breath_groups(words: &[String]) -> Vec<&[String]> {
     let best =
         cuts.max_by(|a, b| cut_score(a).total_cmp(&cut_score(b))).unwrap_or(MAX_WORDS_PER_BREATH);
     let (first, remaining) = words.split_at(best);
-    let mut parts = vec![first];
-    parts.extend(split_into_breath_groups(remaining));
-    parts
+    let mut groups = vec![first];
+    groups.extend(split_into_breath_groups(remaining));
+    groups
 }
 
 /// Returns the index of the word before which to cut speech of `length` seconds, if there is a good

@@ -115,8 +115,8 @@ impl Segmenter {
         self.starts_sentence
     }
 
-    /// Ends the current phrase near sample `at`, at the quietest point within 60 ms.
-    pub(super) fn cut(&mut self, at: usize) -> Phrase {
+    /// Ends the current phrase near sample `position`, at the quietest point within 60 ms.
+    pub(super) fn cut(&mut self, position: usize) -> Phrase {
         let energy = |sample: &usize| {
             let window = self
                 .pending
@@ -124,22 +124,23 @@ impl Segmenter {
                 .unwrap_or_default();
             window.iter().map(|sample| sample * sample).sum::<f32>()
         };
-        let positions = (at.saturating_sub(3 * BLOCK_SAMPLES)
-            ..(at + 3 * BLOCK_SAMPLES).min(self.pending.len()))
+        let positions = (position.saturating_sub(3 * BLOCK_SAMPLES)
+            ..(position + 3 * BLOCK_SAMPLES).min(self.pending.len()))
             .step_by(BLOCK_SAMPLES / 8);
         let quietest = positions.min_by(|a, b| energy(a).total_cmp(&energy(b)));
-        let at =
-            quietest.unwrap_or(at).clamp(BLOCK_SAMPLES.min(self.pending.len()), self.pending.len());
-        let phrase = self.take_phrase(at);
+        let position = quietest
+            .unwrap_or(position)
+            .clamp(BLOCK_SAMPLES.min(self.pending.len()), self.pending.len());
+        let phrase = self.take_phrase(position);
         self.starts_sentence = false;
         phrase
     }
 
-    fn take_phrase(&mut self, at: usize) -> Phrase {
-        let remaining = self.pending.split_off(at);
+    fn take_phrase(&mut self, position: usize) -> Phrase {
+        let remaining = self.pending.split_off(position);
         let samples = mem::replace(&mut self.pending, remaining);
         // After a cut within a block, the loud flags shift by less than one block.
-        self.loud_blocks.drain(..(at / BLOCK_SAMPLES).min(self.loud_blocks.len()));
+        self.loud_blocks.drain(..(position / BLOCK_SAMPLES).min(self.loud_blocks.len()));
         self.loud_blocks.truncate(self.pending.len() / BLOCK_SAMPLES);
         self.report_length = MAX_BLOCKS;
         Phrase { samples, starts_sentence: mem::take(&mut self.starts_sentence) }
@@ -179,7 +180,7 @@ mod tests {
                     }
                     ScanResult::TooLong => {
                         let starts_sentence = segmenter.starts_sentence;
-                        let at = segmenter.pending().len() / 2;
+                        let position = segmenter.pending().len() / 2;
                         phrases_found.push((segmenter.cut(at).samples.len() / 24, starts_sentence));
                     }
                 }

@@ -175,8 +175,8 @@ fn number_words(words: &[String]) -> Vec<&str> {
         word(index).is_some_and(|word| PARTS_OF_NUMBERS.contains(&word))
             && neighbours.any(|word| is_number(word) || PARTS_OF_NUMBERS.contains(&word))
     };
-    let numbers = words.iter().map(String::as_str).enumerate();
-    numbers
+    let indexed_words = words.iter().map(String::as_str).enumerate();
+    indexed_words
         .filter(|(index, word)| is_number(word) || is_number_part(*index))
         .map(|(_, word)| word)
         .collect()

@@ -158,11 +158,10 @@ impl Ledger {
     /// # Errors
     /// [`LedgerError`] when the database operation fails.
     pub async fn queued_count(&self) -> Result<u64, LedgerError> {
-        let waiting: i64 =
-            sqlx::query_scalar("SELECT count(*) FROM outbox WHERE state = 'waiting'")
-                .fetch_one(&mut *self.connection.lock().await)
-                .await?;
-        Ok(waiting.unsigned_abs())
+        let queued: i64 = sqlx::query_scalar("SELECT count(*) FROM outbox WHERE state = 'waiting'")
+            .fetch_one(&mut *self.connection.lock().await)
+            .await?;
+        Ok(queued.unsigned_abs())
     }
 
     /// Counts the files per state.

@@ -246,11 +246,11 @@ impl Ledger {
         let rows = sqlx::query("SELECT sha256, conditions FROM scoring_conditions")
             .fetch_all(&mut *self.connection.lock().await)
             .await?;
-        let read = |row: &SqliteRow| {
+        let read_conditions = |row: &SqliteRow| {
             let text: String = row.try_get("conditions")?;
             Ok((row.try_get("sha256")?, from_json("scoring_conditions.conditions", &text)?))
         };
-        rows.iter().map(read).collect()
+        rows.iter().map(read_conditions).collect()
     }
 
     /// Returns the finished miners of a challenge, whose result files are all written.

@@ -142,8 +142,9 @@ impl ScoringApi {
         let request = if is_artifact(entry.file) {
             let (file_handle, size) = file.open().await?;
             let metadata = sign_submission(artifact_data(entry, &name, size, s3_path));
-            let part = FormFile { field: "file", name: &name, content_type: TAR_CONTENT_TYPE };
-            let form = MultipartForm::new([("metadata", &*metadata)], part);
+            let file_field =
+                FormFile { field: "file", name: &name, content_type: TAR_CONTENT_TYPE };
+            let form = MultipartForm::new([("metadata", &*metadata)], file_field);
             self.http
                 .post(self.artifact_url.clone())
                 .timeout(self.timeout + Duration::from_secs(size / MIN_UPLOAD_RATE))

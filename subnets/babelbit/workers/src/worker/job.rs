@@ -53,10 +53,10 @@ impl Worker {
         let mut extension_interval =
             tokio::time::interval(self.services.timing.redeliver_after / 3);
         let start = Instant::now();
-        let mut work = std::pin::pin!(self.process(&id, audio, store, stop));
+        let mut processing = std::pin::pin!(self.process(&id, audio, store, stop));
         let acknowledgement = loop {
             tokio::select! {
-                acknowledgement = &mut work => break acknowledgement,
+                acknowledgement = &mut processing => break acknowledgement,
                 _ = extension_interval.tick(), if start.elapsed() < MAX_PROCESSING_TIME => {
                     delivery.extend().await;
                 }
@@ -157,7 +157,8 @@ impl Worker {
             WavHeader::read(&wav).map(|header| header.duration().get()).unwrap_or_default();
         let audio_duration = Duration::try_from_secs_f64(audio_duration).unwrap_or_default();
         let (recognizer, start) = (Arc::clone(&self.recognizer), Instant::now());
-        let work = tokio::task::spawn_blocking(move || transcribe(&*recognizer, &Audio::from(wav)));
+        let transcription_task =
+            tokio::task::spawn_blocking(move || transcribe(&*recognizer, &Audio::from(wav)));
         let time_limit = self.services.timing.max_transcription_time(audio_duration);
         let grace_period = async {
             stop.requested().await;
@@ -165,7 +166,7 @@ impl Worker {
         };
         let transcription: TranscriptionResult = tokio::select! {
             // `transcribe` converts panics of the recogniser to results.
-            joined = work => match joined {
+            joined = transcription_task => match joined {
                 Ok(Ok(transcription)) => transcription,
                 Ok(Err(RecognizerStopped)) => {
                     tracing::error!(job = %id, "the recogniser has stopped");
