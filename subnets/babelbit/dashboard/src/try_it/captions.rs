@@ -303,7 +303,7 @@ mod tests {
 
     #[test]
     fn speech_is_cut_after_a_sentence_or_in_the_longest_pause() {
-        let sentence_end = words(&[("Yes.", 0.0, 1.0), ("I", 3.0, 3.5), ("do", 4.0, 9.5)]);
+        let sentence = words(&[("Yes.", 0.0, 1.0), ("I", 3.0, 3.5), ("do", 4.0, 9.5)]);
         assert_eq!(final_part(&sentence, 10.0), (1, 2.0));
         let pause = words(&[("one", 0.0, 1.0), ("two", 1.5, 2.0), ("three", 4.0, 9.5)]);
         assert_eq!(final_part(&pause, 10.0), (2, 3.0));

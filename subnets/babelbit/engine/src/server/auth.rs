@@ -182,11 +182,11 @@ mod tests {
     #[test]
     fn tokens_expire_and_the_oldest_are_evicted() {
         let (auth, alice) = (authenticator(), Keypair::from_uri("//Alice").unwrap());
-        let first = auth.issue(alice.hotkey(), at(1_000));
+        let first = auth.issue_token(alice.hotkey(), at(1_000));
         assert_eq!(auth.caller(&bearer(&first.access_token), at(1_099)).unwrap(), alice.hotkey());
         assert!(auth.caller(&bearer(&first.access_token), at(1_100)).is_err());
         for second in 1..=MAX_TOKENS_PER_HOTKEY as u64 {
-            auth.issue(alice.hotkey(), at(1_000 + second));
+            auth.issue_token(alice.hotkey(), at(1_000 + second));
         }
         assert!(auth.caller(&bearer(&first.access_token), at(1_010)).is_err());
         assert_eq!(auth.tokens.len(), MAX_TOKENS_PER_HOTKEY);
@@ -195,7 +195,7 @@ mod tests {
     #[test]
     fn malformed_authorization_headers_are_refused() {
         let (auth, alice) = (authenticator(), Keypair::from_uri("//Alice").unwrap());
-        let token = auth.issue(alice.hotkey(), at(1_000)).access_token;
+        let token = auth.issue_token(alice.hotkey(), at(1_000)).access_token;
         for value in
             ["", "Bearer", "Bearer ", "Basic abc", &token, &format!("Basic {token}"), "Bearer é"]
         {

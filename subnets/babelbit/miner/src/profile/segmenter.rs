@@ -181,7 +181,8 @@ mod tests {
                     ScanResult::TooLong => {
                         let starts_sentence = segmenter.starts_sentence;
                         let position = segmenter.pending().len() / 2;
-                        phrases_found.push((segmenter.cut(at).samples.len() / 24, starts_sentence));
+                        phrases_found
+                            .push((segmenter.cut(position).samples.len() / 24, starts_sentence));
                     }
                 }
             }
@@ -215,7 +216,7 @@ mod tests {
         segmenter.push(sound(true, 4000));
         let mut reported = Vec::new();
         while let Some(ScanResult::TooLong) = segmenter.scan(false) {
-            reported.push(segmenter.loud.len());
+            reported.push(segmenter.loud_blocks.len());
         }
         assert_eq!(reported, [110, 135, 160, 185]);
     }

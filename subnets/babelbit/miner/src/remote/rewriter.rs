@@ -210,7 +210,7 @@ mod tests {
             ("", true, true, "(end of speech)"),
         ];
         for (source_phrase, begins, last, expected) in table {
-            assert_eq!(message(&words(source_phrase), begins, last), expected);
+            assert_eq!(phrase_message(&words(source_phrase), begins, last), expected);
             assert_eq!(parse_message(expected), (words(source_phrase), begins, last));
         }
     }

@@ -214,7 +214,7 @@ mod tests {
         for phrase in ["the train is late today", "a"] {
             let prompt = other.direct_prompt(&messages(phrase, true)).unwrap();
             let deadline = Instant::now() + Duration::from_mins(1);
-            let (logits, cache) = phrases.read(&prompt, deadline).unwrap();
+            let (logits, cache) = phrases.read_prompt(&prompt, deadline).unwrap();
             assert_eq!(cache.tokens(), prompt.len());
             let expected = other.llama().next(&prompt, &mut KvCache::default()).unwrap();
             assert!(

@@ -171,7 +171,7 @@ mod tests {
 
     #[test]
     fn object_keys_of_results_are_unique() {
-        let log_key = |file, kind, miner| key("logs", file, "c", kind, Some(miner), "x");
+        let log_key = |file, kind, miner| object_key("logs", file, "c", kind, Some(miner), "x");
         assert_eq!(
             log_key(ResultFile::RunLog, "main", "miner_1__hk_5A"),
             "logs/logs/c/main/miner_1__hk_5A/x"
@@ -184,9 +184,9 @@ mod tests {
             log_key(ResultFile::Audio, "main", "m"),
             log_key(ResultFile::Audio, "main", "n")
         );
-        assert_eq!(key("", ResultFile::RunLog, "c", "main", None, "x_m"), "logs/c/main/x_m");
+        assert_eq!(object_key("", ResultFile::RunLog, "c", "main", None, "x_m"), "logs/c/main/x_m");
         assert_eq!(
-            key("", ResultFile::RunLog, "../c", "main", None, "x_m"),
+            object_key("", ResultFile::RunLog, "../c", "main", None, "x_m"),
             "logs/unknown/main/x_m"
         );
     }

@@ -340,7 +340,7 @@ async fn retry_pauses_double_up_to_the_maximum() {
     let settings = OutboxSettings::new(api, results.paths());
     let outbox = results.outbox_with(settings, None);
     for (attempts, longest) in [(0, 1.0), (1, 2.0), (5, 32.0), (9, 300.0), (u32::MAX, 300.0)] {
-        let pause = outbox.pause(attempts).as_secs_f64();
+        let pause = outbox.backoff(attempts).as_secs_f64();
         assert!((longest / 2.0..=longest).contains(&pause), "{attempts}: {pause}");
     }
 }
