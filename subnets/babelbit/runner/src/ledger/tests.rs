@@ -178,7 +178,9 @@ async fn older_ledger_is_migrated_without_loss() {
     let path = directory.path().join(LEDGER_FILE);
     {
         let mut connection =
-            SqliteConnection::connect_with(&options(&path).create_if_missing(true)).await.unwrap();
+            SqliteConnection::connect_with(&connect_options(&path).create_if_missing(true))
+                .await
+                .unwrap();
         let older = Migrator {
             migrations: MIGRATIONS.iter().take(2).cloned().collect(),
             ..Migrator::DEFAULT
