@@ -41,7 +41,7 @@ impl UtteranceAudio {
     pub(crate) fn from_pcm(pcm: &Pcm) -> Result<Self, Problem> {
         let frames = pcm.frames();
         if frames == 0 {
-            return Err(Problem::Silent);
+            return Err(Problem::EmptyRecording);
         }
         let seconds = pcm.duration().get();
         if seconds > f64::from(MAX_SECONDS) {
@@ -85,7 +85,7 @@ pub enum BuildError {
     },
     /// The synthesised audio is unusable.
     #[error("{challenge}: utterances[{index}]: {problem}")]
-    Sound {
+    InvalidAudio {
         /// Uid of the challenge.
         challenge: String,
         /// Position of the utterance, from 0.
@@ -122,7 +122,7 @@ impl BuiltChallenge {
         challenge: Arc<Challenge>,
         synthesizer: Arc<dyn Synthesizer>,
     ) -> Result<Self, BuildError> {
-        let parallel = available_parallelism().map_or(2, std::num::NonZero::get);
+        let concurrency = available_parallelism().map_or(2, std::num::NonZero::get);
         let audio = stream::iter(0..challenge.utterances.len())
             .map(|index| {
                 let (challenge, synthesizer) = (Arc::clone(&challenge), Arc::clone(&synthesizer));
@@ -135,7 +135,7 @@ impl BuiltChallenge {
                     .map_err(|source| BuildError::Thread { challenge: uid, source })?
                 }
             })
-            .buffered(parallel)
+            .buffered(concurrency)
             .try_collect::<Vec<_>>()
             .await?;
         Ok(Self { challenge, audio: audio.into_iter().flatten().collect() })
@@ -146,7 +146,7 @@ impl BuiltChallenge {
     pub fn payload(&self, session_id: &str, index: usize) -> UtterancePayload {
         let challenge = &self.challenge;
         let current = challenge.utterances.get(index).zip(self.audio.get(index));
-        let sample = current.map(|(_, audio)| audio).or(self.audio.first());
+        let format_audio = current.map(|(_, audio)| audio).or(self.audio.first());
         UtterancePayload {
             challenge_uid: challenge.uid.clone(),
             title: Some(challenge.title.clone().into()),
@@ -157,8 +157,8 @@ impl BuiltChallenge {
             ),
             language: challenge.language.clone(),
             utterance_index: u32::try_from(index).unwrap_or(u32::MAX),
-            sample_rate_hz: sample.map_or(0, |audio| audio.rate.hz()),
-            channels: sample.map_or(0, |audio| audio.channels),
+            sample_rate_hz: format_audio.map_or(0, |audio| audio.rate.hz()),
+            channels: format_audio.map_or(0, |audio| audio.channels),
             sample_width_bytes: UtteranceAudio::SAMPLE_WIDTH,
             utterance_frames: current.map_or(0, |(_, audio)| audio.frames),
             end_of_utterance: true,
@@ -181,16 +181,16 @@ fn speak(
     synthesizer: &dyn Synthesizer,
 ) -> Result<Option<UtteranceAudio>, BuildError> {
     let Some(utterance) = challenge.utterances.get(index) else { return Ok(None) };
-    let name = || challenge.uid.clone();
+    let challenge_uid = || challenge.uid.clone();
     let audio =
         match &utterance.source {
             Source::Recording(audio) => audio.clone(),
             Source::Text { text, voice } => {
-                let pcm = synthesizer
-                    .speak(text, voice)
-                    .map_err(|source| BuildError::Synthesis { challenge: name(), index, source })?;
-                UtteranceAudio::from_pcm(&pcm).map_err(|problem| BuildError::Sound {
-                    challenge: name(),
+                let pcm = synthesizer.speak(text, voice).map_err(|source| {
+                    BuildError::Synthesis { challenge: challenge_uid(), index, source }
+                })?;
+                UtteranceAudio::from_pcm(&pcm).map_err(|problem| BuildError::InvalidAudio {
+                    challenge: challenge_uid(),
                     index,
                     problem,
                 })?

@@ -15,8 +15,8 @@ use super::{Challenge, ChallengeError, Problem, Source, Target, Utterance, Utter
 
 const MAX_FILE_BYTES: u64 = 16 << 20;
 const MAX_WAV_BYTES: u64 = 64 << 20;
-pub(super) const MAX_TEXT: usize = 10_000;
-pub(super) const MAX_NAME: usize = 200;
+pub(super) const MAX_TEXT_CHARS: usize = 10_000;
+pub(super) const MAX_NAME_CHARS: usize = 200;
 const MAX_UTTERANCES: usize = 1_000;
 const MAX_WORDS: usize = 10_000;
 
@@ -122,9 +122,9 @@ pub(super) fn derived_uid(name: &str, text: &str) -> String {
 
 fn read_capped(path: &Path, limit: u64) -> Result<Vec<u8>, ChallengeError> {
     let mut bytes = Vec::new();
-    let read = File::open(path)
+    let read_result = File::open(path)
         .and_then(|file| file.take(limit.saturating_add(1)).read_to_end(&mut bytes));
-    read.map_err(|source| ChallengeError::Read { file: path.to_owned(), source })?;
+    read_result.map_err(|source| ChallengeError::Read { file: path.to_owned(), source })?;
     if bytes.len() as u64 > limit {
         return Err(ChallengeError::TooLarge { file: path.to_owned(), limit });
     }
@@ -154,10 +154,10 @@ impl Checker<'_> {
 
     fn challenge(&self, raw: RawChallenge, uid: String) -> Result<Challenge, ChallengeError> {
         // The uid becomes a directory name on the validator's side.
-        self.identifier("challenge_uid", &uid, 100, "A-Z a-z 0-9 . _ -")?;
-        self.text("title", &raw.title, MAX_NAME)?;
-        self.language("language", &raw.language)?;
-        self.language("target_language", &raw.target_language)?;
+        self.check_identifier("challenge_uid", &uid, 100, "A-Z a-z 0-9 . _ -")?;
+        self.check_text("title", &raw.title, MAX_NAME_CHARS)?;
+        self.check_language("language", &raw.language)?;
+        self.check_language("target_language", &raw.target_language)?;
         if raw.utterances.is_empty() {
             return self.fail("utterances", Problem::Empty);
         }
@@ -190,9 +190,14 @@ impl Checker<'_> {
         default_id: impl FnOnce() -> String,
     ) -> Result<Utterance, ChallengeError> {
         let id = raw.utterance_id.unwrap_or_else(default_id);
-        self.identifier(&format!("{json_path}.utterance_id"), &id, 200, "A-Z a-z 0-9 . _ - :")?;
+        self.check_identifier(
+            &format!("{json_path}.utterance_id"),
+            &id,
+            200,
+            "A-Z a-z 0-9 . _ - :",
+        )?;
         if let Some(speaker) = &raw.speaker {
-            self.text(&format!("{json_path}.speaker"), speaker, MAX_NAME)?;
+            self.check_text(&format!("{json_path}.speaker"), speaker, MAX_NAME_CHARS)?;
         }
         let source = self.source(&format!("{json_path}.source"), raw.source)?;
         let target = self.target(&format!("{json_path}.target"), raw.target)?;
@@ -202,8 +207,8 @@ impl Checker<'_> {
     fn source(&self, json_path: &str, raw: RawSource) -> Result<Source, ChallengeError> {
         match (raw.text, raw.voice, raw.wav) {
             (Some(text), Some(voice), None) => {
-                self.text(&format!("{json_path}.text"), &text, MAX_TEXT)?;
-                self.text(&format!("{json_path}.voice.name"), &voice.name, MAX_NAME)?;
+                self.check_text(&format!("{json_path}.text"), &text, MAX_TEXT_CHARS)?;
+                self.check_text(&format!("{json_path}.voice.name"), &voice.name, MAX_NAME_CHARS)?;
                 let rates = Voice::WORDS_PER_MINUTE;
                 if !rates.contains(&voice.words_per_minute) {
                     let (min, max) = rates.into_inner();
@@ -249,26 +254,26 @@ impl Checker<'_> {
     }
 
     fn target(&self, json_path: &str, raw: RawTarget) -> Result<Target, ChallengeError> {
-        self.text(&format!("{json_path}.text"), &raw.text, MAX_TEXT)?;
+        self.check_text(&format!("{json_path}.text"), &raw.text, MAX_TEXT_CHARS)?;
         if raw.words.len() > MAX_WORDS {
             return self.fail(format!("{json_path}.words"), Problem::TooMany(MAX_WORDS));
         }
-        let mut earliest = 0.0;
+        let mut previous_start = 0.0;
         for (index, word) in raw.words.iter().enumerate() {
             let json_path = format!("{json_path}.words[{index}]");
-            self.text(&format!("{json_path}.word"), &word.text, MAX_NAME)?;
-            self.time(&format!("{json_path}.start"), word.start)?;
-            self.time(&format!("{json_path}.end"), word.end)?;
+            self.check_text(&format!("{json_path}.word"), &word.text, MAX_NAME_CHARS)?;
+            self.check_time(&format!("{json_path}.start"), word.start)?;
+            self.check_time(&format!("{json_path}.end"), word.end)?;
             if word.end <= word.start {
                 return self.fail(format!("{json_path}.end"), Problem::EndsBeforeStart);
             }
-            if word.start < earliest {
+            if word.start < previous_start {
                 return self.fail(format!("{json_path}.start"), Problem::OutOfOrder);
             }
-            earliest = word.start;
+            previous_start = word.start;
         }
         if let Some(wps) = raw.wps {
-            self.time(&format!("{json_path}.wps"), wps)?;
+            self.check_time(&format!("{json_path}.wps"), wps)?;
             if wps == 0.0 {
                 return self.fail(format!("{json_path}.wps"), Problem::NotPositive);
             }
@@ -276,15 +281,15 @@ impl Checker<'_> {
         Ok(Target { text: raw.text, words: raw.words, words_per_second: raw.wps })
     }
 
-    fn time(&self, json_path: &str, value: f64) -> Result<(), ChallengeError> {
+    fn check_time(&self, json_path: &str, value: f64) -> Result<(), ChallengeError> {
         if value.is_finite() && value >= 0.0 {
             Ok(())
         } else {
-            self.fail(json_path, Problem::NotATime)
+            self.fail(json_path, Problem::InvalidTime)
         }
     }
 
-    pub(super) fn text(
+    pub(super) fn check_text(
         &self,
         json_path: &str,
         text: &str,
@@ -299,27 +304,29 @@ impl Checker<'_> {
         Ok(())
     }
 
-    pub(super) fn identifier(
+    pub(super) fn check_identifier(
         &self,
         json_path: &str,
         id: &str,
         limit: usize,
         allowed: &'static str,
     ) -> Result<(), ChallengeError> {
-        let permitted = |c: char| c.is_ascii_alphanumeric() || (c != ' ' && allowed.contains(c));
-        if id.is_empty() || id.len() > limit || id.starts_with('.') || !id.chars().all(permitted) {
+        let is_permitted = |c: char| c.is_ascii_alphanumeric() || (c != ' ' && allowed.contains(c));
+        if id.is_empty() || id.len() > limit || id.starts_with('.') || !id.chars().all(is_permitted)
+        {
             return self.fail(json_path, Problem::Identifier { limit, allowed });
         }
         Ok(())
     }
 
-    fn language(&self, json_path: &str, code: &str) -> Result<(), ChallengeError> {
+    fn check_language(&self, json_path: &str, code: &str) -> Result<(), ChallengeError> {
         let mut parts = code.split('-');
-        let has_primary_tag = parts.next().is_some_and(|p| {
-            (2..=3).contains(&p.len()) && p.chars().all(|c| c.is_ascii_lowercase())
+        let has_primary_tag = parts.next().is_some_and(|part| {
+            (2..=3).contains(&part.len()) && part.chars().all(|c| c.is_ascii_lowercase())
         });
-        let has_valid_subtags = parts
-            .all(|p| (2..=8).contains(&p.len()) && p.chars().all(|c| c.is_ascii_alphanumeric()));
+        let has_valid_subtags = parts.all(|part| {
+            (2..=8).contains(&part.len()) && part.chars().all(|c| c.is_ascii_alphanumeric())
+        });
         if has_primary_tag && has_valid_subtags {
             Ok(())
         } else {

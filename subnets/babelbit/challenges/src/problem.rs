@@ -94,7 +94,7 @@ pub enum Problem {
     Range(u16, u16),
     /// A time or rate is negative or not a number.
     #[error("must be a finite number, 0 or more")]
-    NotATime,
+    InvalidTime,
     /// A rate is zero or less.
     #[error("must be > 0")]
     NotPositive,
@@ -115,7 +115,7 @@ pub enum Problem {
     Wav(#[from] WavError),
     /// The recording is empty.
     #[error("the recording is empty")]
-    Silent,
+    EmptyRecording,
     /// The recording exceeds the maximum duration of an utterance.
     #[error("the recording lasts {seconds:.1} s, the limit is {limit} s")]
     Duration {

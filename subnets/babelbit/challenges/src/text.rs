@@ -8,7 +8,9 @@ use serde::de::IgnoredAny;
 use taonet_babelbit_core::engine_api::TextToken;
 use taonet_primitives::without_bom;
 
-use super::file::{Checker, MAX_NAME, MAX_TEXT, derived_uid, folder_of, parse_document, read_text};
+use super::file::{
+    Checker, MAX_NAME_CHARS, MAX_TEXT_CHARS, derived_uid, folder_of, parse_document, read_text,
+};
 use super::{Challenge, ChallengeError, Problem};
 
 const MAX_DIALOGUES: usize = 1_000;
@@ -106,7 +108,7 @@ impl TextChallenge {
     pub fn parse(name: &str, text: &str) -> Result<Self, ChallengeError> {
         let raw: RawChallenge = parse_document(name, text)?;
         let uid = raw.challenge_uid.clone().unwrap_or_else(|| derived_uid(name, text));
-        check(&Checker { file: name, folder: None }, raw, uid)
+        validate(&Checker { file: name, folder: None }, raw, uid)
     }
 
     /// Returns the tokens in the order in which an engine reveals them: the words of each utterance
@@ -136,14 +138,14 @@ impl TextChallenge {
     }
 }
 
-fn check(
+fn validate(
     checker: &Checker<'_>,
     raw: RawChallenge,
     uid: String,
 ) -> Result<TextChallenge, ChallengeError> {
-    checker.identifier("challenge_uid", &uid, 100, "A-Z a-z 0-9 . _ -")?;
+    checker.check_identifier("challenge_uid", &uid, 100, "A-Z a-z 0-9 . _ -")?;
     if let Some(title) = &raw.title {
-        checker.text("title", title, MAX_NAME)?;
+        checker.check_text("title", title, MAX_NAME_CHARS)?;
     }
     if raw.dialogues.is_empty() {
         return checker.fail("dialogues", Problem::Empty);
@@ -162,7 +164,7 @@ fn check(
         let json_path = format!("dialogues[{index}]");
         let dialogue_uid = dialogue.dialogue_uid.unwrap_or_else(|| format!("{uid}-{index}"));
         // The uid becomes part of a file name on the validator's side.
-        checker.identifier(
+        checker.check_identifier(
             &format!("{json_path}.dialogue_uid"),
             &dialogue_uid,
             100,
@@ -177,8 +179,8 @@ fn check(
         }
         for (position, text) in dialogue.utterances.iter().enumerate() {
             let json_path = || format!("{json_path}.utterances[{position}]");
-            if text.chars().count() > MAX_TEXT {
-                return checker.fail(json_path(), Problem::TooLong(MAX_TEXT));
+            if text.chars().count() > MAX_TEXT_CHARS {
+                return checker.fail(json_path(), Problem::TooLong(MAX_TEXT_CHARS));
             }
             if text.split_whitespace().any(|word| word == TextToken::EOF) {
                 return checker.fail(json_path(), Problem::EndMarker);

@@ -208,7 +208,7 @@ impl Config {
     /// Creates the default settings, with cache paths below `cache_dir` (`~/.babelbit` in the
     /// reference).
     fn defaults(cache_dir: &Path) -> Self {
-        let audio = cache_dir.join("audio_scoring");
+        let audio_cache = cache_dir.join("audio_scoring");
         Self {
             operator: OperatorConfig::default(),
             netuid: NetUid(59),
@@ -232,8 +232,8 @@ impl Config {
             recognizer: None,
             embedder: "all-MiniLM-L6-v2".to_owned(),
             cache_dir: cache_dir.to_owned(),
-            transcript_cache: audio.join("stt_cache.jsonl"),
-            metadata_root: audio.join("metadata"),
+            transcript_cache: audio_cache.join("stt_cache.jsonl"),
+            metadata_root: audio_cache.join("metadata"),
             models_dir: None,
             arena_share: ArenaShare::from_percent(90.0),
             burn_uid: Uid(248),
@@ -273,10 +273,10 @@ impl Config {
         let mut config = Self::defaults(&cache_dir);
         let mut problems = Vec::new();
         let prefixes = ["BB_", "BABELBIT_"];
-        let overridden = overridden_network(&environment);
+        let network_warning = overridden_network(&environment);
         let mut warnings =
             OperatorConfig::apply(environment, variables(), &prefixes, &mut config, &mut problems);
-        warnings.extend(overridden);
+        warnings.extend(network_warning);
         config.scoring.rules = config.rules;
         match config.scoring.clone().checked() {
             Ok(scoring) => config.scoring = scoring,

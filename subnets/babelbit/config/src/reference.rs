@@ -7,13 +7,14 @@ use super::{Config, variables};
 /// Kind of difference between a variable's effect and that in the reference.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum DifferenceKind {
-    /// Only the default differs, or what a daemon demands at its start: a set value means the same.
+    /// Only the default differs, or a requirement at a daemon's startup: a set value has the same
+    /// meaning.
     DefaultOnly,
-    /// A set value has another effect on the network `local` only.
+    /// A set value has a different effect on the network `local` only.
     LocalOnly,
-    /// Only a blank value has another effect.
+    /// Only a blank value has a different effect.
     Blank,
-    /// A set value means something else.
+    /// A set value has a different meaning.
     Meaning,
     /// The variable has no effect here.
     NoEffect,
@@ -49,12 +50,12 @@ pub struct Difference {
 }
 
 impl Difference {
-    /// Returns whether a value has another effect here than in the reference; `None` is an unset
-    /// variable, and `config` the settings with the value. All other differences are of defaults,
-    /// which `bb config show` prints.
+    /// Whether a value has a different effect here than in the reference. `value` is `None` for an
+    /// unset variable, and `config` contains the parsed value. Differences of defaults do not
+    /// matter: `bb config show` prints the defaults.
     ///
-    /// A value that is also the default has no other effect: a copied env.example sets most
-    /// variables to it.
+    /// A value that equals the default does not matter either: a copied env.example sets most
+    /// variables to their defaults.
     pub fn matters(&self, value: Option<&str>, config: &Config) -> bool {
         let Some(value) = value.map(str::trim) else { return false };
         let is_blank = value.is_empty();

@@ -44,7 +44,7 @@ pub struct ArenaRoundSettings {
     /// Timeout of one request to a miner.
     pub miner_timeout: Duration,
     /// Upper limit of the timeout for opening a session.
-    pub init_barrier: Duration,
+    pub max_init_timeout: Duration,
     /// Time for the text contest's miners to become healthy, and time of each for its first
     /// prediction; 0 disables both.
     pub startup_timeout: Duration,
@@ -61,7 +61,7 @@ impl RoundSettings {
             startup_utterances: 3,
             drop_after_failures: 2,
             miner_timeout: Duration::from_secs(10),
-            init_barrier: Duration::from_mins(10),
+            max_init_timeout: Duration::from_mins(10),
             startup_timeout: Duration::from_mins(5),
             startup_request_timeout: Duration::from_mins(1),
         };
@@ -87,7 +87,7 @@ impl RoundSettings {
             startup_frames: STARTUP_FRAMES,
             startup_chunk_timeout: STARTUP_CHUNK_TIMEOUT,
             miner_timeout: self.arena.miner_timeout,
-            init_barrier: Some(self.arena.init_barrier),
+            max_init_timeout: Some(self.arena.max_init_timeout),
             drop_after_failures: self.arena.drop_after_failures,
             ..main.clone()
         }

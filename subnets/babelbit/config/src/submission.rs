@@ -25,8 +25,8 @@ impl Config {
     /// Whether to submit results. If not configured, results are submitted if a scoring API is
     /// configured or the network is not `local`.
     pub fn submits(&self) -> bool {
-        let named = self.submit_api_url.is_some() || !self.operator.network.is_local();
-        self.submission.enabled.unwrap_or(named)
+        let is_default_enabled = self.submit_api_url.is_some() || !self.operator.network.is_local();
+        self.submission.enabled.unwrap_or(is_default_enabled)
     }
 }
 

@@ -333,7 +333,7 @@ fn rounds_have_reference_defaults_and_separate_arena_deadlines() {
         (3, 4, 2)
     );
     assert_eq!(
-        (arena.startup_chunk_timeout, arena.init_barrier),
+        (arena.startup_chunk_timeout, arena.max_init_timeout),
         (Duration::from_mins(1), Some(Duration::from_mins(10)))
     );
     let error = read(&[("BABELBIT_RUNNER_TEMPO", "0")]).unwrap_err().to_string();

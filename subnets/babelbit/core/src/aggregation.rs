@@ -17,15 +17,15 @@ pub fn stake_weighted_median(scores: impl IntoIterator<Item = (f64, u64)>) -> Op
     }
     scores.retain(|(_, stake)| *stake > 0);
     scores.sort_by(|a, b| a.0.total_cmp(&b.0));
-    let total: u128 = scores.iter().map(|(_, stake)| u128::from(*stake)).sum();
+    let total_stake: u128 = scores.iter().map(|(_, stake)| u128::from(*stake)).sum();
     let mut cumulative_stake = 0_u128;
     let mut remaining = scores.into_iter();
     while let Some((score, stake)) = remaining.next() {
         cumulative_stake += u128::from(stake);
-        if cumulative_stake * 2 > total {
+        if cumulative_stake * 2 > total_stake {
             return Some(score);
         }
-        if cumulative_stake * 2 == total {
+        if cumulative_stake * 2 == total_stake {
             return remaining.next().map(|(next, _)| f64::midpoint(score, next));
         }
     }

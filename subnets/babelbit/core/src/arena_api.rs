@@ -73,10 +73,10 @@ impl TokenResponse {
     /// Parses a response, in which the token may also be named `token`; `None` if the response has
     /// no token.
     pub fn read(response: &Value) -> Option<Self> {
-        let text = |name: &str| {
+        let token_field = |name: &str| {
             response.get(name).and_then(Value::as_str).filter(|token| !token.is_empty())
         };
-        let auth_token = text("auth_token").or_else(|| text("token"))?.to_owned();
+        let auth_token = token_field("auth_token").or_else(|| token_field("token"))?.to_owned();
         let seconds = response.get("expires_in").and_then(Value::as_f64);
         // The cast saturates, and converts NaN to 0.
         let expires_in = seconds.map_or(DEFAULT_TOKEN_SECONDS, |seconds| seconds as u64);

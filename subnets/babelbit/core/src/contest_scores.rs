@@ -37,18 +37,20 @@ impl<M: Copy + PartialEq> ContestScores<M> {
         miner_of: impl Fn(&'a str) -> Option<M>,
     ) {
         for row in rows {
-            let Some(miner) = text(row, &["miner_hotkey", "hotkey"]).and_then(&miner_of) else {
+            let Some(miner) = first_string(row, &["miner_hotkey", "hotkey"]).and_then(&miner_of)
+            else {
                 continue;
             };
-            let (main, arena) = (number(row, &["main_score"]), number(row, &["arena_score"]));
+            let (main, arena) =
+                (first_number(row, &["main_score"]), first_number(row, &["arena_score"]));
             if main.is_some() || arena.is_some() {
                 self.add_score(Contest::Main, miner, main);
                 self.add_score(Contest::Arena, miner, arena);
                 continue;
             }
-            let row_contest = text(row, &["challenge_type", "challenge_round", "mode"])
+            let row_contest = first_string(row, &["challenge_type", "challenge_round", "mode"])
                 .and_then(Contest::from_row_name);
-            let score = number(row, &["challenge_mean_score", "score"]);
+            let score = first_number(row, &["challenge_mean_score", "score"]);
             self.add_score(row_contest.unwrap_or(contest), miner, score);
         }
     }
@@ -86,12 +88,12 @@ impl ContestScores {
         let arena_share = arena_share.get();
         let mut combined: Vec<(Uid, f64)> = Vec::new();
         let main = self.main.iter().map(|(uid, score)| (*uid, (1.0 - arena_share) * score));
-        for (uid, part) in
+        for (uid, weighted_score) in
             main.chain(self.arena.iter().map(|(uid, score)| (*uid, arena_share * score)))
         {
             match combined.iter_mut().find(|(combined_uid, _)| *combined_uid == uid) {
-                Some((_, sum)) => *sum += part,
-                None => combined.push((uid, part)),
+                Some((_, sum)) => *sum += weighted_score,
+                None => combined.push((uid, weighted_score)),
             }
         }
         combined
@@ -108,12 +110,12 @@ impl ContestScores {
 }
 
 /// Returns the first of these fields that is a string.
-fn text<'a>(row: &'a Value, names: &[&str]) -> Option<&'a str> {
+fn first_string<'a>(row: &'a Value, names: &[&str]) -> Option<&'a str> {
     names.iter().find_map(|name| row.get(name)?.as_str())
 }
 
 /// Returns the first of these fields that is a number.
-fn number(row: &Value, names: &[&str]) -> Option<f64> {
+fn first_number(row: &Value, names: &[&str]) -> Option<f64> {
     names.iter().find_map(|name| row.get(name)?.as_f64()).filter(|number| number.is_finite())
 }
 

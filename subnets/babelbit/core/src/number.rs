@@ -9,16 +9,16 @@ use serde_json::Number;
 
 /// Deserialises a float.
 pub(crate) fn float<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
-    finite(&Number::deserialize(deserializer)?)
+    to_f64(&Number::deserialize(deserializer)?)
 }
 
 /// Deserialises a float or null; with `serde(default)` also a missing field.
 pub(crate) fn optional_float<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Option<f64>, D::Error> {
-    Option::<Number>::deserialize(deserializer)?.as_ref().map(finite).transpose()
+    Option::<Number>::deserialize(deserializer)?.as_ref().map(to_f64).transpose()
 }
 
-fn finite<E: de::Error>(number: &Number) -> Result<f64, E> {
+fn to_f64<E: de::Error>(number: &Number) -> Result<f64, E> {
     number.as_f64().ok_or_else(|| E::custom(format_args!("{number} is too large for a float")))
 }

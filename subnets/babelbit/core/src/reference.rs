@@ -126,7 +126,7 @@ pub fn words_per_second(words: &[Word]) -> f64 {
 pub struct ReferenceDocument {
     challenge_uid: Option<String>,
     language: Option<String>,
-    is_bare: bool,
+    is_single_utterance: bool,
     /// Each utterance with its position in the document.
     utterances: Vec<(usize, Map<String, Value>)>,
 }
@@ -142,7 +142,7 @@ impl ReferenceDocument {
         let challenge_uid = schema::text_of(document.get("challenge_uid"));
         let language = schema::language_of(document.get("target_language"));
         let utterances = document.remove("utterances");
-        let is_bare = utterances.is_none();
+        let is_single_utterance = utterances.is_none();
         let utterances = match utterances {
             Some(Value::Array(list)) => list
                 .into_iter()
@@ -155,7 +155,7 @@ impl ReferenceDocument {
             None if schema::matches_schema(&document) => vec![(0, document)],
             _ => return Err(ReferenceError::NotADocument),
         };
-        Ok(Self { challenge_uid, language, is_bare, utterances })
+        Ok(Self { challenge_uid, language, is_single_utterance, utterances })
     }
 
     /// Returns the ID of the challenge, if the document has one.
@@ -164,8 +164,8 @@ impl ReferenceDocument {
     }
 
     /// Whether the parsed document was a single utterance instead of a list of utterances.
-    pub fn is_bare(&self) -> bool {
-        self.is_bare
+    pub fn is_single_utterance(&self) -> bool {
+        self.is_single_utterance
     }
 
     /// Returns the number of utterances.
@@ -193,7 +193,7 @@ impl ReferenceDocument {
         let entry = self
             .entry(utterance_id)
             .ok_or_else(|| ReferenceError::NotFound(utterance_id.to_owned()))?;
-        self.read(entry, target_language)
+        self.read_entry(entry, target_language)
     }
 
     /// Returns the raw entry of the first utterance with this ID.
@@ -212,12 +212,12 @@ impl ReferenceDocument {
     /// itself is malformed.
     pub fn sole(&self, target_language: &str) -> Result<Reference, ReferenceError> {
         match self.utterances.as_slice() {
-            [(_, entry)] => self.read(entry, target_language),
+            [(_, entry)] => self.read_entry(entry, target_language),
             several => Err(ReferenceError::Ambiguous(several.len())),
         }
     }
 
-    fn read(
+    fn read_entry(
         &self,
         entry: &Map<String, Value>,
         target_language: &str,

@@ -112,14 +112,18 @@ pub fn score_dialogue(
 ) -> Result<DialogueScore, VectorError> {
     // The reference computes no similarity that has no weight.
     let vectors = vectors.filter(|_| rules == Rules::Strict || lexical_weight < 1.0);
-    let truths: Vec<_> =
+    let ground_truths: Vec<_> =
         utterances.iter().map(|utterance| utterance.ground_truth.as_str()).collect();
-    let baseline = vectors.map_or(Ok(0.0), |vectors| vectors.baseline(&truths))?;
+    let baseline = vectors.map_or(Ok(0.0), |vectors| vectors.baseline(&ground_truths))?;
     let scorer = Scorer { vectors, baseline, lexical_weight, rules };
-    let scored = utterances.into_iter().map(|utterance| scorer.utterance(utterance));
-    let (best, utterances): (Vec<_>, Vec<_>) =
+    let scored = utterances.into_iter().map(|utterance| scorer.score_utterance(utterance));
+    let (best_scores, utterances): (Vec<_>, Vec<_>) =
         scored.collect::<Result<Vec<_>, _>>()?.into_iter().unzip();
-    let average = if best.is_empty() { 0.0 } else { best.iter().sum::<f64>() / best.len() as f64 };
+    let average = if best_scores.is_empty() {
+        0.0
+    } else {
+        best_scores.iter().sum::<f64>() / best_scores.len() as f64
+    };
     let dialogue_summary =
         DialogueSummary { average_best: round4(average), semantic_baseline_b: round6(baseline) };
     Ok(DialogueScore { dialogue_uid: None, utterances, dialogue_summary })
@@ -134,9 +138,9 @@ struct Scorer<'a> {
 
 impl Scorer<'_> {
     /// Computes the best score, unrounded, and the scores of all steps.
-    fn utterance(&self, utterance: Utterance) -> Result<(f64, UtteranceScore), VectorError> {
+    fn score_utterance(&self, utterance: Utterance) -> Result<(f64, UtteranceScore), VectorError> {
         let truth = utterance.ground_truth;
-        let characters = BatchComparator::new(truth.chars());
+        let comparator = BatchComparator::new(truth.chars());
         let length = truth.chars().count();
         let (mut best, mut best_step) = (None, 0);
         let mut steps = Vec::with_capacity(utterance.predictions.len());
@@ -145,7 +149,7 @@ impl Scorer<'_> {
             let lexical = if max_length == 0 || !self.computes_lexical() {
                 0.0
             } else {
-                (1.0 - characters.distance(prediction.chars()) as f64 / max_length as f64).max(0.0)
+                (1.0 - comparator.distance(prediction.chars()) as f64 / max_length as f64).max(0.0)
             };
             let cosine = self.cosine(&prediction, &truth)?;
             let semantic =
@@ -253,7 +257,8 @@ mod tests {
                 lexical_weight: 0.0,
                 rules: Rules::Reference,
             };
-            let (_, scored) = scorer.utterance(predicted_utterance("truth", &["guess"])).unwrap();
+            let (_, scored) =
+                scorer.score_utterance(predicted_utterance("truth", &["guess"])).unwrap();
             assert_eq!(scored.steps[0].semantic_similarity, expected, "{cosine} over {baseline}");
         }
     }

@@ -9,7 +9,7 @@ use taonet_dashboard::printable;
 /// Maximum number of words of a text; longer texts are shown without comparison.
 const MAX_WORDS: usize = 600;
 /// Time limit of the comparison; after this limit, differences are computed more coarsely.
-const DEADLINE: Duration = Duration::from_millis(5);
+const TIME_LIMIT: Duration = Duration::from_millis(5);
 
 /// Compares a transcript with its reference and marks the differences: missing words in the
 /// reference, additional words in the transcript.
@@ -27,21 +27,21 @@ pub(crate) fn compare(reference: &str, transcript: &str) -> (Markup, Markup) {
         Algorithm::Myers,
         &left,
         &right,
-        Some(Instant::now() + DEADLINE),
+        Some(Instant::now() + TIME_LIMIT),
     );
-    let words = |words: &[&str], range: std::ops::Range<usize>| {
+    let join = |words: &[&str], range: std::ops::Range<usize>| {
         printable(&words.get(range).unwrap_or_default().join(" "))
     };
     let reference = html! {
         @for part in &parts {
-            @if part.tag() == DiffTag::Equal { (words(&expected, part.old_range())) " " }
-            @else if !part.old_range().is_empty() { del { (words(&expected, part.old_range())) } " " }
+            @if part.tag() == DiffTag::Equal { (join(&expected, part.old_range())) " " }
+            @else if !part.old_range().is_empty() { del { (join(&expected, part.old_range())) } " " }
         }
     };
     let transcript = html! {
         @for part in &parts {
-            @if part.tag() == DiffTag::Equal { (words(&actual, part.new_range())) " " }
-            @else if !part.new_range().is_empty() { ins { (words(&actual, part.new_range())) } " " }
+            @if part.tag() == DiffTag::Equal { (join(&actual, part.new_range())) " " }
+            @else if !part.new_range().is_empty() { ins { (join(&actual, part.new_range())) } " " }
         }
     };
     (reference, transcript)

@@ -68,7 +68,7 @@ pub(crate) struct Index {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Totals {
     /// Number of challenges to which the runner may still add results.
-    pub(crate) open: usize,
+    pub(crate) in_progress: usize,
     /// Number of distinct miners.
     pub(crate) miners: usize,
     /// Number of recorded replies.
@@ -149,7 +149,7 @@ impl Challenge {
         let standings =
             by_miner.iter().map(|(miner, results)| MinerStats::of(*miner, results, total, rules));
         let mut standings: Vec<_> = standings.collect();
-        sort(&mut standings);
+        sort_by_score(&mut standings);
         Self { header, results, standings, problem: None }
     }
 
@@ -193,7 +193,7 @@ impl Challenge {
 }
 
 /// Sorts standings by score, best first.
-fn sort(standings: &mut [MinerStats]) {
+fn sort_by_score(standings: &mut [MinerStats]) {
     standings.sort_by(|a, b| b.score.total_cmp(&a.score).then(a.miner.cmp(&b.miner)));
 }
 
@@ -210,7 +210,7 @@ impl Index {
     pub(crate) fn totals(&self) -> Totals {
         let standings = self.challenges.iter().flat_map(|challenge| &challenge.standings);
         Totals {
-            open: self.challenges.iter().filter(|challenge| challenge.is_open()).count(),
+            in_progress: self.challenges.iter().filter(|challenge| challenge.is_open()).count(),
             miners: standings.map(|stats| stats.miner).collect::<HashSet<_>>().len(),
             replies: self.challenges.iter().map(|challenge| challenge.results.len()).sum(),
         }
@@ -248,47 +248,53 @@ impl Index {
             }
         }
         let challenge_count = challenges.len().min(history);
-        let mut standings: Vec<_> =
-            by_miner.iter().map(|(miner, parts)| combine(*miner, parts, challenge_count)).collect();
-        sort(&mut standings);
+        let mut standings: Vec<_> = by_miner
+            .iter()
+            .map(|(miner, challenge_stats)| combine(*miner, challenge_stats, challenge_count))
+            .collect();
+        sort_by_score(&mut standings);
         standings
     }
 }
 
 /// Combines a miner's statistics over several challenges, each with its position, where 0 is the
 /// latest.
-fn combine(miner: MinerKey, parts: &[(usize, &MinerStats)], challenge_count: usize) -> MinerStats {
+fn combine(
+    miner: MinerKey,
+    challenge_stats: &[(usize, &MinerStats)],
+    challenge_count: usize,
+) -> MinerStats {
     let mean = |value: fn(&MinerStats) -> Option<f64>| {
         let mut mean = Mean::default();
-        for (_, part) in parts {
-            mean.add(value(part));
+        for (_, stats) in challenge_stats {
+            mean.add(value(stats));
         }
         mean.get()
     };
     let mut failed_gates = BTreeMap::new();
-    for (gate, count) in parts.iter().flat_map(|(_, part)| &part.failed_gates) {
+    for (gate, count) in challenge_stats.iter().flat_map(|(_, stats)| &stats.failed_gates) {
         *failed_gates.entry(*gate).or_default() += count;
     }
     let mut history = vec![None; challenge_count];
-    for (position, part) in parts {
+    for (position, stats) in challenge_stats {
         if let Some(slot) =
             challenge_count.checked_sub(position + 1).and_then(|slot| history.get_mut(slot))
         {
-            *slot = Some(part.score);
+            *slot = Some(stats.score);
         }
     }
     MinerStats {
         miner,
         // Challenges without a score yet do not count.
-        score: mean(|part| (part.utterances > part.awaiting).then_some(part.score))
+        score: mean(|stats| (stats.utterances > stats.awaiting).then_some(stats.score))
             .unwrap_or_default(),
-        accuracy: mean(|part| part.accuracy),
-        rate_ratio: mean(|part| part.rate_ratio),
-        overshoot_sec: mean(|part| part.overshoot_sec),
-        wall_after_source_sec: mean(|part| part.wall_after_source_sec),
+        accuracy: mean(|stats| stats.accuracy),
+        rate_ratio: mean(|stats| stats.rate_ratio),
+        overshoot_sec: mean(|stats| stats.overshoot_sec),
+        wall_after_source_sec: mean(|stats| stats.wall_after_source_sec),
         failed_gates,
-        utterances: parts.iter().map(|(_, part)| part.utterances).sum(),
-        awaiting: parts.iter().map(|(_, part)| part.awaiting).sum(),
+        utterances: challenge_stats.iter().map(|(_, stats)| stats.utterances).sum(),
+        awaiting: challenge_stats.iter().map(|(_, stats)| stats.awaiting).sum(),
         history,
     }
 }

@@ -9,14 +9,14 @@ use crate::index::{CONTESTS, Index, MinerStats};
 use crate::section::BabelbitSection;
 
 /// Maximum number of challenges in a history.
-const HISTORY: usize = 16;
+const MAX_HISTORY: usize = 16;
 /// Bars of a history, for scores from 0 to 1.
 const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
 
 /// Returns the totals, the challenges in progress, the leaderboard of each contest, and the last
 /// rounds.
 pub(crate) fn build(section: &BabelbitSection) -> Vec<Panel> {
-    let index = section.source.index();
+    let index = section.run_directory.index();
     let mut panels = vec![totals(&index)];
     panels.extend(in_progress(&index));
     let contests: Vec<_> = CONTESTS
@@ -43,7 +43,7 @@ fn totals(index: &Index) -> Panel {
     let files = files.iter().filter(|(count, state)| *count > 0 || *state == "delivered");
     let files: Vec<_> = files.map(|(count, state)| format!("{count} {state}")).collect();
     let figures = vec![
-        ("Challenges", format!("{} ({} in progress)", index.challenges.len(), totals.open)),
+        ("Challenges", format!("{} ({} in progress)", index.challenges.len(), totals.in_progress)),
         ("Miners", totals.miners.to_string()),
         ("Replies", totals.replies.to_string()),
         ("Result files", files.join(", ")),
@@ -59,7 +59,7 @@ fn in_progress(index: &Index) -> Option<Panel> {
     let open = index.challenges.iter().filter(|challenge| challenge.is_open());
     let rows: Vec<_> = open
         .map(|challenge| {
-            let (done, expected) = challenge.progress();
+            let (scored_count, expected) = challenge.progress();
             let state = match challenge.header.state {
                 ChallengeState::Playing => "playing",
                 ChallengeState::Partial => "partial",
@@ -69,7 +69,7 @@ fn in_progress(index: &Index) -> Option<Panel> {
                 challenge.title(),
                 challenge.header.challenge_type.to_string(),
                 state.to_owned(),
-                format!("{done} of {expected}"),
+                format!("{scored_count} of {expected}"),
             ]
         })
         .collect();
@@ -83,7 +83,7 @@ fn in_progress(index: &Index) -> Option<Panel> {
 }
 
 fn leaderboard(section: &BabelbitSection, index: &Index, contest: ChallengeType) -> Panel {
-    let standings = index.leaderboard(contest, HISTORY);
+    let standings = index.leaderboard(contest, MAX_HISTORY);
     let columns = vec![
         Column::number("#"),
         Column::text("Miner"),
@@ -115,7 +115,7 @@ fn leaderboard(section: &BabelbitSection, index: &Index, contest: ChallengeType)
 
 fn rounds(index: &Index) -> Option<Panel> {
     let row = |round: &taonet_babelbit_runner::RoundRow| {
-        let end = match round.end {
+        let outcome = match round.end {
             RoundEnd::Played => "played",
             RoundEnd::Failed => "failed",
             RoundEnd::Waited => "waits for the next epoch",
@@ -123,7 +123,7 @@ fn rounds(index: &Index) -> Option<Panel> {
         vec![
             round.challenge_type.to_string(),
             round.epoch.map_or_else(|| "–".to_owned(), |epoch| epoch.to_string()),
-            end.to_owned(),
+            outcome.to_owned(),
             ago(round.ended_unix, now_unix()),
             index.title_of(round).unwrap_or_default(),
         ]

@@ -20,7 +20,7 @@ use taonet_service::Shutdown;
 
 use crate::pages::{audio, challenge, challenges, miner, miners, overview};
 use crate::panels;
-use crate::source::{LEDGER, Source};
+use crate::source::{LEDGER, RunDirectory};
 use crate::validators::Validators;
 
 /// Maximum age of the runner's heartbeat, in seconds; the daemon updates it every minute.
@@ -31,7 +31,7 @@ const STALE_REASON: &str = "it has had no heartbeat for more than 10 minutes; \
 
 /// The pages of Babelbit, as a section of the dashboard.
 pub struct BabelbitSection {
-    pub(crate) source: Source,
+    pub(crate) run_directory: RunDirectory,
     pub(crate) validators: Validators,
     /// Whether the runner has stopped on purpose.
     has_ended: AtomicBool,
@@ -41,9 +41,9 @@ impl BabelbitSection {
     /// Opens the directory of a run. A missing or malformed ledger is not an error: the pages
     /// report it.
     pub async fn open(paths: RunPaths) -> Arc<Self> {
-        let source = Source::open(paths).await;
+        let run_directory = RunDirectory::open(paths).await;
         Arc::new(Self {
-            source,
+            run_directory,
             validators: Validators::default(),
             has_ended: AtomicBool::default(),
         })
@@ -57,7 +57,7 @@ impl BabelbitSection {
 
     /// Watches the runner's ledger until shutdown, and reports each change.
     pub async fn follow(&self, changes: &Changes, shutdown: &Shutdown) {
-        self.source.follow(changes, shutdown).await;
+        self.run_directory.follow(changes, shutdown).await;
     }
 
     /// Reads the scores of all validators from the scoring API until shutdown, and reports each
@@ -68,15 +68,15 @@ impl BabelbitSection {
         changes: &Changes,
         shutdown: &Shutdown,
     ) {
-        self.validators.follow(client, &self.source, changes, shutdown).await;
+        self.validators.follow(client, &self.run_directory, changes, shutdown).await;
     }
 
     /// Reads the ledger and the scoring API once, for instance before the scoring API stops.
     pub async fn read(&self, client: &ScoresClient, changes: &Changes) {
-        if self.source.reread().await {
+        if self.run_directory.reread().await {
             changes.report();
         }
-        self.validators.read(client, &self.source.index(), changes).await;
+        self.validators.read(client, &self.run_directory.index(), changes).await;
     }
 
     /// Marks the runner as stopped on purpose, such as at the end of a demonstration, and reports
@@ -86,9 +86,9 @@ impl BabelbitSection {
         changes.report();
     }
 
-    /// Renders whether the runner runs.
+    /// Renders the state of the runner: running or stopped.
     pub(crate) fn activity(&self) -> Markup {
-        let last = self.source.last_heartbeat();
+        let last = self.run_directory.last_heartbeat();
         activity(last.is_some(), self.has_ended() || is_heartbeat_stale(last))
     }
 
@@ -99,8 +99,9 @@ impl BabelbitSection {
     /// Returns why the ledger of a run that has begun is unreadable. A run that has not begun has
     /// no ledger, which is not a failure.
     fn ledger_problem(&self) -> Option<String> {
-        let index = self.source.index();
-        let has_started = !index.challenges.is_empty() || Self::has_ledger(self.source.paths());
+        let index = self.run_directory.index();
+        let has_started =
+            !index.challenges.is_empty() || Self::has_ledger(self.run_directory.paths());
         index.problem.clone().filter(|_| has_started)
     }
 
@@ -108,14 +109,14 @@ impl BabelbitSection {
     /// on purpose. Only its daemon records rounds: a single contest, such as that of the
     /// demonstration, may end.
     pub(crate) fn unexpected_stop(&self) -> Option<(&'static str, &'static str)> {
-        let is_daemon = !self.source.index().rounds.is_empty() && !self.has_ended();
-        (is_daemon && is_heartbeat_stale(self.source.last_heartbeat()))
+        let is_daemon = !self.run_directory.index().rounds.is_empty() && !self.has_ended();
+        (is_daemon && is_heartbeat_stale(self.run_directory.last_heartbeat()))
             .then_some(("The runner has stopped", STALE_REASON))
     }
 
     /// Returns the display name of a miner, or `Miner UID` if it has none.
     pub(crate) fn name(&self, miner: &MinerKey) -> String {
-        match self.source.index().names.get(&miner.hotkey) {
+        match self.run_directory.index().names.get(&miner.hotkey) {
             Some(name) => printable(name),
             None => format!("Miner {}", miner.uid),
         }
@@ -152,14 +153,14 @@ impl Section for BabelbitSection {
         let scores =
             self.validators.state().problem.as_ref().map(|reason| format!("scoring API: {reason}"));
         let stopped = self.unexpected_stop().map(|(title, reason)| format!("{title}: {reason}"));
-        let miners = self.source.index().answering().filter(|miners| miners.is_minority());
+        let miners = self.run_directory.index().answering().filter(|miners| miners.is_minority());
         let miners = miners.map(|miners| format!("Babelbit: {miners}"));
         ledger.into_iter().chain(scores).chain(stopped).chain(miners).collect()
     }
 
     fn health(&self) -> Option<Health> {
-        let last = self.source.last_heartbeat();
-        let (condition, fact) = match (last, self.source.index().answering()) {
+        let last = self.run_directory.last_heartbeat();
+        let (condition, fact) = match (last, self.run_directory.index().answering()) {
             _ if self.has_ended() => (Condition::Stopped, "the contest has ended".to_owned()),
             (Some(last), _) if is_heartbeat_stale(Some(last)) => {
                 (Condition::Stopped, format!("last heartbeat {}", ago(last, now_unix())))
@@ -183,19 +184,19 @@ impl Section for BabelbitSection {
         let challenge_list =
             move |view: View| async move { challenges::page(&challenge_list, &view) };
         let challenge_page = move |view: View, Path(id): Path<i64>| async move {
-            answer(challenge::page(&challenge_page, &view, id).await)
+            page_response(challenge::page(&challenge_page, &view, id).await)
         };
         let leaderboard = move |view: View| async move { miners::page(&leaderboard, &view) };
         let miner_page = move |view: View, Path(hotkey): Path<String>| async move {
-            answer(miner::page(&miner_page, &view, &hotkey))
+            page_response(miner::page(&miner_page, &view, &hotkey))
         };
         let source = move |view: View, Path((id, index)): Path<(i64, u32)>, headers: HeaderMap| async move {
-            answer(audio::source(&sources, &view, id, index, &headers).await)
+            page_response(audio::source(&sources, &view, id, index, &headers).await)
         };
         let reply = move |view: View,
                           Path((id, index, uid, hotkey)): Path<(i64, u32, u16, Hotkey)>,
                           headers: HeaderMap| async move {
-            answer(
+            page_response(
                 audio::reply(&self, &view, id, index, MinerKey { uid: Uid(uid), hotkey }, &headers)
                     .await,
             )
@@ -217,6 +218,6 @@ fn is_heartbeat_stale(last: Option<i64>) -> bool {
 }
 
 /// Converts a page, or the error page in its place, to a response.
-fn answer(page: Page) -> Response {
+fn page_response(page: Page) -> Response {
     page.into_response()
 }

@@ -28,7 +28,7 @@ pub(crate) const LEDGER: &str = "runner.sqlite";
 /// Maximum number of challenges in the index.
 const MAX_CHALLENGES: u32 = 200;
 /// Number of latest challenges to reread on every change, in any state.
-const ALWAYS_READ: usize = 2;
+const ALWAYS_REREAD: usize = 2;
 /// Poll interval for changes of the ledger.
 const POLL_INTERVAL: Duration = Duration::from_millis(500);
 /// Maximum number of waveform envelopes in memory, of 3.2 KB each.
@@ -40,13 +40,13 @@ const MAX_PARALLEL_READS: usize = 4;
 type FileId = (u64, u64);
 
 /// Reader of the runner's directory: index, ledger and recordings.
-pub(crate) struct Source {
+pub(crate) struct RunDirectory {
     paths: RunPaths,
     /// Ledger connection of the pages; the follower uses a separate one.
     ledger: AsyncMutex<Option<(FileId, Ledger)>>,
     index: RwLock<Arc<Index>>,
     peaks: Mutex<LruCache<(PathBuf, String), Arc<Peaks>>>,
-    reads: Semaphore,
+    read_permits: Semaphore,
 }
 
 /// Why data of the ledger is unavailable, as text for the page.
@@ -64,20 +64,20 @@ fn file_id(paths: &RunPaths) -> Option<FileId> {
     Some((metadata.dev(), metadata.ino()))
 }
 
-impl Source {
+impl RunDirectory {
     /// Opens a directory and reads its index. A missing or malformed ledger is not an error: the
     /// pages report it.
     pub(crate) async fn open(paths: RunPaths) -> Self {
-        let source = Self {
+        let directory = Self {
             paths,
             ledger: AsyncMutex::default(),
             index: RwLock::default(),
             peaks: Mutex::new(LruCache::new(MAX_PEAKS)),
-            reads: Semaphore::new(MAX_PARALLEL_READS),
+            read_permits: Semaphore::new(MAX_PARALLEL_READS),
         };
         let mut follower = Follower::default();
-        source.poll_ledger(&mut follower).await;
-        source
+        directory.poll_ledger(&mut follower).await;
+        directory
     }
 
     /// Updates the index once; returns whether the index changed.
@@ -116,7 +116,7 @@ impl Source {
     /// Returns a challenge with its utterances and reference; `None` if unknown.
     pub(crate) async fn challenge(&self, id: i64) -> Result<Option<ChallengeRow>, Unavailable> {
         let mut ledger = self.ledger.lock().await;
-        Ok(self.open_ledger(&mut ledger).await?.by_id(id).await?)
+        Ok(self.open_ledger(&mut ledger).await?.find_by_id(id).await?)
     }
 
     /// Returns a miner's result for an utterance; `None` if there is none.
@@ -158,7 +158,7 @@ impl Source {
     /// Reads the ledger if it changed; returns whether the index changed.
     async fn poll_ledger(&self, follower: &mut Follower) -> bool {
         let old_index = self.index();
-        match self.read(follower, &old_index).await {
+        match self.read_index(follower, &old_index).await {
             Ok(None) => false,
             Ok(Some(index)) => {
                 *self.index.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(index);
@@ -187,7 +187,7 @@ impl Source {
         }
     }
 
-    async fn read(
+    async fn read_index(
         &self,
         follower: &mut Follower,
         old_index: &Index,
@@ -206,7 +206,7 @@ impl Source {
             let unchanged = old_index.challenge(header.id).filter(|challenge| {
                 is_same_file && challenge.header == header && !challenge.is_open()
             });
-            match unchanged.filter(|_| position >= ALWAYS_READ) {
+            match unchanged.filter(|_| position >= ALWAYS_REREAD) {
                 Some(challenge) => challenges.push(Arc::clone(challenge)),
                 None => {
                     challenges.push(Arc::new(read_challenge(ledger, header, &conditions).await));
@@ -218,13 +218,13 @@ impl Source {
             rounds.extend(ledger.last_round(contest).await?);
         }
         let outbox = ledger.outbox_counts().await?;
-        let names = self.names().await.unwrap_or_else(|| Arc::clone(&old_index.names));
+        let names = self.miner_names().await.unwrap_or_else(|| Arc::clone(&old_index.names));
         follower.version = Some(version);
         Ok(Some(Index { challenges, names, rounds, outbox, problem: None }))
     }
 
     /// Reads the display names of miners; `None` if they are unreadable.
-    async fn names(&self) -> Option<Arc<HashMap<Hotkey, String>>> {
+    async fn miner_names(&self) -> Option<Arc<HashMap<Hotkey, String>>> {
         let state = self.paths.state.clone();
         match tokio::task::spawn_blocking(move || read_names(&state)).await.ok()? {
             Ok(names) => Some(Arc::new(names)),
@@ -243,11 +243,11 @@ impl Source {
         if let Some(cached) = self.peaks.lock().unwrap_or_else(PoisonError::into_inner).get(&key) {
             return Some(Arc::clone(cached));
         }
-        let permit = self.reads.acquire().await.ok()?;
+        let permit = self.read_permits.acquire().await.ok()?;
         let path = path.to_owned();
-        let read = tokio::task::spawn_blocking(move || Peaks::read(&path)).await;
+        let read_result = tokio::task::spawn_blocking(move || Peaks::read(&path)).await;
         drop(permit);
-        let peaks = match read {
+        let peaks = match read_result {
             Ok(Ok(peaks)) => Some(Arc::new(peaks)),
             Ok(Err(error)) => {
                 tracing::debug!(%error, recording = %key.0.display(), "cannot read the waveform");
@@ -276,14 +276,14 @@ async fn read_challenge(
     header: ChallengeHeader,
     conditions: &BTreeMap<String, ScoringConditions>,
 ) -> Challenge {
-    let read = async {
+    let results = async {
         let hash = ledger.conditions_of(header.id).await?;
         let rules = hash
             .and_then(|hash| conditions.get(&hash))
             .map_or(Rules::Reference, |conditions| conditions.options.rules);
         Ok::<_, LedgerError>((rules, ledger.result_summaries(header.id).await?))
     };
-    match read.await {
+    match results.await {
         Ok((rules, results)) => Challenge::new(header, rules, results),
         Err(error) => Challenge::unreadable(header, with_causes(&error)),
     }

@@ -33,8 +33,8 @@ impl TextSection {
     /// Opens a run's directory; `None` if the directory has no results of the text contest.
     pub async fn open(paths: &RunPaths) -> Option<Arc<Self>> {
         let section = Arc::new(Self { scores: paths.scores.clone(), index: Mutex::default() });
-        let list = section.runs().await.ok()?;
-        (!list.runs.is_empty()).then_some(section)
+        let runs = section.runs().await.ok()?;
+        (!runs.runs.is_empty()).then_some(section)
     }
 
     /// Lists the latest runs.
@@ -98,8 +98,8 @@ impl Section for TextSection {
         let list = move |view: View| async move { page::list(&view, self.runs().await) };
         let run = move |view: View, Path(name): Path<String>| async move {
             let (scores, number) = (section.scores.clone(), view.number("dialogue"));
-            let read = blocking(move || page::RunPage::read(&scores, &name, number)).await;
-            page::run(&view, read).into_response()
+            let run_page = blocking(move || page::RunPage::read(&scores, &name, number)).await;
+            page::run(&view, run_page).into_response()
         };
         Router::new().route("/text", get(list)).route("/text/{run}", get(run))
     }

@@ -85,7 +85,7 @@ pub struct TrySection {
     captions: Captions,
     visits: Visits,
     trials: Trials,
-    bodies: routes::Bodies,
+    bodies: routes::RouteBodyLimits,
 }
 
 impl TrySection {
@@ -105,7 +105,7 @@ impl TrySection {
             captions: Captions::new(recognizer),
             visits: Visits::new(MAX_VISITORS),
             trials: Trials::default(),
-            bodies: routes::Bodies::default(),
+            bodies: routes::RouteBodyLimits::default(),
         })
     }
 
@@ -119,8 +119,8 @@ impl TrySection {
     pub async fn follow(&self, shutdown: &Shutdown) {
         while shutdown.sleep(SWEEP_INTERVAL).await {
             let now = Instant::now();
-            self.visits.sweep(now);
-            self.trials.sweep(now);
+            self.visits.remove_expired(now);
+            self.trials.remove_expired(now);
         }
     }
 
@@ -129,8 +129,8 @@ impl TrySection {
     }
 
     /// Opens a session with a miner for a new visitor.
-    async fn open(&self, uid: Uid, is_kept: bool) -> Result<Visit, TryError> {
-        let slot = self.visits.slot()?;
+    async fn open(&self, uid: Uid, allows_storage: bool) -> Result<Visit, TryError> {
+        let slot = self.visits.reserve_slot()?;
         let miner = self
             .miners()
             .into_iter()
@@ -143,7 +143,7 @@ impl TrySection {
             drain_timeout: RESPONSE_TIMEOUT,
             ..PlaySettings::default()
         };
-        Visit::open(miner, is_kept && self.recordings.is_some(), settings, slot).await
+        Visit::open(miner, allows_storage && self.recordings.is_some(), settings, slot).await
     }
 
     /// Returns the WAV file of a sample.
@@ -177,10 +177,10 @@ impl TrySection {
         let source_transcript = self.captions.transcribe(audio.source.clone()).await;
         let reply_transcript = self.captions.transcribe(audio.reply.clone()).await;
         let mut trial = Trial::new(visit, &audio, source_transcript, reply_transcript)?;
-        if visit.is_kept
+        if visit.allows_storage
             && let Some(directory) = &self.recordings
         {
-            trial.is_kept = trial.save(directory).await;
+            trial.is_stored = trial.save(directory).await;
         }
         Ok(self.trials.add(trial))
     }

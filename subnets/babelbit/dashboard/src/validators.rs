@@ -14,13 +14,13 @@ use taonet_service::Shutdown;
 use tokio::time::sleep;
 
 use crate::index::Index;
-use crate::source::Source;
+use crate::source::RunDirectory;
 
 /// Number of latest challenges whose scores are read.
 const MAX_CHALLENGES: usize = 20;
 /// Number of latest challenges whose scores are reread, since other validators may still submit
 /// theirs.
-const ALWAYS_READ: usize = 3;
+const ALWAYS_REREAD: usize = 3;
 /// Maximum interval between two reads.
 const MAX_POLL_INTERVAL: Duration = Duration::from_secs(30);
 /// Minimum interval between two reads.
@@ -28,7 +28,7 @@ const MIN_POLL_INTERVAL: Duration = Duration::from_secs(2);
 
 /// Scores of all validators at the last read.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct State {
+pub(crate) struct ValidatorScores {
     /// Whether the scoring API is a source of this dashboard.
     pub(crate) is_followed: bool,
     /// Scores by challenge UID.
@@ -38,7 +38,7 @@ pub(crate) struct State {
     pub(crate) problem: Option<String>,
 }
 
-impl State {
+impl ValidatorScores {
     /// Returns the scores of a challenge in a contest, in the order of the scoring API; `None` if
     /// they have not been read, and for contests that the scoring API does not aggregate.
     pub(crate) fn scores_of(
@@ -57,10 +57,10 @@ impl State {
 
 /// Reader of the scoring API, with the latest scores.
 #[derive(Debug, Default)]
-pub(crate) struct Validators(RwLock<Arc<State>>);
+pub(crate) struct Validators(RwLock<Arc<ValidatorScores>>);
 
 impl Validators {
-    pub(crate) fn state(&self) -> Arc<State> {
+    pub(crate) fn state(&self) -> Arc<ValidatorScores> {
         Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
     }
 
@@ -69,20 +69,20 @@ impl Validators {
     pub(crate) async fn follow(
         &self,
         client: &ScoresClient,
-        source: &Source,
+        directory: &RunDirectory,
         changes: &Changes,
         shutdown: &Shutdown,
     ) {
         let mut reports = changes.subscribe();
         loop {
-            let index = source.index();
+            let index = directory.index();
             tokio::select! {
                 () = self.read(client, &index, changes) => {}
                 () = shutdown.requested() => return,
             }
             let wait_for_submissions = async {
                 sleep(MIN_POLL_INTERVAL).await;
-                while source.index().outbox.delivered == index.outbox.delivered {
+                while directory.index().outbox.delivered == index.outbox.delivered {
                     if reports.changed().await.is_err() {
                         return;
                     }
@@ -99,7 +99,11 @@ impl Validators {
     /// Reads the scores of the latest challenges once, and reports changes.
     pub(crate) async fn read(&self, client: &ScoresClient, index: &Index, changes: &Changes) {
         let old_state = self.state();
-        let mut state = State { is_followed: true, problem: None, ..State::clone(&old_state) };
+        let mut state = ValidatorScores {
+            is_followed: true,
+            problem: None,
+            ..ValidatorScores::clone(&old_state)
+        };
         let mut uids: Vec<&str> = Vec::new();
         for challenge in &index.challenges {
             if !uids.contains(&challenge.header.challenge_uid.as_str()) {
@@ -109,7 +113,7 @@ impl Validators {
         uids.truncate(MAX_CHALLENGES);
         state.challenges.retain(|uid, _| uids.contains(&uid.as_str()));
         for (position, uid) in uids.iter().enumerate() {
-            if position >= ALWAYS_READ && state.challenges.contains_key(*uid) {
+            if position >= ALWAYS_REREAD && state.challenges.contains_key(*uid) {
                 continue;
             }
             let mut scores = ContestScores::<Hotkey>::default();
@@ -130,11 +134,11 @@ impl Validators {
                 tracing::info!("the scoring API responds again");
             }
         }
-        let is_new = !old_state.is_followed
+        let has_changed = !old_state.is_followed
             || state.problem != old_state.problem
             || state.challenges != old_state.challenges;
         *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(state);
-        if is_new {
+        if has_changed {
             changes.report();
         }
     }

@@ -23,7 +23,7 @@ impl ScoreEffect {
     }
 
     /// Returns the CSS class of the row, and its text for screen readers.
-    pub(crate) const fn class(self) -> (&'static str, &'static str) {
+    pub(crate) const fn class_and_text(self) -> (&'static str, &'static str) {
         match self {
             Self::Passed => ("passed", "passed"),
             Self::Failed => ("failed", "failed"),
@@ -39,7 +39,7 @@ pub(crate) struct Component {
     pub(crate) value: String,
     /// Rule that determines the value or its limit.
     pub(crate) rule: String,
-    pub(crate) mark: ScoreEffect,
+    pub(crate) effect: ScoreEffect,
 }
 
 /// Returns the deciding gate: the first failed gate, with the bound that the reply missed. `None`
@@ -97,7 +97,7 @@ pub(crate) fn components(score: &StoredScore, options: &ScoreOptions) -> Vec<Com
         name: "Accuracy",
         value: number(result.accuracy, 4),
         rule: format!("cosine to the reference, at least {}", options.accuracy_threshold),
-        mark: ScoreEffect::of(result.accuracy_pass.or(failed(Gate::Accuracy).then_some(false))),
+        effect: ScoreEffect::of(result.accuracy_pass.or(failed(Gate::Accuracy).then_some(false))),
     }];
     if let SpeechRate::Measured { penalty, miner_wps, reference_wps, ratio, .. } =
         &result.speech_rate
@@ -112,7 +112,7 @@ pub(crate) fn components(score: &StoredScore, options: &ScoreOptions) -> Vec<Com
                 options.rate_lower,
                 options.rate_upper
             ),
-            mark: ScoreEffect::of(penalty.map(|penalty| penalty > 0.0)),
+            effect: ScoreEffect::of(penalty.map(|penalty| penalty > 0.0)),
         });
     }
     let latency = &result.latency;
@@ -125,7 +125,7 @@ pub(crate) fn components(score: &StoredScore, options: &ScoreOptions) -> Vec<Com
             duration(Some(latency.source_duration_sec)),
             duration(latency.allowed_overshoot_sec)
         ),
-        mark: ScoreEffect::of(
+        effect: ScoreEffect::of(
             latency.allowed_overshoot_sec.map(|allowed| latency.overshoot_sec < allowed),
         ),
     });
@@ -133,14 +133,14 @@ pub(crate) fn components(score: &StoredScore, options: &ScoreOptions) -> Vec<Com
         name: "Latency score",
         value: number(Some(latency.score), 4),
         rule: format!("1 − (latency ÷ allowed)^{}", options.latency_power),
-        mark: ScoreEffect::Neutral,
+        effect: ScoreEffect::Neutral,
     });
     if let Some(raw) = result.raw_score {
         components.push(Component {
             name: "Score before duplication",
             value: number(Some(raw), 4),
             rule: "the latency score if every gate passes, else 0".to_owned(),
-            mark: ScoreEffect::Neutral,
+            effect: ScoreEffect::Neutral,
         });
     }
     if let Some(penalty) = &result.duplicate_penalty {
@@ -154,14 +154,14 @@ pub(crate) fn components(score: &StoredScore, options: &ScoreOptions) -> Vec<Com
                 number(penalty.max_peer_similarity, 3),
                 penalty.similarity_threshold
             ),
-            mark: ScoreEffect::of(penalty.penalty_factor.map(|factor| factor >= 0.999_999)),
+            effect: ScoreEffect::of(penalty.penalty_factor.map(|factor| factor >= 0.999_999)),
         });
     }
     components.push(Component {
         name: "Score",
         value: number(Some(result.score), 6),
         rule: format!("scoring method {}", result.score_method),
-        mark: ScoreEffect::of(Some(result.score > 0.0)),
+        effect: ScoreEffect::of(Some(result.score > 0.0)),
     });
     components
 }

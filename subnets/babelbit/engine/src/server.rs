@@ -150,7 +150,7 @@ impl Synthesizer for UnavailableSynthesizer {
 /// Timeout for receiving a request body.
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 /// Total memory limit in bytes for request bodies; the first 64 KiB of each body do not count.
-const LARGE_BODIES: usize = 16 << 20;
+const MAX_LARGE_BODY_BYTES: usize = 16 << 20;
 
 /// Maximum validity period of tokens and texts to sign: a year.
 const MAX_LIFETIME: Duration = Duration::from_hours(365 * 24);
@@ -257,7 +257,7 @@ impl Engine {
             text_limit: SlidingWindow::new(config.text_limit),
             library: ChallengeLibrary::new(config.challenges, config.synthesizer),
             rotation: config.rotation,
-            bodies: BodyLimits::new(config.max_body_bytes, BODY_TIMEOUT, LARGE_BODIES),
+            bodies: BodyLimits::new(config.max_body_bytes, BODY_TIMEOUT, MAX_LARGE_BODY_BYTES),
             clock: config.clock,
         };
         Ok(Self { state: Arc::new(state), request_timeout: config.request_timeout })

@@ -58,13 +58,13 @@ impl FromStr for PredictPath {
     /// Parses the path with or without its leading slash.
     fn from_str(text: &str) -> Result<Self, PredictPathError> {
         let path = text.strip_prefix('/').unwrap_or(text);
-        let plain = |segment: &str| {
+        let is_valid_segment = |segment: &str| {
             !segment.is_empty()
                 && segment
                     .bytes()
                     .all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
         };
-        if path.split('/').all(plain) && !["health", "healthz"].contains(&path) {
+        if path.split('/').all(is_valid_segment) && !["health", "healthz"].contains(&path) {
             Ok(Self(format!("/{path}")))
         } else {
             Err(PredictPathError(text.to_owned()))

@@ -15,8 +15,8 @@
 //!   phrase by phrase; the other profiles, such as [`profile::Silent`], show what a reply without
 //!   meaning or timing earns;
 //! - [`rewrite`]: the interpreter's rules for cleaning up a transcript;
-//! - [`shorten`]: a language model in the process that says the phrases of the rules in fewer
-//!   words, with a guard;
+//! - [`shorten`]: an in-process language model that shortens the rewritten phrases, with a guard
+//!   that rejects bad proposals;
 //! - [`remote`]: stages of the interpreter on inference servers, each with a timeout and a
 //!   fallback.
 //!

@@ -9,7 +9,7 @@ use metrics::{
 
 const REQUESTS: &str = "taonet_miner_requests_total";
 const SESSIONS: &str = "taonet_miner_sessions";
-const ANSWER_SECONDS: &str = "taonet_miner_answer_seconds";
+const FRAME_SECONDS: &str = "taonet_miner_answer_seconds";
 const SOURCE_SAMPLES: &str = "taonet_miner_source_samples_total";
 const REPLY_SAMPLES: &str = "taonet_miner_reply_samples_total";
 const STAGE_CALLS: &str = "taonet_miner_stage_calls_total";
@@ -22,7 +22,7 @@ pub fn describe() {
     describe_counter!(REQUESTS, "Requests by HTTP status");
     describe_gauge!(SESSIONS, "Live sessions");
     describe_histogram!(
-        ANSWER_SECONDS,
+        FRAME_SECONDS,
         Unit::Seconds,
         "Time from the arrival of a frame to its response"
     );
@@ -59,7 +59,7 @@ pub(super) fn set_sessions(live: usize) {
 }
 
 pub(super) fn record_frame(elapsed: Duration, source: usize, reply: usize) {
-    histogram!(ANSWER_SECONDS).record(elapsed);
+    histogram!(FRAME_SECONDS).record(elapsed);
     counter!(SOURCE_SAMPLES).increment(source as u64);
     counter!(REPLY_SAMPLES).increment(reply as u64);
 }

@@ -40,13 +40,13 @@ pub trait Interpretation: Send {
     /// Processes the next interleaved samples at 24 kHz, usually 80 ms, and returns the speech that
     /// is ready.
     ///
-    /// `end` marks the last frame of the source. After it, empty frames may follow until the reply
-    /// is [`done`](Reply::done). Blocks until the frame is processed. The result depends only on
-    /// the frames.
+    /// `is_last_frame` marks the last frame of the source. After it, empty frames may follow until
+    /// the reply is [`done`](Reply::done). Blocks until the frame is processed. The result depends
+    /// only on the frames.
     ///
     /// # Errors
     /// [`ProfileError`] when an engine fails. The utterance then ends without a complete reply.
-    fn push(&mut self, frame: &[f32], end: bool) -> Result<Reply, ProfileError>;
+    fn push(&mut self, frame: &[f32], is_last_frame: bool) -> Result<Reply, ProfileError>;
 }
 
 /// Output of a profile for one frame.

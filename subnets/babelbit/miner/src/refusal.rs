@@ -18,7 +18,7 @@ pub enum Refusal {
     NotJson(#[source] serde_json::Error),
     /// The body is JSON, but neither an init nor a predict message.
     #[error("the body is neither an init nor a predict message: {0}")]
-    Shape(#[source] serde_json::Error),
+    InvalidMessage(#[source] serde_json::Error),
     /// The frame is not base64.
     #[error("audio_b64 is not base64: {0}")]
     Base64(#[source] base64::DecodeError),
@@ -99,7 +99,7 @@ pub enum Refusal {
     Failed(#[from] ProfileError),
     /// An earlier failure aborted the session.
     #[error("the session was aborted by an earlier failure")]
-    Broken,
+    SessionAborted,
 }
 
 impl Refusal {
@@ -109,7 +109,7 @@ impl Refusal {
             Self::NotJson(_) | Self::Base64(_) | Self::PartialSample { .. } | Self::EmptyFrame => {
                 StatusCode::BAD_REQUEST
             }
-            Self::Shape(_)
+            Self::InvalidMessage(_)
             | Self::SampleRate(_)
             | Self::FrameRate(_)
             | Self::FrameSamples(_)
@@ -122,7 +122,7 @@ impl Refusal {
             Self::TooManyRequests(_)
             | Self::TooManySessions(_)
             | Self::TooManySessionsOfCaller(_) => StatusCode::TOO_MANY_REQUESTS,
-            Self::Failed(_) | Self::Broken => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::Failed(_) | Self::SessionAborted => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
 }

@@ -41,7 +41,7 @@ pub use recognizer::RemoteRecognizer;
 pub use rewriter::ChatRewriter;
 #[cfg(any(test, feature = "testing"))]
 pub(crate) use rewriter::parse_message;
-pub(crate) use rewriter::{Turn, message, spoken_words};
+pub(crate) use rewriter::{Turn, phrase_message, spoken_words};
 pub use synthesizer::RemoteSynthesizer;
 
 /// Time after a failed call during which a stage uses its fallback.

@@ -35,24 +35,24 @@ const NUMBER_MARKS: [char; 3] = ['.', ',', ':'];
 /// Returns a word in lowercase without punctuation, as the rules expect it. Marks between digits
 /// stay, since a number is spoken as a whole.
 pub(crate) fn normalized(word: &str) -> String {
-    let mut before = None;
+    let mut previous = None;
     let mut letters = word.chars().peekable();
     let mut normalized = String::new();
     while let Some(letter) = letters.next() {
         let letter = if letter == '’' { '\'' } else { letter };
         let is_in_number = NUMBER_MARKS.contains(&letter)
-            && before.is_some_and(char::is_numeric)
+            && previous.is_some_and(char::is_numeric)
             && letters.peek().copied().is_some_and(char::is_numeric);
         if letter.is_alphanumeric() || letter == '\'' || is_in_number {
             normalized.extend(letter.to_lowercase());
         }
-        before = Some(letter);
+        previous = Some(letter);
     }
     normalized
 }
 
-/// Returns whether a word is the rest of the number with which the previous word ends: recognisers
-/// such as Whisper split numbers before their marks.
+/// Whether a word continues the number at the end of the previous word: recognisers such as Whisper
+/// split numbers before their marks.
 pub(crate) fn continues_number(previous: &str, word: &str) -> bool {
     let mut letters = word.chars();
     previous.ends_with(char::is_numeric)
@@ -80,7 +80,7 @@ pub struct Context {
     /// End of the previous phrase, before figures of speech were replaced.
     previous_words: Vec<String>,
     /// End of the previous phrase as it was returned.
-    spoken: Vec<String>,
+    spoken_words: Vec<String>,
     /// Deferred words: the start of a possible figure of speech.
     deferred: Vec<String>,
     /// Whether the deferred words start a sentence.
@@ -119,14 +119,14 @@ impl Rewriter {
     /// Rewrites a lowercase phrase.
     ///
     /// `starts_sentence` means that a clear pause preceded the phrase. Final words that may start a
-    /// figure of speech, or that cannot end a phrase, are deferred to the next phrase, unless this
-    /// phrase is the `last` one.
+    /// figure of speech, or that cannot end a phrase, are deferred to the next phrase, unless
+    /// `is_last` marks the last phrase.
     pub fn rewrite(
         &self,
         context: &mut Context,
         phrase: &[String],
         starts_sentence: bool,
-        last: bool,
+        is_last: bool,
     ) -> Vec<String> {
         let mut words = std::mem::take(&mut context.deferred);
         let starts_sentence =
@@ -146,21 +146,21 @@ impl Rewriter {
         let words = repetition::drop_repeated(&words);
         let words = repetition::drop_false_starts(&words);
         let mut words = repetition::drop_repeated_across(&context.previous_words, &words);
-        if !last {
+        if !is_last {
             context.deferred = words.split_off(words.len() - self.deferred_count(&words));
             context.deferred_starts_sentence = starts_sentence && words.is_empty();
         }
         if words.is_empty() {
             return words;
         }
-        context.previous_words = end_of(&words);
-        let words = self.redundant.complete(&context.spoken, words);
+        context.previous_words = last_words(&words);
+        let words = self.redundant.complete(&context.spoken_words, words);
         // Twice: the meaning of a figure of speech may contain a wordy phrase.
         let words = self.meanings.apply(&words, starts_sentence);
         let words = self.meanings.apply(&words, starts_sentence);
         let words = repetition::drop_repeated(&words);
-        let words = if starts_sentence { self.restore(words) } else { words };
-        context.spoken = end_of(&words);
+        let words = if starts_sentence { self.restore_omitted(words) } else { words };
+        context.spoken_words = last_words(&words);
         words
     }
 
@@ -196,7 +196,7 @@ impl Rewriter {
     }
 
     /// Restores words that the speaker omitted at the start of a sentence.
-    fn restore(&self, words: Vec<String>) -> Vec<String> {
+    fn restore_omitted(&self, words: Vec<String>) -> Vec<String> {
         let conjunction_count =
             words.iter().take_while(|word| CONJUNCTIONS.contains(&word.as_str())).count();
         let (before, sentence) = words.split_at(conjunction_count);
@@ -211,7 +211,7 @@ impl Rewriter {
 }
 
 /// Returns the last [`CONTEXT_WORDS`] words.
-fn end_of(words: &[String]) -> Vec<String> {
+fn last_words(words: &[String]) -> Vec<String> {
     words.get(words.len().saturating_sub(CONTEXT_WORDS)..).unwrap_or_default().to_vec()
 }
 

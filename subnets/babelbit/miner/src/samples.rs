@@ -16,13 +16,13 @@ pub(super) const MAX_CHANNELS: u16 = 2;
 /// [`Refusal`] when the frame is too long, is not base64 or ends within a sample.
 pub(super) fn decode(audio_b64: &str, channels: u16) -> Result<Vec<f32>, Refusal> {
     let unit = SAMPLE_BYTES * usize::from(channels);
-    let max = unit * FRAME_SAMPLES as usize;
+    let max_bytes = unit * FRAME_SAMPLES as usize;
     // Four characters encode three bytes: longer texts are refused before allocation.
-    if audio_b64.len() > max.div_ceil(3) * 4 {
+    if audio_b64.len() > max_bytes.div_ceil(3) * 4 {
         return Err(Refusal::FrameTooLong);
     }
     let bytes = STANDARD.decode(audio_b64).map_err(Refusal::Base64)?;
-    if bytes.len() > max {
+    if bytes.len() > max_bytes {
         return Err(Refusal::FrameTooLong);
     }
     let partial_sample_error = Refusal::PartialSample { bytes: bytes.len(), unit };

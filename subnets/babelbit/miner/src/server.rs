@@ -23,7 +23,7 @@ use super::{MinerConfig, Refusal, metrics};
 use taonet_service::{MonotonicClock, monotonic_clock};
 
 /// Maximum length of a challenge or utterance ID in bytes.
-const MAX_IDENTIFIER: usize = 256;
+const MAX_IDENTIFIER_BYTES: usize = 256;
 
 /// State of a miner: its profile and its session table.
 pub struct Miner {
@@ -52,7 +52,7 @@ impl Miner {
     }
 
     fn init(&self, caller: Hotkey, request: InitRequest) -> Result<InitResponse, Refusal> {
-        check(&request)?;
+        check_init(&request)?;
         let id = self.sessions.open(caller, &request, &*self.profile, (self.clock)())?;
         tracing::debug!(session_id = %id, hotkey = %caller, utterance_id = request.utterance_id, "session opened");
         Ok(InitResponse {
@@ -79,19 +79,19 @@ impl Miner {
         let (id, mut state) = self.sessions.acquire(&request.session_id, caller, start)?;
         // At most one request per session waits here, so the session limit also bounds this queue.
         let permit =
-            Arc::clone(&self.workers).acquire_owned().await.map_err(|_| Refusal::Broken)?;
+            Arc::clone(&self.workers).acquire_owned().await.map_err(|_| Refusal::SessionAborted)?;
         let sessions = Arc::clone(&self.sessions);
         // If the caller disconnects, this future is dropped, but the work continues and occupies
         // its worker and its session.
-        let work = tokio::task::spawn_blocking(move || {
+        let processing = tokio::task::spawn_blocking(move || {
             let _permit = permit;
-            let frame_response = state.answer(&request)?;
+            let frame_response = state.process(&request)?;
             if frame_response.response.out_eos {
                 sessions.finish(id);
             }
             Ok::<_, Refusal>(frame_response)
         });
-        let frame_response = work.await.map_err(|_| Refusal::Broken)??;
+        let frame_response = processing.await.map_err(|_| Refusal::SessionAborted)??;
         metrics::record_frame(
             (self.clock)().saturating_duration_since(start),
             frame_response.received_samples,
@@ -107,16 +107,16 @@ impl Miner {
     }
 }
 
-fn check(request: &InitRequest) -> Result<(), Refusal> {
+fn check_init(request: &InitRequest) -> Result<(), Refusal> {
     for (field, value) in
         [("challenge_uid", &request.challenge_uid), ("utterance_id", &request.utterance_id)]
     {
-        if value.is_empty() || value.len() > MAX_IDENTIFIER {
-            return Err(Refusal::Identifier { field, limit: MAX_IDENTIFIER });
+        if value.is_empty() || value.len() > MAX_IDENTIFIER_BYTES {
+            return Err(Refusal::Identifier { field, limit: MAX_IDENTIFIER_BYTES });
         }
     }
-    if request.language.as_ref().is_some_and(|language| language.len() > MAX_IDENTIFIER) {
-        return Err(Refusal::Identifier { field: "language", limit: MAX_IDENTIFIER });
+    if request.language.as_ref().is_some_and(|language| language.len() > MAX_IDENTIFIER_BYTES) {
+        return Err(Refusal::Identifier { field: "language", limit: MAX_IDENTIFIER_BYTES });
     }
     if request.sample_rate_hz != SAMPLE_RATE_HZ {
         return Err(Refusal::SampleRate(request.sample_rate_hz));
@@ -153,7 +153,7 @@ pub fn signed_requests(receiver: Hotkey, config: &MinerConfig) -> SignedLayerBui
 /// `{"error": …}`.
 pub fn router(miner: Arc<Miner>, signed: SignedLayer) -> Router {
     Router::new()
-        .route(miner.config.predict_path.as_str(), post(answer))
+        .route(miner.config.predict_path.as_str(), post(handle_request))
         .route_layer(signed)
         .route("/healthz", get(health))
         .route("/health", get(health))
@@ -167,8 +167,8 @@ async fn health(State(miner): State<Arc<Miner>>) -> Json<Value> {
     Json(json!({ "status": "healthy", "model": model, "model_loaded": true }))
 }
 
-async fn answer(State(miner): State<Arc<Miner>>, caller: Caller, body: Bytes) -> Response {
-    let response = match parse(&body) {
+async fn handle_request(State(miner): State<Arc<Miner>>, caller: Caller, body: Bytes) -> Response {
+    let response = match parse_request(&body) {
         Ok(MinerRequest::Init(request)) => {
             miner.init(caller.hotkey, request).map(Json).into_response()
         }
@@ -181,9 +181,9 @@ async fn answer(State(miner): State<Arc<Miner>>, caller: Caller, body: Bytes) ->
     response
 }
 
-fn parse(body: &[u8]) -> Result<MinerRequest, Refusal> {
+fn parse_request(body: &[u8]) -> Result<MinerRequest, Refusal> {
     serde_json::from_slice(body).map_err(|error| match error.classify() {
-        serde_json::error::Category::Data => Refusal::Shape(error),
+        serde_json::error::Category::Data => Refusal::InvalidMessage(error),
         _ => Refusal::NotJson(error),
     })
 }

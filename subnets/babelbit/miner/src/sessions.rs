@@ -27,7 +27,7 @@ struct Entry {
     challenge_uid: String,
     utterance_id: String,
     last_used: Instant,
-    finished: bool,
+    is_finished: bool,
     state: Arc<tokio::sync::Mutex<SessionState>>,
 }
 
@@ -67,7 +67,7 @@ impl Sessions {
                 || entry.challenge_uid != request.challenge_uid
                 || entry.utterance_id != request.utterance_id
         });
-        let live = entries.values().filter(|entry| !entry.finished);
+        let live = entries.values().filter(|entry| !entry.is_finished);
         let (mut total, mut owned) = (0, 0);
         for entry in live {
             total += 1;
@@ -92,7 +92,7 @@ impl Sessions {
                 challenge_uid: request.challenge_uid.clone(),
                 utterance_id: request.utterance_id.clone(),
                 last_used: now,
-                finished: false,
+                is_finished: false,
                 state: Arc::new(tokio::sync::Mutex::new(state)),
             },
         );
@@ -128,16 +128,16 @@ impl Sessions {
     pub fn finish(&self, id: Uuid) {
         let mut entries = self.lock();
         if let Some(entry) = entries.get_mut(&id) {
-            entry.finished = true;
+            entry.is_finished = true;
         }
-        let finished = entries.iter().filter(|(_, entry)| entry.finished);
+        let finished = entries.iter().filter(|(_, entry)| entry.is_finished);
         if finished.clone().count() > self.limits.sessions
             && let Some(oldest) =
                 finished.min_by_key(|(_, entry)| entry.last_used).map(|(id, _)| *id)
         {
             entries.remove(&oldest);
         }
-        metrics::set_sessions(entries.values().filter(|entry| !entry.finished).count());
+        metrics::set_sessions(entries.values().filter(|entry| !entry.is_finished).count());
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<Uuid, Entry>> {

@@ -1,7 +1,7 @@
-//! Shortening of phrases by a language model in the process, after the rules of
+//! Shortening of phrases by an in-process language model, after the rules of
 //! [`rewrite`](crate::rewrite).
 //!
-//! The rules rewrite every phrase first: they follow the conversation, and their phrase is the
+//! The rules rewrite every phrase first: they track the conversation, and their phrase is the
 //! fallback. The model then proposes a phrase that says the same in fewer words. A proposal is
 //! spoken only if a guard accepts it. The guard rejects proposals that are longer than the phrase,
 //! repeat words, are in another language, change a number or a negation, or whose meaning differs:
@@ -9,8 +9,8 @@
 //!
 //! Each phrase has a time limit, within that of its frame, and the model starts no step that is
 //! expected to end after it, so that no reply is late. One phrase is shortened at a time; phrases
-//! of other utterances do not wait for it, since they would keep the miner's workers from their
-//! frames. After a phrase that took too long, the rules alone rewrite the phrases of the next 10 s
+//! of other utterances do not wait for the model, since waiting would block the miner's workers.
+//! After a phrase that took too long, the rules alone rewrite the phrases of the next 10 s
 //! ([`FAILURE_COOLDOWN`]): a model that is too slow for the machine delays one frame and not every
 //! frame.
 //!
@@ -110,12 +110,12 @@ impl Rejection {
 pub struct Shortener {
     propose: Propose,
     guard: ProposalGuard,
-    limit: Duration,
-    state: Mutex<State>,
+    phrase_limit: Duration,
+    state: Mutex<ShortenerState>,
 }
 
 #[derive(Default)]
-struct State {
+struct ShortenerState {
     /// Whether a phrase is being shortened.
     is_busy: bool,
     /// Time until which phrases are not shortened, after one that took too long.
@@ -135,10 +135,14 @@ impl Shortener {
     /// Default time limit of a phrase.
     pub const LIMIT: Duration = Duration::from_millis(800);
 
-    /// Creates a stage with a time `limit` for each phrase. `embedder` compares the meaning of
-    /// phrases and proposals.
-    pub fn new(propose: Propose, embedder: Arc<dyn SentenceEmbedder>, limit: Duration) -> Self {
-        Self { propose, guard: ProposalGuard::new(embedder), limit, state: Mutex::default() }
+    /// Creates a stage with a time limit of `phrase_limit` for each phrase. `embedder` compares the
+    /// meaning of phrases and proposals.
+    pub fn new(
+        propose: Propose,
+        embedder: Arc<dyn SentenceEmbedder>,
+        phrase_limit: Duration,
+    ) -> Self {
+        Self { propose, guard: ProposalGuard::new(embedder), phrase_limit, state: Mutex::default() }
     }
 
     /// Returns the words to speak for a phrase of the rules: the model's proposal if the guard
@@ -150,7 +154,7 @@ impl Shortener {
             return phrase;
         }
         let start = Instant::now();
-        let result = self.attempt(&phrase, deadline.min(start + self.limit));
+        let result = self.attempt(&phrase, deadline.min(start + self.phrase_limit));
         metrics::record_shortening(
             result.as_ref().map_or_else(Rejection::label, |_| "complete"),
             start.elapsed(),
@@ -171,11 +175,11 @@ impl Shortener {
     fn attempt(&self, phrase: &[String], deadline: Instant) -> Result<Vec<String>, Rejection> {
         let _permit = self.acquire()?;
         // Too little time is not a sign of a slow model if other phrases of the frame have used it.
-        let had_time = Instant::now() + self.limit / 2 <= deadline;
+        let had_time = Instant::now() + self.phrase_limit / 2 <= deadline;
         let result = self.accepted_proposal(phrase, deadline);
         if had_time && matches!(result, Err(Rejection::Proposal(ProposalError::TooSlow))) {
             tracing::warn!(
-                limit_sec = self.limit.as_secs_f64(),
+                limit_sec = self.phrase_limit.as_secs_f64(),
                 pause_sec = FAILURE_COOLDOWN.as_secs(),
                 "language model is too slow; the rules alone rewrite the phrases during the pause"
             );
@@ -211,7 +215,7 @@ impl Shortener {
         Ok(Permit(self))
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, ShortenerState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

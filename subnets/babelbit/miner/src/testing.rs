@@ -131,8 +131,9 @@ async fn chat(
     let (mut context, mut words) = (Context::default(), Vec::new());
     for message in request["messages"].as_array().unwrap() {
         if message["role"] == "user" {
-            let (source_phrase, begins, last) = parse_message(message["content"].as_str().unwrap());
-            words = engines.rewriter.rewrite(&mut context, &source_phrase, begins, last);
+            let (source_phrase, is_start, is_last) =
+                parse_message(message["content"].as_str().unwrap());
+            words = engines.rewriter.rewrite(&mut context, &source_phrase, is_start, is_last);
         }
     }
     assert_eq!(request["stream"], true);
@@ -146,7 +147,7 @@ async fn chat(
     )
 }
 
-/// Formats a piece of an answer as an event of the stream.
+/// Formats a piece of a completion as an event of the stream.
 pub(crate) fn chat_event(content: &str) -> String {
     let event = json!({ "choices": [{ "index": 0, "delta": { "content": content }, "finish_reason": null }] });
     format!("data: {event}\n\n")

@@ -54,7 +54,7 @@ impl MinerResult<'_> {
         }
         let [log, run, score] = self.documents(layout)?;
         write_json(&log.path, &log.content)?;
-        replace(&layout.bundle(self.miner), |file| self.bundle(&directory, file))?;
+        replace(&layout.bundle(self.miner), |file| self.write_bundle(&directory, file))?;
         write_json(&run.path, &run.content)?;
         write_json(&score.path, &score.content)
     }
@@ -73,7 +73,7 @@ impl MinerResult<'_> {
     /// [`io::Error`] when a value cannot be serialised.
     pub fn documents(&self, layout: &Layout) -> io::Result<[Document; 3]> {
         let log = self.run_log();
-        let summary = scores::summary(&log);
+        let summary = scores::summarize(&log);
         let (log_path, run_path) = (layout.run_log(self.miner), layout.challenge_run(self.miner));
         let run = serde_json::to_value(scores::challenge_run(&log, summary, &log_path))?;
         let score = serde_json::to_value(scores::challenge_score(
@@ -91,7 +91,7 @@ impl MinerResult<'_> {
 
     fn run_log(&self) -> RunLog {
         let utterances: Vec<RunLogUtterance> =
-            self.rows.iter().filter_map(|row| self.utterance(row)).collect();
+            self.rows.iter().filter_map(|row| self.utterance_record(row)).collect();
         let method =
             common_method(utterances.iter().map(|utterance| utterance.score_method.as_str()));
         RunLog {
@@ -112,7 +112,7 @@ impl MinerResult<'_> {
     }
 
     /// Writes an uncompressed tar of the result's audio files: replies first, then sources.
-    fn bundle(&self, directory: &Path, file: &mut File) -> io::Result<()> {
+    fn write_bundle(&self, directory: &Path, file: &mut File) -> io::Result<()> {
         let mut tar = tar::Builder::new(file);
         let predicted = self
             .rows

@@ -16,7 +16,7 @@ use super::files::{Layout, replace};
 use super::ledger::{ChallengeRow, Ledger, ReplyFailure, ReplyRecord, ResultRow};
 use super::player::{PlayError, PlayFailure, PlayedReply, WallClock, play_utterance};
 use super::reply::ReplyError;
-use super::reply_scorer::{References, ReplyScorer, find_candidate};
+use super::reply_scorer::{References, ReplyScorer, build_candidate};
 use super::report::RunProfile;
 use super::settings::PlaySettings;
 use super::source::sha256;
@@ -34,10 +34,10 @@ use batch::Batches;
 const ROW_QUEUE_CAPACITY: usize = 1_024;
 /// Maximum number of replies encoded as WAV concurrently; encoding needs memory for two copies of
 /// each reply.
-pub(super) const MAX_WRITERS: usize = 8;
+pub(super) const MAX_CONCURRENT_ENCODERS: usize = 8;
 
-/// Messages from a player to the scorer.
-enum Progress {
+/// Message from a player to the scorer.
+enum PlayerMessage {
     /// Result of one utterance.
     Row(Box<ResultRow>),
     /// The miner was dropped: no further utterances are played to it.
@@ -55,8 +55,8 @@ pub(super) struct ChallengeRun {
     pub(super) references: Arc<References>,
     /// Directory to which replies above the memory limit spill.
     pub(super) spool: PathBuf,
-    /// Semaphore of [`MAX_WRITERS`] permits for encoding replies.
-    pub(super) writers: Semaphore,
+    /// Semaphore of [`MAX_CONCURRENT_ENCODERS`] permits for encoding replies.
+    pub(super) encoder_permits: Semaphore,
 }
 
 impl ChallengeRun {
@@ -73,11 +73,11 @@ impl ChallengeRun {
                 intact_rows.iter().filter(|row| row.miner == miner.key).collect();
             let is_played = |index| played_rows.iter().any(|row| row.utterance_index == index);
             let remaining: Vec<u32> = self.indices().filter(|index| !is_played(*index)).collect();
-            let failures = self.failures_in_a_row(played_rows.iter().copied());
+            let failures = self.consecutive_failures(played_rows.iter().copied());
             let (run, sources, sender) = (Arc::clone(&self), Arc::clone(&sources), sender.clone());
             let (key, connection) = (miner.key, Arc::clone(&miner.connection));
             players.spawn(async move {
-                run.play_all(key, &*connection, &remaining, failures, &sources, &sender)
+                run.play_remaining(key, &*connection, &remaining, failures, &sources, &sender)
                     .await
                     .map(|()| Instant::now())
             });
@@ -90,19 +90,19 @@ impl ChallengeRun {
             intact_rows,
         );
         batches.advance().await?;
-        while let Some(progress) = receiver.recv().await {
-            match progress {
-                Progress::Row(row) => batches.add(*row).await?,
-                Progress::Dropped(miner) => batches.drop_miner(miner).await?,
+        while let Some(message) = receiver.recv().await {
+            match message {
+                PlayerMessage::Row(row) => batches.add(*row).await?,
+                PlayerMessage::Dropped(miner) => batches.drop_miner(miner).await?,
             }
         }
-        let mut served_at = start;
+        let mut serving_end = start;
         while let Some(player) = players.join_next().await {
-            served_at = served_at.max(player.map_err(RunError::Task)??);
+            serving_end = serving_end.max(player.map_err(RunError::Task)??);
         }
         let scoring = batches.finish().await?;
         Ok(RunProfile {
-            serving_sec: (served_at - start).as_secs_f64(),
+            serving_sec: (serving_end - start).as_secs_f64(),
             scoring_sec: scoring.as_secs_f64(),
             ..RunProfile::default()
         })
@@ -121,14 +121,17 @@ impl ChallengeRun {
 
     /// Counts the miner's consecutive failures at the end of its `rows`, which are sorted by
     /// utterance. Unplayable utterances are not failures.
-    fn failures_in_a_row<'a>(&self, rows: impl DoubleEndedIterator<Item = &'a ResultRow>) -> usize {
+    fn consecutive_failures<'a>(
+        &self,
+        rows: impl DoubleEndedIterator<Item = &'a ResultRow>,
+    ) -> usize {
         let playable_rows = rows.rev().filter(|row| self.is_playable(row.utterance_index));
         playable_rows.take_while(|row| row.outcome.is_err()).count()
     }
 
     /// Whether a miner with these result rows, sorted by utterance, is dropped.
     pub(super) fn is_dropped(&self, rows: &[ResultRow]) -> bool {
-        self.play.drops(self.failures_in_a_row(rows.iter()))
+        self.play.should_drop(self.consecutive_failures(rows.iter()))
     }
 
     fn is_playable(&self, index: u32) -> bool {
@@ -142,7 +145,7 @@ impl ChallengeRun {
     async fn intact_rows(&self) -> Result<Vec<ResultRow>, RunError> {
         let rows = self.ledger.results(&self.challenge).await?;
         let layout = self.layout.clone();
-        let check = move || {
+        let partition_intact = move || {
             rows.into_iter().partition::<Vec<_>, _>(|row| match &row.outcome {
                 Ok(hash) if row.awaits_score() => {
                     let path = layout.predicted(row.miner, row.utterance_index);
@@ -151,7 +154,8 @@ impl ChallengeRun {
                 _ => true,
             })
         };
-        let (intact_rows, damaged_rows) = spawn_blocking(check).await.map_err(RunError::Task)?;
+        let (intact_rows, damaged_rows) =
+            spawn_blocking(partition_intact).await.map_err(RunError::Task)?;
         for row in damaged_rows {
             tracing::warn!(
                 miner = %row.miner.uid, utterance = row.utterance_index,
@@ -164,30 +168,30 @@ impl ChallengeRun {
 
     /// Plays the remaining utterances to one miner, in order. `failures` is the number of its
     /// latest consecutive failures.
-    async fn play_all(
+    async fn play_remaining(
         self: &Arc<Self>,
         miner: MinerKey,
         connection: &dyn MinerConnection,
         indices: &[u32],
         mut failures: usize,
         sources: &SourceStore,
-        sender: &mpsc::Sender<Progress>,
+        sender: &mpsc::Sender<PlayerMessage>,
     ) -> Result<(), RunError> {
         for &index in indices {
-            if self.play.drops(failures) {
+            if self.play.should_drop(failures) {
                 tracing::info!(miner = %miner.uid, failures, "miner dropped after consecutive failures");
                 // Sending fails only if the run has failed and the scorer has stopped.
-                let _ = sender.send(Progress::Dropped(miner)).await;
+                let _ = sender.send(PlayerMessage::Dropped(miner)).await;
                 return Ok(());
             }
             let row = match sources.get(index).await {
                 Ok(source) => {
                     let uid = &self.challenge.challenge_uid;
                     let channels = source.channels;
-                    let played =
+                    let play_result =
                         play_utterance(connection, uid, &source, &self.play, &self.spool).await;
                     drop(source);
-                    match played {
+                    match play_result {
                         Ok(reply) => self.store_reply(miner, index, channels, reply).await?,
                         Err(PlayFailure {
                             error: PlayError::Reply(ReplyError::Disk(kind)),
@@ -225,15 +229,15 @@ impl ChallengeRun {
                 failures += 1;
             }
             // Sending fails only if the run has failed and the scorer has stopped.
-            if sender.send(Progress::Row(Box::new(row))).await.is_err() {
+            if sender.send(PlayerMessage::Row(Box::new(row))).await.is_err() {
                 return Ok(());
             }
         }
         Ok(())
     }
 
-    /// Writes the audio file of a reply, and starts its recognition, which waits neither for other
-    /// miners nor for the scores of earlier utterances. Returns the result row.
+    /// Writes the audio file of a reply, and starts its recognition without waiting for other
+    /// miners or for the scores of earlier utterances. Returns the result row.
     async fn store_reply(
         self: &Arc<Self>,
         miner: MinerKey,
@@ -241,7 +245,7 @@ impl ChallengeRun {
         channels: u16,
         reply: PlayedReply,
     ) -> Result<ResultRow, RunError> {
-        let _permit = self.writers.acquire().await;
+        let _permit = self.encoder_permits.acquire().await;
         let path = self.layout.predicted(miner, index);
         let run = Arc::clone(self);
         let write = move || {
@@ -280,13 +284,13 @@ impl ChallengeRun {
     }
 
     /// Starts the recognition of a stored reply, unless it has started. `None` if the utterance has
-    /// no source. Blocks for a file access.
+    /// no source. Blocks on file I/O.
     fn prepare(&self, row: &ResultRow) -> Result<Option<Candidate>, RunError> {
         let Some((source_sec, channels)) = self.source(row.utterance_index) else {
             return Ok(None);
         };
         let path = self.layout.predicted(row.miner, row.utterance_index);
-        let candidate = find_candidate(row, path.clone(), source_sec, channels)
+        let candidate = build_candidate(row, path.clone(), source_sec, channels)
             .map_err(|source| RunError::File { path, source })?;
         self.scorer.prepare(&candidate);
         Ok(Some(candidate))
@@ -294,10 +298,10 @@ impl ChallengeRun {
 
     /// Returns the expected translation of each utterance, by index.
     pub(super) fn reference_texts(&self) -> BTreeMap<u32, String> {
-        let text = |utterance: &super::UtteranceRow| {
+        let index_and_text = |utterance: &super::UtteranceRow| {
             (utterance.index, self.references.text(&utterance.utterance_id))
         };
-        self.challenge.utterances.iter().map(text).collect()
+        self.challenge.utterances.iter().map(index_and_text).collect()
     }
 }
 
@@ -327,7 +331,7 @@ fn failed_row(miner: MinerKey, index: u32, error: String) -> ResultRow {
 }
 
 /// Groups rows by miner, preserving their order.
-pub(super) fn by_miner(rows: Vec<ResultRow>) -> HashMap<MinerKey, Vec<ResultRow>> {
+pub(super) fn group_by_miner(rows: Vec<ResultRow>) -> HashMap<MinerKey, Vec<ResultRow>> {
     let mut miners: HashMap<MinerKey, Vec<ResultRow>> = HashMap::new();
     for row in rows {
         miners.entry(row.miner).or_default().push(row);

@@ -9,7 +9,7 @@ use serde::Serialize;
 use taonet_babelbit_core::records::{ChallengeStatus, ChallengeType, MinerKey};
 use taonet_service::read_bounded;
 
-use super::past_scores::{MAX_FILE_BYTES, subject};
+use super::past_scores::{MAX_FILE_BYTES, read_result_key};
 use super::settings::RunPaths;
 
 /// The result files in the directories of a runner.
@@ -61,7 +61,7 @@ impl EarlierFiles {
         collected.read_scores(&paths.scores)?;
         collected.read_logs(&paths.logs.join("s2s"))?;
         collected.read_status(&paths.status)?;
-        let challenge = |((challenge_uid, challenge_type), files): (
+        let into_challenge = |((challenge_uid, challenge_type), files): (
             (String, ChallengeType),
             ChallengeFiles,
         )| {
@@ -74,7 +74,7 @@ impl EarlierFiles {
             }
         };
         Ok(Self {
-            challenges: collected.challenges.into_iter().map(challenge).collect(),
+            challenges: collected.challenges.into_iter().map(into_challenge).collect(),
             unreadable: collected.unreadable,
         })
     }
@@ -82,7 +82,7 @@ impl EarlierFiles {
 
 impl CollectedFiles {
     fn read_scores(&mut self, directory: &Path) -> io::Result<()> {
-        for path in entries(directory)? {
+        for path in sorted_entries(directory)? {
             let name = path.file_name().unwrap_or_default().to_string_lossy();
             let is_result = ["challenge_score_", "challenge_run_"]
                 .iter()
@@ -90,7 +90,7 @@ impl CollectedFiles {
             if !is_result || !name.ends_with(".json") {
                 continue;
             }
-            if let Some((files, miner)) = self.result(&path) {
+            if let Some((files, miner)) = self.register_result(&path) {
                 files.scored.insert(miner);
             }
         }
@@ -100,14 +100,16 @@ impl CollectedFiles {
     /// Reads run logs, which the reference writes to `{challenge_uid}/{miner}/run.json`, without
     /// the contest.
     fn read_logs(&mut self, directory: &Path) -> io::Result<()> {
-        for challenge in entries(directory)? {
-            for subdirectory in entries(&challenge)? {
-                for directory in [vec![subdirectory.clone()], entries(&subdirectory)?].concat() {
+        for challenge in sorted_entries(directory)? {
+            for subdirectory in sorted_entries(&challenge)? {
+                for directory in
+                    [vec![subdirectory.clone()], sorted_entries(&subdirectory)?].concat()
+                {
                     let path = directory.join("run.json");
                     if !path.is_file() {
                         continue;
                     }
-                    if let Some((files, miner)) = self.result(&path) {
+                    if let Some((files, miner)) = self.register_result(&path) {
                         files.logged.insert(miner);
                     }
                 }
@@ -117,12 +119,12 @@ impl CollectedFiles {
     }
 
     fn read_status(&mut self, directory: &Path) -> io::Result<()> {
-        for path in entries(directory)? {
+        for path in sorted_entries(directory)? {
             if path.extension().is_none_or(|extension| extension != "json") {
                 continue;
             }
-            let text = read_bounded(&path, MAX_FILE_BYTES).unwrap_or_default();
-            match serde_json::from_slice::<ChallengeStatus>(&text) {
+            let bytes = read_bounded(&path, MAX_FILE_BYTES).unwrap_or_default();
+            match serde_json::from_slice::<ChallengeStatus>(&bytes) {
                 Ok(status) => {
                     let files = self
                         .challenges
@@ -136,9 +138,10 @@ impl CollectedFiles {
         Ok(())
     }
 
-    /// Returns the challenge and the miner of a result file.
-    fn result(&mut self, path: &Path) -> Option<(&mut ChallengeFiles, MinerKey)> {
-        let Some((challenge_uid, kind, miner)) = subject(path) else {
+    /// Registers the challenge of a result file, or an unreadable file; returns the challenge's
+    /// files and the miner.
+    fn register_result(&mut self, path: &Path) -> Option<(&mut ChallengeFiles, MinerKey)> {
+        let Some((challenge_uid, kind, miner)) = read_result_key(path) else {
             self.unreadable.push(path.to_owned());
             return None;
         };
@@ -147,7 +150,7 @@ impl CollectedFiles {
 }
 
 /// Returns the sorted paths in a directory; none for a missing directory, and for a file.
-fn entries(directory: &Path) -> io::Result<Vec<PathBuf>> {
+fn sorted_entries(directory: &Path) -> io::Result<Vec<PathBuf>> {
     let entries = match std::fs::read_dir(directory) {
         Ok(entries) => entries,
         Err(error)

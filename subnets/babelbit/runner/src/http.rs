@@ -108,12 +108,12 @@ impl HttpMiner {
             .signer()
             .headers(&self.peer, &Method::POST, &self.path, message, timeout, &body)
             .map_err(|error| CallError::Identity(error.to_string()))?;
-        let answer = self
+        let response = self
             .client
             .post(&self.url, headers, body, timeout, max_response_bytes)
             .await
             .map_err(call_error)?;
-        read_answer(&answer)
+        parse_response(&response)
     }
 }
 
@@ -137,8 +137,10 @@ impl MinerConnection for HttpMiner {
     }
 }
 
-fn read_answer<T: DeserializeOwned>(answer: &[u8]) -> Result<T, CallError> {
-    read_value(serde_json::from_slice(answer).map_err(|error| CallError::Parse(error.to_string()))?)
+fn parse_response<T: DeserializeOwned>(response: &[u8]) -> Result<T, CallError> {
+    read_value(
+        serde_json::from_slice(response).map_err(|error| CallError::Parse(error.to_string()))?,
+    )
 }
 
 /// Deserialises a response. An object with the key `error` is a refusal, even if other fields are

@@ -59,10 +59,10 @@ pub(super) fn import(
             source,
         });
     }
-    let known_reference = recorded.and_then(|recorded| {
+    let recorded_reference = recorded.and_then(|recorded| {
         Some((recorded.reference.clone()?, recorded.reference_source.clone()))
     });
-    let (reference, reference_source) = match (known_reference, reference) {
+    let (reference, reference_source) = match (recorded_reference, reference) {
         (Some((recorded, source)), Some(published)) => {
             (Some(complete_reference(recorded, published.document, &rows)), source)
         }
@@ -142,8 +142,8 @@ fn stored_reference(root: Option<&Path>, challenge_uid: &str) -> (Option<Value>,
 }
 
 fn read_reference(path: &Path) -> io::Result<Value> {
-    let text = read_bounded(path, MAX_REFERENCE_BYTES)?;
-    Ok(serde_json::from_slice(bytes_without_bom(&text))?)
+    let bytes = read_bounded(path, MAX_REFERENCE_BYTES)?;
+    Ok(serde_json::from_slice(bytes_without_bom(&bytes))?)
 }
 
 #[cfg(test)]

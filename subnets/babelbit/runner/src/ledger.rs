@@ -45,9 +45,9 @@ pub use summaries::{ChallengeHeader, ResultSummary, ScoreSummary};
 pub use text::{TextChallenge, TextFile};
 
 /// File name of the ledger in the state directory.
-const FILE: &str = "runner.sqlite";
+const LEDGER_FILE: &str = "runner.sqlite";
 /// Name of the lock file in the state directory.
-const LOCK: &str = "runner.lock";
+const LOCK_FILE: &str = "runner.lock";
 /// Interval between two heartbeats of a runner's daemon.
 const HEARTBEAT_INTERVAL: Duration = Duration::from_mins(1);
 /// SQLite busy timeout, for a reader and a runner on the same file.
@@ -165,14 +165,14 @@ impl Ledger {
     pub async fn open(directory: &Path) -> Result<Self, LedgerError> {
         let lock = async {
             std::fs::create_dir_all(directory)?;
-            lock_file(&directory.join(LOCK)).await
+            lock_file(&directory.join(LOCK_FILE)).await
         };
         let lock = lock
             .await
             .map_err(|source| LedgerError::Directory { path: directory.to_owned(), source })?;
         let lock = lock.ok_or_else(|| LedgerError::Locked(directory.to_owned()))?;
-        let path = directory.join(FILE);
-        let options = options(&path)
+        let path = directory.join(LEDGER_FILE);
+        let options = connect_options(&path)
             .create_if_missing(true)
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Normal);
@@ -193,7 +193,7 @@ impl Ledger {
     /// [`LedgerError::Missing`] when the file does not exist, [`LedgerError::Version`] when its
     /// schema version is not the current one, or another error when the ledger cannot be opened.
     pub async fn read(directory: &Path) -> Result<Self, LedgerError> {
-        let path = directory.join(FILE);
+        let path = directory.join(LEDGER_FILE);
         if !path.is_file() {
             return Err(LedgerError::Missing(path));
         }
@@ -226,7 +226,7 @@ impl Ledger {
     /// runner has used the directory.
     pub fn last_heartbeat(directory: &Path) -> Option<i64> {
         let modified =
-            std::fs::metadata(directory.join(LOCK)).and_then(|lock| lock.modified()).ok()?;
+            std::fs::metadata(directory.join(LOCK_FILE)).and_then(|lock| lock.modified()).ok()?;
         i64::try_from(unix_time(modified).as_secs()).ok()
     }
 
@@ -250,14 +250,15 @@ impl Ledger {
 
 /// Opens a ledger read-only, and returns the connection and the ledger's schema version.
 async fn connect_read_only(path: &Path) -> Result<(SqliteConnection, i64), sqlx::Error> {
-    let mut connection = SqliteConnection::connect_with(&options(path).read_only(true)).await?;
+    let mut connection =
+        SqliteConnection::connect_with(&connect_options(path).read_only(true)).await?;
     let version: Option<i64> = sqlx::query_scalar("SELECT max(version) FROM _sqlx_migrations")
         .fetch_one(&mut connection)
         .await?;
     Ok((connection, version.unwrap_or_default()))
 }
 
-fn options(path: &Path) -> SqliteConnectOptions {
+fn connect_options(path: &Path) -> SqliteConnectOptions {
     SqliteConnectOptions::new()
         .filename(path)
         .foreign_keys(true)

@@ -88,7 +88,7 @@ impl LiveUtterance {
             samples.extend(self.predict_within("".into(), true, limit).await?);
         }
         if !self.has_ended {
-            return Err(PlayError::DrainBudget);
+            return Err(PlayError::TooManyDrainRequests);
         }
         self.decoder.check_end()?;
         Ok(samples)
@@ -114,16 +114,16 @@ impl LiveUtterance {
             in_eos,
             max_response_bytes: response_bytes(self.decoder.remaining_capacity()),
         };
-        let answer = timeout(limit, self.miner.predict(call, limit))
+        let response = timeout(limit, self.miner.predict(call, limit))
             .await
             .map_err(|_| CallError::Timeout(limit))??;
-        check_session(&self.session_id, &answer)?;
+        check_session(&self.session_id, &response)?;
         self.requests += 1;
-        let (samples, bytes) = self.decoder.push(&answer.audio_b64, answer.n_bytes)?;
+        let (samples, bytes) = self.decoder.push(&response.audio_b64, response.n_bytes)?;
         if bytes > 0 {
             self.arrivals.push((self.requests, bytes as u64));
         }
-        self.has_ended = answer.out_eos;
+        self.has_ended = response.out_eos;
         Ok(samples)
     }
 }

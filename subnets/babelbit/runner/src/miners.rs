@@ -30,7 +30,7 @@ pub enum MinersError {
         source: serde_json::Error,
     },
     /// An entry's address is not allowed.
-    #[error("miner {position} of the miners file (uid {uid}): {source}{}", remedy(source))]
+    #[error("miner {position} of the miners file (uid {uid}): {source}{}", address_hint(source))]
     Address {
         /// Position in the list, from 1.
         position: usize,
@@ -52,7 +52,7 @@ pub enum MinersError {
 }
 
 /// Returns the hint for a forbidden address.
-const fn remedy(error: &AddressError) -> &'static str {
+const fn address_hint(error: &AddressError) -> &'static str {
     if error.is_forbidden() { "; hint: development mode, BB_DEV_MODE=1, allows it" } else { "" }
 }
 

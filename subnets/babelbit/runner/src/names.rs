@@ -1,4 +1,4 @@
-//! Display names of miners, stored beside the ledger so that pages of the directory show them.
+//! Display names of miners, stored next to the ledger for dashboards that read the directory.
 
 use std::collections::HashMap;
 use std::fs::metadata;
@@ -11,7 +11,7 @@ use taonet_service::{Access, WriteError, atomic_write, read_bounded};
 use super::run::Miner;
 
 /// File name in the state directory: a JSON object with a name for each hotkey.
-const FILE: &str = "miner-names.json";
+const NAMES_FILE: &str = "miner-names.json";
 /// Maximum size of the file in bytes.
 const MAX_BYTES: u64 = 1 << 20;
 
@@ -21,7 +21,7 @@ const MAX_BYTES: u64 = 1 << 20;
 /// # Errors
 /// When the file is unreadable, malformed or larger than 1 MiB.
 pub fn read_names(state: &Path) -> io::Result<HashMap<Hotkey, String>> {
-    let path = state.join(FILE);
+    let path = state.join(NAMES_FILE);
     match metadata(&path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(HashMap::new()),
         Err(error) => return Err(error),
@@ -47,7 +47,7 @@ pub(super) fn store_names(state: &Path, names: HashMap<Hotkey, String>) -> Resul
         return Ok(());
     }
     let document = serde_json::to_vec(&all_names).unwrap_or_default();
-    atomic_write(state.join(FILE), &document, Access::Everyone)
+    atomic_write(state.join(NAMES_FILE), &document, Access::Everyone)
 }
 
 #[cfg(test)]
@@ -75,7 +75,7 @@ mod tests {
     #[test]
     fn malformed_name_file_is_refused() {
         let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join(FILE);
+        let path = directory.path().join(NAMES_FILE);
         for content in ["", "[]", "{\"nobody\": \"a\"}", &" ".repeat(MAX_BYTES as usize + 1)] {
             std::fs::write(&path, content).unwrap();
             assert!(read_names(directory.path()).is_err());

@@ -30,7 +30,7 @@ impl PastScores {
             if !name.ends_with(".json") || !prefixes.iter().any(|prefix| name.starts_with(prefix)) {
                 continue;
             }
-            scored.extend(subject(&entry.path()));
+            scored.extend(read_result_key(&entry.path()));
         }
         Ok(Self(scored))
     }
@@ -46,8 +46,9 @@ impl PastScores {
     }
 }
 
-/// Reads which challenge, contest and miner a result file is about; `None` if it has no such head.
-pub(super) fn subject(path: &Path) -> Option<(String, ChallengeType, MinerKey)> {
+/// Reads challenge, contest and miner of a result file; `None` if the file is unreadable or lacks
+/// one of them.
+pub(super) fn read_result_key(path: &Path) -> Option<(String, ChallengeType, MinerKey)> {
     let head = ScoreFileHead::parse(&read_bounded(path, MAX_FILE_BYTES).ok()?)?;
     let miner = MinerKey { uid: head.miner_uid, hotkey: head.miner_hotkey };
     Some((head.challenge_uid, head.challenge_type?, miner))

@@ -100,7 +100,7 @@ pub enum PlayError {
     DrainTimeout,
     /// The maximum number of drain requests was reached before the end of the reply.
     #[error("reply has no end: drain budget was exhausted")]
-    DrainBudget,
+    TooManyDrainRequests,
 }
 
 /// Plays one utterance to one miner: opens a session, sends every frame, then drains the reply with
@@ -120,9 +120,9 @@ pub(super) async fn play_utterance(
     settings: &PlaySettings,
     spool: &Path,
 ) -> Result<PlayedReply, PlayFailure> {
-    let started = Instant::now();
-    let failure = |error, session_id| PlayFailure { error, session_id, wall: started.elapsed() };
-    let session = open(miner, challenge_uid, source, settings).await;
+    let started_at = Instant::now();
+    let failure = |error, session_id| PlayFailure { error, session_id, wall: started_at.elapsed() };
+    let session = open_utterance(miner, challenge_uid, source, settings).await;
     let session_id = session.map_err(|error| failure(error, None))?;
     let stream = ReplyStream {
         miner,
@@ -130,13 +130,13 @@ pub(super) async fn play_utterance(
         settings,
         reply: ReplyAudio::new(source.channels, settings.max_reply_bytes(source.channels), spool),
         arrivals: Vec::new(),
-        started,
+        started_at,
     };
     let reply = stream.run(source).await;
     reply.map_err(|error| failure(error, Some(session_id.to_string())))
 }
 
-async fn open(
+async fn open_utterance(
     miner: &dyn MinerConnection,
     challenge_uid: &str,
     source: &Source,
@@ -148,7 +148,7 @@ async fn open(
         Some(source.language.clone()),
         source.channels,
     );
-    open_session(miner, request, settings.init_deadline(source.index, miner.min_timeout())).await
+    open_session(miner, request, settings.init_timeout_for(source.index, miner.min_timeout())).await
 }
 
 /// Opens a session within `limit`, and checks the response; returns the ID of the session.
@@ -165,12 +165,12 @@ pub(super) async fn open_session(
 }
 
 /// Checks that a response belongs to the session.
-pub(super) fn check_session(session_id: &str, answer: &PredictResponse) -> Result<(), PlayError> {
-    if answer.session_id == session_id {
+pub(super) fn check_session(session_id: &str, response: &PredictResponse) -> Result<(), PlayError> {
+    if response.session_id == session_id {
         return Ok(());
     }
     Err(PlayError::Session {
-        got: answer.session_id.chars().take(100).collect(),
+        got: response.session_id.chars().take(100).collect(),
         expected: session_id.to_owned(),
     })
 }
@@ -234,7 +234,7 @@ struct ReplyStream<'a> {
     /// Frame number and size in bytes of each response with audio.
     arrivals: Vec<(u64, u64)>,
     /// Time of the request that opened the session.
-    started: Instant,
+    started_at: Instant,
 }
 
 impl ReplyStream<'_> {
@@ -242,18 +242,19 @@ impl ReplyStream<'_> {
     async fn run(mut self, source: &Source) -> Result<PlayedReply, PlayError> {
         let frames = source.frames_b64.len();
         let mut last_sent = Instant::now();
-        for (k, frame) in (1..).zip(source.frames_b64.iter()) {
-            let last = k == frames;
-            let limit = if last {
+        for (frame_number, frame) in (1..).zip(source.frames_b64.iter()) {
+            let is_last = frame_number == frames;
+            let limit = if is_last {
                 self.settings.drain_timeout
             } else {
-                self.settings.chunk_deadline(source.index, k)
+                self.settings.chunk_timeout_for(source.index, frame_number)
             };
             last_sent = Instant::now();
-            let answer = self.predict_within(Arc::clone(frame), last, limit).await?;
-            let answer = answer.ok_or(PlayError::ChunkTimeout { frame: k, frames, limit })?;
-            if self.accept_response(k as u64, answer).await? {
-                return self.finish(k as u32, k as u64, last_sent);
+            let response = self.predict_within(Arc::clone(frame), is_last, limit).await?;
+            let response =
+                response.ok_or(PlayError::ChunkTimeout { frame: frame_number, frames, limit })?;
+            if self.accept_response(frame_number as u64, response).await? {
+                return self.finish(frame_number as u32, frame_number as u64, last_sent);
             }
         }
         let eos_frame = self.drain(frames as u64, last_sent).await?;
@@ -269,19 +270,19 @@ impl ReplyStream<'_> {
             if limit.is_zero() {
                 return Err(PlayError::DrainTimeout);
             }
-            let answer = self
+            let response = self
                 .predict_within("".into(), true, limit)
                 .await?
                 .ok_or(PlayError::DrainResponseTimeout { limit })?;
             // Measured here, so that the runner's processing time does not count towards the
             // deadline.
-            let arrived = Instant::now();
-            if self.accept_response(frames + request, answer).await? {
+            let arrived_at = Instant::now();
+            if self.accept_response(frames + request, response).await? {
                 return Ok(frames + request);
             }
-            deadline += arrived.elapsed();
+            deadline += arrived_at.elapsed();
         }
-        Err(PlayError::DrainBudget)
+        Err(PlayError::TooManyDrainRequests)
     }
 
     /// Sends one request. Returns `None` when `limit` expires, and an error when a shorter general
@@ -298,10 +299,10 @@ impl ReplyStream<'_> {
             in_eos,
             max_response_bytes: response_bytes(self.reply.remaining_capacity()),
         };
-        let total = self.settings.miner_timeout.max(self.miner.min_timeout());
-        match timeout(limit.min(total), self.miner.predict(call, total)).await {
-            Ok(answer) => Ok(Some(answer?)),
-            Err(_) if total < limit => Err(CallError::Timeout(total).into()),
+        let general_timeout = self.settings.miner_timeout.max(self.miner.min_timeout());
+        match timeout(limit.min(general_timeout), self.miner.predict(call, general_timeout)).await {
+            Ok(response) => Ok(Some(response?)),
+            Err(_) if general_timeout < limit => Err(CallError::Timeout(general_timeout).into()),
             Err(_) => Ok(None),
         }
     }
@@ -310,17 +311,17 @@ impl ReplyStream<'_> {
     async fn accept_response(
         &mut self,
         frame: u64,
-        answer: PredictResponse,
+        response: PredictResponse,
     ) -> Result<bool, PlayError> {
-        check_session(&self.session_id, &answer)?;
-        self.reply.check_length(&answer.audio_b64)?;
-        let PredictResponse { audio_b64, n_bytes, out_eos, .. } = answer;
+        check_session(&self.session_id, &response)?;
+        self.reply.check_length(&response.audio_b64)?;
+        let PredictResponse { audio_b64, n_bytes, out_eos, .. } = response;
         let bytes = if self.reply.may_block(&audio_b64) {
             let mut reply = std::mem::take(&mut self.reply);
             let push = move || reply.push(&audio_b64, n_bytes).map(|bytes| (bytes, reply));
-            let pushed =
+            let push_result =
                 spawn_blocking(push).await.unwrap_or(Err(ReplyError::Disk(io::ErrorKind::Other)));
-            let (bytes, reply) = pushed?;
+            let (bytes, reply) = push_result?;
             self.reply = reply;
             bytes
         } else {
@@ -345,7 +346,7 @@ impl ReplyStream<'_> {
             timeline: Timeline::new(self.arrivals, eos_frame),
             wall: WallClock {
                 after_source_sec: last_sent.elapsed().as_secs_f64(),
-                total_sec: self.started.elapsed().as_secs_f64(),
+                total_sec: self.started_at.elapsed().as_secs_f64(),
             },
         })
     }

@@ -37,7 +37,7 @@ pub enum ReplyError {
     #[error(
         "reply of {bytes} bytes is not a whole number of float32 samples on {channels} channel(s)"
     )]
-    Ragged {
+    IncompleteSample {
         /// Number of bytes received.
         bytes: usize,
         /// Number of channels of the utterance.
@@ -110,11 +110,11 @@ impl ReplyDecoder {
 
     /// Checks that the reply ends with a complete sample of each channel.
     pub(super) fn check_end(&self) -> Result<(), ReplyError> {
-        let frame = SAMPLE_BYTES * usize::from(self.channels.max(1));
-        if self.bytes.is_multiple_of(frame) {
+        let frame_bytes = SAMPLE_BYTES * usize::from(self.channels.max(1));
+        if self.bytes.is_multiple_of(frame_bytes) {
             Ok(())
         } else {
-            Err(ReplyError::Ragged { bytes: self.bytes, channels: self.channels })
+            Err(ReplyError::IncompleteSample { bytes: self.bytes, channels: self.channels })
         }
     }
 }
@@ -221,13 +221,13 @@ mod tests {
         partial_sample.push(&STANDARD.encode([0; 5]), 0).unwrap();
         assert_eq!(
             partial_sample.finish().unwrap_err(),
-            ReplyError::Ragged { bytes: 5, channels: 1 }
+            ReplyError::IncompleteSample { bytes: 5, channels: 1 }
         );
         let mut partial_frame = new(2, 100);
         partial_frame.push(&b64(&[0.0; 3]), 0).unwrap();
         assert_eq!(
             partial_frame.finish().unwrap_err(),
-            ReplyError::Ragged { bytes: 12, channels: 2 }
+            ReplyError::IncompleteSample { bytes: 12, channels: 2 }
         );
     }
 

@@ -129,7 +129,7 @@ impl References {
 ///
 /// # Errors
 /// [`std::io::Error`] when the file is missing, or the row has no hash.
-pub(crate) fn find_candidate(
+pub(crate) fn build_candidate(
     row: &ResultRow,
     path: PathBuf,
     source_sec: f64,

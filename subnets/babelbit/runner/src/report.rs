@@ -136,13 +136,14 @@ impl RunReport {
     /// number of participants.
     pub(super) fn profile_line(&self, miners: usize) -> String {
         let RunProfile { serving_sec, scoring_sec, persistence_sec } = self.profile;
-        let with_utterances =
+        let miners_with_utterances =
             self.miners.iter().filter(|miner| !miner.utterances.is_empty()).count();
-        let scored: usize = self.miners.iter().map(|miner| miner.utterances.len()).sum();
+        let dialogues_scored: usize = self.miners.iter().map(|miner| miner.utterances.len()).sum();
         let mut line = format!(
-            "[RunnerProfile][{}] challenge_uid={} miners={miners} miners_with_utterances={with_utterances} \
-             dialogues_scored={scored} miner_serving_sec={serving_sec:.3} scoring_sec={scoring_sec:.3} \
-             persistence_sec={persistence_sec:.3}",
+            "[RunnerProfile][{}] challenge_uid={} miners={miners} \
+             miners_with_utterances={miners_with_utterances} \
+             dialogues_scored={dialogues_scored} miner_serving_sec={serving_sec:.3} \
+             scoring_sec={scoring_sec:.3} persistence_sec={persistence_sec:.3}",
             self.challenge_type, self.challenge_uid
         );
         if let Some(error) = &self.error {
@@ -188,18 +189,18 @@ impl MinerReport {
 impl UtteranceReport {
     fn of(row: &ResultRow, result: &MinerResult<'_>) -> Self {
         let score = row.score.as_ref();
-        let scored = score.map(|score| &score.result);
-        let ratio = match scored.map(|score| &score.speech_rate) {
+        let score_result = score.map(|score| &score.result);
+        let ratio = match score_result.map(|score| &score.speech_rate) {
             Some(SpeechRate::Measured { ratio, .. }) => *ratio,
             _ => None,
         };
         Self {
             index: row.utterance_index,
             score: row.score_or_zero(),
-            accuracy: scored.and_then(|score| score.accuracy),
+            accuracy: score_result.and_then(|score| score.accuracy),
             rate_ratio: ratio,
-            overshoot_sec: scored.map(|score| score.latency.overshoot_sec),
-            effective_completion_sec: scored.map(|score| score.effective_completion_sec),
+            overshoot_sec: score_result.map(|score| score.latency.overshoot_sec),
+            effective_completion_sec: score_result.map(|score| score.effective_completion_sec),
             wall_after_source_sec: row.outcome.is_ok().then_some(row.reply.wall.after_source_sec),
             wall_total_sec: row.reply.wall.total_sec,
             failed_gates: match &row.outcome {
@@ -211,9 +212,9 @@ impl UtteranceReport {
                 .get(&row.utterance_index)
                 .cloned()
                 .unwrap_or_default(),
-            transcript: scored.and_then(|score| score.stt_text.clone()),
+            transcript: score_result.and_then(|score| score.stt_text.clone()),
             error: match &row.outcome {
-                Ok(_) => scored.and_then(|score| score.score_error.clone()),
+                Ok(_) => score_result.and_then(|score| score.score_error.clone()),
                 Err(failure) => Some(failure.to_string()),
             },
         }

@@ -18,7 +18,7 @@
 //! limited number of times. Without an engine token, the loop requests no challenge and contacts no
 //! miner.
 //!
-//! The loop is that of any contest: a [`RoundPlayer`] plays the rounds, such as [`SpeechRounds`].
+//! The loop serves every contest: a [`RoundPlayer`], such as [`SpeechRounds`], plays the rounds.
 
 mod chain_view;
 mod measure;
@@ -54,7 +54,7 @@ const BLOCK_TIMEOUT: Duration = Duration::from_mins(1);
 /// Pause after a gateway error.
 const PAUSE_AFTER_ERROR: Duration = Duration::from_secs(3);
 /// Pause when the block height has not advanced after a wait.
-const PAUSE_AFTER_STANDSTILL: Duration = Duration::from_secs(1);
+const PAUSE_WITHOUT_NEW_BLOCK: Duration = Duration::from_secs(1);
 /// Pause after the engine has rejected the hotkey.
 const PAUSE_AFTER_REFUSAL: Duration = Duration::from_mins(5);
 /// Pause after any other authentication failure.
@@ -109,7 +109,7 @@ pub fn random_order() -> Shuffle {
 /// Player of due rounds, one at a time. Dropping the future cancels a round.
 pub trait RoundPlayer: Send + Sync {
     /// Plays a round to its end.
-    fn play<'a>(&'a self, due: &'a DueRound) -> BoxFuture<'a, Result<PlayedRound, RoundError>>;
+    fn play<'a>(&'a self, round: &'a DueRound) -> BoxFuture<'a, Result<PlayedRound, RoundError>>;
 }
 
 /// Result of a completed round.
@@ -145,13 +145,13 @@ pub struct RoundDependencies {
 pub struct Rounds {
     dependencies: RoundDependencies,
     schedule: Schedule,
-    block: Option<u32>,
+    last_block: Option<u32>,
     /// Whether the last request to the gateway succeeded.
     is_connected: bool,
 }
 
 impl Rounds {
-    /// Creates a loop whose rounds `parts.player` plays, and which resumes from the ledger.
+    /// Creates a loop that resumes from the ledger; `dependencies.player` plays its rounds.
     ///
     /// # Errors
     /// [`LedgerError`] when the ledger cannot be read.
@@ -166,7 +166,7 @@ impl Rounds {
             arena: ledger.last_round(ChallengeType::Arena).await?,
         };
         let schedule = Schedule::new(settings, &last_rounds, (dependencies.clock)());
-        Ok(Self { dependencies, schedule, block: None, is_connected: true })
+        Ok(Self { dependencies, schedule, last_block: None, is_connected: true })
     }
 
     /// Registers the help texts of the loop's metrics. Call it after the metrics recorder is
@@ -180,11 +180,11 @@ impl Rounds {
     pub async fn run(&mut self, shutdown: &Shutdown) {
         tokio::select! {
             () = shutdown.requested() => {}
-            () = self.follow() => {}
+            () = self.play_rounds() => {}
         }
     }
 
-    async fn follow(&mut self) {
+    async fn play_rounds(&mut self) {
         self.authenticate().await;
         loop {
             self.step().await;
@@ -202,8 +202,8 @@ impl Rounds {
 
     /// Reads the newest block; plays the next due round, or waits for the next block.
     async fn step(&mut self) {
-        let read = self.dependencies.chain.block().await;
-        match &read {
+        let block_result = self.dependencies.chain.block().await;
+        match &block_result {
             Ok(block) => {
                 measure::record_block(*block);
                 for row in self.schedule.observe(*block, self.now()) {
@@ -214,14 +214,14 @@ impl Rounds {
             Err(_) => self.schedule.observe_outage(self.now()),
         }
         let now = self.now();
-        match (self.schedule.next(now), read) {
-            (Some(round), _) => self.round(&round).await,
-            (None, Ok(block)) => self.wait(block).await,
+        match (self.schedule.next(now), block_result) {
+            (Some(round), _) => self.play_round(&round).await,
+            (None, Ok(block)) => self.wait_for_block(block).await,
             (None, Err(error)) => self.log_outage(&error).await,
         }
     }
 
-    async fn round(&mut self, round: &DueRound) {
+    async fn play_round(&mut self, round: &DueRound) {
         let DueRound { contest, epoch, attempt, .. } = round;
         tracing::info!(%contest, epoch, attempt, "round started");
         let start = Instant::now();
@@ -280,18 +280,22 @@ impl Rounds {
     }
 
     /// Waits for a block after `block`, or until a retry is due.
-    async fn wait(&mut self, block: u32) {
-        if self.block.replace(block) == Some(block) {
-            (self.dependencies.sleeper)(PAUSE_AFTER_STANDSTILL).await;
+    async fn wait_for_block(&mut self, block: u32) {
+        if self.last_block.replace(block) == Some(block) {
+            (self.dependencies.sleeper)(PAUSE_WITHOUT_NEW_BLOCK).await;
         }
-        let pause = self.schedule.remaining_backoff(self.now()).unwrap_or(BLOCK_TIMEOUT);
-        match self.dependencies.chain.wait(pause.clamp(PAUSE_AFTER_STANDSTILL, BLOCK_TIMEOUT)).await
+        let max_wait = self.schedule.remaining_backoff(self.now()).unwrap_or(BLOCK_TIMEOUT);
+        match self
+            .dependencies
+            .chain
+            .wait_for_block(max_wait.clamp(PAUSE_WITHOUT_NEW_BLOCK, BLOCK_TIMEOUT))
+            .await
         {
             Ok(is_new) => {
                 if !std::mem::replace(&mut self.is_connected, true) {
                     tracing::info!("connection to the gateway restored");
                 }
-                if !is_new && pause >= BLOCK_TIMEOUT {
+                if !is_new && max_wait >= BLOCK_TIMEOUT {
                     tracing::warn!(block, "no new block within {} s", BLOCK_TIMEOUT.as_secs());
                 }
             }

@@ -10,7 +10,7 @@ use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 
 use super::artifacts::{MinerResult, write_status};
-use super::challenge_run::{ChallengeRun, MAX_WRITERS, by_miner};
+use super::challenge_run::{ChallengeRun, MAX_CONCURRENT_ENCODERS, group_by_miner};
 use super::connection::MinerConnection;
 use super::error::RunError;
 use super::events::{RunEvent, RunObserver};
@@ -101,53 +101,57 @@ impl Runner {
         observer: Arc<dyn RunObserver>,
     ) -> Result<RunReport, RunError> {
         let is_solo = self.settings.challenge_type == ChallengeType::Solo;
-        let stream = if is_solo { ChallengeKind::Solo } else { ChallengeKind::Main };
-        let (current, outcome) = match self.start(engine, stream).await {
-            Ok(first) => {
-                let uid = first.challenge_uid.clone();
+        let kind = if is_solo { ChallengeKind::Solo } else { ChallengeKind::Main };
+        let (current, outcome) = match self.start_session(engine, kind).await {
+            Ok(first_utterance) => {
+                let uid = first_utterance.challenge_uid.clone();
                 (
                     Some(uid),
-                    self.play_started(engine, stream, first, miners, Arc::clone(&observer)).await,
+                    self.play_started(engine, kind, first_utterance, miners, Arc::clone(&observer))
+                        .await,
                 )
             }
             // Earlier challenges are completely in the ledger, so they can resume without the
             // engine.
             Err(error) => (None, Err(error)),
         };
-        self.resume(current.as_deref(), miners, observer).await;
+        self.resume_unfinished(current.as_deref(), miners, observer).await;
         outcome
     }
 
     /// Opens a session of the engine's current challenge; returns its first utterance.
-    async fn start(
+    async fn start_session(
         &self,
         engine: &EngineClient,
-        stream: ChallengeKind,
+        kind: ChallengeKind,
     ) -> Result<UtterancePayload, RunError> {
         engine.authenticate_with_retry().await?;
-        Ok(engine.start_with_retry(stream).await?)
+        Ok(engine.start_with_retry(kind).await?)
     }
 
-    /// Plays the challenge whose first utterance is `first` to all miners without a score in it.
+    /// Plays the challenge that starts with `first_utterance` to all miners without a score in it.
     async fn play_started(
         &self,
         engine: &EngineClient,
-        stream: ChallengeKind,
-        first: UtterancePayload,
+        kind: ChallengeKind,
+        first_utterance: UtterancePayload,
         miners: &[Miner],
         observer: Arc<dyn RunObserver>,
     ) -> Result<RunReport, RunError> {
-        let started = Instant::now();
-        match self.ledger.find(&first.challenge_uid, self.settings.challenge_type).await? {
+        let started_at = Instant::now();
+        match self.ledger.find(&first_utterance.challenge_uid, self.settings.challenge_type).await?
+        {
             Some(challenge) if challenge.state != ChallengeState::Partial => {
-                self.resume_challenge(challenge, true, miners, observer, started).await
+                self.resume_challenge(challenge, true, miners, observer, started_at).await
             }
-            _ => self.play(engine.prefetch_from(stream, first).await, miners, observer).await,
+            _ => {
+                self.play(engine.prefetch_from(kind, first_utterance).await, miners, observer).await
+            }
         }
     }
 
     /// Resumes unfinished challenges other than `current`, each once, oldest first.
-    async fn resume(
+    async fn resume_unfinished(
         &self,
         current: Option<&str>,
         miners: &[Miner],
@@ -177,10 +181,10 @@ impl Runner {
                 }
             };
             tracing::info!(%contest, challenge_uid, attempt, "resuming an earlier challenge");
-            let played = self
+            let result = self
                 .resume_challenge(challenge, true, miners, Arc::clone(&observer), Instant::now())
                 .await;
-            let Err(error) = played else { continue };
+            let Err(error) = result else { continue };
             let error = with_causes(&error);
             if attempt < MAX_RESUMES {
                 tracing::warn!(
@@ -206,7 +210,7 @@ impl Runner {
         miners: &[Miner],
         observer: Arc<dyn RunObserver>,
     ) -> Result<RunReport, RunError> {
-        let started = Instant::now();
+        let started_at = Instant::now();
         if challenge.challenge_uid.is_empty() || challenge.utterances.is_empty() {
             return Ok(RunReport {
                 outcome: RunOutcome::NoChallenge,
@@ -218,7 +222,7 @@ impl Runner {
                 error: challenge.error,
                 miners: Vec::new(),
                 scored_elsewhere: Vec::new(),
-                wall_sec: started.elapsed().as_secs_f64(),
+                wall_sec: started_at.elapsed().as_secs_f64(),
                 profile: RunProfile::default(),
             });
         }
@@ -228,38 +232,39 @@ impl Runner {
             ));
         }
         let settings = self.settings.clone();
-        let earlier = self.ledger.find(&challenge.challenge_uid, settings.challenge_type).await?;
-        let resumed = earlier.is_some();
-        let job =
-            move || (import(challenge, earlier.as_ref(), &settings, &jiff::Zoned::now()), earlier);
-        let (new, earlier) = spawn_blocking(job).await.map_err(RunError::Task)?;
-        let new = new
+        let old_row = self.ledger.find(&challenge.challenge_uid, settings.challenge_type).await?;
+        let resumed = old_row.is_some();
+        let import_challenge =
+            move || (import(challenge, old_row.as_ref(), &settings, &jiff::Zoned::now()), old_row);
+        let (imported, old_row) = spawn_blocking(import_challenge).await.map_err(RunError::Task)?;
+        let new_challenge = imported
             .map_err(|source| RunError::File { path: self.settings.paths.logs.clone(), source })?;
-        if let Some(earlier) = earlier {
+        if let Some(old_row) = old_row {
             // This step precedes `begin`, which marks the challenge as complete: if the process is
             // killed in between, the next run repeats the step.
-            self.clear_scores_without_reference(&earlier, &new).await?;
+            self.clear_scores_without_reference(&old_row, &new_challenge).await?;
         }
-        let challenge = self.ledger.begin(&new).await?;
+        let challenge = self.ledger.begin(&new_challenge).await?;
         // File names contain the row's timestamp: the row must be durable before the files exist.
         self.ledger.sync().await?;
-        self.resume_challenge(challenge, resumed, miners, observer, started).await
+        self.resume_challenge(challenge, resumed, miners, observer, started_at).await
     }
 
     /// Clears the scores of utterances whose reference was missing and has become available.
     async fn clear_scores_without_reference(
         &self,
         old_row: &ChallengeRow,
-        new: &NewChallenge,
+        new_challenge: &NewChallenge,
     ) -> Result<(), RunError> {
         let root = self.settings.metadata_root.as_deref();
-        let old = References::of(old_row, &self.target_language, root);
-        let NewChallenge { challenge_uid, reference, reference_source: source, .. } = new;
+        let old_references = References::of(old_row, &self.target_language, root);
+        let NewChallenge { challenge_uid, reference, reference_source: source, .. } = new_challenge;
         let (reference, source) = (reference.as_ref(), source.as_deref());
-        let new = References::new(challenge_uid, reference, source, &self.target_language, root);
+        let new_references =
+            References::new(challenge_uid, reference, source, &self.target_language, root);
         for utterance in &old_row.utterances {
-            if old.find(&utterance.utterance_id).is_err()
-                && new.find(&utterance.utterance_id).is_ok()
+            if old_references.find(&utterance.utterance_id).is_err()
+                && new_references.find(&utterance.utterance_id).is_ok()
             {
                 self.ledger.clear_scores(old_row, utterance.index).await?;
             }
@@ -274,18 +279,19 @@ impl Runner {
         resumed: bool,
         miners: &[Miner],
         observer: Arc<dyn RunObserver>,
-        started: Instant,
+        started_at: Instant,
     ) -> Result<RunReport, RunError> {
         self.store_names(miners).await;
         let finished = self.ledger.finished_miners(&challenge).await?;
         let played = self.ledger.played_miners(&challenge).await?;
-        let elsewhere = self.scored_elsewhere(&challenge, miners, &played).await?;
-        let miners = self.participants(&challenge, miners, &played, &elsewhere).await?;
-        let (pending, finished_miners): (Vec<_>, Vec<_>) = miners
-            .iter()
-            .cloned()
-            .partition(|miner| !finished.contains(&miner.key) && !elsewhere.contains(&miner.key));
-        for miner in &finished_miners {
+        let externally_scored = self.scored_elsewhere(&challenge, miners, &played).await?;
+        let miners =
+            self.select_participants(&challenge, miners, &played, &externally_scored).await?;
+        let (pending, skipped_miners): (Vec<_>, Vec<_>) =
+            miners.iter().cloned().partition(|miner| {
+                !finished.contains(&miner.key) && !externally_scored.contains(&miner.key)
+            });
+        for miner in &skipped_miners {
             observer.observe(RunEvent::AlreadyDone { miner: miner.key.uid });
         }
         let challenge = Arc::new(challenge);
@@ -299,7 +305,7 @@ impl Runner {
             observer: Arc::clone(&observer),
             play: self.settings.play.clone(),
             spool: self.settings.paths.state.clone(),
-            writers: Semaphore::new(MAX_WRITERS),
+            encoder_permits: Semaphore::new(MAX_CONCURRENT_ENCODERS),
         });
         if !pending.is_empty() {
             let sources = || {
@@ -323,18 +329,19 @@ impl Runner {
         let write_start = Instant::now();
         let mut reports = self.write_files(&run, &finished).await?;
         profile.persistence_sec = write_start.elapsed().as_secs_f64();
-        let names = |key: MinerKey| {
+        let name_of = |key: MinerKey| {
             miners.iter().find(|miner| miner.key == key).and_then(|miner| miner.name.clone())
         };
         for report in &mut reports {
-            report.name = names(MinerKey { uid: report.uid, hotkey: report.hotkey });
+            report.name = name_of(MinerKey { uid: report.uid, hotkey: report.hotkey });
         }
         let outcome = match (pending.is_empty(), &challenge.error) {
             (_, Some(_)) => RunOutcome::Partial,
             (true, None) => RunOutcome::AlreadyDone,
             (false, None) => RunOutcome::Finished,
         };
-        let mut scored_elsewhere: Vec<Uid> = elsewhere.iter().map(|miner| miner.uid).collect();
+        let mut scored_elsewhere: Vec<Uid> =
+            externally_scored.iter().map(|miner| miner.uid).collect();
         scored_elsewhere.sort_unstable();
         let report = RunReport {
             outcome,
@@ -346,7 +353,7 @@ impl Runner {
             error: challenge.error.clone(),
             miners: reports,
             scored_elsewhere,
-            wall_sec: started.elapsed().as_secs_f64(),
+            wall_sec: started_at.elapsed().as_secs_f64(),
             profile,
         };
         tracing::info!("{}", report.profile_line(miners.len()));
@@ -364,12 +371,12 @@ impl Runner {
 
     /// Selects the participants among `miners`. Miners with results come first, so that a resumed
     /// run keeps its miners. In a solo challenge, the miners of its main challenge come next.
-    async fn participants(
+    async fn select_participants(
         &self,
         challenge: &ChallengeRow,
         miners: &[Miner],
         played: &HashSet<MinerKey>,
-        elsewhere: &HashSet<MinerKey>,
+        externally_scored: &HashSet<MinerKey>,
     ) -> Result<Vec<Miner>, RunError> {
         let mut miners = miners.to_vec();
         if miners.len() <= self.settings.max_miners {
@@ -383,8 +390,9 @@ impl Runner {
             Some(main) => self.ledger.played_miners(main).await?,
             None => HashSet::new(),
         };
-        let is_known = |miner: &MinerKey| played.contains(miner) || elsewhere.contains(miner);
-        miners.sort_by_key(|Miner { key, .. }| (!is_known(key), !main_miners.contains(key)));
+        let has_results =
+            |miner: &MinerKey| played.contains(miner) || externally_scored.contains(miner);
+        miners.sort_by_key(|Miner { key, .. }| (!has_results(key), !main_miners.contains(key)));
         miners.truncate(self.settings.max_miners);
         Ok(miners)
     }
@@ -422,32 +430,33 @@ impl Runner {
         let texts = Arc::new(run.reference_texts());
         let (rules, submit) = (self.settings.rules, self.settings.submit);
         let mut rows: Vec<(MinerKey, Vec<ResultRow>)> =
-            by_miner(self.ledger.results(challenge).await?).into_iter().collect();
+            group_by_miner(self.ledger.results(challenge).await?).into_iter().collect();
         rows.sort_by_key(|(miner, _)| *miner);
         let observer = Arc::clone(&run.observer);
         let mut reports = Vec::new();
-        let mut is_written = false;
+        let mut wrote_files = false;
         for (miner, rows) in rows {
             let (run, texts) = (Arc::clone(run), Arc::clone(&texts));
-            let write = !finished.contains(&miner);
+            let should_write = !finished.contains(&miner);
             let is_complete = rows.len() == challenge.utterances.len() || run.is_dropped(&rows);
-            let job = move || {
+            let write_and_report = move || {
                 let challenge = &*run.challenge;
                 let result =
                     MinerResult { challenge, miner, rows: &rows, reference_texts: &texts, rules };
-                if write {
+                if should_write {
                     result
                         .write(&run.layout)
                         .map_err(|source| file_error(&run.layout.miner(miner), source))?;
                 }
                 let files =
-                    (write && submit).then(|| result.written_files(&run.layout)).transpose();
+                    (should_write && submit).then(|| result.written_files(&run.layout)).transpose();
                 let files = files.map_err(|source| file_error(&run.layout.miner(miner), source))?;
                 Ok::<_, RunError>((MinerReport::of(&result, None), files))
             };
-            let (report, files) = spawn_blocking(job).await.map_err(RunError::Task)??;
-            if write {
-                is_written = true;
+            let (report, files) =
+                spawn_blocking(write_and_report).await.map_err(RunError::Task)??;
+            if should_write {
+                wrote_files = true;
                 // A partial result is written too, but the miner is not marked as finished.
                 let is_finished = challenge.error.is_none() && is_complete;
                 match files {
@@ -463,8 +472,8 @@ impl Runner {
         }
         // An earlier run may have been killed after it wrote the last miner's files and before the
         // status file.
-        let open = challenge.state == ChallengeState::Playing || is_written;
-        if challenge.error.is_none() && open && !reports.is_empty() {
+        let needs_status = challenge.state == ChallengeState::Playing || wrote_files;
+        if challenge.error.is_none() && needs_status && !reports.is_empty() {
             let run = Arc::clone(run);
             let scores: Vec<f64> = reports.iter().map(|report| report.score).collect();
             let status = run.layout.status();

@@ -86,7 +86,7 @@ pub struct PlaySettings {
     pub miner_timeout: Duration,
     /// Maximum timeout for opening a session, which also limits
     /// [`MinerConnection::min_timeout`](super::MinerConnection::min_timeout); `None` sets no limit.
-    pub init_barrier: Option<Duration>,
+    pub max_init_timeout: Option<Duration>,
     /// Timeout for the response to a frame.
     pub chunk_timeout: Duration,
     /// Number of frames at the start of each startup utterance to which `startup_chunk_timeout`
@@ -118,7 +118,7 @@ impl Default for PlaySettings {
             startup_utterances: 1,
             init_timeout: Duration::from_mins(10),
             miner_timeout: Duration::from_secs(10),
-            init_barrier: None,
+            max_init_timeout: None,
             chunk_timeout: Duration::from_secs(3),
             startup_frames: 0,
             startup_chunk_timeout: Duration::from_mins(1),
@@ -135,8 +135,8 @@ impl Default for PlaySettings {
 impl PlaySettings {
     /// Returns the maximum size of a reply in bytes of samples.
     pub fn max_reply_bytes(&self, channels: u16) -> usize {
-        let per_second = SAMPLE_RATE_HZ as usize * SAMPLE_BYTES * usize::from(channels);
-        (self.max_reply.as_secs_f64() * per_second as f64) as usize
+        let bytes_per_second = SAMPLE_RATE_HZ as usize * SAMPLE_BYTES * usize::from(channels);
+        (self.max_reply.as_secs_f64() * bytes_per_second as f64) as usize
     }
 
     /// Returns the maximum size of a response in bytes of JSON: a complete reply in base64, plus
@@ -147,18 +147,18 @@ impl PlaySettings {
 
     /// Returns the timeout for opening a session over a connection with the minimum timeout
     /// `min_timeout`.
-    pub(super) fn init_deadline(&self, utterance_index: u32, min_timeout: Duration) -> Duration {
+    pub(super) fn init_timeout_for(&self, utterance_index: u32, min_timeout: Duration) -> Duration {
         let default_timeout = if utterance_index < self.startup_utterances {
             self.init_timeout
         } else {
             self.miner_timeout
         };
-        default_timeout.max(min_timeout).min(self.init_barrier.unwrap_or(Duration::MAX))
+        default_timeout.max(min_timeout).min(self.max_init_timeout.unwrap_or(Duration::MAX))
     }
 
     /// Returns the timeout of the response to frame number `frame` (from 1), which is not the last
     /// frame.
-    pub(super) fn chunk_deadline(&self, utterance_index: u32, frame: usize) -> Duration {
+    pub(super) fn chunk_timeout_for(&self, utterance_index: u32, frame: usize) -> Duration {
         let is_startup =
             utterance_index < self.startup_utterances && frame <= self.startup_frames as usize;
         if is_startup {
@@ -169,7 +169,7 @@ impl PlaySettings {
     }
 
     /// Whether a miner is dropped after this many consecutive failures.
-    pub(super) const fn drops(&self, failures: usize) -> bool {
+    pub(super) const fn should_drop(&self, failures: usize) -> bool {
         self.drop_after_failures > 0 && failures >= self.drop_after_failures as usize
     }
 }
@@ -188,7 +188,7 @@ mod tests {
     fn only_startup_utterances_have_a_long_init_timeout() {
         let settings = PlaySettings::default();
         let deadline =
-            |settings: &PlaySettings, index| settings.init_deadline(index, Duration::ZERO);
+            |settings: &PlaySettings, index| settings.init_timeout_for(index, Duration::ZERO);
         assert_eq!(deadline(&settings, 0), Duration::from_mins(10));
         assert_eq!(deadline(&settings, 1), Duration::from_secs(10));
         let three_startups = PlaySettings { startup_utterances: 3, ..settings };
@@ -200,10 +200,10 @@ mod tests {
     fn min_timeout_extends_the_init_timeout_up_to_the_barrier() {
         let min_timeout = Duration::from_mins(20);
         let settings = PlaySettings::default();
-        assert_eq!(settings.init_deadline(5, min_timeout), min_timeout);
-        let arena = PlaySettings { init_barrier: Some(Duration::from_mins(10)), ..settings };
-        assert_eq!(arena.init_deadline(5, min_timeout), Duration::from_mins(10));
-        assert_eq!(arena.init_deadline(5, Duration::ZERO), Duration::from_secs(10));
+        assert_eq!(settings.init_timeout_for(5, min_timeout), min_timeout);
+        let arena = PlaySettings { max_init_timeout: Some(Duration::from_mins(10)), ..settings };
+        assert_eq!(arena.init_timeout_for(5, min_timeout), Duration::from_mins(10));
+        assert_eq!(arena.init_timeout_for(5, Duration::ZERO), Duration::from_secs(10));
     }
 
     #[test]
@@ -212,12 +212,12 @@ mod tests {
             PlaySettings { startup_utterances: 3, startup_frames: 4, ..PlaySettings::default() };
         for (utterance, frame, seconds) in [(0, 1, 60), (2, 4, 60), (2, 5, 3), (3, 1, 3)] {
             assert_eq!(
-                settings.chunk_deadline(utterance, frame),
+                settings.chunk_timeout_for(utterance, frame),
                 Duration::from_secs(seconds),
                 "{utterance} {frame}"
             );
         }
-        assert_eq!(PlaySettings::default().chunk_deadline(0, 1), Duration::from_secs(3));
+        assert_eq!(PlaySettings::default().chunk_timeout_for(0, 1), Duration::from_secs(3));
     }
 
     #[test]

@@ -12,7 +12,7 @@ use taonet_speech::{SampleFormat, Wav, WavError, resample_endpoints, split_frame
 
 use super::ledger::SourceInfo;
 
-const FRAME: NonZeroUsize = NonZeroUsize::new(FRAME_SAMPLES as usize).unwrap();
+const SAMPLES_PER_FRAME: NonZeroUsize = NonZeroUsize::new(FRAME_SAMPLES as usize).unwrap();
 /// Maximum number of channels of a source.
 const MAX_CHANNELS: u16 = 8;
 
@@ -43,7 +43,7 @@ impl Source {
         file: &[u8],
     ) -> Result<Self, WavError> {
         let pcm = resample_endpoints(&Wav::decode(file)?.pcm, SampleRate::HZ_24K);
-        let frames = split_frames(&pcm.samples, FRAME, pcm.channels);
+        let frames = split_frames(&pcm.samples, SAMPLES_PER_FRAME, pcm.channels);
         Ok(Self {
             index,
             utterance_id,

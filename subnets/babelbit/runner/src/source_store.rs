@@ -9,8 +9,7 @@ use super::source::{Source, sha256};
 
 /// Cache of a challenge's prepared sources, shared by the players.
 ///
-/// The cache frees a source once no player uses the source: its frames take about 130 KB per second
-/// of audio.
+/// The cache frees a source once no player uses it: frames take about 130 KB per second of audio.
 pub(super) struct SourceStore {
     slots: Vec<(UtteranceRow, PathBuf, Mutex<Weak<Source>>)>,
 }
@@ -26,16 +25,16 @@ impl SourceStore {
     /// Returns the source of an utterance, or the reason why it is unplayable.
     pub(super) async fn get(&self, index: u32) -> Result<Arc<Source>, String> {
         let slot = self.slots.iter().find(|(utterance, ..)| utterance.index == index);
-        let Some((utterance, path, slot)) = slot else {
+        let Some((utterance, path, cached_source)) = slot else {
             return Err(format!("no utterance {index}"));
         };
-        let mut slot = slot.lock().await;
-        if let Some(source) = slot.upgrade() {
+        let mut cached_source = cached_source.lock().await;
+        if let Some(source) = cached_source.upgrade() {
             return Ok(source);
         }
         let info = utterance.source.clone()?;
         let (utterance, path) = (utterance.clone(), path.clone());
-        let read = move || {
+        let load_source = move || {
             let file = std::fs::read(&path)
                 .map_err(|error| format!("OSError:{}: {error}", path.display()))?;
             if sha256(&file) != info.wav_sha256 {
@@ -44,11 +43,11 @@ impl SourceStore {
             Source::from_wav(index, utterance.utterance_id, utterance.language, &file)
                 .map_err(|error| format!("ValueError:source audio: {error}"))
         };
-        let source = tokio::task::spawn_blocking(read)
+        let source = tokio::task::spawn_blocking(load_source)
             .await
             .map_err(|error| format!("RuntimeError:{error}"))??;
         let source = Arc::new(source);
-        *slot = Arc::downgrade(&source);
+        *cached_source = Arc::downgrade(&source);
         Ok(source)
     }
 }

@@ -106,12 +106,12 @@ impl Outbox {
     /// the cause may be gone: for example, a clock has been corrected or a validator admitted. A
     /// restart repeats in-flight submissions.
     pub async fn run(&self, shutdown: &Shutdown) {
-        let work = async {
+        let submit_loop = async {
             let mut last_requeue = None;
             loop {
                 if last_requeue.is_none_or(|at: Instant| at.elapsed() >= REQUEUE_INTERVAL) {
                     last_requeue = Some(Instant::now());
-                    if let Err(error) = self.ledger.retry_refused().await {
+                    if let Err(error) = self.ledger.requeue_refused().await {
                         tracing::warn!(%error, "cannot requeue refused submissions");
                     }
                 }
@@ -131,7 +131,7 @@ impl Outbox {
         };
         tokio::select! {
             () = shutdown.requested() => {}
-            () = work => {}
+            () = submit_loop => {}
         }
     }
 
@@ -141,10 +141,10 @@ impl Outbox {
     /// # Errors
     /// [`LedgerError`] when the database operation fails.
     pub async fn drain(&self) -> Result<OutboxCounts, LedgerError> {
-        let drain_timeout = tokio::time::Instant::now() + self.settings.drain_timeout;
+        let drain_deadline = tokio::time::Instant::now() + self.settings.drain_timeout;
         while let Some(due_at) = self.submit_due().await? {
             let pause = self.time_until(due_at);
-            if tokio::time::Instant::now() + pause > drain_timeout {
+            if tokio::time::Instant::now() + pause > drain_deadline {
                 break;
             }
             tokio::time::sleep(pause).await;
@@ -159,24 +159,24 @@ impl Outbox {
         let mut started_ids = HashSet::new();
         // Separate tasks, since attempts that wait for the ledger must make progress while this
         // loop waits for the ledger, too.
-        let mut running = JoinSet::new();
+        let mut in_flight = JoinSet::new();
         loop {
             // Each iteration queries again, so that new score files overtake queued files. The
             // query also returns in-flight files.
-            let max =
+            let limit =
                 u32::try_from(self.settings.concurrency.saturating_mul(2)).unwrap_or(u32::MAX);
-            for entry in self.ledger.due(now, max).await? {
-                if running.len() >= self.settings.concurrency {
+            for entry in self.ledger.due(now, limit).await? {
+                if in_flight.len() >= self.settings.concurrency {
                     break;
                 }
                 if started_ids.insert(entry.id) {
                     let outbox = self.clone();
-                    running.spawn(async move { outbox.attempt(entry).await });
+                    in_flight.spawn(async move { outbox.attempt(entry).await });
                 }
             }
             metrics::gauge!("taonet_submission_waiting")
-                .set(self.ledger.waiting_count().await? as f64);
-            match running.join_next().await {
+                .set(self.ledger.queued_count().await? as f64);
+            match in_flight.join_next().await {
                 None => break,
                 Some(Ok(attempt)) => attempt?,
                 Some(Err(error)) => tracing::error!(%error, "submission attempt aborted"),
@@ -184,13 +184,13 @@ impl Outbox {
         }
         let retention_ms = millis(self.settings.keep_delivered);
         self.ledger.purge_delivered(self.now_ms().saturating_sub(retention_ms)).await?;
-        self.ledger.next_due().await
+        self.ledger.next_due_time().await
     }
 
     /// Attempts to submit a file; records the outcome in the ledger.
     async fn attempt(&self, entry: OutboxEntry) -> Result<(), LedgerError> {
         let kind = entry.file.kind().as_str();
-        let file_name = || {
+        let describe_file = || {
             format!(
                 "{}, miner {}, {}",
                 entry.challenge_uid,
@@ -204,7 +204,7 @@ impl Outbox {
                 metrics::counter!("taonet_submission_delivered_total", "kind" => kind).increment(1);
                 if acceptance == Acceptance::Superseded {
                     tracing::info!(
-                        file = file_name(),
+                        file = describe_file(),
                         "superseded: the scoring API already has this submission or one signed later; hint: check \
                          for another runner with this hotkey, and for a clock that was set back"
                     );
@@ -215,14 +215,14 @@ impl Outbox {
             Err(AttemptFailure::Ledger(error)) => return Err(error),
             Err(AttemptFailure::Submit(error)) if error.is_retryable() => {
                 let pause = self
-                    .pause(entry.attempts)
+                    .backoff(entry.attempts)
                     .max(error.retry_after().unwrap_or_default().min(MAX_RETRY_AFTER));
                 let due_ms = self.now_ms().saturating_add(millis(pause));
                 if entry.attempts == 0 {
-                    tracing::warn!(file = file_name(), %error, "submission failed, retrying");
+                    tracing::warn!(file = describe_file(), %error, "submission failed, retrying");
                 } else {
                     tracing::debug!(
-                        file = file_name(), %error, attempts = entry.attempts,
+                        file = describe_file(), %error, attempts = entry.attempts,
                         "submission failed, retrying"
                     );
                 }
@@ -232,10 +232,10 @@ impl Outbox {
             Err(AttemptFailure::Submit(error)) => {
                 let reason = error.to_string();
                 if entry.error.as_ref() == Some(&reason) {
-                    tracing::debug!(file = file_name(), %error, "submission still refused");
+                    tracing::debug!(file = describe_file(), %error, "submission still refused");
                 } else {
                     tracing::warn!(
-                        file = file_name(), %error, "submission refused, retrying every hour"
+                        file = describe_file(), %error, "submission refused, retrying every hour"
                     );
                 }
                 self.ledger.record_outcome(&entry, self.now_ms(), Some(&reason)).await?;
@@ -251,7 +251,7 @@ impl Outbox {
         if let (Some(storage), None) = (&self.storage, &s3_path)
             && file.exists().await.map_err(AttemptFailure::Submit)?
         {
-            let key = file.key(entry, storage);
+            let key = file.object_key(entry, storage);
             match storage.upload(&key, file.path()).await {
                 Ok(()) => {
                     self.ledger
@@ -277,7 +277,7 @@ impl Outbox {
             .map_err(AttemptFailure::Submit)
     }
 
-    fn pause(&self, attempts: u32) -> Duration {
+    fn backoff(&self, attempts: u32) -> Duration {
         Backoff::new(self.settings.initial_backoff, self.settings.max_backoff)
             .jittered(attempts, rand::random())
     }

@@ -34,19 +34,19 @@ use taonet_babelbit_scorer::Candidate;
 #[derive(Clone)]
 pub struct Step {
     pub delay: Duration,
-    pub answer: Result<PredictResponse, CallError>,
+    pub response: Result<PredictResponse, CallError>,
 }
 
 impl Step {
     /// Responds immediately with base64 text.
     pub fn text(audio_b64: impl Into<String>, out_eos: bool) -> Self {
-        let answer = PredictResponse {
+        let response = PredictResponse {
             session_id: String::new(),
             audio_b64: audio_b64.into(),
             out_eos,
             n_bytes: 0,
         };
-        Self { delay: Duration::ZERO, answer: Ok(answer) }
+        Self { delay: Duration::ZERO, response: Ok(response) }
     }
 
     /// Responds immediately with `samples` samples of audio.
@@ -55,7 +55,7 @@ impl Step {
     }
 
     pub fn error(error: CallError) -> Self {
-        Self { delay: Duration::ZERO, answer: Err(error) }
+        Self { delay: Duration::ZERO, response: Err(error) }
     }
 
     pub fn delayed_by(self, delay: Duration) -> Self {
@@ -170,15 +170,15 @@ impl MinerConnection for ScriptedMiner {
                 .lock()
                 .unwrap()
                 .push(RecordedRequest::Predict { bytes, in_eos: call.in_eos });
-            let Step { delay, answer } = (self.predict)(self.predict_count(), &call);
+            let Step { delay, response } = (self.predict)(self.predict_count(), &call);
             if !delay.is_zero() {
                 tokio::time::sleep(delay).await;
             }
-            let mut answer = answer?;
-            if answer.session_id.is_empty() {
-                answer.session_id = call.session_id.to_string();
+            let mut response = response?;
+            if response.session_id.is_empty() {
+                response.session_id = call.session_id.to_string();
             }
-            Ok(answer)
+            Ok(response)
         }
         .boxed()
     }

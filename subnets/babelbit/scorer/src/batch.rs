@@ -10,7 +10,7 @@ use taonet_primitives::Seconds;
 use taonet_speech::{Recognizer, SentenceEmbedder};
 
 use super::backend::{Backend, ThreadBackend, TranscriptionCallback};
-use super::jobs::{Jobs, Slot, Transcription};
+use super::jobs::{Jobs, Transcription, TranscriptionSlot};
 use super::vectors::{Vectorizer, Vectors};
 use super::{Audio, AudioHash, Candidate, EngineIdentity, ScoringConditions, TranscriptCache};
 
@@ -57,16 +57,16 @@ struct Transcriber {
 }
 
 /// Owned result of recognition for a reply.
-enum RecognizedWords {
-    Known(Arc<Transcription>),
+enum RecognitionOutcome {
+    Transcribed(Arc<Transcription>),
     Failed(ScoreError),
     NoAudio,
     TooLate,
 }
 
-/// Source of a reply's words.
-enum Plan<'a> {
-    Done(RecognizedWords),
+/// Whether a reply needs recognition.
+enum RecognitionPlan<'a> {
+    Skip(RecognitionOutcome),
     Recognize(&'a Audio),
 }
 
@@ -131,7 +131,7 @@ impl BatchScorer {
     /// Starts recognition of a reply in the background, if required, and returns immediately.
     pub fn prepare(&self, candidate: &Candidate) {
         let (timing, error) = candidate.timing();
-        if let Plan::Recognize(audio) = self.plan(candidate, &timing, error) {
+        if let RecognitionPlan::Recognize(audio) = self.plan(candidate, &timing, error) {
             self.start(audio);
         }
     }
@@ -148,9 +148,9 @@ impl BatchScorer {
         let timings: Vec<_> = candidates.iter().map(Candidate::timing).collect();
         // Embedding runs on this thread; on the pool, it would queue behind all pending
         // recognition.
-        let vector =
-            reference.map(|reference| (reference, self.vectorizer.reference(&reference.text)));
-        let (reference, vector) = match vector {
+        let reference_and_vector = reference
+            .map(|reference| (reference, self.vectorizer.reference_vector(&reference.text)));
+        let (reference, vector) = match reference_and_vector {
             Ok((reference, Ok(vector))) => (reference, vector),
             Ok((reference, Err(error))) => {
                 return self.failed_results(
@@ -160,12 +160,12 @@ impl BatchScorer {
             }
             Err(failure) => return self.failed_results(failure, &timings),
         };
-        let words = self.recognize_all(candidates, &timings);
-        let vectors = self.vectorizer.embed_all(words.iter().filter_map(|words| text_of(words)));
-        let replies: Vec<_> = words
+        let outcomes = self.recognize_all(candidates, &timings);
+        let vectors = self.vectorizer.embed_all(outcomes.iter().filter_map(text_to_embed));
+        let replies: Vec<_> = outcomes
             .iter()
             .zip(&timings)
-            .map(|(words, (timing, _))| reply(words, *timing, &vectors))
+            .map(|(outcome, (timing, _))| build_reply(outcome, *timing, &vectors))
             .collect();
         score_batch(Ok(reference), &vector.0, &replies, &self.options)
     }
@@ -175,9 +175,9 @@ impl BatchScorer {
         failure: &BatchFailure,
         timings: &[(Timing, Option<ScoreError>)],
     ) -> Vec<ScoreResult> {
-        let (words, vectors) = (RecognizedWords::NoAudio, Vectors::new());
+        let (outcome, vectors) = (RecognitionOutcome::NoAudio, Vectors::new());
         let replies: Vec<_> =
-            timings.iter().map(|(timing, _)| reply(&words, *timing, &vectors)).collect();
+            timings.iter().map(|(timing, _)| build_reply(&outcome, *timing, &vectors)).collect();
         score_batch(Err(failure), &[], &replies, &self.options)
     }
 
@@ -186,42 +186,42 @@ impl BatchScorer {
         &self,
         candidates: &[Candidate],
         timings: &[(Timing, Option<ScoreError>)],
-    ) -> Vec<RecognizedWords> {
+    ) -> Vec<RecognitionOutcome> {
         let plans: Vec<_> = candidates
             .iter()
             .zip(timings)
             .map(|(candidate, (timing, error))| self.plan(candidate, timing, error.clone()))
             .map(|plan| match plan {
-                Plan::Done(words) => Err(words),
-                Plan::Recognize(audio) => Ok((self.start(audio), audio)),
+                RecognitionPlan::Skip(outcome) => Err(outcome),
+                RecognitionPlan::Recognize(audio) => Ok((self.start(audio), audio)),
             })
             .collect();
         plans
             .into_iter()
             .map(|plan| match plan {
-                Err(words) => words,
+                Err(outcome) => outcome,
                 Ok((slot, audio)) => {
                     let transcription = slot.wait();
                     self.transcriber.jobs.forget(audio.hash());
                     match transcription {
-                        Ok(transcribed) => RecognizedWords::Known(transcribed),
-                        Err(error) => RecognizedWords::Failed(error),
+                        Ok(transcribed) => RecognitionOutcome::Transcribed(transcribed),
+                        Err(error) => RecognitionOutcome::Failed(error),
                     }
                 }
             })
             .collect()
     }
 
-    fn start(&self, audio: &Audio) -> Arc<Slot> {
+    fn start(&self, audio: &Audio) -> Arc<TranscriptionSlot> {
         let (slot, is_new) = self.transcriber.slot(audio);
         if is_new {
-            let (transcriber, filled, hash) =
+            let (transcriber, job_slot, hash) =
                 (Arc::clone(&self.transcriber), Arc::clone(&slot), audio.hash());
             let callback = TranscriptionCallback::new(move |transcription| {
                 if let Ok(transcribed) = &transcription {
                     transcriber.cache.put(hash, transcribed);
                 }
-                filled.fill(transcription);
+                job_slot.fill(transcription);
             });
             self.backend.start(audio.clone(), callback);
         }
@@ -234,30 +234,30 @@ impl BatchScorer {
         candidate: &'a Candidate,
         timing: &Timing,
         error: Option<ScoreError>,
-    ) -> Plan<'a> {
-        let done = |words| Plan::Done(words);
+    ) -> RecognitionPlan<'a> {
+        let skip = |outcome| RecognitionPlan::Skip(outcome);
         if let Some(error) = error {
-            return done(RecognizedWords::Failed(error));
+            return skip(RecognitionOutcome::Failed(error));
         }
         if let Some(transcript) = &candidate.transcript {
-            return done(RecognizedWords::Known(Arc::new(Transcription {
+            return skip(RecognitionOutcome::Transcribed(Arc::new(Transcription {
                 transcript: transcript.clone(),
                 confidence: None,
             })));
         }
         if timing.predicted_duration <= Seconds::ZERO {
-            return done(if self.gates {
-                RecognizedWords::NoAudio
+            return skip(if self.gates {
+                RecognitionOutcome::NoAudio
             } else {
-                RecognizedWords::Failed(ScoreError::NoAudio)
+                RecognitionOutcome::Failed(ScoreError::NoAudio)
             });
         }
         if self.gates && timing.is_too_late(&self.options) {
-            return done(RecognizedWords::TooLate);
+            return skip(RecognitionOutcome::TooLate);
         }
         match &candidate.wav {
-            Some(audio) => Plan::Recognize(audio),
-            None => done(RecognizedWords::Failed(ScoreError::failed(
+            Some(audio) => RecognitionPlan::Recognize(audio),
+            None => skip(RecognitionOutcome::Failed(ScoreError::failed(
                 "ValueError",
                 &format_args!(
                     "{} of speech, but neither a WAV file nor a transcript",
@@ -270,9 +270,9 @@ impl BatchScorer {
 
 impl Transcriber {
     /// Returns the slot of an audio file, and whether the caller must fill it.
-    fn slot(&self, audio: &Audio) -> (Arc<Slot>, bool) {
+    fn slot(&self, audio: &Audio) -> (Arc<TranscriptionSlot>, bool) {
         match self.cache.get(audio.hash()) {
-            Some(transcription) => (Slot::filled(Ok(transcription)), false),
+            Some(transcription) => (TranscriptionSlot::filled(Ok(transcription)), false),
             None => self.jobs.slot(audio.hash()),
         }
     }
@@ -280,23 +280,26 @@ impl Transcriber {
 
 /// Returns the text to embed for a reply. The reference system also compares the empty texts of
 /// failed replies.
-fn text_of(words: &RecognizedWords) -> Option<&str> {
-    match words {
-        RecognizedWords::Known(transcription) => Some(&transcription.transcript.text),
-        RecognizedWords::Failed(_) | RecognizedWords::NoAudio => Some(""),
-        RecognizedWords::TooLate => None,
+fn text_to_embed(outcome: &RecognitionOutcome) -> Option<&str> {
+    match outcome {
+        RecognitionOutcome::Transcribed(transcription) => Some(&transcription.transcript.text),
+        RecognitionOutcome::Failed(_) | RecognitionOutcome::NoAudio => Some(""),
+        RecognitionOutcome::TooLate => None,
     }
 }
 
-fn reply<'a>(words: &'a RecognizedWords, timing: Timing, vectors: &'a Vectors<'_>) -> Reply<'a> {
-    let vector = text_of(words).and_then(|text| vectors.get(text));
-    let evidence = match (words, vector) {
-        (RecognizedWords::TooLate, _) => Evidence::TooLate,
-        (RecognizedWords::NoAudio, _) => Evidence::NoAudio,
-        (RecognizedWords::Failed(error), _) | (RecognizedWords::Known(_), Some(Err(error))) => {
-            Evidence::Failed(error.clone())
-        }
-        (RecognizedWords::Known(transcription), _) => Evidence::Transcribed {
+fn build_reply<'a>(
+    outcome: &'a RecognitionOutcome,
+    timing: Timing,
+    vectors: &'a Vectors<'_>,
+) -> Reply<'a> {
+    let vector = text_to_embed(outcome).and_then(|text| vectors.get(text));
+    let evidence = match (outcome, vector) {
+        (RecognitionOutcome::TooLate, _) => Evidence::TooLate,
+        (RecognitionOutcome::NoAudio, _) => Evidence::NoAudio,
+        (RecognitionOutcome::Failed(error), _)
+        | (RecognitionOutcome::Transcribed(_), Some(Err(error))) => Evidence::Failed(error.clone()),
+        (RecognitionOutcome::Transcribed(transcription), _) => Evidence::Transcribed {
             transcript: &transcription.transcript,
             confidence: transcription.confidence,
         },

@@ -23,7 +23,7 @@ use lru::LruCache;
 use taonet_speech::Recognizer;
 
 use super::{AudioHash, EngineIdentity, Transcription};
-use lines::{Lines, for_each_line};
+use lines::{LineFile, for_each_line};
 use row::Row;
 
 /// Name prefix of the reference system's models.
@@ -53,7 +53,7 @@ impl CacheError {
 pub struct TranscriptCache {
     fingerprint: String,
     memory: Mutex<LruCache<AudioHash, Arc<Transcription>>>,
-    file: Option<Mutex<Lines>>,
+    file: Option<Mutex<LineFile>>,
 }
 
 impl TranscriptCache {
@@ -98,7 +98,7 @@ impl TranscriptCache {
     ) -> Result<Self, CacheError> {
         let is_reference_model = recognizer.name.starts_with(REFERENCE_MODEL_PREFIX);
         let mut cache = Self::without_file(&recognizer.fingerprint, capacity);
-        let own_path = if is_reference_model {
+        let write_path = if is_reference_model {
             path.to_owned()
         } else {
             recognizer_path(path, &recognizer.name)
@@ -106,12 +106,13 @@ impl TranscriptCache {
         if !is_reference_model {
             match File::open(path) {
                 Ok(file) => cache.load(&file, false).map_err(CacheError::at(path))?,
-                Err(missing) if missing.kind() == io::ErrorKind::NotFound => {}
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 Err(source) => return Err(CacheError { path: path.to_owned(), source }),
             }
         }
-        let lines = Lines::open(&own_path, max_file_bytes).map_err(CacheError::at(&own_path))?;
-        cache.load(lines.file(), is_reference_model).map_err(CacheError::at(&own_path))?;
+        let lines =
+            LineFile::open(&write_path, max_file_bytes).map_err(CacheError::at(&write_path))?;
+        cache.load(lines.file(), is_reference_model).map_err(CacheError::at(&write_path))?;
         cache.file = Some(Mutex::new(lines));
         Ok(cache)
     }
@@ -151,11 +152,11 @@ impl TranscriptCache {
     fn load(&self, file: &File, is_reference_model: bool) -> io::Result<()> {
         let mut skipped = 0_usize;
         for_each_line(file, |line| match line.and_then(Row::parse) {
-            Some((audio, heard, recognizer)) => {
+            Some((audio, transcription, recognizer)) => {
                 if recognizer
                     .map_or(is_reference_model, |fingerprint| fingerprint == self.fingerprint)
                 {
-                    self.memory().put(audio, Arc::new(heard));
+                    self.memory().put(audio, Arc::new(transcription));
                 }
             }
             None => skipped += usize::from(line.is_none_or(|line| !line.trim_ascii().is_empty())),
@@ -169,9 +170,8 @@ impl TranscriptCache {
 
 /// Returns the path of another recogniser's cache file, beside the reference system's file.
 fn recognizer_path(path: &Path, recognizer: &str) -> PathBuf {
-    let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
-    let recognizer: String =
-        recognizer.chars().map(|c| if is_plain(c) { c } else { '-' }).collect();
+    let is_safe = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    let recognizer: String = recognizer.chars().map(|c| if is_safe(c) { c } else { '-' }).collect();
     let stem = path.file_stem().unwrap_or_default().to_string_lossy();
     let extension = path
         .extension()

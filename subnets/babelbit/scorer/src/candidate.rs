@@ -39,10 +39,10 @@ impl fmt::Debug for AudioHash {
 
 /// A WAV file in memory or on disk. Cheap to clone; the hash is computed at most once.
 #[derive(Debug, Clone)]
-pub struct Audio(Arc<Source>);
+pub struct Audio(Arc<AudioSource>);
 
 #[derive(Debug)]
-enum Source {
+enum AudioSource {
     Memory { bytes: Vec<u8>, hash: OnceLock<AudioHash> },
     Disk { path: PathBuf, hash: AudioHash },
 }
@@ -50,14 +50,14 @@ enum Source {
 impl Audio {
     /// Creates audio from a file with a known hash, without reading the file.
     pub fn on_disk(path: PathBuf, hash: AudioHash) -> Self {
-        Self(Arc::new(Source::Disk { path, hash }))
+        Self(Arc::new(AudioSource::Disk { path, hash }))
     }
 
     /// Returns the bytes of audio in memory; `None` for audio on disk.
     pub fn in_memory(&self) -> Option<&[u8]> {
         match &*self.0 {
-            Source::Memory { bytes, .. } => Some(bytes),
-            Source::Disk { .. } => None,
+            AudioSource::Memory { bytes, .. } => Some(bytes),
+            AudioSource::Disk { .. } => None,
         }
     }
 
@@ -68,8 +68,8 @@ impl Audio {
     /// wrong hash.
     pub fn read(&self) -> io::Result<Cow<'_, [u8]>> {
         match &*self.0 {
-            Source::Memory { bytes, .. } => Ok(bytes.into()),
-            Source::Disk { path, hash } => {
+            AudioSource::Memory { bytes, .. } => Ok(bytes.into()),
+            AudioSource::Disk { path, hash } => {
                 let bytes = std::fs::read(path)?;
                 if AudioHash::of(&bytes) == *hash {
                     Ok(bytes.into())
@@ -86,15 +86,15 @@ impl Audio {
     /// Returns the SHA-256 of the file.
     pub fn hash(&self) -> AudioHash {
         match &*self.0 {
-            Source::Memory { bytes, hash } => *hash.get_or_init(|| AudioHash::of(bytes)),
-            Source::Disk { hash, .. } => *hash,
+            AudioSource::Memory { bytes, hash } => *hash.get_or_init(|| AudioHash::of(bytes)),
+            AudioSource::Disk { hash, .. } => *hash,
         }
     }
 }
 
 impl From<Vec<u8>> for Audio {
     fn from(bytes: Vec<u8>) -> Self {
-        Self(Arc::new(Source::Memory { bytes, hash: OnceLock::new() }))
+        Self(Arc::new(AudioSource::Memory { bytes, hash: OnceLock::new() }))
     }
 }
 

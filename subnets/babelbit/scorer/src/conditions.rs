@@ -125,7 +125,9 @@ fn machine() -> String {
             ("avx512vnni", std::arch::is_x86_feature_detected!("avx512vnni")),
             ("amx", taonet_amx::Amx::detect().is_some()),
         ];
-        words.extend(features.into_iter().filter(|(_, has)| *has).map(|(name, _)| name));
+        words.extend(
+            features.into_iter().filter(|(_, is_detected)| *is_detected).map(|(name, _)| name),
+        );
     }
     words.join(" ")
 }

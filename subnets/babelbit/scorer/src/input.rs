@@ -154,13 +154,14 @@ pub fn score_pair(
 ) -> Result<Outcome<ScoreResult>, InputError> {
     let base = Path::new(".");
     let mut warnings = Vec::new();
-    let source = read::file(&input.source, base)?;
+    let source = read::read_file(&input.source, base)?;
     let source = WavHeader::read(&source)
         .map_err(|error| InputError::Source { path: input.source.clone(), source: error })?;
-    let predicted = read::file(&input.predicted, base)?;
+    let predicted = read::read_file(&input.predicted, base)?;
     let channels = WavHeader::read(&predicted).map_or(1, |header| header.channels);
     let timeline = if let Some(arrivals) = input.arrivals {
-        read::document::<ArrivalsDocument>("the arrivals", arrivals, &mut warnings)?.timeline()
+        read::parse_document::<ArrivalsDocument>("the arrivals", arrivals, &mut warnings)?
+            .timeline()
     } else {
         warnings.push(Warning::NoArrivals);
         Timeline::default()
@@ -168,7 +169,7 @@ pub fn score_pair(
     let transcript = input
         .transcript
         .map(|transcript| {
-            read::document::<TranscriptDocument>("the transcript", transcript, &mut warnings)
+            read::parse_document::<TranscriptDocument>("the transcript", transcript, &mut warnings)
         })
         .transpose()?;
     let candidate = Candidate {
@@ -182,7 +183,7 @@ pub fn score_pair(
     let reference = reference_of(input.reference, None, scorer);
     let mut results =
         scorer.score(reference.as_ref(), std::slice::from_ref(&candidate)).into_iter();
-    let value = results.next().ok_or_else(|| read::problem("the reply", "", "no result"))?;
+    let value = results.next().ok_or_else(|| read::field_error("the reply", "", "no result"))?;
     Ok(Outcome { value, warnings })
 }
 
@@ -213,7 +214,7 @@ pub fn score_batch_document(
     for (index, document) in documents.into_iter().enumerate() {
         let path = if is_list { format!("[{index}]") } else { String::new() };
         let mut batch_warnings = Vec::new();
-        let batch = read::document("the batch", document, &mut batch_warnings)
+        let batch = read::parse_document("the batch", document, &mut batch_warnings)
             .and_then(BatchDocument::checked);
         batches.push(batch.map_err(|error| error.with_parent(&path))?);
         warnings.extend(batch_warnings.into_iter().map(|warning| warning.with_parent(&path)));
@@ -227,8 +228,9 @@ pub fn score_batch_document(
         if let Some((reference, candidates)) = std::mem::replace(&mut pending, next) {
             let scored = BatchResults { results: scorer.score(reference.as_ref(), &candidates) };
             let result = serde_json::to_value(scored);
-            results
-                .push(result.map_err(|error| read::problem("the answer", "", &error.to_string()))?);
+            results.push(
+                result.map_err(|error| read::field_error("the answer", "", &error.to_string()))?,
+            );
         }
     }
     let value = if is_list { Value::Array(results) } else { results.pop().unwrap_or_default() };
@@ -262,7 +264,7 @@ pub fn compute_weights_document(
     rules: Rules,
 ) -> Result<Outcome<Weights>, InputError> {
     let mut warnings = Vec::new();
-    let document: WeightsDocument = read::document("the scores", value, &mut warnings)?;
+    let document: WeightsDocument = read::parse_document("the scores", value, &mut warnings)?;
     let scored = |scores: Vec<(Uid, Option<f64>)>| -> Vec<(Uid, f64)> {
         scores.into_iter().filter_map(|(uid, score)| Some((uid, score?))).collect()
     };
@@ -305,12 +307,13 @@ pub fn score_text_document(value: Value, rules: Rules) -> Result<Outcome<Value>,
         let path = if is_list { format!("[{index}]") } else { String::new() };
         let mut document_warnings = Vec::new();
         let parsed = parse_lines(&mut document)
-            .and_then(|()| read::document("the dialogue", document, &mut document_warnings));
+            .and_then(|()| read::parse_document("the dialogue", document, &mut document_warnings));
         let score =
             parsed.and_then(|document: TextDocument| document.score(&mut absent_steps, rules));
         let result = serde_json::to_value(score.map_err(|error| error.with_parent(&path))?);
-        results
-            .push(result.map_err(|error| read::problem("the answer", &path, &error.to_string()))?);
+        results.push(
+            result.map_err(|error| read::field_error("the answer", &path, &error.to_string()))?,
+        );
         warnings.extend(document_warnings.into_iter().map(|warning| warning.with_parent(&path)));
     }
     let value = if is_list { Value::Array(results) } else { results.pop().unwrap_or_default() };
@@ -341,7 +344,7 @@ fn parse_lines(document: &mut Value) -> Result<(), InputError> {
 fn invalid_event(index: usize, actual: &str) -> InputError {
     let problem =
         format!("expected an object, or a string that contains a line of the log; found {actual}");
-    read::problem("the dialogue", &format!("events[{index}]"), &problem)
+    read::field_error("the dialogue", &format!("events[{index}]"), &problem)
 }
 
 /// Finds the reference of an utterance. Without an ID, the document must have exactly one
@@ -353,7 +356,7 @@ fn reference_of(
 ) -> Result<Reference, BatchFailure> {
     let language = &scorer.options().target_language;
     let find = |document: ReferenceDocument| match id {
-        Some(id) if !document.is_bare() => document.find(id, language),
+        Some(id) if !document.is_single_utterance() => document.find(id, language),
         _ => document.sole(language),
     };
     ReferenceDocument::parse(document)

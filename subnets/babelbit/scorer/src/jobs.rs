@@ -35,19 +35,19 @@ pub struct RecognizerStopped;
 
 /// A slot for an outcome that may be pending.
 #[derive(Default)]
-pub(super) struct Slot {
+pub(super) struct TranscriptionSlot {
     transcription: Mutex<Option<TranscriptionResult>>,
-    done: Condvar,
+    completed: Condvar,
 }
 
-impl Slot {
+impl TranscriptionSlot {
     pub(super) fn filled(transcription: TranscriptionResult) -> Arc<Self> {
-        Arc::new(Self { transcription: Mutex::new(Some(transcription)), done: Condvar::new() })
+        Arc::new(Self { transcription: Mutex::new(Some(transcription)), completed: Condvar::new() })
     }
 
     pub(super) fn fill(&self, transcription: TranscriptionResult) {
         *self.transcription.lock().unwrap_or_else(PoisonError::into_inner) = Some(transcription);
-        self.done.notify_all();
+        self.completed.notify_all();
     }
 
     fn is_filled(&self) -> bool {
@@ -61,7 +61,8 @@ impl Slot {
             if let Some(transcription) = &*transcription {
                 return transcription.clone();
             }
-            transcription = self.done.wait(transcription).unwrap_or_else(PoisonError::into_inner);
+            transcription =
+                self.completed.wait(transcription).unwrap_or_else(PoisonError::into_inner);
         }
     }
 }
@@ -69,17 +70,17 @@ impl Slot {
 /// Recognition jobs that are in flight, or completed and not yet collected.
 #[derive(Default)]
 pub(super) struct Jobs {
-    slots: Mutex<HashMap<AudioHash, Arc<Slot>>>,
+    slots: Mutex<HashMap<AudioHash, Arc<TranscriptionSlot>>>,
 }
 
 impl Jobs {
     /// Number of slots at which all completed but uncollected outcomes are dropped.
-    const LIMIT: usize = 4_096;
+    const MAX_SLOTS: usize = 4_096;
 
     /// Returns the slot of an audio file, and whether the caller must fill it.
-    pub(super) fn slot(&self, hash: AudioHash) -> (Arc<Slot>, bool) {
+    pub(super) fn slot(&self, hash: AudioHash) -> (Arc<TranscriptionSlot>, bool) {
         let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
-        if slots.len() >= Self::LIMIT {
+        if slots.len() >= Self::MAX_SLOTS {
             slots.retain(|_, slot| !slot.is_filled());
         }
         match slots.entry(hash) {

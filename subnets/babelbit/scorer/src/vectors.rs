@@ -22,10 +22,10 @@ pub(super) struct Vectorizer {
 }
 
 impl Vectorizer {
-    const REFERENCES: NonZeroUsize = NonZeroUsize::new(1_024).unwrap();
+    const MAX_CACHED_REFERENCES: NonZeroUsize = NonZeroUsize::new(1_024).unwrap();
 
     pub(super) fn new(embedder: Arc<dyn SentenceEmbedder>) -> Self {
-        Self { embedder, references: Mutex::new(LruCache::new(Self::REFERENCES)) }
+        Self { embedder, references: Mutex::new(LruCache::new(Self::MAX_CACHED_REFERENCES)) }
     }
 
     pub(super) fn identity(&self) -> EngineIdentity {
@@ -33,7 +33,7 @@ impl Vectorizer {
     }
 
     /// Returns the vector of a reference text, from the cache if possible.
-    pub(super) fn reference(&self, text: &str) -> Result<Embedding, ScoreError> {
+    pub(super) fn reference_vector(&self, text: &str) -> Result<Embedding, ScoreError> {
         let cached =
             self.references.lock().unwrap_or_else(PoisonError::into_inner).get(text).cloned();
         if let Some(vector) = cached {

@@ -111,12 +111,12 @@ impl Subnet for Babelbit {
         is_late: bool,
     ) -> Result<RoundScores<ContestScores>, MissingScores> {
         let uid_of = |hotkey: &str| neurons.uid_of(&hotkey.parse().ok()?);
-        let mut rows = self.rows().await;
-        rows.check(is_late)?;
+        let mut rows = self.fetch_rows().await;
+        rows.check_missing(is_late)?;
         let mut scores = rows.scores(uid_of);
         if scores.is_empty() {
-            self.older_rows(&mut rows).await;
-            rows.check(is_late)?;
+            self.fetch_combined_rows(&mut rows).await;
+            rows.check_missing(is_late)?;
             scores = rows.scores(uid_of);
         }
         Ok(RoundScores { round: rows.challenge_uid, scores })

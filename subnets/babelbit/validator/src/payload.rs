@@ -87,8 +87,11 @@ impl PayloadPolicy {
         if text.len() > MAX_BYTES {
             return Err(PayloadProblem::TooLarge);
         }
-        let kind =
-            if text.starts_with('{') { self.scoring_api(text) } else { self.miner_request(text) };
+        let kind = if text.starts_with('{') {
+            self.scoring_api_kind(text)
+        } else {
+            self.miner_request_kind(text)
+        };
         match kind {
             Ok(kind) => Ok(kind),
             Err(_) if self.prefixes.iter().any(|prefix| text.starts_with(prefix)) => {
@@ -101,18 +104,18 @@ impl PayloadPolicy {
 
     /// Determines the kind of a request to the scoring API, which must be compact JSON with sorted
     /// keys.
-    fn scoring_api(&self, text: &str) -> Result<PayloadKind, PayloadProblem> {
+    fn scoring_api_kind(&self, text: &str) -> Result<PayloadKind, PayloadProblem> {
         let Ok(value @ Value::Object(_)) = serde_json::from_str::<Value>(text) else {
             return Err(PayloadProblem::Unknown);
         };
         let Value::Object(fields) = &value else { return Err(PayloadProblem::Unknown) };
         let keys: BTreeSet<&str> = fields.keys().map(String::as_str).collect();
-        let is = |names: &[&str]| keys == names.iter().copied().collect();
-        let (kind, signer) = if is(&["challenge_id", "data", "hotkey", "timestamp"])
-            || is(&["challenge_id", "challenge_type", "data", "hotkey", "timestamp"])
+        let has_keys = |names: &[&str]| keys == names.iter().copied().collect();
+        let (kind, signer) = if has_keys(&["challenge_id", "data", "hotkey", "timestamp"])
+            || has_keys(&["challenge_id", "challenge_type", "data", "hotkey", "timestamp"])
         {
             (PayloadKind::ScoreQuery, "hotkey")
-        } else if is(&[
+        } else if has_keys(&[
             "challenge_id",
             "data",
             "miner_hotkey",
@@ -135,15 +138,15 @@ impl PayloadPolicy {
         fields: &Map<String, Value>,
         signer: &str,
     ) -> Result<(), PayloadProblem> {
-        let named = fields.get(signer).and_then(Value::as_str);
-        if named == Some(self.hotkey.to_string().as_str()) {
+        let named_hotkey = fields.get(signer).and_then(Value::as_str);
+        if named_hotkey == Some(self.hotkey.to_string().as_str()) {
             Ok(())
         } else {
             Err(PayloadProblem::OtherHotkey)
         }
     }
 
-    fn miner_request(&self, text: &str) -> Result<PayloadKind, PayloadProblem> {
+    fn miner_request_kind(&self, text: &str) -> Result<PayloadKind, PayloadProblem> {
         let parts: Vec<&str> = text.split('.').collect();
         let &[nonce, sender, receiver, uuid, hash] = parts.as_slice() else {
             return Err(PayloadProblem::Unknown);

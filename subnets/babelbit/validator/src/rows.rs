@@ -23,7 +23,7 @@ pub(super) struct ScoreRows {
 
 impl ScoreRows {
     /// Returns an error if a response is missing; if `is_late`, logs a warning instead.
-    pub(super) fn check(&mut self, is_late: bool) -> Result<(), MissingScores> {
+    pub(super) fn check_missing(&mut self, is_late: bool) -> Result<(), MissingScores> {
         match self.missing.take() {
             Some(missing) if !is_late => Err(missing),
             Some(missing) => {
@@ -45,8 +45,8 @@ impl ScoreRows {
 
 impl Babelbit {
     /// Fetches the current challenge and its rows from the scoring API.
-    pub(super) async fn rows(&self) -> ScoreRows {
-        let current = match self.settings.current {
+    pub(super) async fn fetch_rows(&self) -> ScoreRows {
+        let current_uid = match self.settings.current {
             CurrentChallenge::Speech => {
                 let utterance = self.engine.start_with_retry(ChallengeKind::Main).await;
                 utterance.map(|utterance| Some(utterance.challenge_uid))
@@ -55,7 +55,7 @@ impl Babelbit {
                 self.engine.start_text(ChallengeKind::Main).await.map(|token| token.challenge_uid)
             }
         };
-        let challenge_uid = match current {
+        let challenge_uid = match current_uid {
             Ok(uid) => uid.filter(|uid| !uid.is_empty()),
             Err(error) => {
                 return ScoreRows {
@@ -67,15 +67,15 @@ impl Babelbit {
         let mut rows = ScoreRows { challenge_uid, ..ScoreRows::default() };
         let Some(challenge_uid) = &rows.challenge_uid else { return rows };
         let (main, arena) = tokio::join!(
-            self.rows_of(challenge_uid, Some(Contest::Main)),
-            self.rows_of(challenge_uid, Some(Contest::Arena))
+            self.fetch_contest_rows(challenge_uid, Some(Contest::Main)),
+            self.fetch_contest_rows(challenge_uid, Some(Contest::Arena))
         );
         let arena_share = self.settings.arena_share.get();
-        for (answer, slot, share) in
+        for (result, contest_rows, share) in
             [(main, &mut rows.main, 1.0 - arena_share), (arena, &mut rows.arena, arena_share)]
         {
-            match answer {
-                Ok(scores) => *slot = scores,
+            match result {
+                Ok(scores) => *contest_rows = scores,
                 Err(error) if share > 0.0 => rows.missing = rows.missing.take().or(Some(error)),
                 Err(error) => {
                     tracing::warn!(%error, "cannot get scores of a contest without a share of the weights");
@@ -85,24 +85,24 @@ impl Babelbit {
         rows
     }
 
-    /// Fetches the rows of all contests together, as older versions of the API return them: the
-    /// fallback when neither contest has scores.
-    pub(super) async fn older_rows(&self, rows: &mut ScoreRows) {
+    /// Fetches the rows of all contests in one response, as older versions of the API return them:
+    /// the fallback when neither contest has scores.
+    pub(super) async fn fetch_combined_rows(&self, rows: &mut ScoreRows) {
         let Some(challenge_uid) = &rows.challenge_uid else { return };
-        match self.rows_of(challenge_uid, None).await {
+        match self.fetch_contest_rows(challenge_uid, None).await {
             Ok(scores) => rows.main = scores,
             Err(error) => rows.missing = Some(error),
         }
     }
 
-    async fn rows_of(
+    async fn fetch_contest_rows(
         &self,
         challenge_uid: &str,
         contest: Option<Contest>,
     ) -> Result<Vec<Value>, MissingScores> {
         match self.scores.rows(challenge_uid, contest).await {
             Err(error) if error.is_not_found() => Ok(Vec::new()),
-            answer => answer.map_err(|source| MissingScores::Scores {
+            result => result.map_err(|source| MissingScores::Scores {
                 contest: contest.map_or("all contests", Contest::query_name),
                 source,
             }),

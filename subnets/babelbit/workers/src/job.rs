@@ -39,7 +39,7 @@ impl fmt::Display for JobId {
 
 /// Returns the subject token that identifies a recogniser, so that a worker receives only jobs of
 /// its recogniser.
-pub(crate) fn group(recognizer: &EngineIdentity) -> String {
+pub(crate) fn recognizer_group(recognizer: &EngineIdentity) -> String {
     let hash = Sha256::digest(format!("{}\n{}", recognizer.name, recognizer.fingerprint));
     hex::encode(hash.get(..8).unwrap_or_default())
 }
@@ -99,7 +99,10 @@ mod tests {
         ] {
             assert_ne!(id, other);
         }
-        assert_ne!(group(&engine("whisper", "1")), group(&engine("whisper", "2")));
+        assert_ne!(
+            recognizer_group(&engine("whisper", "1")),
+            recognizer_group(&engine("whisper", "2"))
+        );
     }
 
     #[test]

@@ -20,7 +20,7 @@ use futures::StreamExt as _;
 use taonet_babelbit_scorer::{AudioHash, EngineIdentity};
 
 use crate::error::QueueError;
-use crate::job::{Job, JobId, group};
+use crate::job::{Job, JobId, recognizer_group};
 use crate::services::JobTiming;
 
 /// Name of the stream.
@@ -28,7 +28,7 @@ const STREAM: &str = "BABELBIT_STT";
 /// Prefix of all subjects.
 const SUBJECT_PREFIX: &str = "babelbit.stt";
 /// Prefix of the names of consumers; a recogniser's group follows.
-const CONSUMERS: &str = "stt-";
+const CONSUMER_PREFIX: &str = "stt-";
 /// Group of the jobs of recognisers without a consumer: no worker has run with these recognisers
 /// for [`CONSUMER_EXPIRY`].
 const NO_WORKER: &str = "none";
@@ -39,9 +39,9 @@ const PING_INTERVAL: Duration = Duration::from_secs(10);
 /// Maximum time that a pull request waits for messages.
 const PULL_TIMEOUT: Duration = Duration::from_secs(2);
 /// Maximum age of a message; a runner that still needs an expired job publishes it again.
-const MAX_AGE: Duration = Duration::from_hours(24);
+const MAX_MESSAGE_AGE: Duration = Duration::from_hours(24);
 /// Maximum size of the stream: about 100 000 jobs.
-const MAX_BYTES: i64 = 64 << 20;
+const MAX_STREAM_BYTES: i64 = 64 << 20;
 /// Time after which NATS deletes the consumer of a recogniser with which no worker runs any more.
 const CONSUMER_EXPIRY: Duration = Duration::from_hours(30 * 24);
 /// Maximum number of unacknowledged jobs of all workers with the same recogniser.
@@ -60,7 +60,7 @@ pub(crate) struct QueueDepth {
     /// Number of jobs of this recogniser that are queued or in progress.
     pub(crate) jobs: u64,
     /// Age of the oldest of these jobs; 0 without jobs.
-    pub(crate) oldest: Duration,
+    pub(crate) oldest_age: Duration,
     /// Jobs of other recognisers that are queued or in progress, by group.
     pub(crate) others: BTreeMap<String, u64>,
 }
@@ -87,15 +87,15 @@ impl Queue {
             max_messages_per_subject: 1,
             discard: DiscardPolicy::New,
             discard_new_per_subject: true,
-            max_bytes: MAX_BYTES,
-            max_age: MAX_AGE,
+            max_bytes: MAX_STREAM_BYTES,
+            max_age: MAX_MESSAGE_AGE,
             num_replicas: 1,
             ..StreamConfig::default()
         };
         let stream = with_timeout(context.get_or_create_stream(config))
             .await?
             .map_err(QueueError::jetstream)?;
-        Ok(Self { context, stream, group: group(recognizer) })
+        Ok(Self { context, stream, group: recognizer_group(recognizer) })
     }
 
     /// Publishes a job; returns false if the job is already pending.
@@ -116,7 +116,7 @@ impl Queue {
 
     /// Returns the consumer of this recogniser's jobs; creates it if missing.
     pub(crate) async fn consumer(&self, timing: &JobTiming) -> Result<Consumer, QueueError> {
-        let name = format!("{CONSUMERS}{}", self.group);
+        let name = format!("{CONSUMER_PREFIX}{}", self.group);
         let config = ConsumerConfig {
             durable_name: Some(name.clone()),
             filter_subject: format!("{SUBJECT_PREFIX}.{}.*", self.group),
@@ -136,7 +136,7 @@ impl Queue {
 
     /// Queries the number of jobs by recogniser, and the age of this recogniser's oldest job.
     pub(crate) async fn depth(&self) -> Result<QueueDepth, QueueError> {
-        let all = with_timeout(self.stream.get_info())
+        let total_jobs = with_timeout(self.stream.get_info())
             .await?
             .map_err(QueueError::jetstream)?
             .state
@@ -145,21 +145,21 @@ impl Queue {
         let mut consumers = self.stream.consumers();
         while let Some(consumer) = with_timeout(consumers.next()).await? {
             let consumer = consumer.map_err(QueueError::jetstream)?;
-            if let Some(group) = consumer.name.strip_prefix(CONSUMERS) {
+            if let Some(group) = consumer.name.strip_prefix(CONSUMER_PREFIX) {
                 let unacknowledged = u64::try_from(consumer.num_ack_pending).unwrap_or(u64::MAX);
                 others
                     .insert(group.to_owned(), consumer.num_pending.saturating_add(unacknowledged));
             }
         }
         let assigned = others.values().fold(0_u64, |sum, jobs| sum.saturating_add(*jobs));
-        others.insert(NO_WORKER.to_owned(), all.saturating_sub(assigned));
+        others.insert(NO_WORKER.to_owned(), total_jobs.saturating_sub(assigned));
         let jobs = others.remove(&self.group).unwrap_or_default();
-        let oldest = if jobs == 0 { Duration::ZERO } else { self.oldest().await? };
-        Ok(QueueDepth { jobs, oldest, others })
+        let oldest_age = if jobs == 0 { Duration::ZERO } else { self.oldest_age().await? };
+        Ok(QueueDepth { jobs, oldest_age, others })
     }
 
     /// Queries the age of this recogniser's oldest job; 0 without jobs.
-    async fn oldest(&self) -> Result<Duration, QueueError> {
+    async fn oldest_age(&self) -> Result<Duration, QueueError> {
         let subjects = format!("{SUBJECT_PREFIX}.{}.*", self.group);
         match with_timeout(self.stream.get_first_raw_message_by_subject(subjects, 1)).await? {
             Ok(message) => {
@@ -216,22 +216,22 @@ impl Delivery {
 
     /// Removes the job from the queue.
     pub(crate) async fn acknowledge(&self) {
-        self.answer(AckKind::Ack).await;
+        self.send_acknowledgement(AckKind::Ack).await;
     }
 
     /// Returns the job to the queue, which delivers it again after `pause`.
     pub(crate) async fn requeue_after(&self, pause: Duration) {
-        self.answer(AckKind::Nak(Some(pause))).await;
+        self.send_acknowledgement(AckKind::Nak(Some(pause))).await;
     }
 
     /// Extends the deadline of the job.
     pub(crate) async fn extend(&self) {
-        self.answer(AckKind::Progress).await;
+        self.send_acknowledgement(AckKind::Progress).await;
     }
 
     /// Acknowledges the message. After a lost acknowledgement, the queue delivers the job again,
     /// which is harmless.
-    async fn answer(&self, kind: AckKind) {
+    async fn send_acknowledgement(&self, kind: AckKind) {
         if let Err(error) = self.0.ack_with(kind).await {
             tracing::debug!(%error, "cannot acknowledge a job");
         }

@@ -58,14 +58,14 @@ impl Workers {
     pub fn start(
         services: Services,
         recognizer: EngineIdentity,
-        load: LoadRecognizer,
+        load_recognizer: LoadRecognizer,
     ) -> io::Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let (requests, receiver) = unbounded_channel();
         let client = Client {
             services,
             recognizer,
-            load,
+            load_recognizer,
             local_worker: None,
             pending: HashMap::new(),
             last_result: Instant::now(),
@@ -106,26 +106,26 @@ struct PendingJob {
     audio: Audio,
     callbacks: Vec<TranscriptionCallback>,
     /// Time of the next submission; `None` while one is in progress.
-    due: Option<Instant>,
+    next_submission: Option<Instant>,
     is_new: bool,
-    /// Number of recorded attempts when the job was last submitted again.
-    tries: i64,
+    /// Number of recorded attempts at the last resubmission of the job.
+    tries_at_submission: i64,
 }
 
 /// Outcome of a background task.
-enum Event {
+enum TaskOutcome {
     Submitted(JobId, Result<(), WorkError>),
     /// The runner cannot read the recording.
     Unreadable(JobId, io::Error),
-    Removed,
+    CleanedUp,
 }
 
-type Tasks<'a> = FuturesUnordered<Pin<Box<dyn Future<Output = Event> + 'a>>>;
+type Tasks<'a> = FuturesUnordered<Pin<Box<dyn Future<Output = TaskOutcome> + 'a>>>;
 
 struct Client {
     services: Services,
     recognizer: EngineIdentity,
-    load: LoadRecognizer,
+    load_recognizer: LoadRecognizer,
     /// The worker in this process, once started.
     local_worker: Option<JoinHandle<()>>,
     pending: HashMap<JobId, PendingJob>,
@@ -139,10 +139,10 @@ impl Client {
     async fn run(mut self, mut requests: UnboundedReceiver<(Audio, TranscriptionCallback)>) {
         loop {
             // Pending replies outlive a panic: they are submitted again.
-            let served =
+            let result =
                 AssertUnwindSafe(self.connect_and_serve(&mut requests)).catch_unwind().await;
             let waiting = self.pending.len();
-            match served {
+            match result {
                 Ok(Ok(())) => return,
                 Ok(Err(error)) => {
                     tracing::warn!(%error, waiting, "cannot reach the transcription workers' services, retrying");
@@ -156,7 +156,7 @@ impl Client {
             }
             // Repeat submissions that the failure interrupted.
             for pending in self.pending.values_mut() {
-                pending.due.get_or_insert_with(Instant::now);
+                pending.next_submission.get_or_insert_with(Instant::now);
             }
             tokio::time::sleep(self.services.timing.retry_after).await;
         }
@@ -173,24 +173,24 @@ impl Client {
         let services = self.services.clone();
         let recognizer = self.recognizer.clone();
         let mut tasks: Tasks<'_> = FuturesUnordered::new();
-        let mut polls = tokio::time::interval(services.timing.poll);
-        polls.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        let mut purged: Option<Instant> = None;
+        let mut poll_timer = tokio::time::interval(services.timing.poll);
+        poll_timer.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut last_purge: Option<Instant> = None;
         loop {
             tokio::select! {
                 request = requests.recv() => match request {
-                    Some((audio, callback)) => self.add(audio, callback),
+                    Some((audio, callback)) => self.add_request(audio, callback),
                     None => return Ok(()),
                 },
-                Some(event) = tasks.next(), if !tasks.is_empty() => self.handle_event(event)?,
-                _ = polls.tick(), if !self.pending.is_empty() => {
-                    if purged.is_none_or(|purged| purged.elapsed() > PURGE_INTERVAL) {
-                        purged = Some(Instant::now());
+                Some(outcome) = tasks.next(), if !tasks.is_empty() => self.handle_outcome(outcome)?,
+                _ = poll_timer.tick(), if !self.pending.is_empty() => {
+                    if last_purge.is_none_or(|last_purge| last_purge.elapsed() > PURGE_INTERVAL) {
+                        last_purge = Some(Instant::now());
                         tasks.push(Box::pin(async {
                             if let Err(error) = purge(&services, &store).await {
                                 tracing::debug!(%error, "cannot delete old results and audio");
                             }
-                            Event::Removed
+                            TaskOutcome::CleanedUp
                         }));
                     }
                     for job in self.collect(&store).await? {
@@ -199,7 +199,7 @@ impl Client {
                             if let Err(error) = bucket.remove(&job.object_key()).await {
                                 tracing::debug!(%job, %error, "cannot delete the audio of a job");
                             }
-                            Event::Removed
+                            TaskOutcome::CleanedUp
                         }));
                     }
                     let free_slots = MAX_CONCURRENT_SUBMISSIONS.saturating_sub(tasks.len());
@@ -212,7 +212,7 @@ impl Client {
         }
     }
 
-    fn add(&mut self, audio: Audio, callback: TranscriptionCallback) {
+    fn add_request(&mut self, audio: Audio, callback: TranscriptionCallback) {
         if self.pending.is_empty() {
             self.last_result = Instant::now();
         }
@@ -222,23 +222,23 @@ impl Client {
             .or_insert_with(|| PendingJob {
                 audio,
                 callbacks: Vec::new(),
-                due: Some(Instant::now()),
+                next_submission: Some(Instant::now()),
                 is_new: true,
-                tries: 0,
+                tries_at_submission: 0,
             });
         pending.callbacks.push(callback);
     }
 
     /// Passes stored results to the callers; returns the completed jobs.
     async fn collect(&mut self, store: &Store) -> Result<Vec<JobId>, WorkError> {
-        let new: Vec<String> = self
+        let new_jobs: Vec<String> = self
             .pending
             .iter()
             .filter(|(_, pending)| pending.is_new)
             .map(|(id, _)| id.to_string())
             .collect();
-        if !new.is_empty() {
-            store.forget_failures(&new, FAILURE_RETENTION).await?;
+        if !new_jobs.is_empty() {
+            store.delete_old_failures(&new_jobs, FAILURE_RETENTION).await?;
             self.pending.values_mut().for_each(|pending| pending.is_new = false);
         }
         let ids: Vec<String> = self.pending.keys().map(JobId::to_string).collect();
@@ -252,16 +252,17 @@ impl Client {
                 }
                 Some(None) => {
                     tracing::error!(job, "malformed result in the database, transcribing again");
-                    store.forget(&id).await?;
+                    store.delete_job(&id).await?;
                 }
                 // An additional attempt suggests that the bucket or the queue lost data: submit the
                 // job again.
                 None => {
                     if let Some(pending) = self.pending.get_mut(&id)
-                        && tries > pending.tries.max(1)
-                        && pending.due.is_some()
+                        && tries > pending.tries_at_submission.max(1)
+                        && pending.next_submission.is_some()
                     {
-                        (pending.tries, pending.due) = (tries, Some(Instant::now()));
+                        (pending.tries_at_submission, pending.next_submission) =
+                            (tries, Some(Instant::now()));
                     }
                 }
             }
@@ -297,8 +298,10 @@ impl Client {
             fallback_after.as_secs()
         );
         if self.local_worker.as_ref().is_none_or(JoinHandle::is_finished) {
-            self.local_worker =
-                Some(tokio::spawn(work_in_process(Arc::clone(&self.load), self.services.clone())));
+            self.local_worker = Some(tokio::spawn(work_in_process(
+                Arc::clone(&self.load_recognizer),
+                self.services.clone(),
+            )));
         }
     }
 
@@ -308,11 +311,13 @@ impl Client {
         let due_jobs = self
             .pending
             .iter_mut()
-            .filter(|(_, pending)| pending.due.is_some_and(|due| due <= now))
+            .filter(|(_, pending)| {
+                pending.next_submission.is_some_and(|next_submission| next_submission <= now)
+            })
             .take(max_jobs);
         due_jobs
             .map(|(id, pending)| {
-                pending.due = None;
+                pending.next_submission = None;
                 (*id, pending.audio.clone())
             })
             .collect()
@@ -320,20 +325,21 @@ impl Client {
 
     /// Handles the outcome of a background task and schedules the job's next submission; returns a
     /// submission's error.
-    fn handle_event(&mut self, event: Event) -> Result<(), WorkError> {
-        match event {
-            Event::Removed => {}
-            Event::Unreadable(id, error) => {
+    fn handle_outcome(&mut self, outcome: TaskOutcome) -> Result<(), WorkError> {
+        match outcome {
+            TaskOutcome::CleanedUp => {}
+            TaskOutcome::Unreadable(id, error) => {
                 self.complete_job(&id, &Err(ScoreError::failed("OSError", &error)));
             }
-            Event::Submitted(id, submitted) => {
+            TaskOutcome::Submitted(id, result) => {
                 if let Some(pending) = self.pending.get_mut(&id) {
-                    pending.due = Some(Instant::now() + self.services.timing.resubmit_after);
-                    if submitted.is_err() {
-                        pending.due = Some(Instant::now());
+                    pending.next_submission =
+                        Some(Instant::now() + self.services.timing.resubmit_after);
+                    if result.is_err() {
+                        pending.next_submission = Some(Instant::now());
                     }
                 }
-                submitted?;
+                result?;
             }
         }
         Ok(())
@@ -347,13 +353,13 @@ async fn submit(
     recognizer: &EngineIdentity,
     services: &Services,
     queue: &Queue,
-) -> Event {
+) -> TaskOutcome {
     let job = Job::new(audio.hash(), recognizer);
-    let read =
+    let read_result =
         tokio::task::spawn_blocking(move || audio.read().map(std::borrow::Cow::into_owned)).await;
-    let wav = match read.map_err(io::Error::other).and_then(|read| read) {
+    let wav = match read_result.map_err(io::Error::other).and_then(|read| read) {
         Ok(wav) => wav,
-        Err(error) => return Event::Unreadable(id, error),
+        Err(error) => return TaskOutcome::Unreadable(id, error),
     };
     let submit = async {
         services.bucket.put(&id.object_key(), wav.into()).await?;
@@ -361,12 +367,12 @@ async fn submit(
         tracing::debug!(job = %id, is_new, "transcription job submitted");
         Ok(())
     };
-    Event::Submitted(id, submit.await)
+    TaskOutcome::Submitted(id, submit.await)
 }
 
 /// Processes jobs in this process, until the recogniser hangs or stops.
-async fn work_in_process(load: LoadRecognizer, services: Services) {
-    let load_result = tokio::task::spawn_blocking(move || load()).await;
+async fn work_in_process(load_recognizer: LoadRecognizer, services: Services) {
+    let load_result = tokio::task::spawn_blocking(move || load_recognizer()).await;
     match load_result.map_err(Into::into).and_then(|result| result) {
         Ok(recognizer) => {
             Worker::describe_metrics();

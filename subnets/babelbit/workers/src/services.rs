@@ -46,7 +46,7 @@ pub struct JobTiming {
 impl JobTiming {
     /// Returns the maximum transcription time of a recording, after which its recogniser is
     /// considered stuck.
-    pub(crate) fn deadline(&self, audio: Duration) -> Duration {
+    pub(crate) fn max_transcription_time(&self, audio: Duration) -> Duration {
         self.transcription.saturating_add(audio.saturating_mul(self.transcription_per_second))
     }
 }
@@ -77,8 +77,11 @@ mod tests {
     fn transcription_deadline_grows_with_duration() {
         let timing = JobTiming::default();
         for (audio, minutes) in [(0, 10), (30, 25), (60, 40), (600, 310)] {
-            assert_eq!(timing.deadline(Duration::from_secs(audio)), Duration::from_mins(minutes));
+            assert_eq!(
+                timing.max_transcription_time(Duration::from_secs(audio)),
+                Duration::from_mins(minutes)
+            );
         }
-        assert_eq!(timing.deadline(Duration::MAX), Duration::MAX);
+        assert_eq!(timing.max_transcription_time(Duration::MAX), Duration::MAX);
     }
 }

@@ -39,7 +39,7 @@ impl Store {
     /// Looks up the rows of jobs; omits unknown jobs.
     pub(crate) async fn find_rows(&self, jobs: &[String]) -> Result<Vec<Row>, DatabaseError> {
         const QUERY: &str = "SELECT job, tries, worker, result FROM scorer_job WHERE job = ANY($1)";
-        statement(QUERY).bind(jobs).rows(&self.0).await?.iter().map(read).collect()
+        statement(QUERY).bind(jobs).rows(&self.0).await?.iter().map(read_row).collect()
     }
 
     /// Looks up the started jobs without a result.
@@ -47,12 +47,12 @@ impl Store {
     pub(crate) async fn unfinished(&self) -> Result<Vec<Row>, DatabaseError> {
         const QUERY: &str =
             "SELECT job, tries, worker, result FROM scorer_job WHERE result IS NULL";
-        statement(QUERY).rows(&self.0).await?.iter().map(read).collect()
+        statement(QUERY).rows(&self.0).await?.iter().map(read_row).collect()
     }
 
     /// Records an attempt of a job by a worker; returns the number of attempts, including this one,
     /// or `None` if the job has a result.
-    pub(crate) async fn begin(
+    pub(crate) async fn begin_attempt(
         &self,
         job: &JobId,
         worker: &str,
@@ -74,7 +74,7 @@ impl Store {
     }
 
     /// Stores the result of a job, unless it has one; returns whether it was stored.
-    pub(crate) async fn finish(
+    pub(crate) async fn store_result(
         &self,
         job: &JobId,
         result: &[u8],
@@ -84,12 +84,12 @@ impl Store {
             UPDATE scorer_job
             SET result = $2, is_failure = $3, changed_unix = extract(epoch FROM now())::bigint
             WHERE job = $1 AND result IS NULL";
-        let finish = statement(QUERY).bind(job.to_string()).bind(result).bind(is_failure);
-        Ok(finish.execute(&self.0).await? > 0)
+        let update = statement(QUERY).bind(job.to_string()).bind(result).bind(is_failure);
+        Ok(update.execute(&self.0).await? > 0)
     }
 
     /// Deletes failures of `jobs` that are older than `age`, so that workers repeat these jobs.
-    pub(crate) async fn forget_failures(
+    pub(crate) async fn delete_old_failures(
         &self,
         jobs: &[String],
         age: Duration,
@@ -101,7 +101,7 @@ impl Store {
     }
 
     /// Deletes the row of a job.
-    pub(crate) async fn forget(&self, job: &JobId) -> Result<(), DatabaseError> {
+    pub(crate) async fn delete_job(&self, job: &JobId) -> Result<(), DatabaseError> {
         const QUERY: &str = "DELETE FROM scorer_job WHERE job = $1";
         statement(QUERY).bind(job.to_string()).execute(&self.0).await.map(drop)
     }
@@ -114,7 +114,7 @@ impl Store {
     }
 }
 
-fn read(row: &taonet_database::Row) -> Result<Row, DatabaseError> {
+fn read_row(row: &taonet_database::Row) -> Result<Row, DatabaseError> {
     Ok(Row {
         job: row.get("job")?,
         tries: row.get("tries")?,

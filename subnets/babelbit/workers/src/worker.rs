@@ -133,8 +133,8 @@ impl Worker {
         tracing::info!(worker = %self.name, recognizer = self.identity.name, group, "waiting for jobs");
         on_ready();
         tokio::select! {
-            ended = self.serve(&consumer, &store, stop, tasks) => ended,
-            ended = observe(&queue, &consumer) => ended,
+            result = self.serve(&consumer, &store, stop, tasks) => result,
+            result = monitor_queue(&queue, &consumer) => result,
         }
     }
 
@@ -150,8 +150,8 @@ impl Worker {
             // The semaphore is never closed.
             let Ok(first) = Arc::clone(&self.slots).acquire_owned().await else { return Ok(()) };
             let share = usize::try_from(backlog / BACKLOG_DIVISOR).unwrap_or(usize::MAX);
-            let maximum = (self.slots.available_permits() + 1).min(share.max(1));
-            let mut deliveries = consumer.pull(maximum).await?;
+            let max_jobs = (self.slots.available_permits() + 1).min(share.max(1));
+            let mut deliveries = consumer.pull(max_jobs).await?;
             let mut slot = Some(first);
             while let Some(delivery) = deliveries.next().await {
                 let delivery = delivery?;
@@ -174,14 +174,14 @@ impl Worker {
 }
 
 /// Updates the queue's metrics until the queue fails or loses its consumer.
-async fn observe(queue: &Queue, consumer: &Consumer) -> Result<(), WorkError> {
+async fn monitor_queue(queue: &Queue, consumer: &Consumer) -> Result<(), WorkError> {
     let mut others: BTreeMap<String, u64> = BTreeMap::new();
     loop {
         consumer.check().await?;
         let depth = queue.depth().await?;
         // Exact up to 2^53 jobs.
         metrics::gauge!("taonet_scorer_queue_jobs").set(depth.jobs as f64);
-        metrics::gauge!("taonet_scorer_queue_age_seconds").set(depth.oldest.as_secs_f64());
+        metrics::gauge!("taonet_scorer_queue_age_seconds").set(depth.oldest_age.as_secs_f64());
         // A group whose consumer was deleted must not keep its last value.
         for jobs in others.values_mut() {
             *jobs = 0;

@@ -2,7 +2,7 @@
 //! smoothing.
 
 use super::TextPair;
-use super::ngrams::{Matches, is_space, words};
+use super::ngrams::{NgramCounts, is_space, words};
 
 /// Maximum length of n-grams.
 const MAX_ORDER: usize = 4;
@@ -18,11 +18,12 @@ pub fn sentence_bleu(pair: TextPair<'_>) -> f64 {
     Statistics::of([pair]).score(true)
 }
 
+/// Counts of words and n-grams from which BLEU is computed.
 #[derive(Default)]
 struct Statistics {
     hypothesis: u64,
     reference: u64,
-    orders: [Matches; MAX_ORDER],
+    orders: [NgramCounts; MAX_ORDER],
 }
 
 impl Statistics {
@@ -34,7 +35,7 @@ impl Statistics {
             sum.hypothesis += hypothesis.len() as u64;
             sum.reference += reference.len() as u64;
             for (n, order) in (1..).zip(&mut sum.orders) {
-                order.add(Matches::of(&hypothesis, &reference, n));
+                order.add(NgramCounts::of(&hypothesis, &reference, n));
             }
         }
         sum
@@ -44,33 +45,33 @@ impl Statistics {
     /// `effective_order`, n-gram lengths for which the hypothesis is too short are omitted; without
     /// it, they make the score 0.
     fn score(&self, effective_order: bool) -> f64 {
-        if self.orders.iter().all(|order| order.both == 0) {
+        if self.orders.iter().all(|order| order.matched == 0) {
             return 0.0;
         }
-        let (mut logarithms, mut orders, mut smoothing) = (0.0, 0, 1.0);
+        let (mut log_sum, mut orders, mut smoothing) = (0.0, 0, 1.0);
         for order in self.orders {
             if order.hypothesis == 0 {
                 break;
             }
-            let matches = if order.both == 0 {
+            let matches = if order.matched == 0 {
                 // Each order without a match counts half as much as the one before.
                 smoothing *= 2.0;
                 1.0 / smoothing
             } else {
-                order.both as f64
+                order.matched as f64
             };
-            logarithms += (100.0 * matches / order.hypothesis as f64).ln();
+            log_sum += (100.0 * matches / order.hypothesis as f64).ln();
             orders += 1;
         }
         if orders < MAX_ORDER && !effective_order {
             return 0.0;
         }
-        let brevity = if self.hypothesis < self.reference {
+        let brevity_penalty = if self.hypothesis < self.reference {
             (1.0 - self.reference as f64 / self.hypothesis as f64).exp()
         } else {
             1.0
         };
-        brevity * (logarithms / orders as f64).exp()
+        brevity_penalty * (log_sum / orders as f64).exp()
     }
 }
 

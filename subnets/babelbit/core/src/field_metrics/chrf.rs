@@ -2,7 +2,7 @@
 //! weighted twice.
 
 use super::TextPair;
-use super::ngrams::{Matches, is_space};
+use super::ngrams::{NgramCounts, is_space};
 
 /// Maximum length of n-grams.
 const MAX_ORDER: usize = 6;
@@ -12,11 +12,11 @@ const BETA_SQUARED: f64 = 4.0;
 /// Computes the chrF score of one pair or of a corpus, 0 to 100, from the n-grams of all pairs
 /// together.
 pub fn chrf<'a>(pairs: impl IntoIterator<Item = TextPair<'a>>) -> f64 {
-    let mut orders = [Matches::default(); MAX_ORDER];
+    let mut orders = [NgramCounts::default(); MAX_ORDER];
     for pair in pairs {
         let (hypothesis, reference) = (characters(pair.hypothesis), characters(pair.reference));
         for (n, order) in (1..).zip(&mut orders) {
-            let mut matches = Matches::of(&hypothesis, &reference, n);
+            let mut matches = NgramCounts::of(&hypothesis, &reference, n);
             if matches.reference == 0 {
                 // The reference is too short for this order: ignore the hypothesis's n-grams.
                 matches.hypothesis = 0;
@@ -26,9 +26,9 @@ pub fn chrf<'a>(pairs: impl IntoIterator<Item = TextPair<'a>>) -> f64 {
     }
     let counted_orders: Vec<_> =
         orders.into_iter().filter(|order| order.hypothesis > 0 && order.reference > 0).collect();
-    let mean = |number: fn(&Matches) -> u64| {
+    let mean = |total_of: fn(&NgramCounts) -> u64| {
         let sum: f64 =
-            counted_orders.iter().map(|order| order.both as f64 / number(order) as f64).sum();
+            counted_orders.iter().map(|order| order.matched as f64 / total_of(order) as f64).sum();
         sum / counted_orders.len().max(1) as f64
     };
     let (precision, recall) = (mean(|order| order.hypothesis), mean(|order| order.reference));

@@ -8,18 +8,18 @@ use super::ngrams::words;
 ///
 /// Texts are compared unchanged, with punctuation and case, as in SimulEval.
 pub fn word_error_rate<'a>(pairs: impl IntoIterator<Item = TextPair<'a>>) -> f64 {
-    let (mut errors, mut expected) = (0, 0);
+    let (mut errors, mut reference_words) = (0, 0);
     for pair in pairs {
         let (hypothesis, reference) = (words(pair.hypothesis), words(pair.reference));
-        errors += distance(&hypothesis, &reference);
-        expected += reference.len();
+        errors += edit_distance(&hypothesis, &reference);
+        reference_words += reference.len();
     }
-    if expected == 0 { 0.0 } else { 100.0 * errors as f64 / expected as f64 }
+    if reference_words == 0 { 0.0 } else { 100.0 * errors as f64 / reference_words as f64 }
 }
 
 /// Returns the word-level edit distance: the least number of substitutions, deletions and
 /// insertions.
-fn distance(from: &[&str], to: &[&str]) -> usize {
+fn edit_distance(from: &[&str], to: &[&str]) -> usize {
     let mut row: Vec<usize> = (0..=to.len()).collect();
     for (i, a) in (1..).zip(from) {
         let mut diagonal = i - 1;

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::hash::Hash;
 
 /// Counts the n-grams of length `n`.
-fn count<T: Eq + Hash>(items: &[T], n: usize) -> HashMap<&[T], u64> {
+fn count_ngrams<T: Eq + Hash>(items: &[T], n: usize) -> HashMap<&[T], u64> {
     let mut counts = HashMap::new();
     for window in items.windows(n) {
         *counts.entry(window).or_insert(0) += 1;
@@ -14,37 +14,41 @@ fn count<T: Eq + Hash>(items: &[T], n: usize) -> HashMap<&[T], u64> {
 
 /// Counts of n-grams of one length.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Matches {
+pub(super) struct NgramCounts {
     /// Number of n-grams in the hypothesis.
     pub(super) hypothesis: u64,
     /// Number of n-grams in the reference.
     pub(super) reference: u64,
     /// Number of matches: n-grams in both texts, each counted as often as in the text where it is
     /// rarer.
-    pub(super) both: u64,
+    pub(super) matched: u64,
 }
 
-impl Matches {
+impl NgramCounts {
     /// Compares the n-grams of two sequences.
     pub(super) fn of<T: Eq + Hash>(hypothesis: &[T], reference: &[T], n: usize) -> Self {
-        let expected = count(reference, n);
-        let both = count(hypothesis, n)
+        let expected = count_ngrams(reference, n);
+        let matched = count_ngrams(hypothesis, n)
             .into_iter()
             .map(|(ngram, count)| count.min(expected.get(ngram).copied().unwrap_or(0)))
             .sum();
-        Self { hypothesis: total(hypothesis, n), reference: total(reference, n), both }
+        Self {
+            hypothesis: ngram_count(hypothesis, n),
+            reference: ngram_count(reference, n),
+            matched,
+        }
     }
 
     /// Adds the counts of another pair of sequences.
     pub(super) fn add(&mut self, other: Self) {
         self.hypothesis += other.hypothesis;
         self.reference += other.reference;
-        self.both += other.both;
+        self.matched += other.matched;
     }
 }
 
 /// Returns the number of n-grams in a sequence.
-fn total<T>(items: &[T], n: usize) -> u64 {
+fn ngram_count<T>(items: &[T], n: usize) -> u64 {
     (items.len() + 1).saturating_sub(n) as u64
 }
 

@@ -47,7 +47,7 @@ impl Playback {
     /// As in SimulEval, delays are limited to the source's duration, even for audio that arrived
     /// after the last frame. The playback is empty if the frame rate is not above 0.
     pub fn for_reply(timeline: &Timeline, channels: u16, source: Milliseconds) -> Self {
-        let per_second =
+        let bytes_per_second =
             f64::from(SAMPLE_RATE_HZ) * f64::from(channels.max(1)) * SAMPLE_BYTES as f64;
         if !(timeline.frame_rate_hz > 0.0 && timeline.frame_rate_hz.is_finite()) {
             return Self::default();
@@ -56,7 +56,7 @@ impl Playback {
             let sent_ms = 1000.0 * *frame as f64 / timeline.frame_rate_hz;
             Some(Piece {
                 delay: Milliseconds::new(sent_ms.min(source.0))?,
-                duration: Milliseconds::new(1000.0 * *bytes as f64 / per_second)?,
+                duration: Milliseconds::new(1000.0 * *bytes as f64 / bytes_per_second)?,
             })
         }))
     }
@@ -76,16 +76,16 @@ impl Playback {
 
     /// Returns the time in milliseconds at which the recording has been played up to a position.
     fn playback_time(&self, position: f64) -> Option<f64> {
-        let (mut offset, mut played) = (0.0, 0.0_f64);
+        let (mut offset, mut previous_end) = (0.0, 0.0_f64);
         let mut time = None;
         for piece in &self.pieces {
-            let start = played.max(piece.delay.0);
+            let start = previous_end.max(piece.delay.0);
             time = Some(start + position - offset);
             if position <= offset + piece.duration.0 {
                 break;
             }
             offset += piece.duration.0;
-            played = start + piece.duration.0;
+            previous_end = start + piece.duration.0;
         }
         time
     }

@@ -76,8 +76,8 @@ pub fn score_one(
             if transcript.is_silent() && seconds > 0.0 {
                 return inputs.error_result(&ScoreError::NoSpeech { seconds });
             }
-            let blank = transcript.text.trim().is_empty();
-            let other_language = speaks_other_language(
+            let is_blank = transcript.text.trim().is_empty();
+            let is_other_language = speaks_other_language(
                 &transcript.detected_language,
                 *confidence,
                 reference,
@@ -85,12 +85,12 @@ pub fn score_one(
             );
             let transcribed = TranscribedReply {
                 text: &transcript.text,
-                accuracy: if blank || other_language {
+                accuracy: if is_blank || is_other_language {
                     0.0
                 } else {
                     accuracy(reference_vector, reply.vector)
                 },
-                other_language: other_language && !blank,
+                is_other_language: is_other_language && !is_blank,
                 rate: match options.rules {
                     Rules::Strict if transcript.words.is_empty() => {
                         duration_rate(transcript, seconds, reference.wps, options)
@@ -130,9 +130,11 @@ pub fn score_batch(
             scored_replies.push((result, reply.vector));
         }
     }
-    let scored: Vec<_> =
+    let scores_and_vectors: Vec<_> =
         scored_replies.iter().map(|(result, vector)| (result.score, *vector)).collect();
-    for ((result, _), row) in scored_replies.into_iter().zip(duplication(&scored, options)) {
+    for ((result, _), row) in
+        scored_replies.into_iter().zip(duplication(&scores_and_vectors, options))
+    {
         let penalty = DuplicatePenalty::of(&row, options);
         result.score = penalty.final_score;
         result.duplicate_penalty = Some(penalty);
@@ -144,7 +146,7 @@ pub fn score_batch(
 struct TranscribedReply<'a> {
     text: &'a str,
     accuracy: f64,
-    other_language: bool,
+    is_other_language: bool,
     rate: Rate,
 }
 
@@ -209,7 +211,7 @@ impl CommonInputs<'_> {
             score_error: None,
             gate: None,
             margins: None,
-            failed: Vec::new(),
+            failed_gates: Vec::new(),
         }
     }
 
@@ -217,20 +219,20 @@ impl CommonInputs<'_> {
         let TranscribedReply { accuracy, rate, .. } = transcribed;
         let latency = self.latency();
         let is_accurate = *accuracy >= self.options.accuracy_threshold;
-        let mut failed = Vec::new();
-        match (is_accurate, transcribed.other_language) {
-            (_, true) => failed.push(Gate::Language),
-            (false, false) => failed.push(Gate::Accuracy),
+        let mut failed_gates = Vec::new();
+        match (is_accurate, transcribed.is_other_language) {
+            (_, true) => failed_gates.push(Gate::Language),
+            (false, false) => failed_gates.push(Gate::Accuracy),
             (true, false) => {}
         }
         if !rate.passes() {
-            failed.push(Gate::Rate);
+            failed_gates.push(Gate::Rate);
         }
         if latency.score <= 0.0 {
-            failed.push(Gate::TooLate);
+            failed_gates.push(Gate::TooLate);
         }
-        let strict = self.options.rules == Rules::Strict;
-        let bounds =
+        let is_strict = self.options.rules == Rules::Strict;
+        let distance_to_bound =
             |ratio: f64| (ratio - self.options.rate_lower).min(self.options.rate_upper - ratio);
         ScoreResult {
             score: if is_accurate && rate.passes() { latency.score } else { 0.0 },
@@ -244,11 +246,11 @@ impl CommonInputs<'_> {
                 reason: None,
             },
             stt_text: Some(transcribed.text.to_owned()),
-            margins: strict.then(|| Margins {
+            margins: is_strict.then(|| Margins {
                 accuracy: round6(accuracy - self.options.accuracy_threshold),
-                rate: rate.ratio.map(|ratio| round6(bounds(ratio))),
+                rate: rate.ratio.map(|ratio| round6(distance_to_bound(ratio))),
             }),
-            failed,
+            failed_gates,
             ..self.empty_result(&latency)
         }
     }
@@ -256,7 +258,7 @@ impl CommonInputs<'_> {
     fn too_late_result(&self) -> ScoreResult {
         ScoreResult {
             gate: Some(Gate::TooLate),
-            failed: vec![Gate::TooLate],
+            failed_gates: vec![Gate::TooLate],
             ..self.empty_result(&self.latency())
         }
     }
@@ -267,7 +269,7 @@ impl CommonInputs<'_> {
     fn error_result(&self, error: &ScoreError) -> ScoreResult {
         let reason = "scoring_error".to_owned();
         let empty = self.empty_result(&self.latency());
-        let failed = match error {
+        let failed_gate = match error {
             ScoreError::NoAudio => Gate::NoAudio,
             ScoreError::NoSpeech { .. } => Gate::NoSpeech,
             _ => Gate::ScoringError,
@@ -278,7 +280,7 @@ impl CommonInputs<'_> {
             stt_text: Some(String::new()),
             score_method: SCORE_METHOD_ERROR.to_owned(),
             score_error: Some(error.to_string()),
-            failed: vec![failed],
+            failed_gates: vec![failed_gate],
             ..empty
         };
         match self.options.rules {

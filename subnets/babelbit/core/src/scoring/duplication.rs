@@ -39,7 +39,7 @@ pub struct Duplication {
 /// unit length; an empty or zero vector, or one shorter than the longest, is similar to no other
 /// vector. NaN and infinite components and scores count as 0.
 pub fn duplication(replies: &[(f64, &[f32])], options: &ScoreOptions) -> Vec<Duplication> {
-    let raw: Vec<f32> =
+    let raw_scores: Vec<f32> =
         replies.iter().map(|(score, _)| finite_or_zero(*score as f32).max(0.0)).collect();
     let unpenalized = |raw_score| Duplication {
         raw_score,
@@ -48,8 +48,8 @@ pub fn duplication(replies: &[(f64, &[f32])], options: &ScoreOptions) -> Vec<Dup
         duplicate_pressure: 1.0,
         max_peer_similarity: 0.0,
     };
-    let mut rows: Vec<_> = raw.iter().map(|score| unpenalized(*score)).collect();
-    if raw.len() < 2 {
+    let mut rows: Vec<_> = raw_scores.iter().map(|score| unpenalized(*score)).collect();
+    if raw_scores.len() < 2 {
         return rows;
     }
     let pressure_options = PressureOptions::new(options);
@@ -57,7 +57,7 @@ pub fn duplication(replies: &[(f64, &[f32])], options: &ScoreOptions) -> Vec<Dup
     let similarities = Similarities::of(&vectors);
     for (i, row) in rows.iter_mut().enumerate() {
         let mut pressure = 0.0_f32;
-        for (j, (similarity, score)) in similarities.row(i).iter().zip(&raw).enumerate() {
+        for (j, (similarity, score)) in similarities.row(i).iter().zip(&raw_scores).enumerate() {
             if i != j {
                 row.max_peer_similarity = row.max_peer_similarity.max(*similarity);
                 pressure += pressure_options.pressure(*similarity, *score, row.raw_score);
@@ -92,19 +92,19 @@ impl PressureOptions {
         }
     }
 
-    fn pressure(&self, similarity: f32, peer: f32, own: f32) -> f32 {
-        if similarity <= self.threshold || peer < self.min_score {
+    fn pressure(&self, similarity: f32, peer_score: f32, own_score: f32) -> f32 {
+        if similarity <= self.threshold || peer_score < self.min_score {
             return 0.0;
         }
         let weight = ((similarity - self.threshold) / (1.0 - self.threshold)).clamp(0.0, 1.0);
         let relative = if self.epsilon > 0.0 {
-            ((peer - own + self.epsilon) / self.epsilon).clamp(0.0, 1.0)
-        } else if peer >= own {
+            ((peer_score - own_score + self.epsilon) / self.epsilon).clamp(0.0, 1.0)
+        } else if peer_score >= own_score {
             1.0
         } else {
             0.0
         };
-        weight * peer * relative
+        weight * peer_score * relative
     }
 }
 

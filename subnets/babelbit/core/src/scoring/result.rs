@@ -238,14 +238,14 @@ pub struct ScoreResult {
     pub margins: Option<Margins>,
     /// Failed gates. Not serialised: a deserialised result has none.
     #[serde(skip)]
-    pub(super) failed: Vec<Gate>,
+    pub(super) failed_gates: Vec<Gate>,
 }
 
 impl ScoreResult {
     /// Returns the gates that the reply failed; empty if the reply passed all gates, or for a
     /// deserialised result.
     pub fn failed_gates(&self) -> &[Gate] {
-        &self.failed
+        &self.failed_gates
     }
 
     /// Returns the part of the result that run files contain as `score_breakdown`: `speech_rate`,

@@ -57,45 +57,46 @@ pub struct Utterance {
     pub predictions: Vec<String>,
 }
 
+/// Events of one utterance in a log.
 #[derive(Default)]
-struct LogContents<'a> {
+struct UtteranceEvents<'a> {
     ground_truth: Option<&'a str>,
     predictions: BTreeMap<i64, &'a str>,
     /// Number of prediction events, including those with repeated or missing steps.
-    predicted: i64,
+    prediction_count: i64,
     /// Number of steps up to the last revealed one.
-    revealed: Option<i64>,
-    events: i64,
+    revealed_steps: Option<i64>,
+    event_count: i64,
     /// Index of the event that reveals the last step.
-    last: usize,
+    last_reveal: usize,
 }
 
 /// Parses the complete utterances of a log, sorted by number. Of repeated events, the last
 /// prediction at a step and the last ground truth count. An utterance has one step per revealed
 /// word, or one per prediction if the log has no revealed words. Subtracts the steps without an
-/// event from `absent_steps`, the number that is left, at first [`MAX_ABSENT_STEPS`].
+/// event from `absent_steps`, a remaining quota that is initially [`MAX_ABSENT_STEPS`].
 ///
 /// # Errors
 /// [`StepError`] when a step is not below [`MAX_STEPS`], an utterance has too many predictions, or
 /// `absent_steps` is used up.
 pub fn utterances(events: &[Event], absent_steps: &mut i64) -> Result<Vec<Utterance>, StepError> {
-    let mut contents = BTreeMap::<i64, LogContents<'_>>::new();
+    let mut events_by_utterance = BTreeMap::<i64, UtteranceEvents<'_>>::new();
     for (index, event) in events.iter().enumerate() {
         let (Some(kind), Some(number)) = (event.event.as_deref(), event.utterance_index) else {
             continue;
         };
-        let utterance = contents.entry(number).or_default();
-        utterance.events += 1;
+        let utterance = events_by_utterance.entry(number).or_default();
+        utterance.event_count += 1;
         let step =
             event.step.as_ref().and_then(|step| step.as_i64().or(step.as_u64().map(|_| i64::MAX)));
         if step.is_some_and(|step| step >= MAX_STEPS)
-            || (kind == "predicted" && utterance.predicted == MAX_STEPS)
+            || (kind == "predicted" && utterance.prediction_count == MAX_STEPS)
         {
             return Err(StepError { event: index });
         }
         match kind {
             "predicted" => {
-                utterance.predicted += 1;
+                utterance.prediction_count += 1;
                 if let Some(step) = step {
                     utterance
                         .predictions
@@ -103,9 +104,9 @@ pub fn utterances(events: &[Event], absent_steps: &mut i64) -> Result<Vec<Uttera
                 }
             }
             "revealed" => {
-                let revealed = step.map(|step| step + 1);
-                if revealed > utterance.revealed {
-                    (utterance.revealed, utterance.last) = (revealed, index);
+                let revealed_steps = step.map(|step| step + 1);
+                if revealed_steps > utterance.revealed_steps {
+                    (utterance.revealed_steps, utterance.last_reveal) = (revealed_steps, index);
                 }
             }
             "utterance_complete" => {
@@ -114,13 +115,13 @@ pub fn utterances(events: &[Event], absent_steps: &mut i64) -> Result<Vec<Uttera
             _ => {}
         }
     }
-    let mut complete = Vec::with_capacity(contents.len());
-    for (number, utterance) in contents {
+    let mut complete = Vec::with_capacity(events_by_utterance.len());
+    for (number, utterance) in events_by_utterance {
         let Some(ground_truth) = utterance.ground_truth else { continue };
-        let steps = utterance.revealed.unwrap_or(utterance.predicted);
-        *absent_steps -= (steps - utterance.events).max(0);
+        let steps = utterance.revealed_steps.unwrap_or(utterance.prediction_count);
+        *absent_steps -= (steps - utterance.event_count).max(0);
         if *absent_steps < 0 {
-            return Err(StepError { event: utterance.last });
+            return Err(StepError { event: utterance.last_reveal });
         }
         let prediction = |step| {
             without_eof(utterance.predictions.get(&step).copied().unwrap_or_default()).to_owned()

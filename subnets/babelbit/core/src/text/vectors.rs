@@ -115,14 +115,14 @@ impl SentenceVectors {
         if texts.len() < 2 {
             return Ok(0.0);
         }
-        let mut total = 0.0;
+        let mut sum = 0.0;
         let VectorOptions { pairs: count, seed, .. } = self.options;
-        for (one, other) in pairs(texts.len(), seed).take(count.get() as usize) {
+        for (one, other) in random_pairs(texts.len(), seed).take(count.get() as usize) {
             if let (Some(one), Some(other)) = (texts.get(one), texts.get(other)) {
-                total += self.cosine(one, other)?;
+                sum += self.cosine(one, other)?;
             }
         }
-        Ok(total / f64::from(count.get()))
+        Ok(sum / f64::from(count.get()))
     }
 }
 
@@ -147,7 +147,7 @@ fn squared_norm(vector: &[f64]) -> f64 {
 }
 
 /// Returns pairs of different indexes below `count`, as Python's `random.Random(seed)` draws them.
-fn pairs(count: usize, seed: u32) -> impl Iterator<Item = (usize, usize)> {
+fn random_pairs(count: usize, seed: u32) -> impl Iterator<Item = (usize, usize)> {
     let mut random = Mt::new_with_key([seed]);
     std::iter::repeat_with(move || {
         let (one, other) = (random_below(count, &mut random), random_below(count, &mut random));
@@ -172,11 +172,13 @@ mod tests {
 
     #[test]
     fn baseline_pairs_match_python() {
-        let sampled: Vec<_> = pairs(5, 0).take(8).collect();
+        let sampled: Vec<_> = random_pairs(5, 0).take(8).collect();
         assert_eq!(sampled, [(3, 4), (0, 2), (4, 3), (3, 2), (3, 2), (4, 1), (4, 1), (2, 1)]);
-        let sampled: Vec<_> = pairs(5, 4_294_967_295).take(6).collect();
+        let sampled: Vec<_> = random_pairs(5, 4_294_967_295).take(6).collect();
         assert_eq!(sampled, [(4, 1), (1, 4), (4, 2), (4, 2), (3, 2), (2, 3)]);
-        assert!(pairs(2, 0).take(100).all(|(one, other)| one != other && one < 2 && other < 2));
+        assert!(
+            random_pairs(2, 0).take(100).all(|(one, other)| one != other && one < 2 && other < 2)
+        );
     }
 
     #[test]

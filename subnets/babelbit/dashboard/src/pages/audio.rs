@@ -28,8 +28,8 @@ pub(crate) async fn source(
     utterance: u32,
     headers: &HeaderMap,
 ) -> Page {
-    let layout = find(section, view, challenge).await?;
-    send(view, &layout.shared_source(utterance), headers).await
+    let layout = find_layout(section, view, challenge).await?;
+    send_recording(view, &layout.shared_source(utterance), headers).await
 }
 
 /// Sends the recording of a reply.
@@ -41,20 +41,20 @@ pub(crate) async fn reply(
     miner: MinerKey,
     headers: &HeaderMap,
 ) -> Page {
-    let layout = find(section, view, challenge).await?;
-    send(view, &layout.predicted(miner, utterance), headers).await
+    let layout = find_layout(section, view, challenge).await?;
+    send_recording(view, &layout.predicted(miner, utterance), headers).await
 }
 
-async fn find(section: &BabelbitSection, view: &View, id: i64) -> Result<Layout, Refusal> {
-    let indexed = section.source.index().challenge(id).map(|challenge| {
+async fn find_layout(section: &BabelbitSection, view: &View, id: i64) -> Result<Layout, Refusal> {
+    let indexed = section.run_directory.index().challenge(id).map(|challenge| {
         let header = &challenge.header;
-        layout(section.source.paths(), &header.challenge_uid, header.challenge_type, "")
+        layout(section.run_directory.paths(), &header.challenge_uid, header.challenge_type, "")
     });
     let layout = match indexed {
         Some(layout) => layout,
-        None => match section.source.challenge(id).await {
+        None => match section.run_directory.challenge(id).await {
             Ok(row) => row.and_then(|row| {
-                layout(section.source.paths(), &row.challenge_uid, row.challenge_type, "")
+                layout(section.run_directory.paths(), &row.challenge_uid, row.challenge_type, "")
             }),
             Err(error) => return Err(view.unavailable("Recording", &error.0)),
         },
@@ -62,7 +62,7 @@ async fn find(section: &BabelbitSection, view: &View, id: i64) -> Result<Layout,
     layout.ok_or_else(|| view.missing("This recording"))
 }
 
-async fn send(view: &View, path: &Path, headers: &HeaderMap) -> Page {
+async fn send_recording(view: &View, path: &Path, headers: &HeaderMap) -> Page {
     send_file(path, "audio/wav", headers).await.map_err(|error| {
         tracing::debug!(%error, recording = %path.display(), "recording not sent");
         view.missing("This recording")

@@ -11,7 +11,7 @@ use crate::section::BabelbitSection;
 const PER_PAGE: usize = 25;
 
 pub(crate) fn page(section: &BabelbitSection, view: &View) -> Response {
-    let index = section.source.index();
+    let index = section.run_directory.index();
     let contest = contest(view, &index);
     let challenges: Vec<_> = index.challenges_of(contest).collect();
     let paging = Paging::of(view, "page", PER_PAGE, challenges.len());

@@ -15,7 +15,7 @@ use crate::index::{Challenge, Index};
 use crate::section::BabelbitSection;
 
 /// Maximum number of challenges in the history.
-const HISTORY: usize = 60;
+const MAX_HISTORY: usize = 60;
 /// Maximum number of replies in each of the lists of best and worst replies.
 const MAX_EXTREMES: usize = 3;
 
@@ -24,7 +24,7 @@ type ChallengeResults<'a> = (&'a Challenge, Vec<&'a ResultSummary>);
 
 pub(crate) fn page(section: &BabelbitSection, view: &View, hotkey: &str) -> Page {
     let Ok(hotkey) = hotkey.parse::<Hotkey>() else { return Err(view.missing("This hotkey")) };
-    let index = section.source.index();
+    let index = section.run_directory.index();
     let mut keys = index
         .challenges
         .iter()
@@ -32,7 +32,7 @@ pub(crate) fn page(section: &BabelbitSection, view: &View, hotkey: &str) -> Page
         .map(|stats| stats.miner);
     let Some(miner) = keys.next() else { return Err(view.missing("A miner with this hotkey")) };
     let contest = selected_contest(view, &index, &hotkey);
-    let parts: Vec<ChallengeResults<'_>> = index
+    let challenges: Vec<ChallengeResults<'_>> = index
         .challenges_of(contest)
         .filter(|challenge| challenge.stats(&hotkey).is_some())
         .map(|challenge| {
@@ -42,18 +42,20 @@ pub(crate) fn page(section: &BabelbitSection, view: &View, hotkey: &str) -> Page
         })
         .collect();
     let name = section.name(&miner);
-    let part = html! {
+    let content = html! {
         (summary(&index, contest, &miner))
-        (history(view, &parts, &hotkey))
-        div.columns-2 { (latencies(&parts)) (failures(&parts)) }
-        (extremes(view, &parts))
+        (history(view, &challenges, &hotkey))
+        div.columns-2 { (latencies(&challenges)) (failures(&challenges)) }
+        (best_and_worst_replies(view, &challenges))
     };
     let body = html! {
         (view.breadcrumbs(&[("/", "Overview"), ("/miners", "Miners")], &name))
         h1 { (name) }
         p.sub.address { "uid " (miner.uid) " · " (hotkey) }
         (tabs(view, &index, contest))
-        @if parts.is_empty() { p.empty { "This miner has no replies in this contest." } } @else { (live("miner", &part)) }
+        @if challenges.is_empty() {
+            p.empty { "This miner has no replies in this contest." }
+        } @else { (live("miner", &content)) }
     };
     Ok(view.page(&name, &body))
 }
@@ -86,9 +88,9 @@ fn summary(index: &Index, contest: ChallengeType, miner: &MinerKey) -> Markup {
     }
 }
 
-fn history(view: &View, parts: &[ChallengeResults<'_>], hotkey: &Hotkey) -> Markup {
-    let shown_parts = parts.iter().take(HISTORY).rev();
-    let bars: Vec<_> = shown_parts
+fn history(view: &View, challenges: &[ChallengeResults<'_>], hotkey: &Hotkey) -> Markup {
+    let latest_challenges = challenges.iter().take(MAX_HISTORY).rev();
+    let bars: Vec<_> = latest_challenges
         .filter_map(|(challenge, _)| {
             let stats = challenge.stats(hotkey)?;
             Some(Column {
@@ -108,7 +110,7 @@ fn history(view: &View, parts: &[ChallengeResults<'_>], hotkey: &Hotkey) -> Mark
                     table {
                         thead { tr { th scope="col" { "Challenge" } th scope="col" { "State" } th scope="col" { "Started" } th.num scope="col" { "Score" } th scope="col" { "Lost points" } } }
                         tbody {
-                            @for (challenge, _) in parts.iter().take(HISTORY) {
+                            @for (challenge, _) in challenges.iter().take(MAX_HISTORY) {
                                 @if let Some(stats) = challenge.stats(hotkey) {
                                     tr {
                                         th scope="row" { (challenge_link(view, challenge)) }
@@ -127,8 +129,8 @@ fn history(view: &View, parts: &[ChallengeResults<'_>], hotkey: &Hotkey) -> Mark
     }
 }
 
-fn latencies(parts: &[ChallengeResults<'_>]) -> Markup {
-    let results = || parts.iter().flat_map(|(_, results)| results);
+fn latencies(challenges: &[ChallengeResults<'_>]) -> Markup {
+    let results = || challenges.iter().flat_map(|(_, results)| results);
     let virtual_clock: Vec<_> =
         results().filter_map(|result| result.score.as_ref()?.overshoot_sec).collect();
     let wall: Vec<_> = results()
@@ -155,9 +157,9 @@ fn percentile(values: &[f64], rank: usize) -> Option<f64> {
     sorted.get((sorted.len() * rank / 100).min(sorted.len().saturating_sub(1))).copied()
 }
 
-fn failures(parts: &[ChallengeResults<'_>]) -> Markup {
+fn failures(challenges: &[ChallengeResults<'_>]) -> Markup {
     let mut reasons: BTreeMap<String, usize> = BTreeMap::new();
-    for result in parts.iter().flat_map(|(_, results)| results) {
+    for result in challenges.iter().flat_map(|(_, results)| results) {
         let texts = match (&result.error, &result.score) {
             (Some(error), _) => vec![printable(error)],
             (None, Some(score)) => {
@@ -183,17 +185,17 @@ fn failures(parts: &[ChallengeResults<'_>]) -> Markup {
     }
 }
 
-fn extremes(view: &View, parts: &[ChallengeResults<'_>]) -> Markup {
-    let scored = parts.iter().flat_map(|(challenge, results)| {
+fn best_and_worst_replies(view: &View, challenges: &[ChallengeResults<'_>]) -> Markup {
+    let scored_replies = challenges.iter().flat_map(|(challenge, results)| {
         results
             .iter()
             .filter_map(move |result| Some((*challenge, *result, result.score.as_ref()?.score)))
     });
-    let mut scored: Vec<_> = scored.collect();
-    scored.sort_by(|(.., a), (.., b)| b.total_cmp(a));
-    let best = scored.iter().take(MAX_EXTREMES);
-    let worst = scored.iter().skip(MAX_EXTREMES).rev().take(MAX_EXTREMES);
-    let list = |replies: Vec<&(&Challenge, &ResultSummary, f64)>| {
+    let mut scored_replies: Vec<_> = scored_replies.collect();
+    scored_replies.sort_by(|(.., a), (.., b)| b.total_cmp(a));
+    let best = scored_replies.iter().take(MAX_EXTREMES);
+    let worst = scored_replies.iter().skip(MAX_EXTREMES).rev().take(MAX_EXTREMES);
+    let reply_list = |replies: Vec<&(&Challenge, &ResultSummary, f64)>| {
         html! {
             ul.replies {
                 @for (challenge, result, value) in replies {
@@ -214,8 +216,14 @@ fn extremes(view: &View, parts: &[ChallengeResults<'_>]) -> Markup {
     };
     html! {
         div.columns-2 {
-            section.card aria-labelledby="best" { h2 id="best" { "Best replies" } (list(best.collect())) }
-            section.card aria-labelledby="worst" { h2 id="worst" { "Worst replies" } (list(worst.collect())) }
+            section.card aria-labelledby="best" {
+                h2 id="best" { "Best replies" }
+                (reply_list(best.collect()))
+            }
+            section.card aria-labelledby="worst" {
+                h2 id="worst" { "Worst replies" }
+                (reply_list(worst.collect()))
+            }
         }
     }
 }

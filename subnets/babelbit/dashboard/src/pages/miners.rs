@@ -12,7 +12,7 @@ use crate::section::BabelbitSection;
 /// Maximum number of miners listed on one page.
 const PER_PAGE: usize = 50;
 /// Maximum number of challenges in a sparkline.
-const HISTORY: usize = 30;
+const MAX_HISTORY: usize = 30;
 /// Names of the sortable columns, and whether the first click on a column sorts in descending
 /// order.
 const COLUMNS: [(&str, bool); 7] = [
@@ -31,15 +31,15 @@ fn failed_utterances(stats: &MinerStats) -> usize {
 
 fn sort(standings: &mut [MinerStats], key: &str) {
     // Missing values come first in ascending order.
-    let optional = |value: Option<f64>| value.unwrap_or(f64::NEG_INFINITY);
+    let or_lowest = |value: Option<f64>| value.unwrap_or(f64::NEG_INFINITY);
     standings.sort_by(|a, b| {
         let order = match key {
             "uid" => a.miner.uid.cmp(&b.miner.uid),
-            "accuracy" => optional(a.accuracy).total_cmp(&optional(b.accuracy)),
-            "rate" => optional(a.rate_ratio).total_cmp(&optional(b.rate_ratio)),
-            "late" => optional(a.overshoot_sec).total_cmp(&optional(b.overshoot_sec)),
+            "accuracy" => or_lowest(a.accuracy).total_cmp(&or_lowest(b.accuracy)),
+            "rate" => or_lowest(a.rate_ratio).total_cmp(&or_lowest(b.rate_ratio)),
+            "late" => or_lowest(a.overshoot_sec).total_cmp(&or_lowest(b.overshoot_sec)),
             "wall" => {
-                optional(a.wall_after_source_sec).total_cmp(&optional(b.wall_after_source_sec))
+                or_lowest(a.wall_after_source_sec).total_cmp(&or_lowest(b.wall_after_source_sec))
             }
             "lost" => failed_utterances(a).cmp(&failed_utterances(b)),
             _ => a.score.total_cmp(&b.score),
@@ -49,9 +49,9 @@ fn sort(standings: &mut [MinerStats], key: &str) {
 }
 
 pub(crate) fn page(section: &BabelbitSection, view: &View) -> Response {
-    let index = section.source.index();
+    let index = section.run_directory.index();
     let contest = contest(view, &index);
-    let mut standings = index.leaderboard(contest, HISTORY);
+    let mut standings = index.leaderboard(contest, MAX_HISTORY);
     let order = Sort::of(view, &COLUMNS);
     sort(&mut standings, order.key());
     order.apply(&mut standings);

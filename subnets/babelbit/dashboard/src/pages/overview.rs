@@ -13,31 +13,31 @@ use crate::index::Index;
 use crate::section::BabelbitSection;
 
 /// Maximum number of challenges in a sparkline.
-const HISTORY: usize = 30;
+const MAX_HISTORY: usize = 30;
 /// Maximum number of miners listed on one page.
 const PER_PAGE: usize = 25;
 /// Maximum number of challenges in each list.
 const MAX_LISTED_CHALLENGES: usize = 6;
 
 pub(crate) fn render(section: &BabelbitSection, view: &View) -> Markup {
-    let index = section.source.index();
+    let index = section.run_directory.index();
     html! {
         div.head {
             h1 id="babelbit" { "Babelbit " span.sub { "simultaneous interpreters, ranked" } }
             (live("babelbit-activity", &section.activity()))
         }
-        (live("babelbit-problem", &html! { (warning(&index)) (validators::warning(section)) (stopped(section)) }))
+        (live("babelbit-problem", &html! { (warning(&index)) (validators::warning(section)) (stop_warning(section)) }))
         (live("babelbit-figures", &figures(&index)))
         (live("babelbit-progress", &progress(view, &index)))
-        (live("babelbit-board", &board(section, view, &index)))
+        (live("babelbit-board", &leaderboard_card(section, view, &index)))
         div.columns-2 {
-            (live("babelbit-recent", &recent(view, &index)))
+            (live("babelbit-recent", &latest_challenges(view, &index)))
             (live("babelbit-rounds", &rounds(&index)))
         }
     }
 }
 
-fn stopped(section: &BabelbitSection) -> Markup {
+fn stop_warning(section: &BabelbitSection) -> Markup {
     html! { @if let Some((title, reason)) = section.unexpected_stop() { (problem(title, reason)) } }
 }
 
@@ -46,7 +46,7 @@ fn figures(index: &Index) -> Markup {
     let outbox = &index.outbox;
     html! {
         dl.figures {
-            div { dt { "Challenges" } dd { (index.challenges.len()) @if totals.open > 0 { small { (totals.open) " in progress" } } } }
+            div { dt { "Challenges" } dd { (index.challenges.len()) @if totals.in_progress > 0 { small { (totals.in_progress) " in progress" } } } }
             div { dt { "Miners" } dd { (totals.miners) } }
             div { dt { "Replies" } dd { (totals.replies) } }
             div {
@@ -74,12 +74,12 @@ fn progress(view: &View, index: &Index) -> Markup {
                 h2 id="in-progress" { "In progress" }
                 ul.rounds {
                     @for challenge in open {
-                        @let (done, expected) = challenge.progress();
-                        @let share = done as f64 / expected.max(1) as f64;
+                        @let (scored_count, expected) = challenge.progress();
+                        @let share = scored_count as f64 / expected.max(1) as f64;
                         li {
                             span { (challenge_link(view, challenge)) " " span.badge { (challenge.header.challenge_type) } " " (state(challenge)) }
-                            (meter(share, &format!("{done} of {expected} replies scored")))
-                            small { (done) " of " (expected) " replies scored" }
+                            (meter(share, &format!("{scored_count} of {expected} replies scored")))
+                            small { (scored_count) " of " (expected) " replies scored" }
                         }
                     }
                 }
@@ -88,9 +88,9 @@ fn progress(view: &View, index: &Index) -> Markup {
     }
 }
 
-fn board(section: &BabelbitSection, view: &View, index: &Index) -> Markup {
+fn leaderboard_card(section: &BabelbitSection, view: &View, index: &Index) -> Markup {
     let contest = contest(view, index);
-    let standings = index.leaderboard(contest, HISTORY);
+    let standings = index.leaderboard(contest, MAX_HISTORY);
     let paging = Paging::of(view, "page", PER_PAGE, standings.len());
     html! {
         section.card aria-labelledby="leaderboard" {
@@ -128,7 +128,7 @@ fn board(section: &BabelbitSection, view: &View, index: &Index) -> Markup {
     }
 }
 
-fn recent(view: &View, index: &Index) -> Markup {
+fn latest_challenges(view: &View, index: &Index) -> Markup {
     html! {
         section.card aria-labelledby="recent" {
             h2 id="recent" { "Latest challenges" }
@@ -147,7 +147,7 @@ fn recent(view: &View, index: &Index) -> Markup {
 }
 
 fn rounds(index: &Index) -> Markup {
-    let end = |round: &RoundRow| match round.end {
+    let outcome = |round: &RoundRow| match round.end {
         RoundEnd::Played => ("badge ok", "played"),
         RoundEnd::Failed => ("badge bad", "failed"),
         RoundEnd::Waited => ("badge", "waits for the next epoch"),
@@ -158,7 +158,7 @@ fn rounds(index: &Index) -> Markup {
             @if index.rounds.is_empty() { p.empty { "No round has ended. Rounds follow the epochs of the chain (bb runner)." } }
             ul.list {
                 @for round in &index.rounds {
-                    @let (class, text) = end(round);
+                    @let (class, text) = outcome(round);
                     li {
                         span {
                             span.badge { (round.challenge_type) } " "

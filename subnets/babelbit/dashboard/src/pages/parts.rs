@@ -13,8 +13,8 @@ use crate::section::BabelbitSection;
 
 /// Returns the contest selected in the query, else the first contest with challenges.
 pub(super) fn contest(view: &View, index: &Index) -> ChallengeType {
-    let named = view.param("contest").and_then(|name| name.parse().ok());
-    named
+    let requested = view.param("contest").and_then(|name| name.parse().ok());
+    requested
         .or_else(|| {
             CONTESTS.into_iter().find(|contest| index.challenges_of(*contest).next().is_some())
         })

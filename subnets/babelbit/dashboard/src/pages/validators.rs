@@ -85,10 +85,10 @@ pub(super) fn score_comparison(
 /// Returns the miners that the scoring API knows, in its order, then those that only this validator
 /// has scored.
 fn rows(challenge: &Challenge, validators_scores: &[(Hotkey, f64)]) -> Vec<Row> {
-    let own = |hotkey: &Hotkey| challenge.stats(hotkey).map(|stats| stats.score);
+    let own_score = |hotkey: &Hotkey| challenge.stats(hotkey).map(|stats| stats.score);
     let submitted = validators_scores.iter().map(|(hotkey, score)| Row {
         hotkey: *hotkey,
-        own_score: own(hotkey),
+        own_score: own_score(hotkey),
         validators_score: Some(*score),
     });
     let not_submitted = challenge

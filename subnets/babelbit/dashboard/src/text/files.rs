@@ -24,14 +24,14 @@ const TIMESTAMP_LEN: usize = 15;
 #[derive(Debug, Default)]
 pub(super) struct Runs {
     /// Runs of miners, the latest challenge first, then by score.
-    pub(super) runs: Vec<Arc<Summary>>,
+    pub(super) runs: Vec<Arc<RunSummary>>,
     /// Number of malformed files.
     pub(super) unreadable: usize,
 }
 
 /// A miner's result in a challenge, as listed.
 #[derive(Debug)]
-pub(super) struct Summary {
+pub(super) struct RunSummary {
     /// Name of the file without `.json`.
     pub(super) name: String,
     pub(super) challenge: String,
@@ -54,16 +54,16 @@ pub(super) struct Index {
 /// A file of the index.
 #[derive(Debug)]
 struct Entry {
-    version: Version,
+    version: FileVersion,
     content: Content,
 }
 
 /// Size of a file and the time of its last change.
-type Version = (u64, Option<SystemTime>);
+type FileVersion = (u64, Option<SystemTime>);
 
 #[derive(Debug)]
 enum Content {
-    Text(Arc<Summary>),
+    Text(Arc<RunSummary>),
     /// A file of the speech contest.
     Speech,
     Unreadable,
@@ -128,10 +128,10 @@ pub(super) struct Step {
     pub(super) prediction: String,
 }
 
-impl Summary {
+impl RunSummary {
     /// Returns the time of the run in its name.
     pub(super) fn time(&self) -> &str {
-        time(&self.name)
+        run_time(&self.name)
     }
 
     fn of(run: Run) -> Option<Self> {
@@ -179,7 +179,7 @@ impl Run {
         dialogue_uid: &str,
     ) -> io::Result<DialogueDocument> {
         let file = self.dialogue_file(dialogue_uid);
-        read(&scores.join(
+        read_json(&scores.join(
             file.ok_or_else(|| {
                 io::Error::other("the file name is not one that the runner writes")
             })?,
@@ -187,7 +187,7 @@ impl Run {
     }
 }
 
-fn time(name: &str) -> &str {
+fn run_time(name: &str) -> &str {
     name.get(name.len().saturating_sub(TIMESTAMP_LEN)..).unwrap_or_default()
 }
 
@@ -203,7 +203,7 @@ impl Index {
             let name = name.to_str().and_then(|name| name.strip_suffix(".json"));
             files.extend(name.filter(|name| name.starts_with(RUN_PREFIX)).map(str::to_owned));
         }
-        files.sort_unstable_by(|a, b| time(b).cmp(time(a)).then_with(|| a.cmp(b)));
+        files.sort_unstable_by(|a, b| run_time(b).cmp(run_time(a)).then_with(|| a.cmp(b)));
         files.truncate(MAX_RUNS);
         let mut old_entries = std::mem::take(&mut self.entries);
         let mut runs = Runs::default();
@@ -228,7 +228,7 @@ impl Index {
             }
             self.entries.insert(name, entry);
         }
-        let mean = |run: &Summary| run.mean.unwrap_or(f64::NEG_INFINITY);
+        let mean = |run: &RunSummary| run.mean.unwrap_or(f64::NEG_INFINITY);
         runs.runs.sort_by(|a, b| b.time().cmp(a.time()).then_with(|| mean(b).total_cmp(&mean(a))));
         Ok(runs)
     }
@@ -236,9 +236,9 @@ impl Index {
 
 impl Content {
     fn read(scores: &Path, name: &str) -> Self {
-        match run(scores, name) {
+        match read_run(scores, name) {
             Ok(run) => {
-                Summary::of(run).map_or(Self::Speech, |summary| Self::Text(Arc::new(summary)))
+                RunSummary::of(run).map_or(Self::Speech, |summary| Self::Text(Arc::new(summary)))
             }
             Err(_) => Self::Unreadable,
         }
@@ -249,16 +249,16 @@ impl Content {
 ///
 /// # Errors
 /// When the name is not that of a run, or the file is missing, too large or malformed.
-pub(super) fn run(scores: &Path, name: &str) -> io::Result<Run> {
-    let is_plain =
+pub(super) fn read_run(scores: &Path, name: &str) -> io::Result<Run> {
+    let is_safe =
         name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.'));
-    if !is_plain || !name.starts_with(RUN_PREFIX) {
+    if !is_safe || !name.starts_with(RUN_PREFIX) {
         return Err(io::ErrorKind::NotFound.into());
     }
-    Ok(Run { name: name.to_owned(), document: read(&scores.join(format!("{name}.json")))? })
+    Ok(Run { name: name.to_owned(), document: read_json(&scores.join(format!("{name}.json")))? })
 }
 
-fn read<T: DeserializeOwned>(path: &Path) -> io::Result<T> {
+fn read_json<T: DeserializeOwned>(path: &Path) -> io::Result<T> {
     let mut bytes = Vec::new();
     open_file(path)?.take(MAX_BYTES + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > MAX_BYTES {

@@ -79,7 +79,7 @@ pub(super) struct RunPage {
 impl RunPage {
     /// Reads a run and one of its dialogues, by default the first one. Blocks the thread.
     pub(super) fn read(scores: &Path, name: &str, number: Option<usize>) -> io::Result<Self> {
-        let run = files::run(scores, name)?;
+        let run = files::read_run(scores, name)?;
         let dialogues = run.document.dialogues.as_deref().unwrap_or_default();
         let number = number.unwrap_or(1).clamp(1, dialogues.len().max(1));
         let dialogue =

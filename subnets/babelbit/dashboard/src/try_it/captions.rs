@@ -20,7 +20,7 @@ const MAX_WINDOW_SECONDS: f64 = 8.0;
 const TENTATIVE_SECONDS: f64 = 2.0;
 /// Amplitude at or below which speech is silence. It is not transcribed: Whisper takes several
 /// times as long for it as for speech, and invents words.
-const SILENCE: f32 = 0.01;
+const SILENCE_AMPLITUDE: f32 = 0.01;
 /// Ends of sentences, at which the speech of a pass is cut.
 const SENTENCE_ENDS: [char; 7] = ['.', '?', '!', '…', '。', '？', '！'];
 
@@ -28,7 +28,7 @@ const SENTENCE_ENDS: [char; 7] = ['.', '?', '!', '…', '。', '？', '！'];
 /// the miners.
 pub(super) struct Captions {
     recognizer: Arc<dyn Recognizer>,
-    slot: Arc<Semaphore>,
+    semaphore: Arc<Semaphore>,
 }
 
 /// A caption of unfinished speech.
@@ -38,7 +38,7 @@ pub(super) struct Caption {
     pub(super) text: String,
     /// Code of the detected language; empty if it is unknown.
     pub(super) language: String,
-    /// Time that the latest transcription took, in seconds, with the wait for others.
+    /// Duration of the latest transcription in seconds, including the wait for other captions.
     pub(super) delay_sec: f64,
 }
 
@@ -55,22 +55,22 @@ pub(super) struct CaptionTrack {
     /// Number of words that are final.
     final_words: usize,
     /// Number of samples that have been transcribed.
-    transcribed: usize,
+    transcribed_samples: usize,
 }
 
 impl Captions {
     pub(super) fn new(recognizer: Arc<dyn Recognizer>) -> Self {
-        Self { recognizer, slot: Arc::new(Semaphore::new(1)) }
+        Self { recognizer, semaphore: Arc::new(Semaphore::new(1)) }
     }
 
     /// Extends a caption by transcribing `unfinished`, the speech after
     /// [`CaptionTrack::final_samples`], if it has enough new samples.
     pub(super) async fn extend(&self, track: &mut CaptionTrack, unfinished: Vec<f32>) {
         let (samples, start) = (unfinished.len(), Instant::now());
-        if track.final_samples + samples < track.transcribed + MIN_NEW_SAMPLES {
+        if track.final_samples + samples < track.transcribed_samples + MIN_NEW_SAMPLES {
             return;
         }
-        if unfinished.iter().all(|sample| sample.abs() <= SILENCE) {
+        if unfinished.iter().all(|sample| sample.abs() <= SILENCE_AMPLITUDE) {
             track.skip_silence(samples);
             return;
         }
@@ -82,16 +82,16 @@ impl Captions {
     /// Transcribes mono samples at 24 kHz. The transcript is empty if there is no speech, or if the
     /// recogniser fails.
     pub(super) async fn transcribe(&self, samples: Vec<f32>) -> Transcript {
-        let Ok(permit) = Arc::clone(&self.slot).acquire_owned().await else {
+        let Ok(permit) = Arc::clone(&self.semaphore).acquire_owned().await else {
             return Transcript::default();
         };
         let recognizer = Arc::clone(&self.recognizer);
-        let work = move || {
+        let recognize = move || {
             // Held until the work ends, even if the visitor disconnects.
             let _permit = permit;
             recognizer.recognize(&resample_for_recognition(&Pcm::mono(samples, SampleRate::HZ_24K)))
         };
-        match tokio::task::spawn_blocking(work).await {
+        match tokio::task::spawn_blocking(recognize).await {
             Ok(Ok(recognition)) => recognition.transcript,
             Ok(Err(RecognizeError::Empty)) => Transcript::default(),
             Ok(Err(error)) => {
@@ -124,7 +124,7 @@ impl CaptionTrack {
 
     /// Skips silence after the final words, except for its end, in which speech can begin.
     fn skip_silence(&mut self, samples: usize) {
-        self.transcribed = self.final_samples + samples;
+        self.transcribed_samples = self.final_samples + samples;
         self.final_samples += samples.saturating_sub(MIN_NEW_SAMPLES);
     }
 
@@ -134,11 +134,11 @@ impl CaptionTrack {
         let Transcript { text, words, detected_language } = transcript;
         let (duration, shift) =
             (samples as f64 / SAMPLE_RATE, self.final_samples as f64 / SAMPLE_RATE);
-        self.transcribed = self.final_samples + samples;
+        self.transcribed_samples = self.final_samples + samples;
         if !text.is_empty() && !detected_language.is_empty() {
             self.caption.language = detected_language;
         }
-        let (count, until) =
+        let (count, final_end) =
             if duration > MAX_WINDOW_SECONDS && (text.is_empty() || !words.is_empty()) {
                 final_part(&words, duration)
             } else {
@@ -146,9 +146,9 @@ impl CaptionTrack {
             };
         let (final_text, tentative) =
             text.split_at_checked(words_end(&text, &words, count)).unwrap_or((text.as_str(), ""));
-        append(&mut self.final_text, final_text);
+        append_words(&mut self.final_text, final_text);
         self.caption.text.clone_from(&self.final_text);
-        append(&mut self.caption.text, tentative);
+        append_words(&mut self.caption.text, tentative);
         self.words.truncate(self.final_words);
         self.words.extend(words.into_iter().map(|word| Word {
             start: word.start + shift,
@@ -156,7 +156,7 @@ impl CaptionTrack {
             ..word
         }));
         self.final_words += count;
-        self.final_samples += (until * SAMPLE_RATE) as usize;
+        self.final_samples += (final_end * SAMPLE_RATE) as usize;
     }
 }
 
@@ -169,9 +169,10 @@ fn final_part(words: &[Word], duration: f64) -> (usize, f64) {
         words.get(index + 1).map_or(duration, |next| next.start) - word.end
     };
     let candidates = words.iter().enumerate().take_while(|(_, word)| word.end <= limit);
-    let sentence = candidates.clone().filter(|(_, word)| word.text.ends_with(SENTENCE_ENDS)).last();
-    let last =
-        sentence.or_else(|| candidates.max_by(|one, other| pause(*one).total_cmp(&pause(*other))));
+    let sentence_end =
+        candidates.clone().filter(|(_, word)| word.text.ends_with(SENTENCE_ENDS)).last();
+    let last = sentence_end
+        .or_else(|| candidates.max_by(|one, other| pause(*one).total_cmp(&pause(*other))));
     match last {
         Some((index, word)) => (index + 1, word.end + pause((index, word)).max(0.0) / 2.0),
         // Silence is not transcribed again.
@@ -189,7 +190,7 @@ fn words_end(text: &str, words: &[Word], count: usize) -> usize {
 }
 
 /// Appends words after a space.
-fn append(text: &mut String, addition: &str) {
+fn append_words(text: &mut String, addition: &str) {
     let addition = addition.trim();
     if !text.is_empty() && !addition.is_empty() {
         text.push(' ');

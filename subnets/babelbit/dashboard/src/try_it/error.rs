@@ -33,15 +33,15 @@ pub(super) enum TryError {
     #[error("malformed form: {0}")]
     Form(#[from] multer::Error),
     #[error("the form lacks the field {0}")]
-    Missing(&'static str),
+    MissingField(&'static str),
     #[error("the file is not a WAV recording: {0}")]
     Wav(#[from] WavError),
     #[error("the miner failed: {0}")]
     Play(#[from] PlayError),
     #[error("the reply was not complete within {} s; hint: choose another miner", .0.as_secs())]
-    Slow(Duration),
+    Timeout(Duration),
     #[error("an internal task failed")]
-    Broken,
+    Internal,
 }
 
 impl TryError {
@@ -52,12 +52,14 @@ impl TryError {
             Self::Concurrent => StatusCode::CONFLICT,
             Self::TooLong => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Body(refusal) | Self::Json(BodyError::Read(refusal)) => refusal.status(),
-            Self::Json(_) | Self::Samples(_) | Self::Form(_) | Self::Missing(_) | Self::Wav(_) => {
-                StatusCode::BAD_REQUEST
-            }
+            Self::Json(_)
+            | Self::Samples(_)
+            | Self::Form(_)
+            | Self::MissingField(_)
+            | Self::Wav(_) => StatusCode::BAD_REQUEST,
             Self::Play(_) => StatusCode::BAD_GATEWAY,
-            Self::Slow(_) => StatusCode::GATEWAY_TIMEOUT,
-            Self::Broken => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::Timeout(_) => StatusCode::GATEWAY_TIMEOUT,
+            Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
 }

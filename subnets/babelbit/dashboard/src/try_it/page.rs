@@ -137,7 +137,7 @@ pub(super) fn result(view: &View, trial: &Trial) -> Response {
                     @if !detected_language.is_empty() { p.sub { "Language: " (printable(detected_language)) } }
                 }
                 p.sub {
-                    @if trial.is_kept { "The recordings are kept in the directory of this contest." }
+                    @if trial.is_stored { "The recordings are kept in the directory of this contest." }
                     @else { "The recordings are deleted after 10 minutes." }
                 }
             }

@@ -25,9 +25,9 @@ use super::upload::{Speech, Upload, decode};
 use super::{TrySection, page};
 
 /// Maximum size of an uploaded form in bytes: 30 s of stereo at 48 kHz with 32-bit samples.
-const MAX_UPLOAD: usize = 12 << 20;
+const MAX_UPLOAD_BYTES: usize = 12 << 20;
 /// Maximum size of a request with samples in bytes: 2 s.
-const MAX_SAMPLES: usize = 2 * 24_000 * 4;
+const MAX_SAMPLE_BYTES: usize = 2 * 24_000 * 4;
 /// Timeout for receiving a body.
 const BODY_TIMEOUT: Duration = Duration::from_secs(20);
 /// Timeout of an upload, with the reply of the miner.
@@ -37,18 +37,18 @@ const SCRIPT: &str = include_str!("../../assets/try.js");
 const MICROPHONE: &str = include_str!("../../assets/microphone.js");
 
 /// Limits on the bodies of requests.
-pub(super) struct Bodies {
+pub(super) struct RouteBodyLimits {
     small: BodyLimits,
     samples: BodyLimits,
     uploads: BodyLimits,
 }
 
-impl Default for Bodies {
+impl Default for RouteBodyLimits {
     fn default() -> Self {
         Self {
             small: BodyLimits::new(1_024, BODY_TIMEOUT, 0),
-            samples: BodyLimits::new(MAX_SAMPLES, BODY_TIMEOUT, 4 * MAX_SAMPLES),
-            uploads: BodyLimits::new(MAX_UPLOAD, BODY_TIMEOUT, 2 * MAX_UPLOAD),
+            samples: BodyLimits::new(MAX_SAMPLE_BYTES, BODY_TIMEOUT, 4 * MAX_SAMPLE_BYTES),
+            uploads: BodyLimits::new(MAX_UPLOAD_BYTES, BODY_TIMEOUT, 2 * MAX_UPLOAD_BYTES),
         }
     }
 }
@@ -92,7 +92,7 @@ fn script(text: &'static str) -> Response {
 /// Interprets an uploaded recording, and redirects to the result.
 async fn upload(section: &TrySection, view: &View, request: Request) -> Response {
     let interpreted = tokio::time::timeout(UPLOAD_TIMEOUT, interpret(section, request)).await;
-    match interpreted.unwrap_or(Err(TryError::Slow(UPLOAD_TIMEOUT))) {
+    match interpreted.unwrap_or(Err(TryError::Timeout(UPLOAD_TIMEOUT))) {
         Ok(trial) => {
             let result = [(LOCATION, result_path(view, &trial))];
             (StatusCode::SEE_OTHER, result).into_response()
@@ -106,16 +106,17 @@ async fn interpret(section: &TrySection, request: Request) -> Result<Arc<Trial>,
     let content_type =
         head.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let body = section.bodies.uploads.read(body).await?;
-    let Upload { miner, is_kept, speech } = Upload::parse(content_type, body.bytes.clone()).await?;
+    let Upload { miner, allows_storage, speech } =
+        Upload::parse(content_type, body.bytes.clone()).await?;
     let file = match speech {
         Speech::File(file) => file,
         Speech::Sample(language) => section.sample(&language).ok_or(TryError::UnknownSample)?,
     };
     let samples = tokio::task::spawn_blocking(move || decode(&file))
         .await
-        .map_err(|_| TryError::Broken)??;
+        .map_err(|_| TryError::Internal)??;
     drop(body);
-    let visit = section.open(miner, is_kept).await?;
+    let visit = section.open(miner, allows_storage).await?;
     visit.send(&samples, true).await?;
     section.finish_visit(&visit).await
 }
@@ -146,8 +147,8 @@ async fn sound(
     let visit = section.visits.find(id)?;
     let is_last = view.param("last").is_some();
     let body = section.bodies.samples.read(request.into_body()).await?;
-    let sample = |sample: f32| if sample.is_finite() { sample.clamp(-1.0, 1.0) } else { 0.0 };
-    let samples: Vec<f32> = bytes_to_samples(&body.bytes)?.into_iter().map(sample).collect();
+    let sanitize = |sample: f32| if sample.is_finite() { sample.clamp(-1.0, 1.0) } else { 0.0 };
+    let samples: Vec<f32> = bytes_to_samples(&body.bytes)?.into_iter().map(sanitize).collect();
     drop(body);
     let reply_samples = visit.send(&samples, is_last).await;
     // A miner that failed once has lost the session.

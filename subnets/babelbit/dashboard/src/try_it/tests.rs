@@ -169,7 +169,7 @@ async fn recording_is_interpreted_without_javascript() {
         assert_eq!(decode(&wav).unwrap().len(), samples, "{file}");
     }
     assert_eq!(get(&site, &format!("{result}/other.wav")).await.0, 404);
-    section.trials.sweep(Instant::now() + Duration::from_mins(11));
+    section.trials.remove_expired(Instant::now() + Duration::from_mins(11));
     assert_eq!(get(&site, &result).await.0, 404);
 }
 
@@ -262,7 +262,7 @@ async fn visitors_are_limited_and_idle_ones_are_removed() {
         tokio::time::advance(Duration::from_secs(10)).await;
         send_speech(&site, &visits[0], &[0.0; 480], false).await.unwrap();
     }
-    section.visits.sweep(Instant::now());
+    section.visits.remove_expired(Instant::now());
     assert_eq!(send_speech(&site, &visits[1], &[], false).await.unwrap_err().0, 404);
     for _ in 1..MAX_VISITORS {
         start(&site, 1, false).await.unwrap();

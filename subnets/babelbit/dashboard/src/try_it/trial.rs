@@ -90,7 +90,7 @@ pub(super) struct Trial {
     pub(super) reply_transcript: Transcript,
     pub(super) figures: Figures,
     /// Whether the recordings are on disk.
-    pub(super) is_kept: bool,
+    pub(super) is_stored: bool,
     /// WAV file of the source.
     pub(super) source: Bytes,
     /// WAV file of the reply.
@@ -119,7 +119,7 @@ impl Trial {
             figures: Figures::of(audio, &reply_transcript, &timeline, after_source),
             source_transcript,
             reply_transcript,
-            is_kept: false,
+            is_stored: false,
             source: wav(&audio.source)?,
             reply: wav(&audio.reply)?,
             created: Instant::now(),
@@ -141,8 +141,8 @@ impl Trial {
         });
         let folder = directory.join(&self.id);
         let folder_text = folder.display().to_string();
-        let work = move || write(&folder, &source, &reply, document.to_string().as_bytes());
-        match tokio::task::spawn_blocking(work).await {
+        let write_files = move || write(&folder, &source, &reply, document.to_string().as_bytes());
+        match tokio::task::spawn_blocking(write_files).await {
             Ok(Ok(())) => true,
             Ok(Err(error)) => {
                 tracing::error!(%error, cause = %error.source, folder = folder_text, "cannot store a visitor's recording");
@@ -181,7 +181,7 @@ impl Trials {
     }
 
     /// Removes expired results.
-    pub(super) fn sweep(&self, now: Instant) {
+    pub(super) fn remove_expired(&self, now: Instant) {
         self.lock().retain(|trial| now.duration_since(trial.created) < RESULT_LIFETIME);
     }
 

@@ -16,7 +16,7 @@ use super::error::TryError;
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Upload {
     pub(super) miner: Uid,
-    pub(super) is_kept: bool,
+    pub(super) allows_storage: bool,
     pub(super) speech: Speech,
 }
 
@@ -36,13 +36,13 @@ impl Upload {
             stream::once(ready(Ok::<_, Infallible>(body))),
             parse_boundary(content_type)?,
         );
-        let (mut miner, mut is_kept) = (None::<Uid>, false);
+        let (mut miner, mut allows_storage) = (None::<Uid>, false);
         let (mut file, mut sample) = (None::<Bytes>, None::<String>);
         while let Some(field) = form.next_field().await? {
             let name = field.name().map(str::to_owned);
             match name.as_deref() {
                 Some("miner") => miner = field.text().await?.trim().parse().ok(),
-                Some("keep") => is_kept = true,
+                Some("keep") => allows_storage = true,
                 Some("sound") => file = Some(field.bytes().await?),
                 // The value of the sample's button.
                 Some("sample") => sample = Some(field.text().await?),
@@ -51,9 +51,9 @@ impl Upload {
         }
         let file = file.filter(|file| !file.is_empty()).map(Speech::File);
         Ok(Self {
-            miner: miner.ok_or(TryError::Missing("miner"))?,
-            is_kept,
-            speech: sample.map(Speech::Sample).or(file).ok_or(TryError::Missing("sound"))?,
+            miner: miner.ok_or(TryError::MissingField("miner"))?,
+            allows_storage,
+            speech: sample.map(Speech::Sample).or(file).ok_or(TryError::MissingField("sound"))?,
         })
     }
 }
@@ -90,7 +90,8 @@ mod tests {
     async fn upload_form_is_parsed() {
         let sound = ("sound", "RIFF");
         let file = Speech::File(Bytes::from("RIFF"));
-        let expected = |is_kept| Ok(Upload { miner: Uid(7), is_kept, speech: file.clone() });
+        let expected =
+            |allows_storage| Ok(Upload { miner: Uid(7), allows_storage, speech: file.clone() });
         assert_eq!(parse(&[("miner", "7"), sound]).await, expected(false));
         // Without scripts, the button of a sample submits the empty field of the file, too.
         let sample = [("miner", "7"), ("sound", ""), ("sample", "French")];

@@ -49,10 +49,10 @@ pub(super) struct Timing {
 pub(super) struct Visit {
     pub(super) miner: Miner,
     /// Whether the visitor allows the recordings to be stored.
-    pub(super) is_kept: bool,
+    pub(super) allows_storage: bool,
     opened: Instant,
     last_used: Mutex<Instant>,
-    speech: AsyncMutex<Speech>,
+    speech: AsyncMutex<SpeechStream>,
     audio: Mutex<VisitAudio>,
     timing: Mutex<Timing>,
     /// Captions so far; locked while they are extended.
@@ -60,8 +60,8 @@ pub(super) struct Visit {
     _slot: OwnedSemaphorePermit,
 }
 
-/// The part of a visit that one request at a time can use.
-struct Speech {
+/// Stream of a visitor's speech to the miner; one request at a time can use it.
+struct SpeechStream {
     live: LiveUtterance,
     /// Samples of an incomplete frame.
     pending: Vec<f32>,
@@ -72,7 +72,7 @@ impl Visit {
     /// Opens a session with a miner.
     pub(super) async fn open(
         miner: Miner,
-        is_kept: bool,
+        allows_storage: bool,
         settings: PlaySettings,
         slot: OwnedSemaphorePermit,
     ) -> Result<Self, TryError> {
@@ -84,10 +84,10 @@ impl Visit {
         let now = Instant::now();
         Ok(Self {
             miner,
-            is_kept,
+            allows_storage,
             opened: now,
             last_used: Mutex::new(now),
-            speech: AsyncMutex::new(Speech { live, pending: Vec::new(), has_ended: false }),
+            speech: AsyncMutex::new(SpeechStream { live, pending: Vec::new(), has_ended: false }),
             audio: Mutex::default(),
             timing: Mutex::default(),
             captions: AsyncMutex::default(),
@@ -145,7 +145,7 @@ impl Visit {
     }
 }
 
-impl Speech {
+impl SpeechStream {
     async fn send(
         &mut self,
         samples: &[f32],
@@ -182,40 +182,40 @@ impl Speech {
 /// The open visits, by ID.
 pub(super) struct Visits {
     slots: Arc<Semaphore>,
-    count: usize,
-    open: Mutex<HashMap<String, Arc<Visit>>>,
+    max_visits: usize,
+    visits: Mutex<HashMap<String, Arc<Visit>>>,
 }
 
 impl Visits {
-    /// Creates a table for at most `count` concurrent visits.
-    pub(super) fn new(count: usize) -> Self {
-        Self { slots: Arc::new(Semaphore::new(count)), count, open: Mutex::default() }
+    /// Creates a table for at most `max_visits` concurrent visits.
+    pub(super) fn new(max_visits: usize) -> Self {
+        Self { slots: Arc::new(Semaphore::new(max_visits)), max_visits, visits: Mutex::default() }
     }
 
     /// Reserves a slot for a visit.
-    pub(super) fn slot(&self) -> Result<OwnedSemaphorePermit, TryError> {
-        self.sweep(Instant::now());
-        Arc::clone(&self.slots).try_acquire_owned().map_err(|_| TryError::Full(self.count))
+    pub(super) fn reserve_slot(&self) -> Result<OwnedSemaphorePermit, TryError> {
+        self.remove_expired(Instant::now());
+        Arc::clone(&self.slots).try_acquire_owned().map_err(|_| TryError::Full(self.max_visits))
     }
 
     /// Adds a visit; returns its ID, which is random, so that no other visitor can guess it.
     pub(super) fn add(&self, visit: Visit) -> String {
         let id = random_hex();
-        lock(&self.open).insert(id.clone(), Arc::new(visit));
+        lock(&self.visits).insert(id.clone(), Arc::new(visit));
         id
     }
 
     pub(super) fn find(&self, id: &str) -> Result<Arc<Visit>, TryError> {
-        lock(&self.open).get(id).cloned().ok_or(TryError::Ended)
+        lock(&self.visits).get(id).cloned().ok_or(TryError::Ended)
     }
 
     pub(super) fn remove(&self, id: &str) {
-        lock(&self.open).remove(id);
+        lock(&self.visits).remove(id);
     }
 
     /// Removes expired visits.
-    pub(super) fn sweep(&self, now: Instant) {
-        lock(&self.open).retain(|_, visit| !visit.is_expired(now));
+    pub(super) fn remove_expired(&self, now: Instant) {
+        lock(&self.visits).retain(|_, visit| !visit.is_expired(now));
     }
 }
 

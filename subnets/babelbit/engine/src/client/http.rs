@@ -9,7 +9,7 @@ use taonet_http::Fault;
 use taonet_http::client::{builder, fault, join_path, read_capped, retry_after, seconds};
 
 /// Maximum number of bytes read from an error response, for the retry hint.
-const MAX_ERROR_BODY: usize = 64 << 10;
+const MAX_ERROR_BODY_BYTES: usize = 64 << 10;
 
 /// The engine's URL, without trailing slashes.
 #[derive(Clone)]
@@ -35,7 +35,7 @@ impl BaseUrl {
     }
 
     /// Returns the URL to record, without credentials or a trailing slash.
-    pub(super) fn label(&self) -> String {
+    pub(super) fn without_credentials(&self) -> String {
         let mut url = self.0.clone();
         // Both calls fail only for URLs without a host, which `parse` rejects.
         let _ = url.set_username("");
@@ -53,13 +53,13 @@ impl BaseUrl {
 pub(super) struct Http {
     client: reqwest::Client,
     base: BaseUrl,
-    max_body: usize,
+    max_body_bytes: usize,
 }
 
 impl Http {
     pub(super) fn new(base: BaseUrl, options: &EngineOptions) -> Result<Self, EngineError> {
         let client = builder().timeout(options.timeout).build().map_err(EngineError::Client)?;
-        Ok(Self { client, base, max_body: options.max_body_bytes })
+        Ok(Self { client, base, max_body_bytes: options.max_body_bytes })
     }
 
     pub(super) const fn base(&self) -> &BaseUrl {
@@ -83,9 +83,9 @@ impl Http {
         }
         let response = request.send().await.map_err(fault)?;
         if response.status() != StatusCode::OK {
-            return Err(refusal(response).await);
+            return Err(status_fault(response).await);
         }
-        let bytes = read_capped(response, self.max_body).await?;
+        let bytes = read_capped(response, self.max_body_bytes).await?;
         match serde_json::from_slice::<Value>(&bytes) {
             Ok(object @ Value::Object(_)) => Ok(object),
             _ => Err(Fault::NotAnObject),
@@ -93,14 +93,17 @@ impl Http {
     }
 }
 
-async fn refusal(response: Response) -> Fault {
+async fn status_fault(response: Response) -> Fault {
     let status = response.status();
     if status != StatusCode::TOO_MANY_REQUESTS {
         return Fault::Status { status, retry_after: None };
     }
     let retry_after = match retry_after(&response) {
-        Some(wait) => Some(wait),
-        None => read_capped(response, MAX_ERROR_BODY).await.ok().and_then(|body| retry_hint(&body)),
+        Some(delay) => Some(delay),
+        None => read_capped(response, MAX_ERROR_BODY_BYTES)
+            .await
+            .ok()
+            .and_then(|body| retry_hint(&body)),
     };
     Fault::Status { status, retry_after }
 }
@@ -151,11 +154,11 @@ mod tests {
         for base in ["http://a:1", "http://a:1/", "http://a:1//"] {
             let base = BaseUrl::parse(base).unwrap();
             assert_eq!(base.join("auth/verify").as_str(), "http://a:1/auth/verify");
-            assert_eq!(base.label(), "http://a:1");
+            assert_eq!(base.without_credentials(), "http://a:1");
         }
         let base = BaseUrl::parse("https://me:secret@a/engine//").unwrap();
         assert_eq!(base.join("auth").path(), "/engine/auth");
-        assert_eq!(base.label(), "https://a/engine");
+        assert_eq!(base.without_credentials(), "https://a/engine");
     }
 
     #[test]

@@ -4,7 +4,7 @@ use taonet_babelbit_core::engine_api::UtterancePayload;
 use super::{ChallengeKind, EngineClient, EngineError};
 
 /// Maximum length of a challenge's title in characters, as in challenge files.
-const MAX_TITLE: usize = 200;
+const MAX_TITLE_CHARS: usize = 200;
 
 /// Reference document of a challenge, with its source.
 #[derive(Debug, Clone, PartialEq)]
@@ -67,25 +67,25 @@ impl EngineClient {
             };
         }
         let transcription = match kind {
-            ChallengeKind::Main => self.transcription_of(&challenge_uid).await,
+            ChallengeKind::Main => self.fetch_reference(&challenge_uid).await,
             ChallengeKind::Solo => None,
         };
         let mut utterances = Vec::new();
-        let error = self.collect(kind, first, &mut utterances).await.err();
+        let error = self.fetch_utterances(kind, first, &mut utterances).await.err();
         if let Some(error) = &error {
             tracing::warn!(%error, utterances = utterances.len(), "the engine delivered only part of the challenge");
         }
         let reference = transcription.or_else(|| {
             inline_document(&challenge_uid, &utterances).map(|document| Reference {
                 document,
-                source: format!("{}/source-audio", self.label()),
+                source: format!("{}/source-audio", self.url_without_credentials()),
             })
         });
         let error = error.map(|error| error.to_score_file_text());
         PrefetchedChallenge { challenge_uid, title, utterances, error, reference }
     }
 
-    async fn collect(
+    async fn fetch_utterances(
         &self,
         kind: ChallengeKind,
         first: UtterancePayload,
@@ -94,9 +94,9 @@ impl EngineClient {
         let mut payload = first;
         let mut bytes = 0_usize;
         loop {
-            let done = payload.done;
+            let is_last = payload.done;
             if payload.audio_b64.is_empty() {
-                return if done { Ok(()) } else { Err(EngineError::EmptyAudio) };
+                return if is_last { Ok(()) } else { Err(EngineError::EmptyAudio) };
             }
             if utterances.len() >= self.options.max_utterances {
                 return Err(EngineError::TooManyUtterances(self.options.max_utterances));
@@ -107,7 +107,7 @@ impl EngineClient {
             }
             let session = payload.session_id.clone();
             utterances.push(payload);
-            if done {
+            if is_last {
                 return Ok(());
             }
             payload = self.next(kind, &session).await?;
@@ -115,14 +115,16 @@ impl EngineClient {
     }
 
     /// Fetches the engine's reference; `None` if it is unavailable or belongs to another challenge.
-    async fn transcription_of(&self, challenge_uid: &str) -> Option<Reference> {
-        let source = format!("{}/transcription", self.label());
+    async fn fetch_reference(&self, challenge_uid: &str) -> Option<Reference> {
+        let source = format!("{}/transcription", self.url_without_credentials());
         match self.transcription().await {
-            Ok(answer) if answer.challenge_uid == challenge_uid && answer.metadata.is_object() => {
-                Some(Reference { document: answer.metadata, source })
+            Ok(response)
+                if response.challenge_uid == challenge_uid && response.metadata.is_object() =>
+            {
+                Some(Reference { document: response.metadata, source })
             }
-            Ok(answer) => {
-                tracing::warn!(other = %answer.challenge_uid, "the engine's reference belongs to another challenge");
+            Ok(response) => {
+                tracing::warn!(other = %response.challenge_uid, "the engine's reference belongs to another challenge");
                 None
             }
             Err(error) => {
@@ -132,8 +134,8 @@ impl EngineClient {
         }
     }
 
-    fn label(&self) -> String {
-        self.http.base().label()
+    fn url_without_credentials(&self) -> String {
+        self.http.base().without_credentials()
     }
 }
 
@@ -141,7 +143,7 @@ impl EngineClient {
 /// long or not a text: titles are for display only, so an unusable one is not an error.
 fn title_of(payload: &UtterancePayload) -> Option<String> {
     let title = payload.title.as_ref()?.as_str()?.trim();
-    (!title.is_empty() && title.chars().count() <= MAX_TITLE).then(|| title.to_owned())
+    (!title.is_empty() && title.chars().count() <= MAX_TITLE_CHARS).then(|| title.to_owned())
 }
 
 /// Builds a reference document from the inline references of the utterances; `None` if there are

@@ -15,7 +15,7 @@ impl EngineClient {
             ChallengeKind::Main => Call::StartText,
             ChallengeKind::Solo => Call::StartTextSolo,
         };
-        self.text_call(call, None).await
+        self.call_text_with_retry(call, None).await
     }
 
     /// Fetches the next token of a text session, by default with up to three attempts, 1 and 2 s
@@ -34,10 +34,15 @@ impl EngineClient {
             ChallengeKind::Main => Call::NextText,
             ChallengeKind::Solo => Call::NextTextSolo,
         };
-        self.text_call(call, Some(json!({ "session_id": session_id, "prediction": "" }))).await
+        self.call_text_with_retry(call, Some(json!({ "session_id": session_id, "prediction": "" })))
+            .await
     }
 
-    async fn text_call(&self, call: Call, body: Option<Value>) -> Result<TextToken, EngineError> {
+    async fn call_text_with_retry(
+        &self,
+        call: Call,
+        body: Option<Value>,
+    ) -> Result<TextToken, EngineError> {
         let mut attempt = 1;
         loop {
             match self.call(call, body.clone()).await {
@@ -51,10 +56,10 @@ impl EngineClient {
                 {
                     tracing::warn!(attempt, %error, "text request to the engine failed, retrying");
                     let delay = START_BACKOFF.delay(attempt - 1);
-                    let wait = delay
+                    let pause = delay
                         .max(error.retry_after().unwrap_or_default())
                         .min(self.options.max_backoff);
-                    (self.options.sleeper)(wait).await;
+                    (self.options.sleeper)(pause).await;
                     attempt += 1;
                 }
                 outcome => return outcome,

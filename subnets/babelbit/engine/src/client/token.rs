@@ -16,11 +16,11 @@ use taonet_service::Clock;
 const RENEWAL_MARGIN: Duration = Duration::from_mins(5);
 
 /// Maximum length of a challenge in bytes.
-const MAX_CHALLENGE: usize = 1_024;
+const MAX_CHALLENGE_BYTES: usize = 1_024;
 /// Length in bytes of the hash that is signed in place of a long transaction payload.
 const HASH_LENGTH: usize = 32;
 
-struct Cached {
+struct CachedToken {
     token: Arc<str>,
     valid_until: SystemTime,
 }
@@ -29,7 +29,7 @@ struct Cached {
 pub(super) struct TokenStore {
     keypair: Arc<Keypair>,
     // Locked during authentication, so that concurrent callers share one authentication.
-    cached: Mutex<Option<Cached>>,
+    cached: Mutex<Option<CachedToken>>,
 }
 
 impl TokenStore {
@@ -44,12 +44,12 @@ impl TokenStore {
             return Ok(Arc::clone(&cached.token));
         }
         *cached = None;
-        let answer = self.authenticate(http).await?;
-        let token: Arc<str> = answer.access_token.into();
-        let lifetime = Duration::from_secs(answer.expires_in).saturating_sub(RENEWAL_MARGIN);
+        let auth_token = self.authenticate(http).await?;
+        let token: Arc<str> = auth_token.access_token.into();
+        let lifetime = Duration::from_secs(auth_token.expires_in).saturating_sub(RENEWAL_MARGIN);
         // If the lifetime overflows the clock, the token is renewed after `RENEWAL_MARGIN`.
         let valid_until = clock().checked_add(lifetime).unwrap_or_else(|| clock() + RENEWAL_MARGIN);
-        *cached = Some(Cached { token: Arc::clone(&token), valid_until });
+        *cached = Some(CachedToken { token: Arc::clone(&token), valid_until });
         Ok(token)
     }
 
@@ -62,9 +62,10 @@ impl TokenStore {
     }
 
     async fn authenticate(&self, http: &Http) -> Result<AuthToken, EngineError> {
-        let challenge: AuthChallenge = step(http, AuthStep::Challenge, "auth", None).await?;
+        let challenge: AuthChallenge =
+            request_step(http, AuthStep::Challenge, "auth", None).await?;
         if !is_safe_to_sign(&challenge.challenge) {
-            return Err(EngineError::UnsafeChallenge { max: MAX_CHALLENGE });
+            return Err(EngineError::UnsafeChallenge { max: MAX_CHALLENGE_BYTES });
         }
         let body = AuthVerify {
             hotkey: self.keypair.hotkey().to_string(),
@@ -72,14 +73,14 @@ impl TokenStore {
             timestamp: challenge.timestamp,
             message: challenge.challenge,
         };
-        let answer: AuthToken =
-            step(http, AuthStep::Verify, "auth/verify", Some(json!(body))).await?;
+        let auth_token: AuthToken =
+            request_step(http, AuthStep::Verify, "auth/verify", Some(json!(body))).await?;
         tracing::info!(
             hotkey = body.hotkey,
-            expires_in = answer.expires_in,
+            expires_in = auth_token.expires_in,
             "authenticated with the engine"
         );
-        Ok(answer)
+        Ok(auth_token)
     }
 }
 
@@ -89,23 +90,23 @@ impl TokenStore {
 /// only if they consist of letters, digits, `-` and `_`; a hash consists only of these characters
 /// with a probability of 2⁻⁶⁴.
 fn is_safe_to_sign(challenge: &str) -> bool {
-    let is_binary = |character: char| character.is_control() && !character.is_whitespace();
-    let is_token =
+    let is_control = |character: char| character.is_control() && !character.is_whitespace();
+    let is_token_char =
         |character: char| character.is_ascii_alphanumeric() || matches!(character, '-' | '_');
     match challenge.len() {
-        HASH_LENGTH => challenge.chars().all(is_token),
-        length => (1..=MAX_CHALLENGE).contains(&length) && !challenge.chars().any(is_binary),
+        HASH_LENGTH => challenge.chars().all(is_token_char),
+        length => (1..=MAX_CHALLENGE_BYTES).contains(&length) && !challenge.chars().any(is_control),
     }
 }
 
-async fn step<T: serde::de::DeserializeOwned>(
+async fn request_step<T: serde::de::DeserializeOwned>(
     http: &Http,
     step: AuthStep,
     path: &str,
     body: Option<Value>,
 ) -> Result<T, EngineError> {
-    let answer = http.request_object(Method::POST, path, body.as_ref(), None).await;
-    answer
+    let response = http.request_object(Method::POST, path, body.as_ref(), None).await;
+    response
         .and_then(|object| serde_json::from_value(object).map_err(Fault::Payload))
         .map_err(|fault| EngineError::Auth { step, fault })
 }
@@ -117,11 +118,11 @@ mod tests {
     #[test]
     fn challenges_that_could_be_transactions_are_not_signed() {
         let uuid = "0123456789abcdef0123456789abcdef";
-        for safe in ["sign me", uuid, "größer\n— 漢字\n", &"x".repeat(MAX_CHALLENGE)] {
+        for safe in ["sign me", uuid, "größer\n— 漢字\n", &"x".repeat(MAX_CHALLENGE_BYTES)] {
             assert!(is_safe_to_sign(safe), "{safe}");
         }
         let hash = "0123456789abcdef0123456789abcde/";
-        for unsafe_ in ["", hash, "Q\0\0\u{1}", "a\u{7f}b", &"x".repeat(MAX_CHALLENGE + 1)] {
+        for unsafe_ in ["", hash, "Q\0\0\u{1}", "a\u{7f}b", &"x".repeat(MAX_CHALLENGE_BYTES + 1)] {
             assert!(!is_safe_to_sign(unsafe_), "{unsafe_:?}");
         }
     }

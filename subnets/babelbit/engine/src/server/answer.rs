@@ -19,17 +19,17 @@ use taonet_http::{BodyError, read_json};
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ApiError {
     #[error("the token is missing, unknown or expired")]
-    Token,
+    InvalidToken,
     #[error("the auth challenge is unknown, expired or already used")]
-    Challenge,
+    InvalidChallenge,
     #[error("the timestamp does not match the auth challenge")]
-    Timestamp,
+    TimestampMismatch,
     #[error("the signature does not match the auth challenge and the hotkey")]
-    Signature,
+    InvalidSignature,
     #[error("the hotkey is not on the engine's allowlist")]
     NotAllowed,
     #[error("the session is unknown or expired")]
-    NoSession,
+    UnknownSession,
     #[error(
         "wrong route for the session; hint: advance main sessions at /source-audio/next, solo sessions at /solo/next"
     )]
@@ -37,11 +37,11 @@ pub(super) enum ApiError {
     #[error("{0}")]
     TextSession(&'static str),
     #[error("{field}: {problem}")]
-    Field { field: &'static str, problem: String },
+    InvalidField { field: &'static str, problem: String },
     #[error(transparent)]
     Body(#[from] BodyError),
     #[error("Rate limit exceeded: at most {} requests in {} s", limit.requests, limit.window.as_secs())]
-    TooMany { wait: Duration, limit: RateLimit },
+    RateLimited { wait: Duration, limit: RateLimit },
     #[error("cannot prepare the challenge")]
     Unprepared,
 }
@@ -49,18 +49,19 @@ pub(super) enum ApiError {
 impl ApiError {
     const fn status(&self) -> StatusCode {
         match self {
-            Self::Token | Self::Challenge | Self::Timestamp | Self::Signature => {
-                StatusCode::UNAUTHORIZED
-            }
+            Self::InvalidToken
+            | Self::InvalidChallenge
+            | Self::TimestampMismatch
+            | Self::InvalidSignature => StatusCode::UNAUTHORIZED,
             Self::NotAllowed => StatusCode::FORBIDDEN,
-            Self::NoSession => StatusCode::NOT_FOUND,
+            Self::UnknownSession => StatusCode::NOT_FOUND,
             Self::WrongRoute => StatusCode::CONFLICT,
-            Self::Field { .. } | Self::Body(BodyError::Shape { .. }) => {
+            Self::InvalidField { .. } | Self::Body(BodyError::Shape { .. }) => {
                 StatusCode::UNPROCESSABLE_ENTITY
             }
             Self::Body(BodyError::NotJson(_)) | Self::TextSession(_) => StatusCode::BAD_REQUEST,
             Self::Body(BodyError::Read(refusal)) => refusal.status(),
-            Self::TooMany { .. } => StatusCode::TOO_MANY_REQUESTS,
+            Self::RateLimited { .. } => StatusCode::TOO_MANY_REQUESTS,
             Self::Unprepared => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
@@ -75,7 +76,7 @@ impl IntoResponse for ApiError {
             let error = "invalid or missing session_id";
             return (status, Json(json!({ "error": error, "detail": detail }))).into_response();
         }
-        let Self::TooMany { wait, limit } = self else {
+        let Self::RateLimited { wait, limit } = self else {
             let mut response =
                 (status, Json(json!({ "detail": self.to_string() }))).into_response();
             if status == StatusCode::UNAUTHORIZED {

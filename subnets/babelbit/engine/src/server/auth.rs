@@ -15,7 +15,7 @@ use taonet_http::{BearerTokens, drop_oldest, random_hex, token_of};
 use taonet_service::unix_time;
 
 /// Maximum number of unsigned challenges; a further challenge replaces the oldest one.
-const MAX_PENDING: usize = 10_000;
+const MAX_PENDING_CHALLENGES: usize = 10_000;
 /// Maximum number of tokens per hotkey; a further token replaces the oldest one.
 const MAX_TOKENS_PER_HOTKEY: usize = 8;
 
@@ -23,7 +23,7 @@ pub(super) struct Authenticator {
     allowed: Option<BTreeSet<Hotkey>>,
     challenge_lifetime: Duration,
     /// Issue time of each unsigned challenge.
-    pending: Mutex<HashMap<String, SystemTime>>,
+    pending_challenges: Mutex<HashMap<String, SystemTime>>,
     tokens: BearerTokens,
 }
 
@@ -34,16 +34,16 @@ impl Authenticator {
         token_lifetime: Duration,
     ) -> Self {
         let tokens = BearerTokens::new(token_lifetime, MAX_TOKENS_PER_HOTKEY);
-        Self { allowed, challenge_lifetime, pending: Mutex::default(), tokens }
+        Self { allowed, challenge_lifetime, pending_challenges: Mutex::default(), tokens }
     }
 
     /// Issues a text to sign.
     pub(super) fn challenge(&self, now: SystemTime) -> AuthChallenge {
         let timestamp = unix_time(now).as_secs();
         let challenge = format!("taonet-engine:{timestamp}:{}", random_hex());
-        let mut pending = lock(&self.pending);
+        let mut pending = lock(&self.pending_challenges);
         pending.retain(|_, issued_at| is_unexpired(*issued_at, self.challenge_lifetime, now));
-        if pending.len() >= MAX_PENDING {
+        if pending.len() >= MAX_PENDING_CHALLENGES {
             drop_oldest(&mut pending, |issued_at| *issued_at);
         }
         pending.insert(challenge.clone(), now);
@@ -53,28 +53,30 @@ impl Authenticator {
     /// Issues a token for a signed challenge. Consumes the challenge even if verification fails.
     pub(super) fn verify(
         &self,
-        answer: &AuthVerify,
+        verification: &AuthVerify,
         now: SystemTime,
     ) -> Result<AuthToken, ApiError> {
-        let hotkey: Hotkey = parse("hotkey", &answer.hotkey)?;
-        let signature: Signature = parse("signature", &answer.signature)?;
-        let issued_at = lock(&self.pending).remove(&answer.message).ok_or(ApiError::Challenge)?;
+        let hotkey: Hotkey = parse_field("hotkey", &verification.hotkey)?;
+        let signature: Signature = parse_field("signature", &verification.signature)?;
+        let issued_at = lock(&self.pending_challenges)
+            .remove(&verification.message)
+            .ok_or(ApiError::InvalidChallenge)?;
         if !is_unexpired(issued_at, self.challenge_lifetime, now) {
-            return Err(ApiError::Challenge);
+            return Err(ApiError::InvalidChallenge);
         }
-        if answer.timestamp != json!(unix_time(issued_at).as_secs()) {
-            return Err(ApiError::Timestamp);
+        if verification.timestamp != json!(unix_time(issued_at).as_secs()) {
+            return Err(ApiError::TimestampMismatch);
         }
-        if !verify(&hotkey, answer.message.as_bytes(), &signature) {
-            return Err(ApiError::Signature);
+        if !verify(&hotkey, verification.message.as_bytes(), &signature) {
+            return Err(ApiError::InvalidSignature);
         }
         if self.allowed.as_ref().is_some_and(|allowed| !allowed.contains(&hotkey)) {
             return Err(ApiError::NotAllowed);
         }
-        Ok(self.issue(hotkey, now))
+        Ok(self.issue_token(hotkey, now))
     }
 
-    fn issue(&self, hotkey: Hotkey, now: SystemTime) -> AuthToken {
+    fn issue_token(&self, hotkey: Hotkey, now: SystemTime) -> AuthToken {
         let access_token = self.tokens.issue(hotkey, now);
         metrics::gauge!("taonet_engine_tokens").set(self.tokens.len() as f64);
         tracing::info!(%hotkey, "token issued");
@@ -87,15 +89,18 @@ impl Authenticator {
 
     /// Returns the hotkey of a request's bearer token.
     pub(super) fn caller(&self, headers: &HeaderMap, now: SystemTime) -> Result<Hotkey, ApiError> {
-        token_of(headers).and_then(|token| self.tokens.owner(token, now)).ok_or(ApiError::Token)
+        token_of(headers)
+            .and_then(|token| self.tokens.owner(token, now))
+            .ok_or(ApiError::InvalidToken)
     }
 }
 
-fn parse<T: std::str::FromStr<Err: std::fmt::Display>>(
+fn parse_field<T: std::str::FromStr<Err: std::fmt::Display>>(
     field: &'static str,
     text: &str,
 ) -> Result<T, ApiError> {
-    text.parse().map_err(|error: T::Err| ApiError::Field { field, problem: error.to_string() })
+    text.parse()
+        .map_err(|error: T::Err| ApiError::InvalidField { field, problem: error.to_string() })
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -137,12 +142,18 @@ mod tests {
     #[test]
     fn auth_challenge_is_valid_once_until_expiry() {
         let (auth, alice) = (authenticator(), Keypair::from_uri("//Alice").unwrap());
-        let answer = sign(&alice, &auth.challenge(at(1_000)));
-        assert!(auth.verify(&answer, at(1_059)).is_ok());
-        assert!(matches!(auth.verify(&answer, at(1_059)), Err(ApiError::Challenge)), "replayed");
+        let verification = sign(&alice, &auth.challenge(at(1_000)));
+        assert!(auth.verify(&verification, at(1_059)).is_ok());
+        assert!(
+            matches!(auth.verify(&verification, at(1_059)), Err(ApiError::InvalidChallenge)),
+            "replayed"
+        );
 
-        let answer = sign(&alice, &auth.challenge(at(1_000)));
-        assert!(matches!(auth.verify(&answer, at(1_060)), Err(ApiError::Challenge)), "expired");
+        let verification = sign(&alice, &auth.challenge(at(1_000)));
+        assert!(
+            matches!(auth.verify(&verification, at(1_060)), Err(ApiError::InvalidChallenge)),
+            "expired"
+        );
     }
 
     #[test]
@@ -150,32 +161,32 @@ mod tests {
         let (auth, alice) = (authenticator(), Keypair::from_uri("//Alice").unwrap());
         let bob = Keypair::from_uri("//Bob").unwrap();
 
-        let mut answer = sign(&alice, &auth.challenge(at(1_000)));
-        answer.hotkey = bob.hotkey().to_string();
-        assert!(matches!(auth.verify(&answer, at(1_001)), Err(ApiError::Signature)));
-        answer.hotkey = alice.hotkey().to_string();
+        let mut verification = sign(&alice, &auth.challenge(at(1_000)));
+        verification.hotkey = bob.hotkey().to_string();
+        assert!(matches!(auth.verify(&verification, at(1_001)), Err(ApiError::InvalidSignature)));
+        verification.hotkey = alice.hotkey().to_string();
         assert!(
-            matches!(auth.verify(&answer, at(1_001)), Err(ApiError::Challenge)),
+            matches!(auth.verify(&verification, at(1_001)), Err(ApiError::InvalidChallenge)),
             "a failure consumes it"
         );
 
-        let mut answer = sign(&alice, &auth.challenge(at(1_000)));
-        answer.timestamp = json!(1_001);
-        assert!(matches!(auth.verify(&answer, at(1_001)), Err(ApiError::Timestamp)));
+        let mut verification = sign(&alice, &auth.challenge(at(1_000)));
+        verification.timestamp = json!(1_001);
+        assert!(matches!(auth.verify(&verification, at(1_001)), Err(ApiError::TimestampMismatch)));
 
-        let mut answer = sign(&alice, &auth.challenge(at(1_000)));
-        answer.message.push('0');
-        assert!(matches!(auth.verify(&answer, at(1_001)), Err(ApiError::Challenge)));
+        let mut verification = sign(&alice, &auth.challenge(at(1_000)));
+        verification.message.push('0');
+        assert!(matches!(auth.verify(&verification, at(1_001)), Err(ApiError::InvalidChallenge)));
     }
 
     #[test]
     fn tokens_expire_and_the_oldest_are_evicted() {
         let (auth, alice) = (authenticator(), Keypair::from_uri("//Alice").unwrap());
-        let first = auth.issue(alice.hotkey(), at(1_000));
+        let first = auth.issue_token(alice.hotkey(), at(1_000));
         assert_eq!(auth.caller(&bearer(&first.access_token), at(1_099)).unwrap(), alice.hotkey());
         assert!(auth.caller(&bearer(&first.access_token), at(1_100)).is_err());
         for second in 1..=MAX_TOKENS_PER_HOTKEY as u64 {
-            auth.issue(alice.hotkey(), at(1_000 + second));
+            auth.issue_token(alice.hotkey(), at(1_000 + second));
         }
         assert!(auth.caller(&bearer(&first.access_token), at(1_010)).is_err());
         assert_eq!(auth.tokens.len(), MAX_TOKENS_PER_HOTKEY);
@@ -184,7 +195,7 @@ mod tests {
     #[test]
     fn malformed_authorization_headers_are_refused() {
         let (auth, alice) = (authenticator(), Keypair::from_uri("//Alice").unwrap());
-        let token = auth.issue(alice.hotkey(), at(1_000)).access_token;
+        let token = auth.issue_token(alice.hotkey(), at(1_000)).access_token;
         for value in
             ["", "Bearer", "Bearer ", "Basic abc", &token, &format!("Basic {token}"), "Bearer é"]
         {
@@ -197,11 +208,11 @@ mod tests {
     #[test]
     fn unanswered_challenges_are_limited() {
         let auth = authenticator();
-        for _ in 0..=MAX_PENDING {
+        for _ in 0..=MAX_PENDING_CHALLENGES {
             auth.challenge(at(1_000));
         }
-        assert_eq!(lock(&auth.pending).len(), MAX_PENDING);
+        assert_eq!(lock(&auth.pending_challenges).len(), MAX_PENDING_CHALLENGES);
         auth.challenge(at(2_000));
-        assert_eq!(lock(&auth.pending).len(), 1);
+        assert_eq!(lock(&auth.pending_challenges).len(), 1);
     }
 }

@@ -20,7 +20,7 @@ use super::text;
 use taonet_babelbit_challenges::{BuildError, BuiltChallenge};
 use taonet_http::{JsonService, subscriber};
 
-type Engine = Shared<Arc<State>>;
+type EngineState = Shared<Arc<State>>;
 
 pub(super) fn router(state: Arc<State>, timeout: Duration) -> Router {
     let mut routes = Router::new()
@@ -64,7 +64,7 @@ impl FromRequestParts<Arc<State>> for UnauthenticatedCaller {
         let limit = &state.auth_limit;
         limit
             .admit(key, state.now())
-            .map_err(|wait| ApiError::TooMany { wait, limit: limit.limit() })?;
+            .map_err(|wait| ApiError::RateLimited { wait, limit: limit.limit() })?;
         Ok(Self)
     }
 }
@@ -81,7 +81,7 @@ impl FromRequestParts<Arc<State>> for Caller {
         let limit = &state.data_limit;
         limit
             .admit(hotkey, now)
-            .map_err(|wait| ApiError::TooMany { wait, limit: limit.limit() })?;
+            .map_err(|wait| ApiError::RateLimited { wait, limit: limit.limit() })?;
         Ok(Self(hotkey))
     }
 }
@@ -99,7 +99,7 @@ impl FromRequestParts<Arc<State>> for TextCaller {
         let limit = &state.text_limit;
         limit
             .admit(hotkey, now)
-            .map_err(|wait| ApiError::TooMany { wait, limit: limit.limit() })?;
+            .map_err(|wait| ApiError::RateLimited { wait, limit: limit.limit() })?;
         Ok(Self(hotkey))
     }
 }
@@ -108,28 +108,34 @@ async fn healthz() -> Json<Value> {
     Json(json!({ "status": "ok" }))
 }
 
-async fn auth(Shared(state): Engine, _: UnauthenticatedCaller) -> Json<AuthChallenge> {
+async fn auth(Shared(state): EngineState, _: UnauthenticatedCaller) -> Json<AuthChallenge> {
     Json(state.auth.challenge(state.now()))
 }
 
 async fn auth_verify(
-    Shared(state): Engine,
+    Shared(state): EngineState,
     _: UnauthenticatedCaller,
-    Body(answer): Body<AuthVerify>,
+    Body(verification): Body<AuthVerify>,
 ) -> Result<Json<AuthToken>, ApiError> {
-    state.auth.verify(&answer, state.now()).map(Json)
+    state.auth.verify(&verification, state.now()).map(Json)
 }
 
-async fn start_main(state: Engine, caller: Caller) -> Result<Json<UtterancePayload>, ApiError> {
+async fn start_main(
+    state: EngineState,
+    caller: Caller,
+) -> Result<Json<UtterancePayload>, ApiError> {
     start(state, caller, Stream::Main).await
 }
 
-async fn start_solo(state: Engine, caller: Caller) -> Result<Json<UtterancePayload>, ApiError> {
+async fn start_solo(
+    state: EngineState,
+    caller: Caller,
+) -> Result<Json<UtterancePayload>, ApiError> {
     start(state, caller, Stream::Solo).await
 }
 
 async fn next_main(
-    state: Engine,
+    state: EngineState,
     caller: Caller,
     body: Body<NextRequest>,
 ) -> Result<Json<UtterancePayload>, ApiError> {
@@ -137,7 +143,7 @@ async fn next_main(
 }
 
 async fn next_solo(
-    state: Engine,
+    state: EngineState,
     caller: Caller,
     body: Body<NextRequest>,
 ) -> Result<Json<UtterancePayload>, ApiError> {
@@ -145,7 +151,7 @@ async fn next_solo(
 }
 
 async fn start(
-    Shared(state): Engine,
+    Shared(state): EngineState,
     Caller(hotkey): Caller,
     stream: Stream,
 ) -> Result<Json<UtterancePayload>, ApiError> {
@@ -156,7 +162,7 @@ async fn start(
 }
 
 fn next(
-    Shared(state): &Engine,
+    Shared(state): &EngineState,
     Caller(hotkey): &Caller,
     Body(request): &Body<NextRequest>,
     stream: Stream,
@@ -170,13 +176,13 @@ fn next(
 /// current challenge. The reference thus remains available if the challenge rotates out during a
 /// session.
 async fn transcription(
-    Shared(state): Engine,
+    Shared(state): EngineState,
     Caller(hotkey): Caller,
 ) -> Result<Json<TranscriptionPayload>, ApiError> {
-    let playing =
+    let session_challenge =
         state.sessions.latest_main(hotkey, state.now()).map(|built| Arc::clone(&built.challenge));
     let current = || state.library.get(state.position(Stream::Main)).map(Arc::clone);
-    let challenge = playing.or_else(current).ok_or(ApiError::Unprepared)?;
+    let challenge = session_challenge.or_else(current).ok_or(ApiError::Unprepared)?;
     Ok(Json(TranscriptionPayload {
         challenge_uid: challenge.uid.clone(),
         metadata: challenge.reference_document(),

@@ -40,29 +40,29 @@ struct Session<C> {
     stream: Stream,
     content: Arc<C>,
     /// Position of the next item to serve.
-    next: usize,
+    next_position: usize,
     last_used: SystemTime,
     /// Serial number of the session: it identifies the oldest session independently of the clock.
     serial: u64,
 }
 
 pub(super) struct Sessions<C> {
-    idle: Duration,
-    per_hotkey: usize,
+    idle_timeout: Duration,
+    max_per_hotkey: usize,
     table: Mutex<SessionTable<C>>,
 }
 
 struct SessionTable<C> {
     sessions: HashMap<String, Session<C>>,
-    serial: u64,
+    last_serial: u64,
 }
 
 impl<C: SessionContent> Sessions<C> {
-    pub(super) fn new(idle: Duration, per_hotkey: usize) -> Self {
+    pub(super) fn new(idle_timeout: Duration, max_per_hotkey: usize) -> Self {
         Self {
-            idle,
-            per_hotkey: per_hotkey.max(1),
-            table: Mutex::new(SessionTable { sessions: HashMap::new(), serial: 0 }),
+            idle_timeout,
+            max_per_hotkey: max_per_hotkey.max(1),
+            table: Mutex::new(SessionTable { sessions: HashMap::new(), last_serial: 0 }),
         }
     }
 
@@ -79,17 +79,17 @@ impl<C: SessionContent> Sessions<C> {
         table.sessions.retain(|_, session| self.is_unexpired(session, now));
         let hotkey_sessions =
             || table.sessions.iter().filter(|(_, session)| session.hotkey == hotkey);
-        if hotkey_sessions().count() >= self.per_hotkey {
+        if hotkey_sessions().count() >= self.max_per_hotkey {
             let oldest = hotkey_sessions()
                 .min_by_key(|(_, session)| session.serial)
                 .map(|(id, _)| id.clone());
             oldest.map(|id| table.sessions.remove(&id));
         }
-        table.serial += 1;
-        let serial = table.serial;
+        table.last_serial += 1;
+        let serial = table.last_serial;
         table.sessions.insert(
             id.clone(),
-            Session { hotkey, stream, content, next: 1, last_used: now, serial },
+            Session { hotkey, stream, content, next_position: 1, last_used: now, serial },
         );
         metrics::gauge!("taonet_engine_sessions", "contest" => C::CONTEST)
             .set(table.sessions.len() as f64);
@@ -110,30 +110,32 @@ impl<C: SessionContent> Sessions<C> {
             .sessions
             .get_mut(id)
             .filter(|session| session.hotkey == hotkey && self.is_unexpired(session, now))
-            .ok_or(ApiError::NoSession)?;
+            .ok_or(ApiError::UnknownSession)?;
         if session.stream != stream {
             return Err(ApiError::WrongRoute);
         }
         session.last_used = now;
         let (content, position) =
-            (Arc::clone(&session.content), session.next.min(session.content.len()));
-        session.next = position.saturating_add(1);
+            (Arc::clone(&session.content), session.next_position.min(session.content.len()));
+        session.next_position = position.saturating_add(1);
         Ok((content, position))
     }
 
     /// Returns the content of the hotkey's latest main session.
     pub(super) fn latest_main(&self, hotkey: Hotkey, now: SystemTime) -> Option<Arc<C>> {
         let table = self.lock();
-        let own_sessions = table.sessions.values().filter(|s| {
-            s.hotkey == hotkey && s.stream == Stream::Main && self.is_unexpired(s, now)
+        let main_sessions = table.sessions.values().filter(|session| {
+            session.hotkey == hotkey
+                && session.stream == Stream::Main
+                && self.is_unexpired(session, now)
         });
-        own_sessions
+        main_sessions
             .max_by_key(|session| session.serial)
             .map(|session| Arc::clone(&session.content))
     }
 
     fn is_unexpired(&self, session: &Session<C>, now: SystemTime) -> bool {
-        now.duration_since(session.last_used).map_or(true, |idle| idle < self.idle)
+        now.duration_since(session.last_used).map_or(true, |idle| idle < self.idle_timeout)
     }
 
     fn lock(&self) -> MutexGuard<'_, SessionTable<C>> {

@@ -13,7 +13,7 @@ use super::answer::{ApiError, Body};
 use super::routes::TextCaller;
 use super::sessions::{SessionContent, Stream};
 
-type Engine = Shared<Arc<State>>;
+type EngineState = Shared<Arc<State>>;
 
 /// A text challenge as a list of tokens.
 pub(super) struct TokenStream {
@@ -24,16 +24,19 @@ pub(super) struct TokenStream {
 impl TokenStream {
     pub(super) fn new(challenge: &TextChallenge) -> Self {
         let position = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
-        let token = |at: taonet_babelbit_challenges::RevealedToken<'_>| TextToken {
+        let token = |revealed: taonet_babelbit_challenges::RevealedToken<'_>| TextToken {
             session_id: None,
             word: None,
-            token: Some(at.text.to_owned()),
+            token: Some(revealed.text.to_owned()),
             done: false,
             challenge_uid: Some(challenge.uid.clone()),
-            dialogue_uid: challenge.dialogues.get(at.dialogue).map(|dialogue| dialogue.uid.clone()),
-            dialogue_index: position(at.dialogue),
-            utterance_index: position(at.utterance),
-            token_index: position(at.token),
+            dialogue_uid: challenge
+                .dialogues
+                .get(revealed.dialogue)
+                .map(|dialogue| dialogue.uid.clone()),
+            dialogue_index: position(revealed.dialogue),
+            utterance_index: position(revealed.utterance),
+            token_index: position(revealed.token),
         };
         Self {
             challenge_uid: challenge.uid.clone(),
@@ -48,9 +51,9 @@ impl TokenStream {
     /// Returns the token at a position; after the last token, the end marker with the last token's
     /// position.
     fn token(&self, position: usize) -> Option<TextToken> {
-        let end =
+        let end_marker =
             || self.tokens.last().map(|last| TextToken { token: None, done: true, ..last.clone() });
-        self.tokens.get(position).cloned().or_else(end)
+        self.tokens.get(position).cloned().or_else(end_marker)
     }
 }
 
@@ -80,21 +83,21 @@ impl FromRequest<Arc<State>> for SessionId {
 }
 
 pub(super) async fn start_main(
-    state: Engine,
+    state: EngineState,
     caller: TextCaller,
 ) -> Result<Json<TextToken>, ApiError> {
     start(&state, &caller, Stream::Main)
 }
 
 pub(super) async fn start_solo(
-    state: Engine,
+    state: EngineState,
     caller: TextCaller,
 ) -> Result<Json<TextToken>, ApiError> {
     start(&state, &caller, Stream::Solo)
 }
 
 pub(super) async fn next_main(
-    state: Engine,
+    state: EngineState,
     caller: TextCaller,
     id: SessionId,
 ) -> Result<Json<TextToken>, ApiError> {
@@ -102,7 +105,7 @@ pub(super) async fn next_main(
 }
 
 pub(super) async fn next_solo(
-    state: Engine,
+    state: EngineState,
     caller: TextCaller,
     id: SessionId,
 ) -> Result<Json<TextToken>, ApiError> {
@@ -110,7 +113,7 @@ pub(super) async fn next_solo(
 }
 
 fn start(
-    Shared(state): &Engine,
+    Shared(state): &EngineState,
     TextCaller(hotkey): &TextCaller,
     stream: Stream,
 ) -> Result<Json<TextToken>, ApiError> {
@@ -124,7 +127,7 @@ fn start(
 }
 
 fn next(
-    Shared(state): &Engine,
+    Shared(state): &EngineState,
     TextCaller(hotkey): &TextCaller,
     SessionId(id): &SessionId,
     stream: Stream,

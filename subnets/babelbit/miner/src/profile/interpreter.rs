@@ -11,7 +11,7 @@ use super::recognizer::{LiveRecognizer, PhraseRecognizer};
 use super::segmenter::{ScanResult, Segmenter};
 use super::speaker::{Speaker, to_channels};
 use super::{Interpretation, Profile, ProfileError, ProfileName, Reply};
-use crate::remote::{ChatRewriter, Turn, message};
+use crate::remote::{ChatRewriter, Turn, phrase_message};
 use crate::rewrite::{Context, PhrasebookError, Rewriter};
 use crate::shorten::Shortener;
 
@@ -20,9 +20,9 @@ const BREATH_GAP_SAMPLES: usize = 2_880;
 /// Maximum silence in seconds sent while no phrase is ready: pauses in the reply sound natural, and
 /// the test double tiny-ctc, with which local networks score, joins words across longer ones.
 const MAX_PAUSE_S: f64 = 0.16;
-/// The same with simultaneous recognition and a voice that speaks faster than its normal rate: the
-/// time between two passes. Validators measure the speaking rate of the reply's samples, so a reply
-/// without its pauses seems faster than it is.
+/// Maximum silence in seconds with simultaneous recognition and a voice that speaks faster than its
+/// normal rate: the time between two passes. Validators measure the speaking rate of the reply's
+/// samples, so a reply without its pauses seems faster than it is.
 const MAX_LIVE_PAUSE_S: f64 = 0.8;
 /// Backlog in seconds from which the reply is spoken at maximum speed.
 const FULL_SPEED_BACKLOG_S: f64 = 0.8;
@@ -91,7 +91,7 @@ pub struct Interpreter {
     phrase_recognizer: PhraseRecognizer,
     rewriter: Arc<Rewriter>,
     /// Language model of an inference server that rewrites phrases instead of the rules.
-    chat: Option<Arc<ChatRewriter>>,
+    chat_rewriter: Option<Arc<ChatRewriter>>,
     /// Language model of this process that shortens the rewritten phrases.
     shortener: Option<Arc<Shortener>>,
     speaker: Speaker,
@@ -118,7 +118,7 @@ impl Interpreter {
         Ok(Self {
             phrase_recognizer: PhraseRecognizer::new(recognizer),
             rewriter: Arc::new(Rewriter::builtin()?),
-            chat: None,
+            chat_rewriter: None,
             shortener: None,
             speaker: Speaker::new(synthesizer, voice_settings.voice),
             max_speed: voice_settings.max_speed.max(1.0),
@@ -145,12 +145,12 @@ impl Interpreter {
     /// Uses a language model of an inference server to rewrite the phrases, with the rules as the
     /// fallback.
     #[must_use]
-    pub fn with_language_model(self, chat: ChatRewriter) -> Self {
-        Self { chat: Some(Arc::new(chat)), ..self }
+    pub fn with_language_model(self, chat_rewriter: ChatRewriter) -> Self {
+        Self { chat_rewriter: Some(Arc::new(chat_rewriter)), ..self }
     }
 
-    /// Says the rewritten phrases in fewer words with a language model of this process. Its time
-    /// counts as that of the calls for a frame.
+    /// Shortens the rewritten phrases with a language model of this process. Its time counts
+    /// towards the time limit of the calls for a frame.
     #[must_use]
     pub fn with_shortener(self, shortener: Arc<Shortener>) -> Self {
         Self { shortener: Some(shortener), ..self }
@@ -161,12 +161,12 @@ impl Interpreter {
             stages: self.clone(),
             channels,
             segmenter: Segmenter::new(),
-            live: self
+            live_recognizer: self
                 .simultaneous
                 .as_ref()
                 .map(|recognizer| LiveRecognizer::new(recognizer.open(language))),
             recognised_words: Vec::new(),
-            interpreted_until: f64::NEG_INFINITY,
+            last_word_end: f64::NEG_INFINITY,
             context: Context::default(),
             turns: Vec::new(),
             has_deferred_words: false,
@@ -203,11 +203,11 @@ struct InterpreterSession {
     channels: u16,
     segmenter: Segmenter,
     /// Simultaneous recognition of the source.
-    live: Option<LiveRecognizer>,
+    live_recognizer: Option<LiveRecognizer>,
     /// Words of an incomplete phrase, which simultaneous recognition may revise.
     recognised_words: Vec<RecognisedWord>,
     /// End of the last interpreted word of simultaneous recognition, in seconds.
-    interpreted_until: f64,
+    last_word_end: f64,
     context: Context,
     /// Earlier phrases of the conversation with the language model.
     turns: Vec<Turn>,
@@ -226,10 +226,10 @@ struct InterpreterSession {
 }
 
 impl Interpretation for InterpreterSession {
-    fn push(&mut self, frame: &[f32], end: bool) -> Result<Reply, ProfileError> {
-        self.start_deadline(end);
-        let reply = self.process_frame(&mix(frame, self.channels), end)?;
-        Ok(Reply { samples: to_channels(reply, self.channels), done: end })
+    fn push(&mut self, frame: &[f32], is_last_frame: bool) -> Result<Reply, ProfileError> {
+        self.start_deadline(is_last_frame);
+        let reply = self.process_frame(&mix(frame, self.channels), is_last_frame)?;
+        Ok(Reply { samples: to_channels(reply, self.channels), done: is_last_frame })
     }
 }
 
@@ -244,22 +244,27 @@ fn mix(frame: &[f32], channels: u16) -> Vec<f32> {
 }
 
 impl InterpreterSession {
-    /// Sets the deadline of the calls for the next frame; `end` marks the last frame of the source.
-    fn start_deadline(&mut self, end: bool) {
-        let limit = self.stages.call_time * if end { LAST_FRAME_FACTOR } else { 1 };
+    /// Sets the deadline of the calls for the next frame, which is later for the last frame of the
+    /// source.
+    fn start_deadline(&mut self, is_last_frame: bool) {
+        let limit = self.stages.call_time * if is_last_frame { LAST_FRAME_FACTOR } else { 1 };
         self.deadline = Instant::now() + limit;
     }
 
     /// Processes a mono frame and returns the mono reply.
-    fn process_frame(&mut self, frame: &[f32], end: bool) -> Result<Vec<f32>, ProfileError> {
+    fn process_frame(
+        &mut self,
+        frame: &[f32],
+        is_last_frame: bool,
+    ) -> Result<Vec<f32>, ProfileError> {
         self.playback.advance(frame.len());
         let mut reply = Vec::new();
-        if self.live.is_some() {
-            self.process_live(frame, end, &mut reply)?;
+        if self.live_recognizer.is_some() {
+            self.process_live(frame, is_last_frame, &mut reply)?;
         } else {
-            self.process_segments(frame, end, &mut reply)?;
+            self.process_segments(frame, is_last_frame, &mut reply)?;
         }
-        if end {
+        if is_last_frame {
             let (words, starts_sentence) = std::mem::take(&mut self.fragment);
             self.interpret(&words, starts_sentence, true, &mut reply)?;
         } else if self.is_idle() && self.playback.silence() < self.max_pause() {
@@ -272,18 +277,18 @@ impl InterpreterSession {
     fn process_segments(
         &mut self,
         frame: &[f32],
-        end: bool,
+        is_last_frame: bool,
         reply: &mut Vec<f32>,
     ) -> Result<(), ProfileError> {
         self.segmenter.push(frame.iter().copied());
-        while let Some(segment) = self.segmenter.scan(end) {
+        while let Some(segment) = self.segmenter.scan(is_last_frame) {
             let (source_phrase, starts_sentence) = match segment {
                 ScanResult::Phrase(phrase) => {
                     let words = self.recognize(&phrase.samples)?;
                     self.extend_context(&phrase.samples);
                     (words, phrase.starts_sentence)
                 }
-                ScanResult::TooLong => self.cut()?,
+                ScanResult::TooLong => self.cut_phrase()?,
             };
             let (mut words, fragment_starts_sentence) = std::mem::take(&mut self.fragment);
             let starts_sentence =
@@ -296,7 +301,7 @@ impl InterpreterSession {
             self.interpret(
                 &words,
                 starts_sentence,
-                end && self.segmenter.pending().is_empty(),
+                is_last_frame && self.segmenter.pending().is_empty(),
                 reply,
             )?;
         }
@@ -308,24 +313,24 @@ impl InterpreterSession {
     fn process_live(
         &mut self,
         frame: &[f32],
-        end: bool,
+        is_last_frame: bool,
         reply: &mut Vec<f32>,
     ) -> Result<(), ProfileError> {
-        let Some(live) = &mut self.live else { return Ok(()) };
-        self.recognised_words = live.process(frame, end)?;
-        let ready_until = live.ready_until();
+        let Some(live_recognizer) = &mut self.live_recognizer else { return Ok(()) };
+        self.recognised_words = live_recognizer.process(frame, is_last_frame)?;
+        let ready_until = live_recognizer.ready_until();
         while let Some(count) = complete_phrase_words(
             &self.recognised_words,
             ready_until,
             MIN_PHRASE_WORDS,
             self.is_idle(),
         )
-        .filter(|_| !end)
+        .filter(|_| !is_last_frame)
         {
             let (words, starts_sentence) = self.commit(count);
             self.interpret(&words, starts_sentence, false, reply)?;
         }
-        if end {
+        if is_last_frame {
             self.fragment = self.commit(self.recognised_words.len());
         }
         Ok(())
@@ -342,26 +347,25 @@ impl InterpreterSession {
         if self.base_speed() > 1.0 { MAX_LIVE_PAUSE_S } else { MAX_PAUSE_S }
     }
 
-    /// Returns the speed of a reply that does not fall behind, relative to the normal rate. Of
-    /// simultaneous recognition, the next words are mostly ready before these end: slower speech
-    /// would end the reply later, and its pauses leave room for faster speech.
+    /// Returns the speed of a reply that does not fall behind, relative to the normal rate. With
+    /// simultaneous recognition, the next words are mostly ready before the current ones end:
+    /// slower speech would end the reply later, and its pauses leave room for faster speech.
     fn base_speed(&self) -> f64 {
         let max_clear_speed = self.stages.speaker.max_clear_speed().min(self.stages.max_speed);
-        if self.live.is_some() { max_clear_speed } else { 1.0 }
+        if self.live_recognizer.is_some() { max_clear_speed } else { 1.0 }
     }
 
-    /// Takes the first heard words, which are then no longer revised, and returns whether they
-    /// start a sentence.
+    /// Removes and returns the first `count` recognised words, which are then no longer revised,
+    /// and whether they start a sentence.
     fn commit(&mut self, count: usize) -> (Vec<String>, bool) {
-        if let Some(live) = &mut self.live {
-            live.commit(count);
+        if let Some(live_recognizer) = &mut self.live_recognizer {
+            live_recognizer.commit(count);
         }
         let words: Vec<Word> =
             self.recognised_words.drain(..count).map(|recognised| recognised.word).collect();
-        let starts_sentence = words
-            .first()
-            .is_some_and(|word| word.start - self.interpreted_until >= SENTENCE_PAUSE_S);
-        self.interpreted_until = words.last().map_or(self.interpreted_until, |word| word.end);
+        let starts_sentence =
+            words.first().is_some_and(|word| word.start - self.last_word_end >= SENTENCE_PAUSE_S);
+        self.last_word_end = words.last().map_or(self.last_word_end, |word| word.end);
         (words.into_iter().map(|word| word.text).collect(), starts_sentence)
     }
 
@@ -391,7 +395,7 @@ impl InterpreterSession {
 
     /// Cuts an overlong phrase between two words and returns the words before the cut; no words if
     /// the phrase has no good boundary yet.
-    fn cut(&mut self) -> Result<(Vec<Word>, bool), ProfileError> {
+    fn cut_phrase(&mut self) -> Result<(Vec<Word>, bool), ProfileError> {
         let starts_sentence = self.segmenter.starts_sentence();
         let seconds = self.segmenter.pending().len() as f64 / f64::from(SAMPLE_RATE_HZ);
         let mut words = self.recognize(self.segmenter.pending())?;
@@ -402,8 +406,9 @@ impl InterpreterSession {
         };
         let remaining_words = words.split_off(index);
         let end = words.last().map_or(0.0, |word| word.end);
-        let at = remaining_words.first().map_or(seconds, |word| f64::midpoint(end, word.start));
-        let phrase = self.segmenter.cut((at * f64::from(SAMPLE_RATE_HZ)) as usize).samples;
+        let cut_time =
+            remaining_words.first().map_or(seconds, |word| f64::midpoint(end, word.start));
+        let phrase = self.segmenter.cut((cut_time * f64::from(SAMPLE_RATE_HZ)) as usize).samples;
         self.extend_context(&phrase);
         Ok((words, starts_sentence))
     }
@@ -413,14 +418,22 @@ impl InterpreterSession {
         &mut self,
         source_phrase: &[String],
         starts_sentence: bool,
-        last: bool,
+        is_last: bool,
         reply: &mut Vec<f32>,
     ) -> Result<(), ProfileError> {
         let rewriter = Arc::clone(&self.stages.rewriter);
-        // The rules follow the conversation also with a language model, to take over when it fails.
-        let mut words = rewriter.rewrite(&mut self.context, source_phrase, starts_sentence, last);
-        if let Some(chat) = self.stages.chat.clone() {
-            words = self.rewrite_with_model(&chat, source_phrase, starts_sentence, last, words);
+        // The rules process every phrase even with a language model: their context must be current
+        // when they take over.
+        let mut words =
+            rewriter.rewrite(&mut self.context, source_phrase, starts_sentence, is_last);
+        if let Some(chat_rewriter) = self.stages.chat_rewriter.clone() {
+            words = self.rewrite_with_model(
+                &chat_rewriter,
+                source_phrase,
+                starts_sentence,
+                is_last,
+                words,
+            );
         }
         if let Some(shortener) = &self.stages.shortener {
             words = shortener.shorten(words, self.deadline);
@@ -435,14 +448,15 @@ impl InterpreterSession {
             "phrase interpreted"
         );
         for breath in split_into_breath_groups(&words) {
-            let speed = self.speed(breath.len(), last);
+            let speed = self.speed(breath.len(), is_last);
             let text = format!("{}.", breath.join(" "));
-            let mut sound = self.stages.speaker.speak(&text, speed, Some(self.deadline))?;
-            if sound.is_empty() {
+            let mut speech_samples =
+                self.stages.speaker.speak(&text, speed, Some(self.deadline))?;
+            if speech_samples.is_empty() {
                 continue;
             }
             let gap_samples = if self.playback.backlog() > 0.0 { BREATH_GAP_SAMPLES } else { 0 };
-            if !self.playback.has_room(gap_samples + sound.len()) {
+            if !self.playback.has_room(gap_samples + speech_samples.len()) {
                 // Later breath groups would lack their beginning.
                 tracing::debug!(left_out = breath.join(" "), "the reply is too long");
                 break;
@@ -450,14 +464,14 @@ impl InterpreterSession {
             if gap_samples > 0 {
                 self.pause(gap_samples, reply);
             }
-            self.playback.append_speech(sound.len());
+            self.playback.append_speech(speech_samples.len());
             self.spoken_words += breath.len();
-            reply.append(&mut sound);
+            reply.append(&mut speech_samples);
         }
         Ok(())
     }
 
-    /// Returns the speed of a part of this many words, relative to the normal rate.
+    /// Returns the speed of a breath group of this many words, relative to the normal rate.
     fn speed(&self, words: usize, is_last: bool) -> f64 {
         let max_speed = self.stages.max_speed;
         let (speed, rate) = if is_last {
@@ -469,31 +483,40 @@ impl InterpreterSession {
             (base_speed + backlog * (max_speed - base_speed), MAX_ACCELERATED_WORDS_PER_SECOND)
         };
         // Earlier pauses leave room below the maximum rate.
-        let normal = words as f64 * self.stages.speaker.seconds_per_word();
-        // Of phrases between pauses, few of which are sent, fast ends score better.
-        let spoken_time =
-            if self.live.is_some() { self.playback.duration() } else { self.playback.length() };
-        let time = (self.spoken_words + words) as f64 / rate - spoken_time;
-        if time * speed > normal { speed.min((normal / time).max(STEADY_SPEED)) } else { speed }
+        let normal_duration = words as f64 * self.stages.speaker.seconds_per_word();
+        // Without simultaneous recognition, pauses that are not sent count, too, since a faster end
+        // scores better.
+        let spoken_time = if self.live_recognizer.is_some() {
+            self.playback.sent_duration()
+        } else {
+            self.playback.elapsed()
+        };
+        let available_time = (self.spoken_words + words) as f64 / rate - spoken_time;
+        if available_time * speed > normal_duration {
+            speed.min((normal_duration / available_time).max(STEADY_SPEED))
+        } else {
+            speed
+        }
     }
 
     /// Rewrites a phrase with the language model; returns `fallback` if that fails.
     fn rewrite_with_model(
         &mut self,
-        chat: &ChatRewriter,
+        chat_rewriter: &ChatRewriter,
         source_phrase: &[String],
         starts_sentence: bool,
-        last: bool,
+        is_last: bool,
         fallback: Vec<String>,
     ) -> Vec<String> {
         if source_phrase.is_empty() && !self.has_deferred_words {
             return Vec::new();
         }
-        let source_phrase = message(source_phrase, starts_sentence, last);
-        let words =
-            chat.rewrite(&self.turns, &source_phrase, Some(self.deadline)).unwrap_or(fallback);
+        let source_phrase = phrase_message(source_phrase, starts_sentence, is_last);
+        let words = chat_rewriter
+            .rewrite(&self.turns, &source_phrase, Some(self.deadline))
+            .unwrap_or(fallback);
         self.turns.push(Turn { source_phrase, reply: words.join(" ") });
-        self.has_deferred_words = !last;
+        self.has_deferred_words = !is_last;
         words
     }
 
@@ -542,14 +565,14 @@ struct PatientSession {
 }
 
 impl Interpretation for PatientSession {
-    fn push(&mut self, frame: &[f32], end: bool) -> Result<Reply, ProfileError> {
+    fn push(&mut self, frame: &[f32], is_last_frame: bool) -> Result<Reply, ProfileError> {
         let channels = self.session.channels;
-        self.session.start_deadline(end);
-        let part = self.session.process_frame(&mix(frame, channels), end)?;
-        if !part.is_empty() {
-            self.reply.push(part);
+        self.session.start_deadline(is_last_frame);
+        let frame_reply = self.session.process_frame(&mix(frame, channels), is_last_frame)?;
+        if !frame_reply.is_empty() {
+            self.reply.push(frame_reply);
         }
-        if !end {
+        if !is_last_frame {
             return Ok(Reply::default());
         }
         let samples = std::mem::take(&mut self.reply).concat();

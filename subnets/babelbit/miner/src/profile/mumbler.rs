@@ -52,31 +52,36 @@ impl Profile for Mumbler {
 
     fn open(&self, channels: u16, _language: Option<&str>) -> Box<dyn Interpretation> {
         let sentences = Arc::clone(&self.sentences);
-        Box::new(MumblerSession { sentences, next: 0, channels, playback: Playback::default() })
+        Box::new(MumblerSession {
+            sentences,
+            next_sentence: 0,
+            channels,
+            playback: Playback::default(),
+        })
     }
 }
 
 struct MumblerSession {
     sentences: Arc<[Vec<f32>]>,
-    next: usize,
+    next_sentence: usize,
     channels: u16,
     playback: Playback,
 }
 
 impl Interpretation for MumblerSession {
-    fn push(&mut self, frame: &[f32], end: bool) -> Result<Reply, ProfileError> {
+    fn push(&mut self, frame: &[f32], is_last_frame: bool) -> Result<Reply, ProfileError> {
         self.playback.advance(frame.len() / usize::from(self.channels.max(1)));
-        if end || self.playback.backlog() > 0.0 {
-            return Ok(Reply { samples: Vec::new(), done: end });
+        if is_last_frame || self.playback.backlog() > 0.0 {
+            return Ok(Reply { samples: Vec::new(), done: is_last_frame });
         }
         let sentence = self
             .sentences
             .iter()
             .cycle()
-            .nth(self.next % SENTENCES.len())
+            .nth(self.next_sentence % SENTENCES.len())
             .cloned()
             .unwrap_or_default();
-        self.next += 1;
+        self.next_sentence += 1;
         self.playback.append_speech(sentence.len());
         Ok(Reply { samples: to_channels(sentence, self.channels), done: false })
     }

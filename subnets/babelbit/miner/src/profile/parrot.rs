@@ -15,7 +15,7 @@ impl Profile for Parrot {
 }
 
 impl Interpretation for Parrot {
-    fn push(&mut self, frame: &[f32], end: bool) -> Result<Reply, ProfileError> {
-        Ok(Reply { samples: frame.to_vec(), done: end })
+    fn push(&mut self, frame: &[f32], is_last_frame: bool) -> Result<Reply, ProfileError> {
+        Ok(Reply { samples: frame.to_vec(), done: is_last_frame })
     }
 }

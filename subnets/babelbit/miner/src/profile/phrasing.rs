@@ -65,16 +65,17 @@ pub(super) fn split_into_breath_groups(words: &[String]) -> Vec<&[String]> {
     let cuts = (1..words.len()).filter(|index| {
         index.abs_diff(even_length.round() as usize) <= 2 && *index <= MAX_WORDS_PER_BREATH
     });
-    let value = |index: &usize| {
+    let cut_score = |index: &usize| {
         let (before, after) = (words.get(index - 1), words.get(*index));
         before.zip(after).map_or(0.0, |(before, after)| boundary_quality(before, after))
             - (*index as f64 - even_length).abs() * 0.2
     };
-    let best = cuts.max_by(|a, b| value(a).total_cmp(&value(b))).unwrap_or(MAX_WORDS_PER_BREATH);
+    let best =
+        cuts.max_by(|a, b| cut_score(a).total_cmp(&cut_score(b))).unwrap_or(MAX_WORDS_PER_BREATH);
     let (first, remaining) = words.split_at(best);
-    let mut parts = vec![first];
-    parts.extend(split_into_breath_groups(remaining));
-    parts
+    let mut groups = vec![first];
+    groups.extend(split_into_breath_groups(remaining));
+    groups
 }
 
 /// Returns the index of the word before which to cut speech of `length` seconds, if there is a good
@@ -82,19 +83,20 @@ pub(super) fn split_into_breath_groups(words: &[String]) -> Vec<&[String]> {
 ///
 /// Never cuts in the last 0.3 s, where words may be incomplete, or in the first 30 % of the speech.
 pub(super) fn best_cut(words: &[Word], length: f64, min_words: usize) -> Option<usize> {
-    let value = |index: usize| {
+    let cut_score = |index: usize| {
         let (before, after) = words.get(index.checked_sub(1)?).zip(words.get(index))?;
-        let at = f64::midpoint(before.end, after.start);
-        let is_allowed = at >= 0.3 * length && after.start <= length - 0.3;
+        let cut_time = f64::midpoint(before.end, after.start);
+        let is_allowed = cut_time >= 0.3 * length && after.start <= length - 0.3;
         let gap = (after.start - before.end).clamp(0.0, 0.3);
-        is_allowed.then(|| boundary_quality(&before.text, &after.text) + 4.0 * gap + at / length)
+        is_allowed
+            .then(|| boundary_quality(&before.text, &after.text) + 4.0 * gap + cut_time / length)
     };
-    let cuts = (min_words.max(1)..words.len()).filter_map(|index| Some((index, value(index)?)));
+    let cuts = (min_words.max(1)..words.len()).filter_map(|index| Some((index, cut_score(index)?)));
     cuts.max_by(|(_, a), (_, b)| a.total_cmp(b)).map(|(index, _)| index)
 }
 
 /// Pause that ends a phrase, in seconds: word times of recognisers are inexact.
-const PAUSE: f64 = 0.35;
+const PHRASE_PAUSE_S: f64 = 0.35;
 /// Length in seconds above which speech without a pause is cut at a good boundary.
 const LONG_SPEECH_S: f64 = 2.2;
 /// Length in seconds above which speech is cut at a good boundary while the reply plays no speech:
@@ -104,24 +106,24 @@ const LONG_SPEECH_WHEN_IDLE_S: f64 = 1.2;
 const MAX_SPEECH_S: f64 = 5.0;
 
 /// Returns the number of words of the first complete phrase; `None` while there is none. The next
-/// word starts at `until` or later. A phrase has at least `min_words` words, and is shorter if the
-/// reply `is_idle`: if it plays no speech.
+/// word starts at `ready_until` or later. A phrase has at least `min_words` words, and is shorter
+/// while the reply plays no speech (`is_idle`).
 pub(super) fn complete_phrase_words(
     words: &[RecognisedWord],
-    until: f64,
+    ready_until: f64,
     min_words: usize,
     is_idle: bool,
 ) -> Option<usize> {
     let (first, last) = (&words.first()?.word, &words.last()?.word);
-    let starts = words.iter().skip(1).map(|recognised| recognised.word.start).chain([until]);
+    let starts = words.iter().skip(1).map(|recognised| recognised.word.start).chain([ready_until]);
     let mut boundaries = (1..).zip(words.iter().zip(starts));
-    let end = boundaries.find(|(count, (recognised, next))| {
+    let boundary = boundaries.find(|(count, (recognised, next))| {
         // Recognisers tend to end a sentence where the audio ends, so punctuation counts only
         // before another word.
         let is_clause = recognised.ends_clause && *count < words.len();
-        *count >= min_words && (is_clause || next - recognised.word.end >= PAUSE)
+        *count >= min_words && (is_clause || next - recognised.word.end >= PHRASE_PAUSE_S)
     });
-    if let Some((count, _)) = end {
+    if let Some((count, _)) = boundary {
         return Some(count);
     }
     let length = last.end - first.start;

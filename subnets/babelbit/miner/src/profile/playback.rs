@@ -18,13 +18,13 @@ const MAX_EXCESS: f64 = 10.0;
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Playback {
     now: u64,
-    until: u64,
+    playback_end: u64,
     /// Start of the first spoken word.
     start: Option<u64>,
     /// End of the last spoken word.
-    spoken: u64,
+    speech_end: u64,
     /// Length of the reply from its first word.
-    sent: u64,
+    reply_samples: u64,
 }
 
 impl Playback {
@@ -35,38 +35,38 @@ impl Playback {
 
     /// Appends this many samples of speech to the reply, returned for the current frame.
     pub(super) fn append_speech(&mut self, samples: usize) {
-        let start = self.until.max(self.now);
+        let start = self.playback_end.max(self.now);
         self.start = self.start.or(Some(start));
-        self.until = start + samples as u64;
-        self.spoken = self.until;
-        self.sent += samples as u64;
+        self.playback_end = start + samples as u64;
+        self.speech_end = self.playback_end;
+        self.reply_samples += samples as u64;
     }
 
     /// Records `samples` of silence returned for the current frame.
     pub(super) fn append_silence(&mut self, samples: usize) {
-        self.until = self.until.max(self.now) + samples as u64;
+        self.playback_end = self.playback_end.max(self.now) + samples as u64;
         if self.start.is_some() {
-            self.sent += samples as u64;
+            self.reply_samples += samples as u64;
         }
     }
 
     /// Returns the backlog in seconds: earlier output that is still playing.
     pub(super) fn backlog(&self) -> f64 {
-        self.until.saturating_sub(self.now) as f64 / f64::from(SAMPLE_RATE_HZ)
+        self.playback_end.saturating_sub(self.now) as f64 / f64::from(SAMPLE_RATE_HZ)
     }
 
     /// Returns the time from the start of the first word until further output would play, in
     /// seconds; 0 before the first word.
-    pub(super) fn length(&self) -> f64 {
-        let next = self.until.max(self.now);
+    pub(super) fn elapsed(&self) -> f64 {
+        let next = self.playback_end.max(self.now);
         self.start
             .map_or(0.0, |start| next.saturating_sub(start) as f64 / f64::from(SAMPLE_RATE_HZ))
     }
 
     /// Returns the duration of the reply from its first word, in seconds: the time on which
     /// validators base the speaking rate. Silence that was not sent is not in it.
-    pub(super) fn duration(&self) -> f64 {
-        self.sent as f64 / f64::from(SAMPLE_RATE_HZ)
+    pub(super) fn sent_duration(&self) -> f64 {
+        self.reply_samples as f64 / f64::from(SAMPLE_RATE_HZ)
     }
 
     /// Returns whether the reply, with this many more samples, does not outlast the source so far by
@@ -79,12 +79,12 @@ impl Playback {
     /// Returns the time in seconds by which the reply, from its first word, would outlast the source
     /// so far if it were `samples` longer; negative while it is shorter.
     fn excess(&self, samples: usize) -> f64 {
-        self.length() + (samples as f64 - self.now as f64) / f64::from(SAMPLE_RATE_HZ)
+        self.elapsed() + (samples as f64 - self.now as f64) / f64::from(SAMPLE_RATE_HZ)
     }
 
     /// Returns the time since the end of the last word in seconds; 0 while speech is playing.
     pub(super) fn silence(&self) -> f64 {
-        self.now.saturating_sub(self.spoken) as f64 / f64::from(SAMPLE_RATE_HZ)
+        self.now.saturating_sub(self.speech_end) as f64 / f64::from(SAMPLE_RATE_HZ)
     }
 }
 
@@ -97,19 +97,19 @@ mod tests {
         let mut playback = Playback::default();
         playback.append_silence(2_400);
         playback.advance(24_000);
-        assert!(playback.length().abs() < 1e-9 && playback.duration().abs() < 1e-9);
+        assert!(playback.elapsed().abs() < 1e-9 && playback.sent_duration().abs() < 1e-9);
         assert!((playback.silence() - 1.0).abs() < 1e-9);
         assert!((playback.excess(36_000) - 0.5).abs() < 1e-9);
         playback.append_speech(48_000);
         playback.append_speech(12_000);
-        assert!((playback.backlog() - 2.5).abs() < 1e-9 && (playback.length() - 2.5).abs() < 1e-9);
+        assert!((playback.backlog() - 2.5).abs() < 1e-9 && (playback.elapsed() - 2.5).abs() < 1e-9);
         assert!((playback.excess(12_000) - 2.0).abs() < 1e-9);
         playback.advance(72_000);
         assert!((playback.silence() - 0.5).abs() < 1e-9 && playback.backlog().abs() < 1e-9);
-        assert!((playback.length() - 3.0).abs() < 1e-9);
-        assert!((playback.duration() - 2.5).abs() < 1e-9);
+        assert!((playback.elapsed() - 3.0).abs() < 1e-9);
+        assert!((playback.sent_duration() - 2.5).abs() < 1e-9);
         playback.append_silence(2_400);
-        assert!((playback.duration() - 2.6).abs() < 1e-9);
+        assert!((playback.sent_duration() - 2.6).abs() < 1e-9);
         playback.advance(2_400);
         assert!((playback.silence() - 0.6).abs() < 1e-9 && playback.backlog().abs() < 1e-9);
     }

@@ -78,20 +78,20 @@ impl LiveRecognizer {
     }
 
     /// Appends samples and returns the words that are ready and not committed. Further calls may
-    /// revise them. At the `end` of the source, all words are ready. A number is ready once its
-    /// second part cannot follow.
+    /// revise them. With the last samples (`is_last`), all words are ready. A number is ready once
+    /// its second part cannot follow.
     pub(super) fn process(
         &mut self,
         samples: &[f32],
-        end: bool,
+        is_last: bool,
     ) -> Result<Vec<RecognisedWord>, RecognizeError> {
-        let samples = self.resample(samples, end);
-        let mut words = join_numbers(self.recognition.push(&samples, end)?);
-        let until = self.recognition.ready_until();
+        let samples = self.resample(samples, is_last);
+        let mut words = join_numbers(self.recognition.push(&samples, is_last)?);
+        let ready_until = self.recognition.ready_until();
         let may_continue = words.last().is_some_and(|(word, _)| {
-            word.text.ends_with(char::is_numeric) && until - word.end <= MAX_NUMBER_GAP_S
+            word.text.ends_with(char::is_numeric) && ready_until - word.end <= MAX_NUMBER_GAP_S
         });
-        let unfinished_number = if may_continue && !end { words.pop() } else { None };
+        let unfinished_number = if may_continue && !is_last { words.pop() } else { None };
         self.number_start = unfinished_number.map(|(word, _)| word.start);
         self.parts = words.iter().map(|(_, parts)| *parts).collect();
         // Each word has a letter or a digit: none is dropped, as `commit` counts them.
@@ -106,18 +106,18 @@ impl LiveRecognizer {
 
     /// Returns the time in seconds before which no further word starts.
     pub(super) fn ready_until(&self) -> f64 {
-        let until = self.recognition.ready_until();
-        self.number_start.map_or(until, |start| start.min(until))
+        let ready_until = self.recognition.ready_until();
+        self.number_start.map_or(ready_until, |start| start.min(ready_until))
     }
 
     /// Resamples to 16 kHz, without seams between calls.
-    fn resample(&mut self, samples: &[f32], end: bool) -> Vec<f32> {
+    fn resample(&mut self, samples: &[f32], is_last: bool) -> Vec<f32> {
         self.pending.extend_from_slice(samples);
         let count = self.pending.len();
         let incomplete_group =
-            self.pending.split_off(if end { count } else { count - count % RESAMPLING_GROUP });
-        let ready = std::mem::replace(&mut self.pending, incomplete_group);
-        resample_for_recognition(&Pcm::mono(ready, SampleRate::HZ_24K))
+            self.pending.split_off(if is_last { count } else { count - count % RESAMPLING_GROUP });
+        let complete_groups = std::mem::replace(&mut self.pending, incomplete_group);
+        resample_for_recognition(&Pcm::mono(complete_groups, SampleRate::HZ_24K))
     }
 }
 

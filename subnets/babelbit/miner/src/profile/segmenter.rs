@@ -1,30 +1,30 @@
 use std::mem;
 
 /// Block size for loudness in samples: 20 ms at 24 kHz.
-const BLOCK: usize = 480;
+const BLOCK_SAMPLES: usize = 480;
 /// Pause that ends a phrase, in blocks: 100 ms, longer than the stops within words.
-const PAUSE: usize = 5;
+const PAUSE_BLOCKS: usize = 5;
 /// Pause that separates sentences, in blocks: 180 ms.
-const SENTENCE_PAUSE: usize = 9;
+const SENTENCE_PAUSE_BLOCKS: usize = 9;
 /// Minimum number of loud blocks in a phrase: 0.4 s.
-const MIN_LENGTH: usize = 20;
+const MIN_LOUD_BLOCKS: usize = 20;
 /// Number of blocks after which speech without a pause is cut.
-const MAX_LENGTH: usize = 110;
+const MAX_BLOCKS: usize = 110;
 /// Number of blocks after which a phrase that is still too long is reported again: 0.5 s.
-const RECHECK_INTERVAL: usize = 25;
+const RECHECK_BLOCKS: usize = 25;
 /// Absolute loudness below which a block is quiet.
 const MIN_LOUDNESS: f32 = 0.001;
 /// Loudness relative to the surrounding speech below which a block is quiet.
 const MIN_RELATIVE_LOUDNESS: f32 = 0.02;
 /// Decay of the surrounding speech's level per block: by half in 2 s.
-const DECAY: f32 = 0.993;
+const LEVEL_DECAY: f32 = 0.993;
 
 /// Segmentation stage: finds the ends of phrases in mono samples at 24 kHz.
 pub(super) struct Segmenter {
     /// Samples since the start of the current phrase.
     pending: Vec<f32>,
     /// Whether each complete block of `pending` is loud.
-    loud: Vec<bool>,
+    loud_blocks: Vec<bool>,
     /// Level of the surrounding speech.
     level: f32,
     /// Number of quiet blocks since the last loud one, across phrases.
@@ -32,7 +32,7 @@ pub(super) struct Segmenter {
     /// Whether the current phrase starts a sentence.
     starts_sentence: bool,
     /// Number of blocks at which the phrase is reported as too long.
-    too_long: usize,
+    report_length: usize,
 }
 
 /// Result of a scan by [`Segmenter::scan`].
@@ -57,11 +57,11 @@ impl Segmenter {
     pub(super) fn new() -> Self {
         Self {
             pending: Vec::new(),
-            loud: Vec::new(),
+            loud_blocks: Vec::new(),
             level: 0.0,
-            quiet_blocks: SENTENCE_PAUSE,
+            quiet_blocks: SENTENCE_PAUSE_BLOCKS,
             starts_sentence: true,
-            too_long: MAX_LENGTH,
+            report_length: MAX_BLOCKS,
         }
     }
 
@@ -70,36 +70,39 @@ impl Segmenter {
         self.pending.extend(samples);
     }
 
-    /// Scans up to the end of the next phrase. `end` marks the end of the source.
-    pub(super) fn scan(&mut self, end: bool) -> Option<ScanResult> {
-        while let Some(block) =
-            self.pending.get(self.loud.len() * BLOCK..(self.loud.len() + 1) * BLOCK)
-        {
-            let loudness =
-                (block.iter().map(|sample| sample * sample).sum::<f32>() / BLOCK as f32).sqrt();
-            self.level = loudness.max(self.level * DECAY);
-            let loud = loudness > MIN_LOUDNESS.max(self.level * MIN_RELATIVE_LOUDNESS);
-            if loud {
-                if !self.loud.contains(&true) {
-                    self.starts_sentence = self.quiet_blocks >= SENTENCE_PAUSE;
+    /// Scans up to the end of the next phrase. `is_last` means that the source has ended.
+    pub(super) fn scan(&mut self, is_last: bool) -> Option<ScanResult> {
+        while let Some(block) = self.pending.get(
+            self.loud_blocks.len() * BLOCK_SAMPLES..(self.loud_blocks.len() + 1) * BLOCK_SAMPLES,
+        ) {
+            let loudness = (block.iter().map(|sample| sample * sample).sum::<f32>()
+                / BLOCK_SAMPLES as f32)
+                .sqrt();
+            self.level = loudness.max(self.level * LEVEL_DECAY);
+            let is_loud = loudness > MIN_LOUDNESS.max(self.level * MIN_RELATIVE_LOUDNESS);
+            if is_loud {
+                if !self.loud_blocks.contains(&true) {
+                    self.starts_sentence = self.quiet_blocks >= SENTENCE_PAUSE_BLOCKS;
                 }
                 self.quiet_blocks = 0;
             } else {
                 self.quiet_blocks += 1;
             }
-            self.loud.push(loud);
-            let loud_count = self.loud.iter().filter(|loud| **loud).count();
+            self.loud_blocks.push(is_loud);
+            let loud_count = self.loud_blocks.iter().filter(|is_loud| **is_loud).count();
             if loud_count == 0 {
                 self.drop_leading_silence();
-            } else if loud_count >= MIN_LENGTH && self.quiet_blocks == PAUSE {
-                return Some(ScanResult::Phrase(self.take_phrase(self.loud.len() * BLOCK)));
-            } else if self.loud.len() >= self.too_long {
-                self.too_long = self.loud.len() + RECHECK_INTERVAL;
+            } else if loud_count >= MIN_LOUD_BLOCKS && self.quiet_blocks == PAUSE_BLOCKS {
+                return Some(ScanResult::Phrase(
+                    self.take_phrase(self.loud_blocks.len() * BLOCK_SAMPLES),
+                ));
+            } else if self.loud_blocks.len() >= self.report_length {
+                self.report_length = self.loud_blocks.len() + RECHECK_BLOCKS;
                 return Some(ScanResult::TooLong);
             }
         }
-        let is_last = end && self.loud.contains(&true);
-        is_last.then(|| ScanResult::Phrase(self.take_phrase(self.pending.len())))
+        let has_last_phrase = is_last && self.loud_blocks.contains(&true);
+        has_last_phrase.then(|| ScanResult::Phrase(self.take_phrase(self.pending.len())))
     }
 
     /// Returns the samples of the current phrase.
@@ -112,39 +115,42 @@ impl Segmenter {
         self.starts_sentence
     }
 
-    /// Ends the current phrase near sample `at`, at the quietest point within 60 ms.
-    pub(super) fn cut(&mut self, at: usize) -> Phrase {
+    /// Ends the current phrase near sample `position`, at the quietest point within 60 ms.
+    pub(super) fn cut(&mut self, position: usize) -> Phrase {
         let energy = |sample: &usize| {
             let window = self
                 .pending
-                .get(sample.saturating_sub(BLOCK / 4)..sample + BLOCK / 4)
+                .get(sample.saturating_sub(BLOCK_SAMPLES / 4)..sample + BLOCK_SAMPLES / 4)
                 .unwrap_or_default();
             window.iter().map(|sample| sample * sample).sum::<f32>()
         };
-        let positions = (at.saturating_sub(3 * BLOCK)..(at + 3 * BLOCK).min(self.pending.len()))
-            .step_by(BLOCK / 8);
+        let positions = (position.saturating_sub(3 * BLOCK_SAMPLES)
+            ..(position + 3 * BLOCK_SAMPLES).min(self.pending.len()))
+            .step_by(BLOCK_SAMPLES / 8);
         let quietest = positions.min_by(|a, b| energy(a).total_cmp(&energy(b)));
-        let at = quietest.unwrap_or(at).clamp(BLOCK.min(self.pending.len()), self.pending.len());
-        let phrase = self.take_phrase(at);
+        let position = quietest
+            .unwrap_or(position)
+            .clamp(BLOCK_SAMPLES.min(self.pending.len()), self.pending.len());
+        let phrase = self.take_phrase(position);
         self.starts_sentence = false;
         phrase
     }
 
-    fn take_phrase(&mut self, at: usize) -> Phrase {
-        let remaining = self.pending.split_off(at);
+    fn take_phrase(&mut self, position: usize) -> Phrase {
+        let remaining = self.pending.split_off(position);
         let samples = mem::replace(&mut self.pending, remaining);
         // After a cut within a block, the loud flags shift by less than one block.
-        self.loud.drain(..(at / BLOCK).min(self.loud.len()));
-        self.loud.truncate(self.pending.len() / BLOCK);
-        self.too_long = MAX_LENGTH;
+        self.loud_blocks.drain(..(position / BLOCK_SAMPLES).min(self.loud_blocks.len()));
+        self.loud_blocks.truncate(self.pending.len() / BLOCK_SAMPLES);
+        self.report_length = MAX_BLOCKS;
         Phrase { samples, starts_sentence: mem::take(&mut self.starts_sentence) }
     }
 
-    /// Drops the silence before a phrase, except for its last [`PAUSE`] blocks.
+    /// Drops the silence before a phrase, except for its last [`PAUSE_BLOCKS`] blocks.
     fn drop_leading_silence(&mut self) {
-        let surplus_blocks = self.loud.len().saturating_sub(PAUSE);
-        self.loud.drain(..surplus_blocks);
-        self.pending.drain(..surplus_blocks * BLOCK);
+        let surplus_blocks = self.loud_blocks.len().saturating_sub(PAUSE_BLOCKS);
+        self.loud_blocks.drain(..surplus_blocks);
+        self.pending.drain(..surplus_blocks * BLOCK_SAMPLES);
     }
 }
 
@@ -154,7 +160,7 @@ mod tests {
 
     /// Generates a tone or silence of this many milliseconds.
     fn sound(loud: bool, milliseconds: usize) -> Vec<f32> {
-        let tone = |n: usize| if loud { (n as f32 * 0.1).sin() * 0.3 } else { 0.0 };
+        let tone = |n: usize| if is_loud { (n as f32 * 0.1).sin() * 0.3 } else { 0.0 };
         (0..milliseconds * 24).map(tone).collect()
     }
 
@@ -174,8 +180,9 @@ mod tests {
                     }
                     ScanResult::TooLong => {
                         let starts_sentence = segmenter.starts_sentence;
-                        let at = segmenter.pending().len() / 2;
-                        phrases_found.push((segmenter.cut(at).samples.len() / 24, starts_sentence));
+                        let position = segmenter.pending().len() / 2;
+                        phrases_found
+                            .push((segmenter.cut(position).samples.len() / 24, starts_sentence));
                     }
                 }
             }
@@ -209,7 +216,7 @@ mod tests {
         segmenter.push(sound(true, 4000));
         let mut reported = Vec::new();
         while let Some(ScanResult::TooLong) = segmenter.scan(false) {
-            reported.push(segmenter.loud.len());
+            reported.push(segmenter.loud_blocks.len());
         }
         assert_eq!(reported, [110, 135, 160, 185]);
     }

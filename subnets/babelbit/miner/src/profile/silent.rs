@@ -15,7 +15,7 @@ impl Profile for Silent {
 }
 
 impl Interpretation for Silent {
-    fn push(&mut self, _frame: &[f32], end: bool) -> Result<Reply, ProfileError> {
-        Ok(Reply { samples: Vec::new(), done: end })
+    fn push(&mut self, _frame: &[f32], is_last_frame: bool) -> Result<Reply, ProfileError> {
+        Ok(Reply { samples: Vec::new(), done: is_last_frame })
     }
 }

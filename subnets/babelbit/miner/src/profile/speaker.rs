@@ -5,7 +5,7 @@ use taonet_primitives::SampleRate;
 use taonet_speech::{SynthesisError, Synthesizer, Voice, resample_endpoints};
 
 /// Amplitude at or below which a sample counts as silence.
-const SILENCE: f32 = 0.004;
+const SILENCE_AMPLITUDE: f32 = 0.004;
 /// Margin of silence on both sides of a phrase, in samples at 24 kHz: a cut within the fading end
 /// of a word is audible as a click.
 const MARGIN_SAMPLES: usize = 960;
@@ -51,9 +51,9 @@ impl Speaker {
 }
 
 fn trim_silence(mut samples: Vec<f32>) -> Vec<f32> {
-    let loud = |sample: &f32| sample.abs() > SILENCE;
-    let Some(last) = samples.iter().rposition(loud) else { return Vec::new() };
-    let first = samples.iter().position(loud).unwrap_or_default();
+    let is_loud = |sample: &f32| sample.abs() > SILENCE_AMPLITUDE;
+    let Some(last) = samples.iter().rposition(is_loud) else { return Vec::new() };
+    let first = samples.iter().position(is_loud).unwrap_or_default();
     samples.truncate(last.saturating_add(1 + MARGIN_SAMPLES));
     samples.drain(..first.saturating_sub(MARGIN_SAMPLES));
     samples

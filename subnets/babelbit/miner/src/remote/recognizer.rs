@@ -9,7 +9,7 @@ use taonet_speech::{Pcm, Recognition, RecognizeError, Recognizer, SampleFormat, 
 use super::{CallError, RemoteModel, Stage, value_and_outcome};
 
 /// Path of the transcriptions below the server's base URL.
-const TRANSCRIPTIONS: &str = "audio/transcriptions";
+const TRANSCRIPTIONS_ROUTE: &str = "audio/transcriptions";
 
 /// Recogniser on an inference server, which receives each phrase as a WAV file and returns words
 /// with times.
@@ -45,8 +45,8 @@ impl RemoteRecognizer {
         ];
         let file = FormFile { field: "file", name: "phrase.wav", content_type: "audio/wav" };
         let form = MultipartForm::new(fields, file);
-        let response: Response =
-            server.upload(TRANSCRIPTIONS, &form.content_type(), form.body(&wav)).await?;
+        let response: TranscriptionResponse =
+            server.upload(TRANSCRIPTIONS_ROUTE, &form.content_type(), form.body(&wav)).await?;
         Ok(response.transcript(recording.duration().get()))
     }
 
@@ -92,7 +92,7 @@ impl Recognizer for RemoteRecognizer {
 
 /// Response of the server, in the format `verbose_json`.
 #[derive(Debug, Deserialize)]
-struct Response {
+struct TranscriptionResponse {
     text: String,
     #[serde(default)]
     language: Option<String>,
@@ -109,7 +109,7 @@ struct Segment {
     text: String,
 }
 
-impl Response {
+impl TranscriptionResponse {
     /// Returns the transcript of a recording of `seconds`; all times lie within it, in order.
     fn transcript(self, seconds: f64) -> Transcript {
         let timed_words = self.words.unwrap_or_default();
@@ -123,12 +123,12 @@ impl Response {
         } else {
             evenly_timed_words(&self.text, 0.0, seconds)
         };
-        let mut at = 0.0_f64;
+        let mut previous_start = 0.0_f64;
         for word in &mut words {
             word.text = word.text.trim().to_owned();
-            word.start = word.start.clamp(at, seconds.max(at));
+            word.start = word.start.clamp(previous_start, seconds.max(previous_start));
             word.end = word.end.clamp(word.start, seconds.max(word.start));
-            at = word.start;
+            previous_start = word.start;
         }
         Transcript {
             text: self.text.trim().to_owned(),
@@ -142,13 +142,13 @@ impl Response {
 fn evenly_timed_words(text: &str, start: f64, end: f64) -> Vec<Word> {
     // Each word is followed by a pause of one letter.
     let letters = |word: &str| word.chars().count() as f64;
-    let total: f64 = text.split_whitespace().map(|word| letters(word) + 1.0).sum();
-    let letter_duration = (end - start).max(0.0) / total.max(1.0);
-    let mut at = start;
+    let total_letters: f64 = text.split_whitespace().map(|word| letters(word) + 1.0).sum();
+    let letter_duration = (end - start).max(0.0) / total_letters.max(1.0);
+    let mut next_start = start;
     let words = text.split_whitespace().map(|word| {
-        let word_start = at;
-        at += letter_duration * (letters(word) + 1.0);
-        Word { text: word.to_owned(), start: word_start, end: at - letter_duration }
+        let word_start = next_start;
+        next_start += letter_duration * (letters(word) + 1.0);
+        Word { text: word.to_owned(), start: word_start, end: next_start - letter_duration }
     });
     words.collect()
 }
@@ -161,7 +161,7 @@ mod tests {
 
     /// Returns the words with times of a response to a recording of 2 s, rounded to milliseconds.
     fn words(response: Value) -> Vec<(String, i64, i64)> {
-        let response: Response = serde_json::from_value(response).unwrap();
+        let response: TranscriptionResponse = serde_json::from_value(response).unwrap();
         let milliseconds = |seconds: f64| (seconds * 1e3).round() as i64;
         let words = response.transcript(2.0).words.into_iter();
         words.map(|word| (word.text, milliseconds(word.start), milliseconds(word.end))).collect()

@@ -7,11 +7,11 @@ use taonet_http::ModelServer;
 use super::{CallError, RemoteModel, Stage};
 use crate::rewrite::normalized;
 
-/// Path of the chats below the server's base URL.
-const CHAT: &str = "chat/completions";
+/// Path of the chat completions below the server's base URL.
+const CHAT_ROUTE: &str = "chat/completions";
 /// Number of earlier phrases in a request.
 const MAX_EARLIER_PHRASES: usize = 8;
-/// Maximum average length in bytes of the words of an answer.
+/// Maximum average length in bytes of the words of a completion.
 const MAX_MEAN_WORD_BYTES: usize = 32;
 /// Marks a phrase that continues the previous one, or that the next one continues.
 const CONTINUATION_MARK: &str = "...";
@@ -86,11 +86,12 @@ impl ChatRewriter {
             "model": self.stage.remote.model, "messages": messages, "temperature": 0, "max_tokens": 4 * words + 32,
             "stream": true,
         });
-        let mut answer = ChatCompletion { content: None, max_words: 2 * words + 8, fault: None };
-        let result = server.events(CHAT, &body, |event| answer.add(&event)).await;
-        match (answer, result) {
-            (ChatCompletion { fault: Some(fault), .. }, _) => {
-                (None, Err(CallError::Unusable(fault)))
+        let mut completion =
+            ChatCompletion { content: None, max_words: 2 * words + 8, error: None };
+        let result = server.events(CHAT_ROUTE, &body, |event| completion.add(&event)).await;
+        match (completion, result) {
+            (ChatCompletion { error: Some(error), .. }, _) => {
+                (None, Err(CallError::Unusable(error)))
             }
             (ChatCompletion { content: Some(content), .. }, Ok(())) => {
                 (Some(spoken_words(&content)), Ok(()))
@@ -109,20 +110,20 @@ impl ChatRewriter {
     }
 }
 
-/// An answer of the language model, as received so far.
+/// A completion of the language model, as received so far.
 struct ChatCompletion {
     content: Option<String>,
     max_words: usize,
-    /// Why the answer cannot be used.
-    fault: Option<&'static str>,
+    /// Why the completion cannot be used.
+    error: Option<&'static str>,
 }
 
 impl ChatCompletion {
     /// Adds an event of the stream, or the complete response of a server that does not stream.
     fn add(&mut self, event: &Value) -> ControlFlow<()> {
         let Some(choice) = event.pointer("/choices/0") else {
-            // Some servers begin or end with an event about other things, whose list of choices is
-            // empty.
+            // Some servers begin or end the stream with an event, such as usage statistics, whose
+            // list of choices is empty.
             let is_empty = event.get("choices").is_some_and(Value::is_array);
             return if is_empty {
                 ControlFlow::Continue(())
@@ -130,7 +131,7 @@ impl ChatCompletion {
                 self.fail("an event of the stream has no choices")
             };
         };
-        let piece = match choice.get("delta") {
+        let text = match choice.get("delta") {
             Some(delta) => delta.get("content").and_then(Value::as_str).unwrap_or_default(),
             None => match choice.pointer("/message/content").and_then(Value::as_str) {
                 Some(content) => content,
@@ -138,8 +139,8 @@ impl ChatCompletion {
             },
         };
         let content = self.content.get_or_insert_default();
-        content.push_str(piece);
-        // A long answer is a comment, or the model repeats itself.
+        content.push_str(text);
+        // A long completion is a comment, or the model repeats itself.
         if content.len() > MAX_MEAN_WORD_BYTES * self.max_words
             || spoken_words(content).len() > self.max_words
         {
@@ -149,22 +150,22 @@ impl ChatCompletion {
         if is_last { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }
 
-    const fn fail(&mut self, fault: &'static str) -> ControlFlow<()> {
-        self.fault = Some(fault);
+    const fn fail(&mut self, error: &'static str) -> ControlFlow<()> {
+        self.error = Some(error);
         ControlFlow::Break(())
     }
 }
 
-/// Returns the words of an answer in lowercase, without punctuation.
-pub(crate) fn spoken_words(answer: &str) -> Vec<String> {
-    let words = answer
+/// Returns the words of a completion in lowercase, without punctuation.
+pub(crate) fn spoken_words(response: &str) -> Vec<String> {
+    let words = response
         .split(|letter: char| letter.is_whitespace() || matches!(letter, '-' | '–' | '—' | '/'));
     words.map(normalized).filter(|word| !word.is_empty()).collect()
 }
 
 /// Returns the message for a phrase; without words, the message at the end of speech. `is_start`
 /// means that the phrase does not continue the previous one, `is_last` that it is the last one.
-pub(crate) fn message(source_phrase: &[String], is_start: bool, is_last: bool) -> String {
+pub(crate) fn phrase_message(source_phrase: &[String], is_start: bool, is_last: bool) -> String {
     if source_phrase.is_empty() {
         return END_MESSAGE.to_owned();
     }
@@ -177,7 +178,7 @@ pub(crate) fn message(source_phrase: &[String], is_start: bool, is_last: bool) -
     }
 }
 
-/// Returns the arguments of [`message`] that give this message.
+/// Returns the arguments of [`phrase_message`] that give this message.
 #[cfg(any(test, feature = "testing"))]
 pub(crate) fn parse_message(message: &str) -> (Vec<String>, bool, bool) {
     if message == END_MESSAGE {
@@ -209,7 +210,7 @@ mod tests {
             ("", true, true, "(end of speech)"),
         ];
         for (source_phrase, begins, last, expected) in table {
-            assert_eq!(message(&words(source_phrase), begins, last), expected);
+            assert_eq!(phrase_message(&words(source_phrase), begins, last), expected);
             assert_eq!(parse_message(expected), (words(source_phrase), begins, last));
         }
     }

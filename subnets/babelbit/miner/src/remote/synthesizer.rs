@@ -9,9 +9,9 @@ use taonet_speech::{Pcm, SynthesisError, Synthesizer, Voice, Wav, WavError};
 use super::{CallError, RemoteModel, Stage, value_and_outcome};
 
 /// Path of the synthesis below the server's base URL.
-const SPEECH: &str = "audio/speech";
-/// Maximum size of the speech in bytes: a minute at 48 kHz.
-const MAX_SPEECH: usize = 6 << 20;
+const SPEECH_ROUTE: &str = "audio/speech";
+/// Maximum size of the speech in bytes: one minute at 48 kHz.
+const MAX_SPEECH_BYTES: usize = 6 << 20;
 /// Words per minute that correspond to the speed 1 of the server's voices.
 const NORMAL_WORDS_PER_MINUTE: f64 = 150.0;
 
@@ -43,13 +43,13 @@ impl RemoteSynthesizer {
             "speed": speed,
         });
         let mut file = Vec::new();
-        match server.receive(SPEECH, &body, MAX_SPEECH, &mut file).await {
+        match server.receive(SPEECH_ROUTE, &body, MAX_SPEECH_BYTES, &mut file).await {
             Ok(()) => value_and_outcome(decode_speech(Wav::decode(&file))),
             Err(error) => {
-                let is_endless = matches!(error, ModelServerError::Fault(Fault::TooLarge(_)));
-                let is_used = self.fallback.is_none() && !is_endless;
+                let is_too_large = matches!(error, ModelServerError::Fault(Fault::TooLarge(_)));
+                let use_partial = self.fallback.is_none() && !is_too_large;
                 (
-                    is_used.then(|| decode_speech(Wav::decode(&file)).ok()).flatten(),
+                    use_partial.then(|| decode_speech(Wav::decode(&file)).ok()).flatten(),
                     Err(error.into()),
                 )
             }

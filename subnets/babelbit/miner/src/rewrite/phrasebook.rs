@@ -19,7 +19,8 @@ pub struct Phrasebook {
 
 #[derive(Debug, Clone)]
 struct Entry {
-    anchored: bool,
+    /// Whether the phrase matches only at the start of a sentence.
+    is_anchored: bool,
     phrase: Vec<Slot>,
     replacement: Vec<Slot>,
 }
@@ -142,11 +143,11 @@ impl Phrasebook {
     /// replacement begins with the spoken part. Returns `words` with the rest of the replacement.
     pub(crate) fn complete(&self, spoken: &[String], words: Vec<String>) -> Vec<String> {
         for start in 0..spoken.len() {
-            let begun = spoken.get(start..).unwrap_or_default();
-            let joined = [begun, &words].concat();
+            let spoken_part = spoken.get(start..).unwrap_or_default();
+            let joined = [spoken_part, &words].concat();
             if let Some((length, replacement)) = self.replacement(&joined, false)
-                && length > begun.len()
-                && let Some(unspoken) = replacement.strip_prefix(begun)
+                && length > spoken_part.len()
+                && let Some(unspoken) = replacement.strip_prefix(spoken_part)
             {
                 return [unspoken, joined.get(length..).unwrap_or_default()].concat();
             }
@@ -162,7 +163,7 @@ impl Phrasebook {
         starts_sentence: bool,
     ) -> Option<(usize, Vec<String>)> {
         let entry = self.candidates(words).find(|entry| {
-            (starts_sentence || !entry.anchored)
+            (starts_sentence || !entry.is_anchored)
                 && entry.phrase.len() <= words.len()
                 && entry.matches(words)
         })?;
@@ -188,7 +189,7 @@ impl Phrasebook {
                 .get(..words.len())
                 .is_some_and(|prefix| !prefix.contains(&Slot::Wildcard));
             has_literal_prefix
-                && !entry.anchored
+                && !entry.is_anchored
                 && entry.phrase.len() > words.len()
                 && entry.matches(words)
         })
@@ -228,7 +229,7 @@ fn expand(line: &str) -> Result<Vec<(String, Entry)>, Problem> {
     if right.contains('|') {
         return Err(Problem::Separator);
     }
-    let (anchored, left) = match left.strip_prefix('^') {
+    let (is_anchored, left) = match left.strip_prefix('^') {
         Some(phrase) => (true, phrase),
         None => (false, left),
     };
@@ -267,7 +268,7 @@ fn expand(line: &str) -> Result<Vec<(String, Entry)>, Problem> {
             let replacement = replacement.collect();
             match phrase.first() {
                 Some(Slot::Word(first)) => {
-                    Ok((first.clone(), Entry { anchored, phrase, replacement }))
+                    Ok((first.clone(), Entry { is_anchored, phrase, replacement }))
                 }
                 _ => Err(Problem::FirstWord),
             }
@@ -282,12 +283,15 @@ fn match_options(left: &[Vec<&str>], right: &[Vec<&str>]) -> Result<Vec<Option<u
         if options.len() == 1 {
             return Ok(None);
         }
-        let mut same = (0..)
+        let mut same_size_choices = (0..)
             .zip(left)
             .filter(|(_, choice)| choice.len() == options.len())
             .map(|(index, _)| index);
         let occurrence = occurrences.entry(options.len()).or_default();
-        let index = same.clone().nth(*occurrence).or_else(|| same.by_ref().last());
+        let index = same_size_choices
+            .clone()
+            .nth(*occurrence)
+            .or_else(|| same_size_choices.by_ref().last());
         *occurrence += 1;
         index.map(Some).ok_or_else(|| Problem::UnmatchedChoice(options.join("/")))
     };

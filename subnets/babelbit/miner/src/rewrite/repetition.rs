@@ -21,17 +21,17 @@ const PREPOSITIONS: [&str; 14] = [
 pub(super) fn drop_repeated(words: &[String]) -> Vec<String> {
     let mut words = words.to_vec();
     for length in (1..=MAX_WORDS).rev() {
-        let mut at = 0;
-        while at + 2 * length <= words.len() {
-            let first = words.get(at..at + length);
-            let before = at.checked_sub(1).and_then(|before| words.get(before));
-            if first == words.get(at + length..at + 2 * length)
+        let mut start = 0;
+        while start + 2 * length <= words.len() {
+            let first = words.get(start..start + length);
+            let before = start.checked_sub(1).and_then(|before| words.get(before));
+            if first == words.get(start + length..start + 2 * length)
                 && !first.is_some_and(is_intentional)
                 && !first.is_some_and(|phrase| is_object_then_subject(before, phrase))
             {
-                words.drain(at..at + length);
+                words.drain(start..start + length);
             } else {
-                at += 1;
+                start += 1;
             }
         }
     }

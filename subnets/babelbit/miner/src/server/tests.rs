@@ -513,7 +513,9 @@ async fn cancelled_call_keeps_its_worker_until_done() {
     let config = MinerConfig { workers: 1, ..MinerConfig::default() };
     let miner = Miner::new(config, Arc::new(BlockingProfile(Arc::clone(&gate))));
     let caller = Hotkey::from_bytes([1; 32]);
-    let Ok(MinerRequest::Init(init)) = parse(init_body(0).to_string().as_bytes()) else { panic!() };
+    let Ok(MinerRequest::Init(init)) = parse_request(init_body(0).to_string().as_bytes()) else {
+        panic!()
+    };
     let session_id = miner.init(caller, init).unwrap().session_id;
     let request = PredictRequest {
         session_id,

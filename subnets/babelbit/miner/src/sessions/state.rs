@@ -5,18 +5,19 @@ use crate::{Limits, Refusal, samples};
 
 /// State of one utterance: received frames and the reply so far.
 pub struct SessionState {
-    stage: Stage,
+    phase: Phase,
     channels: u16,
     /// Remaining quota of source samples per channel.
     remaining_samples: u64,
     source_seconds: u64,
-    requests: u64,
+    request_count: u64,
     max_requests: u64,
     /// Index and response of the last frame, for retries by the caller.
-    last: Option<(u64, PredictResponse)>,
+    last_response: Option<(u64, PredictResponse)>,
 }
 
-enum Stage {
+/// Progress of a session.
+enum Phase {
     /// The source is playing.
     Open(Box<dyn Interpretation>),
     /// The source has ended, the reply is incomplete.
@@ -24,7 +25,7 @@ enum Stage {
     /// The reply is complete.
     Finished,
     /// An earlier request failed.
-    Broken,
+    Aborted,
 }
 
 /// Response to a frame, with values for the metrics.
@@ -41,13 +42,13 @@ impl SessionState {
         limits: &Limits,
     ) -> Self {
         Self {
-            stage: Stage::Open(interpretation),
+            phase: Phase::Open(interpretation),
             channels,
             remaining_samples: limits.source.as_secs() * u64::from(SAMPLE_RATE_HZ),
             source_seconds: limits.source.as_secs(),
-            requests: 0,
+            request_count: 0,
             max_requests: limits.requests,
-            last: None,
+            last_response: None,
         }
     }
 
@@ -60,10 +61,10 @@ impl SessionState {
     /// # Errors
     /// [`Refusal`] when the frame is malformed, out of order or over a limit, or when the profile
     /// fails.
-    pub(crate) fn answer(&mut self, request: &PredictRequest) -> Result<FrameResponse, Refusal> {
+    pub(crate) fn process(&mut self, request: &PredictRequest) -> Result<FrameResponse, Refusal> {
         if let Some(index) = request.frame_index {
-            if let Some((last, response)) = &self.last
-                && *last == index
+            if let Some((last_index, response)) = &self.last_response
+                && *last_index == index
             {
                 return Ok(FrameResponse {
                     response: response.clone(),
@@ -71,11 +72,11 @@ impl SessionState {
                     spoken_samples: 0,
                 });
             }
-            if index != self.requests {
-                return Err(Refusal::OutOfOrder { expected: self.requests, got: index });
+            if index != self.request_count {
+                return Err(Refusal::OutOfOrder { expected: self.request_count, got: index });
             }
         }
-        if self.requests >= self.max_requests {
+        if self.request_count >= self.max_requests {
             return Err(Refusal::TooManyRequests(self.max_requests));
         }
         let frame = samples::decode(&request.audio_b64, self.channels)?;
@@ -87,8 +88,8 @@ impl SessionState {
             n_bytes: size_of_val(reply.samples.as_slice()) as u64,
         };
         // A retry may have an index that the first request lacked.
-        self.last = Some((self.requests, response.clone()));
-        self.requests += 1;
+        self.last_response = Some((self.request_count, response.clone()));
+        self.request_count += 1;
         Ok(FrameResponse {
             response,
             received_samples: frame.len(),
@@ -98,29 +99,30 @@ impl SessionState {
 
     fn interpret_frame(&mut self, frame: &[f32], in_eos: bool) -> Result<Reply, Refusal> {
         let sample_count = (frame.len() / usize::from(self.channels)) as u64;
-        match self.stage {
-            Stage::Open(_) if frame.is_empty() && !in_eos => return Err(Refusal::EmptyFrame),
-            Stage::Open(_) if sample_count > self.remaining_samples => {
+        match self.phase {
+            Phase::Open(_) if frame.is_empty() && !in_eos => return Err(Refusal::EmptyFrame),
+            Phase::Open(_) if sample_count > self.remaining_samples => {
                 return Err(Refusal::SourceTooLong { seconds: self.source_seconds });
             }
-            Stage::Draining(_) | Stage::Finished if !frame.is_empty() => {
+            Phase::Draining(_) | Phase::Finished if !frame.is_empty() => {
                 return Err(Refusal::AfterEnd);
             }
-            Stage::Finished => return Ok(Reply { samples: Vec::new(), done: true }),
+            Phase::Finished => return Ok(Reply { samples: Vec::new(), done: true }),
             _ => {}
         }
         // If the work fails or panics, the session stays broken, since the work may be incomplete.
-        let (mut interpretation, ended) = match std::mem::replace(&mut self.stage, Stage::Broken) {
-            Stage::Open(interpretation) => (interpretation, in_eos),
-            Stage::Draining(interpretation) => (interpretation, true),
-            Stage::Finished | Stage::Broken => return Err(Refusal::Broken),
-        };
+        let (mut interpretation, has_source_ended) =
+            match std::mem::replace(&mut self.phase, Phase::Aborted) {
+                Phase::Open(interpretation) => (interpretation, in_eos),
+                Phase::Draining(interpretation) => (interpretation, true),
+                Phase::Finished | Phase::Aborted => return Err(Refusal::SessionAborted),
+            };
         let reply = interpretation.push(frame, in_eos)?;
         self.remaining_samples -= sample_count;
-        self.stage = match (reply.done, ended) {
-            (true, _) => Stage::Finished,
-            (false, true) => Stage::Draining(interpretation),
-            (false, false) => Stage::Open(interpretation),
+        self.phase = match (reply.done, has_source_ended) {
+            (true, _) => Phase::Finished,
+            (false, true) => Phase::Draining(interpretation),
+            (false, false) => Phase::Open(interpretation),
         };
         Ok(reply)
     }

@@ -17,7 +17,7 @@ const LIMITS: Limits = Limits {
 impl Sessions {
     /// Returns the number of sessions with an incomplete reply.
     pub(crate) fn live_count(&self) -> usize {
-        self.lock().values().filter(|entry| !entry.finished).count()
+        self.lock().values().filter(|entry| !entry.is_finished).count()
     }
 }
 
@@ -122,7 +122,7 @@ impl TestSession {
         let audio_b64 = crate::samples::encode(samples);
         let request =
             PredictRequest { session_id: self.id.clone(), audio_b64, in_eos, frame_index };
-        let response = state.answer(&request)?.response;
+        let response = state.process(&request)?.response;
         Ok((response.n_bytes as usize / 4, response.out_eos))
     }
 }

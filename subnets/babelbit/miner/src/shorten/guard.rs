@@ -16,7 +16,7 @@ pub const MIN_SIMILARITY: f32 = 0.78;
 /// Maximum length of a word sequence whose immediate repetition is detected.
 const MAX_REPEATED_LENGTH: usize = 4;
 /// Number of words up to which a single foreign function word marks a text of another language.
-const MAX_WORDS_PER_FOREIGN: usize = 4;
+const MAX_WORDS_PER_FOREIGN_WORD: usize = 4;
 
 /// Words that negate a statement, or restrict it almost as much.
 const NEGATIONS: &[&str] = &[
@@ -117,7 +117,9 @@ impl ProposalGuard {
         if is_foreign(phrase, proposal) {
             return Err(Rejection::ForeignLanguage);
         }
-        if negations(phrase) != negations(proposal) || numbers(phrase) != numbers(proposal) {
+        if count_negations(phrase) != count_negations(proposal)
+            || number_words(phrase) != number_words(proposal)
+        {
             return Err(Rejection::MeaningChanged);
         }
         let (phrase, proposal) = (phrase.join(" "), proposal.join(" "));
@@ -153,16 +155,16 @@ fn is_foreign(phrase: &[String], proposal: &[String]) -> bool {
     let new_words = || proposal.iter().filter(move |word| !phrase.contains(word));
     let foreign_count = new_words().filter(|word| FOREIGN_WORDS.contains(&word.as_str())).count();
     new_words().any(|word| !word.is_ascii())
-        || (foreign_count > 0 && foreign_count * MAX_WORDS_PER_FOREIGN >= proposal.len())
+        || (foreign_count > 0 && foreign_count * MAX_WORDS_PER_FOREIGN_WORD >= proposal.len())
 }
 
 /// Returns the number of negations. Two of them may cancel each other out.
-fn negations(words: &[String]) -> usize {
+fn count_negations(words: &[String]) -> usize {
     words.iter().filter(|word| NEGATIONS.contains(&word.as_str()) || word.ends_with("n't")).count()
 }
 
 /// Returns the words of the numbers, in their order.
-fn numbers(words: &[String]) -> Vec<&str> {
+fn number_words(words: &[String]) -> Vec<&str> {
     let is_number = |word: &str| {
         NUMBERS.contains(&word) || word.contains(|letter: char| letter.is_ascii_digit())
     };
@@ -173,8 +175,8 @@ fn numbers(words: &[String]) -> Vec<&str> {
         word(index).is_some_and(|word| PARTS_OF_NUMBERS.contains(&word))
             && neighbours.any(|word| is_number(word) || PARTS_OF_NUMBERS.contains(&word))
     };
-    let numbers = words.iter().map(String::as_str).enumerate();
-    numbers
+    let indexed_words = words.iter().map(String::as_str).enumerate();
+    indexed_words
         .filter(|(index, word)| is_number(word) || is_number_part(*index))
         .map(|(_, word)| word)
         .collect()
@@ -201,13 +203,16 @@ mod tests {
             ("one of the points that i made at one time", ""),
             ("the second house costs half of it", "second half"),
         ] {
-            assert_eq!(numbers(&words(text)).join(" "), expected, "{text}");
+            assert_eq!(number_words(&words(text)).join(" "), expected, "{text}");
         }
     }
 
     #[test]
     fn texts_with_reordered_numbers_differ() {
-        assert_ne!(numbers(&words("two of the five")), numbers(&words("five of the two")));
+        assert_ne!(
+            number_words(&words("two of the five")),
+            number_words(&words("five of the two"))
+        );
     }
 
     /// Columns: text · number of negations
@@ -219,7 +224,7 @@ mod tests {
             ("he hardly ever waits", 1),
             ("it is notable", 0),
         ] {
-            assert_eq!(negations(&words(text)), expected, "{text}");
+            assert_eq!(count_negations(&words(text)), expected, "{text}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! A chat model in the process that proposes shorter phrases.
+//! In-process chat model that proposes shorter phrases.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -10,8 +10,8 @@ use super::{ProposalError, ProposalLimits};
 /// Instructions for the model.
 const INSTRUCTIONS: &str = "You make spoken sentences shorter. Leave out needless words. Keep the meaning and every \
     fact, name, number and negation.";
-/// Phrases and their answers, which show a small model what the instructions mean. Each answer is
-/// shorter: after an example whose answer is the phrase itself, a small model repeats most phrases.
+/// Example phrases with a shorter version each, which show a small model what the instructions
+/// mean. After an example whose result is the phrase itself, a small model repeats most phrases.
 const EXAMPLES: [(&str, &str); 5] = [
     (
         "i would just like to say that we are very happy to see all of you here today",
@@ -77,10 +77,10 @@ impl ChatPhraseModel {
             .collect();
         let (mut cache, mut step_time) = (KvCache::default(), Duration::ZERO);
         for tokens in prefix.chunks(STEP_TOKENS) {
-            let began = Instant::now();
+            let start = Instant::now();
             model.llama().next(tokens, &mut cache)?;
             if tokens.len() == STEP_TOKENS {
-                step_time = began.elapsed();
+                step_time = start.elapsed();
             }
         }
         Ok(Self {
@@ -93,7 +93,7 @@ impl ChatPhraseModel {
     }
 
     /// Returns the logits after the prompt, and the cache of its tokens.
-    fn read(
+    fn read_prompt(
         &self,
         prompt: &[u32],
         deadline: Instant,
@@ -109,7 +109,8 @@ impl ChatPhraseModel {
         let mut logits = Vec::new();
         for tokens in prompt.get(shared_tokens..).unwrap_or_default().chunks(STEP_TOKENS) {
             let expected = self.step_time.load(Ordering::Relaxed);
-            let result = self.step(tokens, &mut cache, deadline, Duration::from_micros(expected));
+            let result =
+                self.run_step(tokens, &mut cache, deadline, Duration::from_micros(expected));
             let measured = match &result {
                 Ok((_, elapsed)) if tokens.len() == STEP_TOKENS => microseconds(*elapsed),
                 Ok((_, elapsed)) => expected.max(microseconds(*elapsed)),
@@ -125,19 +126,19 @@ impl ChatPhraseModel {
 
     /// Runs the model for some tokens; returns the logits after them, and the time that it took. A
     /// step cannot be interrupted, so it starts only if it is expected to end by the deadline.
-    fn step(
+    fn run_step(
         &self,
         tokens: &[u32],
         cache: &mut KvCache,
         deadline: Instant,
         expected: Duration,
     ) -> Result<(Vec<f32>, Duration), ProposalError> {
-        let began = Instant::now();
-        if began.checked_add(expected).is_none_or(|end| end > deadline) {
+        let start = Instant::now();
+        if start.checked_add(expected).is_none_or(|end| end > deadline) {
             return Err(ProposalError::TooSlow);
         }
         let logits = self.model.llama().next(tokens, cache)?;
-        Ok((logits, began.elapsed()))
+        Ok((logits, start.elapsed()))
     }
 
     /// Proposes a shorter version of a phrase; see [`Propose`](super::Propose).
@@ -146,7 +147,7 @@ impl ChatPhraseModel {
     /// [`ProposalError`] when there is no proposal within the limits, or the model fails.
     pub fn propose(&self, phrase: &str, limits: ProposalLimits) -> Result<String, ProposalError> {
         let prompt = self.model.direct_prompt(&messages(phrase, self.has_system))?;
-        let (mut logits, mut cache) = self.read(&prompt, limits.deadline)?;
+        let (mut logits, mut cache) = self.read_prompt(&prompt, limits.deadline)?;
         let vocabulary = self.model.vocabulary();
         let (mut tokens, mut elapsed) = (Vec::new(), Duration::ZERO);
         loop {
@@ -165,7 +166,7 @@ impl ChatPhraseModel {
             if words > limits.max_words || tokens.len() > MAX_TOKENS_PER_WORD * limits.max_words {
                 return Err(ProposalError::TooLong);
             }
-            (logits, elapsed) = self.step(&[token], &mut cache, limits.deadline, elapsed)?;
+            (logits, elapsed) = self.run_step(&[token], &mut cache, limits.deadline, elapsed)?;
         }
     }
 }
@@ -213,7 +214,7 @@ mod tests {
         for phrase in ["the train is late today", "a"] {
             let prompt = other.direct_prompt(&messages(phrase, true)).unwrap();
             let deadline = Instant::now() + Duration::from_mins(1);
-            let (logits, cache) = phrases.read(&prompt, deadline).unwrap();
+            let (logits, cache) = phrases.read_prompt(&prompt, deadline).unwrap();
             assert_eq!(cache.tokens(), prompt.len());
             let expected = other.llama().next(&prompt, &mut KvCache::default()).unwrap();
             assert!(

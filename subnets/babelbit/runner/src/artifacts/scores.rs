@@ -9,7 +9,7 @@ use taonet_babelbit_core::rounding::{round4, round6};
 use super::measured::{MeasuredReply, challenge_metrics};
 
 /// Computes the means over a miner's utterances.
-pub(super) fn summary(log: &RunLog) -> ChallengeSummary {
+pub(super) fn summarize(log: &RunLog) -> ChallengeSummary {
     let mean = |value: fn(&RunLogUtterance) -> f64| {
         let sum: f64 = log.utterances.iter().map(value).sum();
         if log.utterances.is_empty() { 0.0 } else { sum / log.utterances.len() as f64 }

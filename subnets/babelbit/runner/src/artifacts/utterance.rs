@@ -17,7 +17,7 @@ impl MinerResult<'_> {
     }
 
     /// Builds the run-log record of a row; returns `None` if the challenge lacks the utterance.
-    pub(super) fn utterance(&self, row: &ResultRow) -> Option<RunLogUtterance> {
+    pub(super) fn utterance_record(&self, row: &ResultRow) -> Option<RunLogUtterance> {
         let utterance = self.utterance_of(row)?;
         let index = row.utterance_index;
         let source = utterance.source.as_ref().ok();

@@ -9,7 +9,7 @@ use super::ChallengeRun;
 use crate::RunError;
 use crate::events::RunEvent;
 use crate::ledger::{ResultRow, StoredScore};
-use crate::reply_scorer::{ReplyScorer, find_candidate};
+use crate::reply_scorer::{ReplyScorer, build_candidate};
 use taonet_babelbit_core::records::MinerKey;
 use taonet_babelbit_scorer::{Candidate, ScoringConditions, Transcription};
 
@@ -21,38 +21,47 @@ pub(super) struct Batches {
     run: Arc<ChallengeRun>,
     miners: HashSet<MinerKey>,
     /// Unscored utterances, in order.
-    waiting: VecDeque<u32>,
-    /// Received rows by utterance index, except those already in `candidates` or `peers`.
+    pending: VecDeque<u32>,
+    /// Received rows by utterance index, except those already in `candidates` or `scored_rows`.
     rows: BTreeMap<u32, Vec<ResultRow>>,
     /// Miners that have replied to the next utterance, or failed on it.
-    done: HashSet<MinerKey>,
+    completed_miners: HashSet<MinerKey>,
     candidates: Vec<(MinerKey, Candidate)>,
     /// Rows of the next utterance whose scores come from an earlier run.
-    peers: Vec<ResultRow>,
+    scored_rows: Vec<ResultRow>,
     /// Total scoring time.
-    scoring: Duration,
+    scoring_time: Duration,
 }
 
 impl Batches {
     pub(super) fn new(
         run: Arc<ChallengeRun>,
         miners: HashSet<MinerKey>,
-        recorded: Vec<ResultRow>,
+        recorded_rows: Vec<ResultRow>,
     ) -> Self {
         let mut rows: BTreeMap<u32, Vec<ResultRow>> = BTreeMap::new();
-        for row in recorded {
+        for row in recorded_rows {
             rows.entry(row.utterance_index).or_default().push(row);
         }
-        let waiting = run.indices().collect();
-        let (done, candidates, peers) = (HashSet::new(), Vec::new(), Vec::new());
-        Self { run, miners, waiting, rows, done, candidates, peers, scoring: Duration::ZERO }
+        let pending = run.indices().collect();
+        let (completed_miners, candidates, scored_rows) = (HashSet::new(), Vec::new(), Vec::new());
+        Self {
+            run,
+            miners,
+            pending,
+            rows,
+            completed_miners,
+            candidates,
+            scored_rows,
+            scoring_time: Duration::ZERO,
+        }
     }
 
     /// Adds a miner's result for one utterance, and scores the utterances that are complete.
     pub(super) async fn add(&mut self, row: ResultRow) -> Result<(), RunError> {
         let index = row.utterance_index;
         self.rows.entry(index).or_default().push(row);
-        if self.waiting.front() == Some(&index) { self.advance().await } else { Ok(()) }
+        if self.pending.front() == Some(&index) { self.advance().await } else { Ok(()) }
     }
 
     /// Stops waiting for a dropped miner.
@@ -63,23 +72,23 @@ impl Batches {
 
     /// Scores, in order, all utterances to which every miner has replied or failed.
     pub(super) async fn advance(&mut self) -> Result<(), RunError> {
-        while let Some(&index) = self.waiting.front() {
+        while let Some(&index) = self.pending.front() {
             for row in self.rows.remove(&index).unwrap_or_default() {
-                self.done.insert(row.miner);
+                self.completed_miners.insert(row.miner);
                 if row.awaits_score() {
                     self.prepare(row).await?;
                 } else if row.score.is_some() {
-                    self.peers.push(row);
+                    self.scored_rows.push(row);
                 }
             }
-            if !self.miners.is_subset(&self.done) {
+            if !self.miners.is_subset(&self.completed_miners) {
                 return Ok(());
             }
             let start = Instant::now();
             self.score(index).await?;
-            self.scoring += start.elapsed();
-            self.waiting.pop_front();
-            self.done.clear();
+            self.scoring_time += start.elapsed();
+            self.pending.pop_front();
+            self.completed_miners.clear();
         }
         Ok(())
     }
@@ -88,7 +97,7 @@ impl Batches {
     /// have finished.
     pub(super) async fn finish(mut self) -> Result<Duration, RunError> {
         self.advance().await?;
-        Ok(self.scoring)
+        Ok(self.scoring_time)
     }
 
     async fn prepare(&mut self, row: ResultRow) -> Result<(), RunError> {
@@ -101,17 +110,20 @@ impl Batches {
 
     /// Loads replies that already have a score, so that later duplicates get the duplication
     /// penalty. The existing scores stay unchanged. Skips replies without stored audio.
-    async fn scored_peers(&mut self, index: u32) -> Result<Vec<(MinerKey, Candidate)>, RunError> {
-        let rows = std::mem::take(&mut self.peers);
+    async fn load_scored_candidates(
+        &mut self,
+        index: u32,
+    ) -> Result<Vec<(MinerKey, Candidate)>, RunError> {
+        let rows = std::mem::take(&mut self.scored_rows);
         let Some((source_sec, channels)) = self.run.source(index).filter(|_| !rows.is_empty())
         else {
             return Ok(Vec::new());
         };
         let layout = self.run.layout.clone();
-        let read = move || {
-            let read = |row: ResultRow| {
+        let load_all = move || {
+            let load = |row: ResultRow| {
                 let path = layout.predicted(row.miner, row.utterance_index);
-                find_candidate(&row, path.clone(), source_sec, channels)
+                build_candidate(&row, path.clone(), source_sec, channels)
                     .inspect_err(|error| {
                         tracing::warn!(
                             path = %path.display(), %error,
@@ -121,22 +133,26 @@ impl Batches {
                     .ok()
                     .map(|candidate| (row.miner, candidate))
             };
-            rows.into_iter().filter_map(read).collect()
+            rows.into_iter().filter_map(load).collect()
         };
-        spawn_blocking(read).await.map_err(RunError::Task)
+        spawn_blocking(load_all).await.map_err(RunError::Task)
     }
 
     async fn score(&mut self, index: u32) -> Result<(), RunError> {
         let mut replies = std::mem::take(&mut self.candidates);
         if replies.is_empty() {
-            self.peers.clear();
+            self.scored_rows.clear();
             return Ok(());
         }
-        let new: HashSet<_> = replies.iter().map(|(miner, _)| *miner).collect();
-        let scored_before =
-            self.peers.iter().filter_map(|row| row.score.as_ref()).map(|score| score.batch).max();
-        let batch = scored_before.unwrap_or_default().saturating_add(1);
-        replies.extend(self.scored_peers(index).await?);
+        let new_miners: HashSet<_> = replies.iter().map(|(miner, _)| *miner).collect();
+        let last_batch = self
+            .scored_rows
+            .iter()
+            .filter_map(|row| row.score.as_ref())
+            .map(|score| score.batch)
+            .max();
+        let batch = last_batch.unwrap_or_default().saturating_add(1);
+        replies.extend(self.load_scored_candidates(index).await?);
         // Scores must not depend on the order of arrival.
         replies.sort_by_key(|(miner, _)| *miner);
         let (miners, candidates): (Vec<_>, Vec<_>) = replies.into_iter().unzip();
@@ -162,10 +178,10 @@ impl Batches {
         if results.len() != miners.len() {
             return Err(RunError::ScoreCount { expected: miners.len(), got: results.len() });
         }
-        let name = conditions.as_ref().map(ScoringConditions::sha256);
+        let conditions_sha256 = conditions.as_ref().map(ScoringConditions::sha256);
         let scores = miners.into_iter().zip(results.into_iter().zip(transcriptions));
         let scores: Vec<_> = scores
-            .filter(|(miner, _)| new.contains(miner))
+            .filter(|(miner, _)| new_miners.contains(miner))
             .map(|(miner, (result, transcription))| {
                 // The scorer may have a transcript of identical audio in another reply although it
                 // skipped recognition of this reply.
@@ -174,7 +190,7 @@ impl Batches {
                     miner,
                     StoredScore {
                         transcription,
-                        conditions: name.clone(),
+                        conditions: conditions_sha256.clone(),
                         batch,
                         ..StoredScore::from(result)
                     },

@@ -141,12 +141,15 @@ impl Ledger {
     ///
     /// # Errors
     /// [`LedgerError`] when the database operation fails.
-    pub async fn begin(&self, new: &NewChallenge) -> Result<ChallengeRow, LedgerError> {
+    pub async fn begin(&self, challenge: &NewChallenge) -> Result<ChallengeRow, LedgerError> {
         let mut connection = self.connection.lock().await;
         let mut transaction = connection.begin().await?;
-        let state =
-            if new.error.is_some() { ChallengeState::Partial } else { ChallengeState::Playing };
-        let reference = new
+        let state = if challenge.error.is_some() {
+            ChallengeState::Partial
+        } else {
+            ChallengeState::Playing
+        };
+        let reference = challenge
             .reference
             .as_ref()
             .map(|value| to_json("challenge.reference", value))
@@ -164,19 +167,19 @@ impl Ledger {
                  title = coalesce(excluded.title, title)
              RETURNING id",
         )
-        .bind(&new.challenge_uid)
-        .bind(new.challenge_type.as_str())
-        .bind(&new.run_timestamp)
-        .bind(new.started_unix)
+        .bind(&challenge.challenge_uid)
+        .bind(challenge.challenge_type.as_str())
+        .bind(&challenge.run_timestamp)
+        .bind(challenge.started_unix)
         .bind(state.as_str())
-        .bind(&new.error)
+        .bind(&challenge.error)
         .bind(reference)
-        .bind(&new.reference_source)
-        .bind(&new.main_challenge_uid)
-        .bind(&new.title)
+        .bind(&challenge.reference_source)
+        .bind(&challenge.main_challenge_uid)
+        .bind(&challenge.title)
         .fetch_one(&mut *transaction)
         .await?;
-        for utterance in &new.utterances {
+        for utterance in &challenge.utterances {
             let (source, error) = match &utterance.source {
                 Ok(source) => (Some(to_json("utterance.source", source)?), None),
                 Err(error) => (None, Some(error)),
@@ -231,14 +234,14 @@ impl Ledger {
         kind: ChallengeType,
         limit: u32,
     ) -> Result<Vec<String>, LedgerError> {
-        let names = sqlx::query_scalar(
+        let uids = sqlx::query_scalar(
             "SELECT challenge_uid FROM challenge WHERE challenge_type = ? ORDER BY id DESC LIMIT ?",
         )
         .bind(kind.as_str())
         .bind(limit)
         .fetch_all(&mut *self.connection.lock().await)
         .await?;
-        Ok(names)
+        Ok(uids)
     }
 
     /// Returns the unfinished challenges of a contest that are completely fetched, started at

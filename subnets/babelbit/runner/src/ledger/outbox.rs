@@ -4,7 +4,7 @@ use taonet_babelbit_core::records::ChallengeType;
 use taonet_babelbit_core::submission_api::ResultFile;
 
 use super::challenges::read_contest;
-use super::results::{insert_finished, read_key};
+use super::results::{insert_finished, read_miner};
 use super::{ChallengeRow, Ledger, LedgerError};
 use taonet_babelbit_core::records::MinerKey;
 
@@ -106,12 +106,12 @@ impl Ledger {
             insert_finished(&mut transaction, challenge, miner).await?;
         }
         transaction.commit().await?;
-        self.announce_files();
+        self.notify_outbox();
         Ok(())
     }
 
     /// Wakes the outbox.
-    pub(super) fn announce_files(&self) {
+    pub(super) fn notify_outbox(&self) {
         self.enqueued.notify_one();
     }
 
@@ -145,7 +145,7 @@ impl Ledger {
     ///
     /// # Errors
     /// [`LedgerError`] when the database operation fails.
-    pub async fn next_due(&self) -> Result<Option<i64>, LedgerError> {
+    pub async fn next_due_time(&self) -> Result<Option<i64>, LedgerError> {
         let next =
             sqlx::query_scalar("SELECT min(due_unix_ms) FROM outbox WHERE state = 'waiting'")
                 .fetch_one(&mut *self.connection.lock().await)
@@ -157,12 +157,11 @@ impl Ledger {
     ///
     /// # Errors
     /// [`LedgerError`] when the database operation fails.
-    pub async fn waiting_count(&self) -> Result<u64, LedgerError> {
-        let waiting: i64 =
-            sqlx::query_scalar("SELECT count(*) FROM outbox WHERE state = 'waiting'")
-                .fetch_one(&mut *self.connection.lock().await)
-                .await?;
-        Ok(waiting.unsigned_abs())
+    pub async fn queued_count(&self) -> Result<u64, LedgerError> {
+        let queued: i64 = sqlx::query_scalar("SELECT count(*) FROM outbox WHERE state = 'waiting'")
+            .fetch_one(&mut *self.connection.lock().await)
+            .await?;
+        Ok(queued.unsigned_abs())
     }
 
     /// Counts the files per state.
@@ -246,7 +245,7 @@ impl Ledger {
     ///
     /// # Errors
     /// [`LedgerError`] when the database operation fails.
-    pub(crate) async fn retry_refused(&self) -> Result<u64, LedgerError> {
+    pub(crate) async fn requeue_refused(&self) -> Result<u64, LedgerError> {
         let statement = sqlx::query(
             "UPDATE outbox SET state = 'waiting', attempts = 0, due_unix_ms = 0 WHERE state = 'refused'",
         );
@@ -276,7 +275,7 @@ fn read_entry(row: &SqliteRow) -> Result<OutboxEntry, LedgerError> {
         challenge_type: read_contest(row)?,
         run_timestamp: row.try_get("run_timestamp")?,
         main_challenge_uid: row.try_get("main_challenge_uid")?,
-        miner: read_key(row)?,
+        miner: read_miner(row)?,
         file: ResultFile::from_file_type(&file)
             .ok_or(LedgerError::Value { column: "outbox.file", value: file })?,
         named: (!name.is_empty()).then_some(NamedFile { name, dialogue_uid }),

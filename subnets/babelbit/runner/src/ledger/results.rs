@@ -235,7 +235,7 @@ impl Ledger {
         .bind(challenge.id)
         .fetch_all(&mut *self.connection.lock().await)
         .await?;
-        rows.iter().map(read_key).collect()
+        rows.iter().map(read_miner).collect()
     }
 
     /// Returns all scoring conditions, keyed by their SHA-256.
@@ -246,11 +246,11 @@ impl Ledger {
         let rows = sqlx::query("SELECT sha256, conditions FROM scoring_conditions")
             .fetch_all(&mut *self.connection.lock().await)
             .await?;
-        let read = |row: &SqliteRow| {
+        let read_conditions = |row: &SqliteRow| {
             let text: String = row.try_get("conditions")?;
             Ok((row.try_get("sha256")?, from_json("scoring_conditions.conditions", &text)?))
         };
-        rows.iter().map(read).collect()
+        rows.iter().map(read_conditions).collect()
     }
 
     /// Returns the finished miners of a challenge, whose result files are all written.
@@ -267,7 +267,7 @@ impl Ledger {
         .bind(challenge.id)
         .fetch_all(&mut *self.connection.lock().await)
         .await?;
-        rows.iter().map(read_key).collect()
+        rows.iter().map(read_miner).collect()
     }
 
     /// Marks a miner as finished: all its result files are written.
@@ -299,7 +299,7 @@ pub(super) async fn insert_finished(
     Ok(())
 }
 
-pub(super) fn read_key(row: &SqliteRow) -> Result<MinerKey, LedgerError> {
+pub(super) fn read_miner(row: &SqliteRow) -> Result<MinerKey, LedgerError> {
     let hotkey: String = row.try_get("miner_hotkey")?;
     let hotkey = hotkey
         .parse()
@@ -312,7 +312,7 @@ pub(super) fn read_result(row: &SqliteRow) -> Result<ResultRow, LedgerError> {
     let error: Option<String> = row.try_get("error")?;
     let score: Option<String> = row.try_get("score")?;
     Ok(ResultRow {
-        miner: read_key(row)?,
+        miner: read_miner(row)?,
         utterance_index: row.try_get("utterance_index")?,
         reply: from_json("result.reply", &row.try_get::<String, _>("reply")?)?,
         outcome: hash.ok_or_else(|| ReplyFailure(error.unwrap_or_default())),

@@ -5,7 +5,7 @@ use taonet_babelbit_core::scoring::Gate;
 use taonet_database::DatabaseError;
 
 use super::challenges::{read_challenge, read_contest};
-use super::results::{read_key, read_result};
+use super::results::{read_miner, read_result};
 use super::{ChallengeRow, ChallengeState, Ledger, LedgerError, ResultRow, from_json};
 
 /// Summary of a challenge in the ledger, without its utterances and reference.
@@ -93,7 +93,7 @@ impl Ledger {
     ///
     /// # Errors
     /// [`LedgerError`] when the database operation fails.
-    pub async fn by_id(&self, id: i64) -> Result<Option<ChallengeRow>, LedgerError> {
+    pub async fn find_by_id(&self, id: i64) -> Result<Option<ChallengeRow>, LedgerError> {
         match read_challenge(&mut *self.connection.lock().await, id).await {
             Err(LedgerError::Database(DatabaseError::Failed(sqlx::Error::RowNotFound))) => Ok(None),
             other => other.map(Some),
@@ -176,13 +176,13 @@ fn read_header(row: &SqliteRow) -> Result<ChallengeHeader, LedgerError> {
 }
 
 /// Values of the JSON paths that [`Ledger::result_summaries`] extracts, in the same order.
-type Numbers = (f64, Option<f64>, Option<f64>, Option<f64>, Vec<Gate>);
+type ScoreColumns = (f64, Option<f64>, Option<f64>, Option<f64>, Vec<Gate>);
 
 fn read_summary(row: &SqliteRow) -> Result<ResultSummary, LedgerError> {
     let score: Option<String> = row.try_get("score")?;
-    let score = score.map(|text| from_json::<Numbers>("result.score", &text)).transpose()?;
+    let score = score.map(|text| from_json::<ScoreColumns>("result.score", &text)).transpose()?;
     Ok(ResultSummary {
-        miner: read_key(row)?,
+        miner: read_miner(row)?,
         utterance_index: row.try_get("utterance_index")?,
         error: row.try_get("error")?,
         score: score.map(|(score, accuracy, rate_ratio, overshoot_sec, failed_gates)| {

@@ -175,10 +175,12 @@ async fn last_round_of_each_contest_is_stored() {
 #[tokio::test]
 async fn older_ledger_is_migrated_without_loss() {
     let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join(FILE);
+    let path = directory.path().join(LEDGER_FILE);
     {
         let mut connection =
-            SqliteConnection::connect_with(&options(&path).create_if_missing(true)).await.unwrap();
+            SqliteConnection::connect_with(&connect_options(&path).create_if_missing(true))
+                .await
+                .unwrap();
         let older = Migrator {
             migrations: MIGRATIONS.iter().take(2).cloned().collect(),
             ..Migrator::DEFAULT
@@ -320,7 +322,7 @@ async fn second_runner_is_refused_until_the_first_has_ended() {
 #[tokio::test]
 async fn foreign_file_is_not_opened_as_ledger() {
     let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join(FILE);
+    let path = directory.path().join(LEDGER_FILE);
     std::fs::write(&path, "not a database, ".repeat(64)).unwrap();
     for error in [
         Ledger::open(directory.path()).await.unwrap_err(),
@@ -420,8 +422,8 @@ async fn summaries_have_results_and_scores() {
     assert_eq!(summaries[0].score.as_ref().unwrap().overshoot_sec, Some(0.0));
     assert_eq!(summaries[0].wall_after_source_sec, Some(0.0));
     assert_eq!(reader.conditions_of(row.id).await.unwrap().as_deref(), Some("c1"));
-    assert_eq!(reader.by_id(row.id).await.unwrap(), Some(row.clone()));
-    assert_eq!(reader.by_id(row.id + 1).await.unwrap(), None);
+    assert_eq!(reader.find_by_id(row.id).await.unwrap(), Some(row.clone()));
+    assert_eq!(reader.find_by_id(row.id + 1).await.unwrap(), None);
     let actual = reader.result(row.id, miner(1), 0).await.unwrap().unwrap();
     assert_eq!(actual.score, Some(stored));
     assert_eq!(reader.result(row.id, miner(1), 1).await.unwrap(), None);

@@ -1,4 +1,4 @@
-//! Challenges of the text contest: which are done, and their files for the outbox.
+//! Played challenges of the text contest, and their result files in the outbox.
 
 use sqlx::Acquire;
 use taonet_babelbit_core::records::{ChallengeType, MinerKey};
@@ -54,8 +54,8 @@ impl Ledger {
         Ok(count > 0)
     }
 
-    /// Records in one transaction that a challenge of the text contest is played, and queues its
-    /// files for submission. A file that the outbox already has stays unchanged unless its hash
+    /// Records in one transaction that a challenge of the text contest was played, and queues its
+    /// files for submission. An existing outbox entry stays unchanged unless the file's hash
     /// differs.
     ///
     /// # Errors
@@ -103,7 +103,7 @@ impl Ledger {
             .await?;
         }
         transaction.commit().await?;
-        self.announce_files();
+        self.notify_outbox();
         Ok(())
     }
 }

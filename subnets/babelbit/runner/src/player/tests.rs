@@ -279,7 +279,7 @@ async fn malformed_response_fails_the_utterance_with_a_reason() {
     }
     let miner = ScriptedMiner::new(|_, _| {
         let mut step = Step::sound(0, true);
-        step.answer.as_mut().unwrap().session_id = "other".into();
+        step.response.as_mut().unwrap().session_id = "other".into();
         step
     });
     assert_eq!(
@@ -379,7 +379,7 @@ async fn patient_connection_is_limited_by_barrier_and_frame_deadline() {
     let arena = PlaySettings {
         startup_utterances: 8,
         startup_frames: 4,
-        init_barrier: Some(Duration::from_mins(5)),
+        max_init_timeout: Some(Duration::from_mins(5)),
         ..settings()
     };
     for (init, first, is_played) in [(299, 59, true), (301, 0, false), (0, 61, false)] {

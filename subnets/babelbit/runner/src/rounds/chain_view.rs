@@ -14,8 +14,8 @@ use taonet_validator::subtensor_gateway::{GatewayClient, GatewayError};
 
 /// Timeout for reading the newest block, as in the reference system.
 const READ_TIMEOUT: Duration = Duration::from_secs(30);
-/// Timeout for connecting to a node, as in the reference system.
-const CONNECT_TIMEOUT: Duration = Duration::from_mins(1);
+/// Timeout for connecting to the fallback node and querying it, as in the reference system.
+const FALLBACK_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// Function that connects to a chain node.
 pub type ConnectChain =
@@ -26,7 +26,7 @@ pub struct ChainView {
     gateway: GatewayClient,
     netuid: NetUid,
     connect: Option<ConnectChain>,
-    direct: OnceCell<Arc<dyn Chain>>,
+    fallback_node: OnceCell<Arc<dyn Chain>>,
 }
 
 /// Why neither the gateway nor a fallback node responded.
@@ -38,7 +38,7 @@ pub enum ChainViewError {
     Gateway(#[from] GatewayError),
     /// The gateway and the node failed.
     #[error("gateway {} {}; the fallback node failed too: {chain}", gateway.path, gateway.source)]
-    Both {
+    GatewayAndNode {
         /// The gateway's error.
         gateway: GatewayError,
         /// The node's error.
@@ -47,7 +47,7 @@ pub enum ChainViewError {
     },
     /// The gateway failed, and the node timed out.
     #[error("gateway {} {}; the fallback node timed out too", gateway.path, gateway.source)]
-    BothSlow {
+    GatewayAndNodeTimeout {
         /// The gateway's error.
         #[source]
         gateway: GatewayError,
@@ -57,7 +57,7 @@ pub enum ChainViewError {
 impl ChainView {
     /// Creates a view through `gateway`; `connect` connects to the fallback node, if there is one.
     pub fn new(gateway: GatewayClient, netuid: NetUid, connect: Option<ConnectChain>) -> Self {
-        Self { gateway, netuid, connect, direct: OnceCell::new() }
+        Self { gateway, netuid, connect, fallback_node: OnceCell::new() }
     }
 
     /// Returns the height of the newest block.
@@ -78,7 +78,7 @@ impl ChainView {
     ///
     /// # Errors
     /// [`GatewayError`] when the gateway fails.
-    pub(super) async fn wait(&self, time_limit: Duration) -> Result<bool, GatewayError> {
+    pub(super) async fn wait_for_block(&self, time_limit: Duration) -> Result<bool, GatewayError> {
         self.gateway.wait_for_block(time_limit).await.map(|block| block.is_some())
     }
 
@@ -102,20 +102,20 @@ impl ChainView {
     async fn query_chain<T, F: Future<Output = Result<T, ChainError>>>(
         &self,
         gateway: GatewayError,
-        call: impl FnOnce(Arc<dyn Chain>) -> F,
+        read: impl FnOnce(Arc<dyn Chain>) -> F,
     ) -> Result<T, ChainViewError> {
         let Some(connect) = &self.connect else { return Err(gateway.into()) };
         let query = async {
-            let chain = self.direct.get_or_try_init(|| connect()).await?;
-            call(Arc::clone(chain)).await
+            let chain = self.fallback_node.get_or_try_init(|| connect()).await?;
+            read(Arc::clone(chain)).await
         };
-        match timeout(CONNECT_TIMEOUT, query).await {
+        match timeout(FALLBACK_TIMEOUT, query).await {
             Ok(Ok(value)) => {
                 tracing::debug!(%gateway, "using the fallback node");
                 Ok(value)
             }
-            Ok(Err(chain)) => Err(ChainViewError::Both { gateway, chain }),
-            Err(_) => Err(ChainViewError::BothSlow { gateway }),
+            Ok(Err(chain)) => Err(ChainViewError::GatewayAndNode { gateway, chain }),
+            Err(_) => Err(ChainViewError::GatewayAndNodeTimeout { gateway }),
         }
     }
 }

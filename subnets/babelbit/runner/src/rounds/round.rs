@@ -22,7 +22,7 @@ use crate::{Miner, PlaySettings, RunError, RunOutcome, RunReport, Runner, Runner
 use taonet_babelbit_core::records::MinerKey;
 
 /// Pause before the next attempt to fetch the metagraph.
-const CHAIN_PAUSE: Duration = Duration::from_secs(30);
+const METAGRAPH_RETRY_DELAY: Duration = Duration::from_secs(30);
 
 /// Why a round was not completed. The ledger retains the results so far, and the next attempt
 /// resumes from them.
@@ -93,7 +93,7 @@ impl RoundError {
 
     pub(super) fn retry(&self) -> Retry {
         match self {
-            Self::Chain(_) => Retry::After(CHAIN_PAUSE),
+            Self::Chain(_) => Retry::After(METAGRAPH_RETRY_DELAY),
             Self::Run(RunError::Engine(error)) if error.is_auth() => {
                 Retry::After(auth_pause(error))
             }
@@ -198,11 +198,11 @@ impl RoundPlayer for SpeechRounds {
 impl SpeechRounds {
     /// Plays a round: first the engine's current challenge, then unfinished earlier ones.
     async fn run(&self, round: &DueRound) -> Result<RunReport, RoundError> {
-        let miners = self.miners(round.contest).await?;
+        let miners = self.eligible_miners(round.contest).await?;
         if miners.is_empty() {
             return Err(RoundError::NoMiners);
         }
-        let runner = self.runner_of(round);
+        let runner = self.runner_for(round);
         let counting =
             CountingObserver { contest: round.contest, inner: Arc::clone(&self.observer) };
         let observer: Arc<dyn RunObserver> = Arc::new(counting);
@@ -218,7 +218,7 @@ impl SpeechRounds {
     }
 
     /// Returns the runner with the settings of this round.
-    fn runner_of(&self, round: &DueRound) -> Runner {
+    fn runner_for(&self, round: &DueRound) -> Runner {
         let defaults = self.runner.settings();
         let is_arena = round.contest == ChallengeType::Arena;
         self.runner.with_settings(RunnerSettings {
@@ -232,11 +232,11 @@ impl SpeechRounds {
     }
 
     /// Returns the eligible miners, in order of preference.
-    async fn miners(&self, contest: ChallengeType) -> Result<Vec<Miner>, RoundError> {
+    async fn eligible_miners(&self, contest: ChallengeType) -> Result<Vec<Miner>, RoundError> {
         let mut entries = self.miners.registered(&self.chain).await?;
         if contest == ChallengeType::Arena {
             return match &self.arena {
-                Some(list) => Ok(list(entries).await?),
+                Some(list_miners) => Ok(list_miners(entries).await?),
                 None => Ok(Vec::new()),
             };
         }

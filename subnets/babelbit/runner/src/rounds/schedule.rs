@@ -69,36 +69,36 @@ pub(super) enum Retry {
 /// State of one contest's rounds.
 #[derive(Debug, Default)]
 struct ContestState {
-    /// The last completed epoch.
-    last: Option<u32>,
+    /// Epoch of the last completed round.
+    last_epoch: Option<u32>,
     /// Whether the startup round is pending.
-    startup: bool,
+    is_startup_pending: bool,
     /// Epoch to which `attempts` applies.
     attempted_epoch: Option<u32>,
     attempts: u32,
     /// Start and length of the current backoff.
-    pause: Option<(SystemTime, Duration)>,
+    backoff: Option<(SystemTime, Duration)>,
 }
 
 impl ContestState {
-    fn load(row: Option<&RoundRow>, startup: bool) -> Self {
+    fn load(row: Option<&RoundRow>, is_startup_pending: bool) -> Self {
         // A restart retries a failed round.
-        let last = row.and_then(|row| match row.end {
+        let last_epoch = row.and_then(|row| match row.end {
             RoundEnd::Failed => row.epoch.and_then(|epoch| epoch.checked_sub(1)),
             RoundEnd::Played | RoundEnd::Waited => row.epoch,
         });
-        Self { last, startup, ..Self::default() }
+        Self { last_epoch, is_startup_pending, ..Self::default() }
     }
 
     /// Returns the remaining backoff.
     fn remaining_backoff(&self, now: SystemTime) -> Duration {
         // A clock that was set back must not lengthen the pause.
         let elapsed = |since| now.duration_since(since).unwrap_or(Duration::MAX);
-        self.pause.map_or(Duration::ZERO, |(since, pause)| pause.saturating_sub(elapsed(since)))
+        self.backoff.map_or(Duration::ZERO, |(since, pause)| pause.saturating_sub(elapsed(since)))
     }
 
-    fn end(&mut self, epoch: Option<u32>) {
-        *self = Self { last: epoch.or(self.last), ..Self::default() };
+    fn end_round(&mut self, epoch: Option<u32>) {
+        *self = Self { last_epoch: epoch.or(self.last_epoch), ..Self::default() };
     }
 }
 
@@ -156,7 +156,7 @@ impl Schedule {
                 .as_ref()
                 .is_none_or(|solo| solo.epoch != Some(*epoch) || solo.end == RoundEnd::Failed)
         {
-            schedule.solo_is_due(Some(*epoch), uid.clone());
+            schedule.enqueue_solo(Some(*epoch), uid.clone());
         }
         schedule
     }
@@ -166,14 +166,15 @@ impl Schedule {
     pub(super) fn observe(&mut self, block: u32, now: SystemTime) -> Vec<RoundRow> {
         self.block = Some(block);
         if std::mem::take(&mut self.has_unknown_epoch) {
-            self.main.last = self.main.last.max(Some(block / self.settings.tempo.max(1)));
+            self.main.last_epoch =
+                self.main.last_epoch.max(Some(block / self.settings.tempo.max(1)));
         }
         let mut waited_rounds = Vec::new();
         for contest in [ChallengeType::Main, ChallengeType::Arena] {
             let Some(epoch) = self.epoch(contest) else { continue };
             let contest_state = self.contest_state_mut(contest);
-            let is_due = match contest_state.last {
-                _ if contest_state.startup => true,
+            let is_due = match contest_state.last_epoch {
+                _ if contest_state.is_startup_pending => true,
                 // A slightly lower block comes from a lagging node, not from a different chain.
                 Some(last) if epoch.saturating_add(1) >= last => epoch > last,
                 last => {
@@ -183,8 +184,14 @@ impl Schedule {
                             "the block height has decreased, waiting for the next epoch of this chain"
                         );
                     }
-                    contest_state.last = Some(epoch);
-                    waited_rounds.push(row(contest, Some(epoch), RoundEnd::Waited, None, now));
+                    contest_state.last_epoch = Some(epoch);
+                    waited_rounds.push(round_row(
+                        contest,
+                        Some(epoch),
+                        RoundEnd::Waited,
+                        None,
+                        now,
+                    ));
                     false
                 }
             };
@@ -199,7 +206,8 @@ impl Schedule {
     /// is due one tempo after the end of the last one, by the clock; arena rounds are not due.
     pub(super) fn observe_outage(&mut self, now: SystemTime) {
         let elapsed = now.duration_since(self.main_ended).unwrap_or_default();
-        if (self.main.startup || elapsed >= BLOCK_TIME.saturating_mul(self.settings.tempo))
+        if (self.main.is_startup_pending
+            || elapsed >= BLOCK_TIME.saturating_mul(self.settings.tempo))
             && !self.queue.contains(&ChallengeType::Main)
         {
             self.block = None;
@@ -246,8 +254,8 @@ impl Schedule {
         challenge_uid: &str,
         now: SystemTime,
     ) -> RoundRow {
-        self.end(round, Some(challenge_uid), now);
-        row(round.contest, round.epoch, RoundEnd::Played, Some(challenge_uid.to_owned()), now)
+        self.end_round(round, Some(challenge_uid), now);
+        round_row(round.contest, round.epoch, RoundEnd::Played, Some(challenge_uid.to_owned()), now)
     }
 
     /// Records that a round failed. Returns a row for the ledger if the round is not retried.
@@ -265,26 +273,26 @@ impl Schedule {
             Retry::Counted => {
                 contest_state.attempts = round.attempt;
                 if contest_state.attempts >= attempts {
-                    self.end(round, challenge_uid, now);
+                    self.end_round(round, challenge_uid, now);
                     let uid = challenge_uid.map(str::to_owned);
-                    return Some(row(round.contest, round.epoch, RoundEnd::Failed, uid, now));
+                    return Some(round_row(round.contest, round.epoch, RoundEnd::Failed, uid, now));
                 }
                 BACKOFF.delay(round.attempt.saturating_sub(1))
             }
         };
-        contest_state.pause = Some((now, pause));
+        contest_state.backoff = Some((now, pause));
         None
     }
 
-    fn end(&mut self, round: &DueRound, challenge_uid: Option<&str>, now: SystemTime) {
+    fn end_round(&mut self, round: &DueRound, challenge_uid: Option<&str>, now: SystemTime) {
         self.queue.retain(|contest| *contest != round.contest);
-        self.contest_state_mut(round.contest).end(round.epoch);
+        self.contest_state_mut(round.contest).end_round(round.epoch);
         match round.contest {
             ChallengeType::Main => {
                 self.main_ended = now;
                 self.has_unknown_epoch = round.epoch.is_none();
                 if let Some(uid) = challenge_uid {
-                    self.solo_is_due(round.epoch, uid.to_owned());
+                    self.enqueue_solo(round.epoch, uid.to_owned());
                 }
             }
             ChallengeType::Solo => self.pending_solo = None,
@@ -292,7 +300,7 @@ impl Schedule {
         }
     }
 
-    fn solo_is_due(&mut self, epoch: Option<u32>, main_challenge_uid: String) {
+    fn enqueue_solo(&mut self, epoch: Option<u32>, main_challenge_uid: String) {
         if self.settings.solo {
             self.pending_solo = Some((epoch, main_challenge_uid));
             self.queue.retain(|contest| *contest != ChallengeType::Solo);
@@ -328,7 +336,7 @@ impl Schedule {
     }
 }
 
-fn row(
+fn round_row(
     challenge_type: ChallengeType,
     epoch: Option<u32>,
     end: RoundEnd,

@@ -99,8 +99,8 @@ pub(super) enum Acceptance {
 /// Client of the scoring API's submission routes, for one hotkey.
 pub(super) struct ScoringApi {
     http: reqwest::Client,
-    submit: Url,
-    submit_artifact: Url,
+    submit_url: Url,
+    artifact_url: Url,
     keypair: Arc<Keypair>,
     timeout: Duration,
 }
@@ -112,9 +112,9 @@ impl ScoringApi {
         timeout: Duration,
     ) -> Result<Self, reqwest::Error> {
         let http = builder().connect_timeout(CONNECT_TIMEOUT).build()?;
-        let (submit, submit_artifact) =
+        let (submit_url, artifact_url) =
             (join_path(base, "/v1/submit"), join_path(base, "/v1/submit-artifact"));
-        Ok(Self { http, submit, submit_artifact, keypair, timeout })
+        Ok(Self { http, submit_url, artifact_url, keypair, timeout })
     }
 
     /// Sends one submission of a file. `timestamp` is in seconds since the Unix epoch.
@@ -125,7 +125,7 @@ impl ScoringApi {
         s3_path: Option<&str>,
         timestamp: i64,
     ) -> Result<Acceptance, SubmitError> {
-        let signed = |data| {
+        let sign_submission = |data| {
             let miner = (entry.miner.uid, entry.miner.hotkey);
             let submission = Submission::new(
                 &self.keypair.hotkey(),
@@ -141,19 +141,20 @@ impl ScoringApi {
         let name = file.name();
         let request = if is_artifact(entry.file) {
             let (file_handle, size) = file.open().await?;
-            let metadata = signed(artifact_data(entry, &name, size, s3_path));
-            let part = FormFile { field: "file", name: &name, content_type: TAR_CONTENT_TYPE };
-            let form = MultipartForm::new([("metadata", &*metadata)], part);
+            let metadata = sign_submission(artifact_data(entry, &name, size, s3_path));
+            let file_field =
+                FormFile { field: "file", name: &name, content_type: TAR_CONTENT_TYPE };
+            let form = MultipartForm::new([("metadata", &*metadata)], file_field);
             self.http
-                .post(self.submit_artifact.clone())
+                .post(self.artifact_url.clone())
                 .timeout(self.timeout + Duration::from_secs(size / MIN_UPLOAD_RATE))
                 .header(CONTENT_TYPE, form.content_type())
                 .header(CONTENT_LENGTH, form.length(size))
                 .body(form.stream(file_content(file_handle, size)))
         } else {
             let text = file.text(entry.file).await?;
-            let body = signed(text_data(entry, &name, text.as_deref(), s3_path));
-            let request = self.http.post(self.submit.clone()).timeout(self.timeout);
+            let body = sign_submission(text_data(entry, &name, text.as_deref(), s3_path));
+            let request = self.http.post(self.submit_url.clone()).timeout(self.timeout);
             request.header(CONTENT_TYPE, "application/json").body(body)
         };
         read_acceptance(request.send().await.map_err(|error| SubmitError::Fault(fault(error)))?)

@@ -40,11 +40,11 @@ impl LocalFile {
     }
 
     /// Returns the key of the file in a bucket.
-    pub(super) fn key(&self, entry: &OutboxEntry, storage: &ObjectStorage) -> String {
+    pub(super) fn object_key(&self, entry: &OutboxEntry, storage: &ObjectStorage) -> String {
         let kind = entry.challenge_type.as_str();
         // File names of the text contest include the miner.
         let miner = entry.named.is_none().then(|| entry.miner.directory());
-        key(
+        object_key(
             storage.log_dir(),
             entry.file,
             &entry.challenge_uid,
@@ -146,7 +146,7 @@ pub(super) const fn is_artifact(file: ResultFile) -> bool {
 }
 
 /// Builds a unique object key below the reference system's folders.
-fn key(
+fn object_key(
     log_dir: &str,
     file: ResultFile,
     challenge_uid: &str,
@@ -171,7 +171,7 @@ mod tests {
 
     #[test]
     fn object_keys_of_results_are_unique() {
-        let log_key = |file, kind, miner| key("logs", file, "c", kind, Some(miner), "x");
+        let log_key = |file, kind, miner| object_key("logs", file, "c", kind, Some(miner), "x");
         assert_eq!(
             log_key(ResultFile::RunLog, "main", "miner_1__hk_5A"),
             "logs/logs/c/main/miner_1__hk_5A/x"
@@ -184,9 +184,9 @@ mod tests {
             log_key(ResultFile::Audio, "main", "m"),
             log_key(ResultFile::Audio, "main", "n")
         );
-        assert_eq!(key("", ResultFile::RunLog, "c", "main", None, "x_m"), "logs/c/main/x_m");
+        assert_eq!(object_key("", ResultFile::RunLog, "c", "main", None, "x_m"), "logs/c/main/x_m");
         assert_eq!(
-            key("", ResultFile::RunLog, "../c", "main", None, "x_m"),
+            object_key("", ResultFile::RunLog, "../c", "main", None, "x_m"),
             "logs/unknown/main/x_m"
         );
     }

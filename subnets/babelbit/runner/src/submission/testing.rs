@@ -185,7 +185,7 @@ pub enum Fault {
     /// Sends a response one byte every 200 ms.
     Slow,
     /// Sends this response, and closes the connection.
-    Answer(String),
+    Response(String),
     /// Forwards the request but not the response: the outcome is unknown to the client.
     NoResponses,
 }
@@ -212,7 +212,7 @@ impl FaultyProxy {
                     let fault = fault_receiver.borrow_and_update().clone();
                     // A response counts once the client has it: the test may end the fault as soon
                     // as it counts.
-                    let is_response = matches!(fault, Fault::Answer(_));
+                    let is_response = matches!(fault, Fault::Response(_));
                     if fault != Fault::None && !is_response {
                         count.fetch_add(1, Ordering::SeqCst);
                     }
@@ -252,9 +252,9 @@ async fn forward_with_fault(mut stream: TcpStream, upstream: SocketAddr, fault: 
                 let _ = stream.write_all(&[*byte]).await;
             }
         }
-        Fault::Answer(answer) => {
+        Fault::Response(response) => {
             let _ = stream.read(&mut buffer).await;
-            let _ = stream.write_all(answer.as_bytes()).await;
+            let _ = stream.write_all(response.as_bytes()).await;
             let _ = stream.shutdown().await;
             // Reads the remaining input, so that the response is not lost to a reset.
             while stream.read(&mut buffer).await.is_ok_and(|read| read > 0) {}
@@ -266,10 +266,10 @@ async fn forward_with_fault(mut stream: TcpStream, upstream: SocketAddr, fault: 
         Fault::NoResponses => {
             let mut service = TcpStream::connect(upstream).await.unwrap();
             let (mut reader, mut writer) = stream.split();
-            let (mut answers, mut requests) = service.split();
+            let (mut responses, mut requests) = service.split();
             tokio::select! {
                 _ = tokio::io::copy(&mut reader, &mut requests) => {}
-                _ = answers.read(&mut buffer) => {}
+                _ = responses.read(&mut buffer) => {}
             }
             let _ = writer.shutdown().await;
         }

@@ -166,7 +166,7 @@ async fn missing_text_files_are_submitted_without_content() {
     }
     assert_eq!(requests(&server, "/v1/submit-artifact").await.len(), 0);
     // After a retry, the file is still missing, and the ledger names it.
-    assert_eq!(results.ledger.retry_refused().await.unwrap(), 2);
+    assert_eq!(results.ledger.requeue_refused().await.unwrap(), 2);
     let reasons: Vec<_> =
         results.ledger.due(0, 10).await.unwrap().into_iter().map(|entry| entry.error).collect();
     let reason = |file| Some(format!("missing file {}", results.path(file, 0).display()));
@@ -176,7 +176,7 @@ async fn missing_text_files_are_submitted_without_content() {
     for file in ResultFile::SPEECH_FILES {
         std::fs::write(results.path(file, 0), Results::content(file, 0)).unwrap();
     }
-    results.ledger.retry_refused().await.unwrap();
+    results.ledger.requeue_refused().await.unwrap();
     let counts = results.outbox(&url).drain().await.unwrap();
     assert_eq!((counts.delivered, counts.refused), (4, 0));
     let sent = requests(&server, "/v1/submit").await;
@@ -191,7 +191,7 @@ async fn repeated_failure_is_logged_once() {
     let (_server, url) = accepting_server().await;
     for _ in 0..3 {
         assert_eq!(results.outbox(&url).drain().await.unwrap().refused, 1);
-        results.ledger.retry_refused().await.unwrap();
+        results.ledger.requeue_refused().await.unwrap();
     }
     assert_eq!(log.text().matches("missing file").count(), 1, "{}", log.text());
 }
@@ -340,7 +340,7 @@ async fn retry_pauses_double_up_to_the_maximum() {
     let settings = OutboxSettings::new(api, results.paths());
     let outbox = results.outbox_with(settings, None);
     for (attempts, longest) in [(0, 1.0), (1, 2.0), (5, 32.0), (9, 300.0), (u32::MAX, 300.0)] {
-        let pause = outbox.pause(attempts).as_secs_f64();
+        let pause = outbox.backoff(attempts).as_secs_f64();
         assert!((longest / 2.0..=longest).contains(&pause), "{attempts}: {pause}");
     }
 }

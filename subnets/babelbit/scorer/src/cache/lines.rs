@@ -8,19 +8,19 @@ use taonet_service::{Access, atomic_write_with};
 const MAX_LINE_BYTES: u64 = 1 << 20;
 
 /// An append-only file of lines, which drops its older half when it exceeds its size limit.
-pub(super) struct Lines {
+pub(super) struct LineFile {
     path: PathBuf,
     file: File,
-    limit: u64,
+    max_bytes: u64,
 }
 
-impl Lines {
+impl LineFile {
     /// Opens the file with a limit in bytes; creates it and its folder if missing.
-    pub(super) fn open(path: &Path, limit: u64) -> io::Result<Self> {
+    pub(super) fn open(path: &Path, max_bytes: u64) -> io::Result<Self> {
         if let Some(folder) = path.parent() {
             std::fs::create_dir_all(folder)?;
         }
-        let mut lines = Self { path: path.to_owned(), file: append_to(path)?, limit };
+        let mut lines = Self { path: path.to_owned(), file: append_to(path)?, max_bytes };
         lines.trim_to_limit()?;
         Ok(lines)
     }
@@ -42,12 +42,12 @@ impl Lines {
     /// Drops the older half of a file above the limit. May lose lines that another process appends
     /// concurrently; their audio is then recognised again.
     fn trim_to_limit(&mut self) -> io::Result<()> {
-        if self.file.metadata()?.len() <= self.limit {
+        if self.file.metadata()?.len() <= self.max_bytes {
             return Ok(());
         }
         let mut old_file = File::open(&self.path)?;
         old_file
-            .seek(SeekFrom::Start(old_file.metadata()?.len().saturating_sub(self.limit / 2)))?;
+            .seek(SeekFrom::Start(old_file.metadata()?.len().saturating_sub(self.max_bytes / 2)))?;
         let mut old_file = BufReader::new(old_file);
         old_file.skip_until(b'\n')?;
         atomic_write_with(&self.path, Access::Everyone, |new_file| {
@@ -59,8 +59,11 @@ impl Lines {
     }
 }
 
-/// Calls `each` with each line, or with `None` for a line that is too long.
-pub(super) fn for_each_line(file: &File, mut each: impl FnMut(Option<&[u8]>)) -> io::Result<()> {
+/// Calls `callback` with each line, or with `None` for a line that is too long.
+pub(super) fn for_each_line(
+    file: &File,
+    mut callback: impl FnMut(Option<&[u8]>),
+) -> io::Result<()> {
     let mut file = BufReader::new(file);
     let mut line = Vec::new();
     while (&mut file).take(MAX_LINE_BYTES).read_until(b'\n', &mut line)? > 0 {
@@ -68,7 +71,7 @@ pub(super) fn for_each_line(file: &File, mut each: impl FnMut(Option<&[u8]>)) ->
         if is_truncated {
             file.skip_until(b'\n')?;
         }
-        each((!is_truncated).then_some(&line));
+        callback((!is_truncated).then_some(&line));
         line.clear();
     }
     Ok(())

@@ -91,16 +91,17 @@ impl TextDocument {
     ) -> Result<DialogueScore, InputError> {
         const NAME: &str = "the dialogue";
         if !(0.0..=1.0).contains(&self.lex_weight) {
-            return Err(read::problem(NAME, "lex_weight", "expected a weight from 0 to 1"));
+            return Err(read::field_error(NAME, "lex_weight", "expected a weight from 0 to 1"));
         }
         let utterances = text::utterances(&self.events, absent_steps).map_err(|error| {
-            read::problem(NAME, &format!("events[{}].step", error.event), &error.to_string())
+            read::field_error(NAME, &format!("events[{}].step", error.event), &error.to_string())
         })?;
         let vectors = self.vectors.map(SentenceVectors::new).transpose();
         let scored = vectors.and_then(|vectors| {
             text::score_dialogue(utterances, vectors.as_ref(), self.lex_weight, rules)
         });
-        let scored = scored.map_err(|error| read::problem(NAME, "vectors", &error.to_string()))?;
+        let scored =
+            scored.map_err(|error| read::field_error(NAME, "vectors", &error.to_string()))?;
         Ok(DialogueScore { dialogue_uid: self.dialogue_uid, ..scored })
     }
 }
@@ -117,10 +118,10 @@ impl BatchDocument {
 
     /// Validates that no duration is negative.
     pub(super) fn checked(self) -> Result<Self, InputError> {
-        not_negative(self.source_duration_sec, "source_duration_sec")?;
+        check_not_negative(self.source_duration_sec, "source_duration_sec")?;
         for (index, prediction) in self.predictions.iter().enumerate() {
             let duration = prediction.duration_sec.unwrap_or_default();
-            not_negative(duration, &format!("predictions[{index}].duration_sec"))?;
+            check_not_negative(duration, &format!("predictions[{index}].duration_sec"))?;
         }
         Ok(self)
     }
@@ -136,8 +137,12 @@ impl BatchDocument {
 
 impl PredictionDocument {
     fn candidate(&self, source_duration: Seconds, base: &Path) -> Result<Candidate, InputError> {
-        let wav =
-            self.wav.as_deref().map(|path| read::file(path, base)).transpose()?.map(Audio::from);
+        let wav = self
+            .wav
+            .as_deref()
+            .map(|path| read::read_file(path, base))
+            .transpose()?
+            .map(Audio::from);
         let timeline = timeline(
             self.first_output_frame,
             self.frame_rate_hz,
@@ -180,9 +185,9 @@ fn timeline(
     timeline
 }
 
-fn not_negative(duration: Seconds, path: &str) -> Result<(), InputError> {
+fn check_not_negative(duration: Seconds, path: &str) -> Result<(), InputError> {
     if duration < Seconds::ZERO {
-        return Err(read::problem("the batch", path, "a duration must be at least 0"));
+        return Err(read::field_error("the batch", path, "a duration must be at least 0"));
     }
     Ok(())
 }

@@ -10,40 +10,40 @@ use serde_json::Value;
 use super::{InputError, Warning};
 
 /// Deserialises a document; unknown fields become warnings.
-pub(super) fn document<T: DeserializeOwned>(
+pub(super) fn parse_document<T: DeserializeOwned>(
     name: &'static str,
     value: Value,
     warnings: &mut Vec<Warning>,
 ) -> Result<T, InputError> {
     if !value.is_object() {
-        return Err(problem(name, "", "not a JSON object"));
+        return Err(field_error(name, "", "not a JSON object"));
     }
     let mut track = serde_path_to_error::Track::new();
     let mut unknown = Vec::new();
     let tracked = serde_path_to_error::Deserializer::new(value, &mut track);
-    let read = serde_ignored::deserialize(tracked, |path| unknown.push(path.to_string()));
+    let document = serde_ignored::deserialize(tracked, |path| unknown.push(path.to_string()));
     warnings.extend(unknown.into_iter().map(|path| Warning::UnknownField { document: name, path }));
-    read.map_err(|error| {
+    document.map_err(|error| {
         let path = track.path().to_string();
-        problem(name, if path == "." { "" } else { &path }, &error.to_string())
+        field_error(name, if path == "." { "" } else { &path }, &error.to_string())
     })
 }
 
-pub(super) fn problem(document: &'static str, path: &str, problem: &str) -> InputError {
+pub(super) fn field_error(document: &'static str, path: &str, problem: &str) -> InputError {
     InputError::Field { document, path: path.to_owned(), problem: problem.to_owned() }
 }
 
 /// Reads a file of at most 256 MiB; relative paths are resolved from `base`.
-pub(super) fn file(path: &Path, base: &Path) -> Result<Vec<u8>, InputError> {
-    const LIMIT: u64 = 256 << 20;
+pub(super) fn read_file(path: &Path, base: &Path) -> Result<Vec<u8>, InputError> {
+    const MAX_BYTES: u64 = 256 << 20;
     let mut bytes = Vec::new();
-    let read =
-        File::open(base.join(path)).and_then(|file| file.take(LIMIT + 1).read_to_end(&mut bytes));
-    let read = read.and_then(|_| match bytes.len() as u64 {
-        0..=LIMIT => Ok(bytes),
+    let read_result = File::open(base.join(path))
+        .and_then(|file| file.take(MAX_BYTES + 1).read_to_end(&mut bytes));
+    let contents = read_result.and_then(|_| match bytes.len() as u64 {
+        0..=MAX_BYTES => Ok(bytes),
         _ => Err(io::Error::new(io::ErrorKind::FileTooLarge, "larger than 256 MiB")),
     });
-    read.map_err(|source| InputError::File {
+    contents.map_err(|source| InputError::File {
         path: path.to_owned(),
         // A bare file name is relative to the working directory.
         base: if base.as_os_str().is_empty() { ".".into() } else { base.to_owned() },

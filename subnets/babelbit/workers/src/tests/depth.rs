@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use taonet_babelbit_scorer::AudioHash;
 
 use super::*;
-use crate::job::{Job, group};
+use crate::job::{Job, recognizer_group};
 use crate::queue::{Queue, QueueDepth};
 use crate::testing::Nats;
 
@@ -52,7 +52,7 @@ async fn jobs_of_other_recognisers_are_counted_separately() {
     let interval = Duration::from_millis(300);
     tokio::time::sleep(interval).await;
     let depth = own_queue.depth().await.unwrap();
-    assert_eq!((depth.jobs, depth.oldest), (0, Duration::ZERO));
+    assert_eq!((depth.jobs, depth.oldest_age), (0, Duration::ZERO));
     assert_eq!(
         depth.others,
         BTreeMap::from([("none".to_owned(), 2)]),
@@ -63,11 +63,11 @@ async fn jobs_of_other_recognisers_are_counted_separately() {
     let consumer = own_queue.consumer(&TIMING).await.unwrap();
     publish(&own_queue, &own, 0..3).await;
     let others = |recognizer: &EngineIdentity, jobs| {
-        BTreeMap::from([("none".to_owned(), 0), (group(recognizer), jobs)])
+        BTreeMap::from([("none".to_owned(), 0), (recognizer_group(recognizer), jobs)])
     };
     let own_depth = wait_for_depth(&own_queue, 3, &others(&old, 2)).await;
     let old_depth = wait_for_depth(&old_queue, 2, &others(&own, 3)).await;
-    assert!(old_depth.oldest >= own_depth.oldest + interval, "{old_depth:?} {own_depth:?}");
+    assert!(old_depth.oldest_age >= own_depth.oldest_age + interval, "{old_depth:?} {own_depth:?}");
 
     // A job in progress counts until it is acknowledged.
     let delivery = consumer.pull(1).await.unwrap().next().await.unwrap().unwrap();

@@ -276,9 +276,9 @@ async fn only_well_formed_results_are_reused() {
     assert_eq!(score(&scorer_with_workers(services.clone()), &candidates).await, expected);
     let store = Store::open(&services.database_url).await.unwrap();
     let id = JobId::new(candidates[0].wav.as_ref().unwrap().hash(), &identity());
-    store.forget(&id).await.unwrap();
-    store.begin(&id, "liar").await.unwrap();
-    assert!(store.finish(&id, b"nonsense", false).await.unwrap());
+    store.delete_job(&id).await.unwrap();
+    store.begin_attempt(&id, "liar").await.unwrap();
+    assert!(store.store_result(&id, b"nonsense", false).await.unwrap());
     let stop = Shutdown::new();
     let running = worker(&services, &stop);
     assert_eq!(score(&scorer_with_workers(services), &candidates).await, expected);
@@ -291,13 +291,13 @@ async fn first_result_is_kept_and_returned_jobs_count_no_attempt() {
     let Some(servers) = Servers::start().await else { return };
     let store = Store::open(&servers.postgres.url()).await.unwrap();
     let id = JobId::new(candidate(recording(0)).wav.unwrap().hash(), &identity());
-    assert_eq!(store.begin(&id, "a").await.unwrap(), Some(1));
-    assert_eq!(store.begin(&id, "b").await.unwrap(), Some(2));
+    assert_eq!(store.begin_attempt(&id, "a").await.unwrap(), Some(1));
+    assert_eq!(store.begin_attempt(&id, "b").await.unwrap(), Some(2));
     store.return_attempt(&id).await.unwrap();
-    assert_eq!(store.begin(&id, "c").await.unwrap(), Some(2));
-    assert!(store.finish(&id, b"first", true).await.unwrap());
-    assert!(!store.finish(&id, b"second", false).await.unwrap());
-    assert_eq!(store.begin(&id, "d").await.unwrap(), None);
+    assert_eq!(store.begin_attempt(&id, "c").await.unwrap(), Some(2));
+    assert!(store.store_result(&id, b"first", true).await.unwrap());
+    assert!(!store.store_result(&id, b"second", false).await.unwrap());
+    assert_eq!(store.begin_attempt(&id, "d").await.unwrap(), None);
     let ids = [id.to_string()];
     let rows = store.find_rows(&ids).await.unwrap();
     assert_eq!(
@@ -305,11 +305,11 @@ async fn first_result_is_kept_and_returned_jobs_count_no_attempt() {
         (1, Some(&b"first"[..]), "c")
     );
     // A failure is valid for a while, then the job is repeated.
-    store.forget_failures(&ids, Duration::from_mins(1)).await.unwrap();
+    store.delete_old_failures(&ids, Duration::from_mins(1)).await.unwrap();
     assert_eq!(store.find_rows(&ids).await.unwrap().len(), 1);
-    store.forget_failures(&ids, Duration::ZERO).await.unwrap();
+    store.delete_old_failures(&ids, Duration::ZERO).await.unwrap();
     assert_eq!(store.find_rows(&ids).await.unwrap(), []);
-    store.begin(&id, "e").await.unwrap();
+    store.begin_attempt(&id, "e").await.unwrap();
     store.purge(Duration::from_mins(1)).await.unwrap();
     assert_eq!(store.find_rows(&ids).await.unwrap().len(), 1);
 }

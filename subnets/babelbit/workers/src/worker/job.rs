@@ -20,18 +20,18 @@ use crate::queue::Delivery;
 use crate::store::Store;
 
 /// Maximum size of a recording in bytes: ten minutes of two channels of floats at 48 kHz.
-const MAX_AUDIO: usize = 256 << 20;
+const MAX_AUDIO_BYTES: usize = 256 << 20;
 /// Processing time of a job, including its waiting time, after which the worker stops extending its
 /// acknowledgement timeout, so that another worker receives the job. Longer than the transcription
 /// deadline of any accepted recording.
 const MAX_PROCESSING_TIME: Duration = Duration::from_hours(6);
 
-/// Acknowledgement of a delivery.
+/// How a delivery is acknowledged.
 enum Acknowledgement {
-    /// The job has a result.
-    Done,
-    /// The queue delivers the job again after this delay.
-    Later(Duration),
+    /// The queue removes the job, which has a result.
+    Remove,
+    /// The queue redelivers the job after this delay.
+    Requeue(Duration),
 }
 
 /// The audio of a job.
@@ -53,18 +53,18 @@ impl Worker {
         let mut extension_interval =
             tokio::time::interval(self.services.timing.redeliver_after / 3);
         let start = Instant::now();
-        let mut work = std::pin::pin!(self.process(&id, audio, store, stop));
-        let next = loop {
+        let mut processing = std::pin::pin!(self.process(&id, audio, store, stop));
+        let acknowledgement = loop {
             tokio::select! {
-                next = &mut work => break next,
+                acknowledgement = &mut processing => break acknowledgement,
                 _ = extension_interval.tick(), if start.elapsed() < MAX_PROCESSING_TIME => {
                     delivery.extend().await;
                 }
             }
         };
-        match next {
-            Ok(Acknowledgement::Done) => delivery.acknowledge().await,
-            Ok(Acknowledgement::Later(pause)) => delivery.requeue_after(pause).await,
+        match acknowledgement {
+            Ok(Acknowledgement::Remove) => delivery.acknowledge().await,
+            Ok(Acknowledgement::Requeue(pause)) => delivery.requeue_after(pause).await,
             Err(error) => {
                 tracing::warn!(job = %id, %error, "job postponed after a service failure");
                 count("postponed");
@@ -84,7 +84,7 @@ impl Worker {
         let row = store.find_rows(&[id.to_string()]).await?.pop();
         if row.as_ref().is_some_and(|row| row.result.is_some()) {
             count("known");
-            return Ok(Acknowledgement::Done);
+            return Ok(Acknowledgement::Remove);
         }
         // Fetch the audio before the attempt begins: service failures must not count as attempts of
         // the job.
@@ -100,17 +100,17 @@ impl Worker {
         // turn.
         if stop.is_requested() {
             count("handed_back");
-            return Ok(Acknowledgement::Later(Duration::ZERO));
+            return Ok(Acknowledgement::Requeue(Duration::ZERO));
         }
-        let Some(tries) = store.begin(id, &self.name).await? else {
+        let Some(tries) = store.begin_attempt(id, &self.name).await? else {
             count("known");
-            return Ok(Acknowledgement::Done);
+            return Ok(Acknowledgement::Remove);
         };
         // Another job may have ended the first attempt, but not the later ones, which ran alone.
         // Lost audio has one more attempt: the runner stores it again after the second.
-        let maximum = self.services.timing.max_attempts
+        let max_attempts = self.services.timing.max_attempts
             + i64::from(matches!(fetched, FetchedAudio::Unusable(_)));
-        if tries > maximum {
+        if tries > max_attempts {
             let last_worker = row.map(|row| row.worker).unwrap_or_default();
             let reason = match fetched {
                 FetchedAudio::Audio(_) => {
@@ -118,25 +118,25 @@ impl Worker {
                 }
                 FetchedAudio::Unusable(reason) => reason,
             };
-            tracing::error!(job = %id, %audio, reason, "job failed permanently after {maximum} attempts");
-            let message = format!("transcription {id} failed {maximum} times: {reason}");
+            tracing::error!(job = %id, %audio, reason, "job failed permanently after {max_attempts} attempts");
+            let message = format!("transcription {id} failed {max_attempts} times: {reason}");
             let failure = Err(ScoreError::failed("RuntimeError", &message));
-            store.finish(id, &encode(&failure), true).await?;
+            store.store_result(id, &encode(&failure), true).await?;
             count("set_aside");
-            return Ok(Acknowledgement::Done);
+            return Ok(Acknowledgement::Remove);
         }
         match fetched {
             FetchedAudio::Audio(wav) => self.transcribe(id, wav, store, stop).await,
             FetchedAudio::Unusable(reason) => {
                 tracing::warn!(job = %id, tries, reason, "job audio is unusable, retrying");
                 count("unusable_audio");
-                Ok(Acknowledgement::Later(self.services.timing.retry_after))
+                Ok(Acknowledgement::Requeue(self.services.timing.retry_after))
             }
         }
     }
 
     async fn fetch(&self, id: &JobId, audio: AudioHash) -> Result<FetchedAudio, WorkError> {
-        match self.services.bucket.get(&id.object_key(), MAX_AUDIO).await {
+        match self.services.bucket.get(&id.object_key(), MAX_AUDIO_BYTES).await {
             Ok(wav) if AudioHash::of(&wav) == audio => Ok(FetchedAudio::Audio(wav)),
             Ok(_) => Ok(FetchedAudio::Unusable("the audio in the bucket was modified".to_owned())),
             Err(error) if error.is_missing() || matches!(error, StorageError::TooLarge { .. }) => {
@@ -153,19 +153,20 @@ impl Worker {
         store: &Store,
         stop: &Shutdown,
     ) -> Result<Acknowledgement, WorkError> {
-        let length =
+        let audio_duration =
             WavHeader::read(&wav).map(|header| header.duration().get()).unwrap_or_default();
-        let length = Duration::try_from_secs_f64(length).unwrap_or_default();
+        let audio_duration = Duration::try_from_secs_f64(audio_duration).unwrap_or_default();
         let (recognizer, start) = (Arc::clone(&self.recognizer), Instant::now());
-        let work = tokio::task::spawn_blocking(move || transcribe(&*recognizer, &Audio::from(wav)));
-        let deadline = self.services.timing.deadline(length);
+        let transcription_task =
+            tokio::task::spawn_blocking(move || transcribe(&*recognizer, &Audio::from(wav)));
+        let time_limit = self.services.timing.max_transcription_time(audio_duration);
         let grace_period = async {
             stop.requested().await;
             tokio::time::sleep(self.services.timing.shutdown_grace).await;
         };
         let transcription: TranscriptionResult = tokio::select! {
             // `transcribe` converts panics of the recogniser to results.
-            done = work => match done {
+            joined = transcription_task => match joined {
                 Ok(Ok(transcription)) => transcription,
                 Ok(Err(RecognizerStopped)) => {
                     tracing::error!(job = %id, "the recogniser has stopped");
@@ -173,8 +174,8 @@ impl Worker {
                 }
                 Err(error) => Err(ScoreError::failed("RuntimeError", &error)),
             },
-            () = tokio::time::sleep(deadline) => {
-                tracing::error!(job = %id, ?deadline, "the recogniser is stuck: transcription exceeded its deadline");
+            () = tokio::time::sleep(time_limit) => {
+                tracing::error!(job = %id, deadline = ?time_limit, "the recogniser is stuck: transcription exceeded its deadline");
                 return Ok(self.shut_down_worker(stop, "stuck"));
             }
             () = grace_period => {
@@ -184,14 +185,14 @@ impl Worker {
                     store.return_attempt(id).await?;
                 }
                 count("handed_back");
-                return Ok(Acknowledgement::Later(Duration::ZERO));
+                return Ok(Acknowledgement::Requeue(Duration::ZERO));
             }
         };
         metrics::histogram!("taonet_scorer_job_seconds").record(start.elapsed().as_secs_f64());
         let result = encode(&transcription);
         // Retry until the database stores the result: transcribing again would cost more.
         while let Err(error) =
-            store.finish(id, &result, transcription.is_err()).await.map_err(WorkError::from)
+            store.store_result(id, &result, transcription.is_err()).await.map_err(WorkError::from)
         {
             tracing::warn!(job = %id, %error, "cannot store a result, retrying");
             if stop.is_requested() {
@@ -199,12 +200,12 @@ impl Worker {
             }
             tokio::time::sleep(self.services.timing.retry_after).await;
         }
-        let milliseconds = u64::try_from(length.as_millis()).unwrap_or_default();
+        let milliseconds = u64::try_from(audio_duration.as_millis()).unwrap_or_default();
         let total_milliseconds =
             self.transcribed_ms.fetch_add(milliseconds, Ordering::Relaxed) + milliseconds;
         metrics::counter!("taonet_scorer_audio_seconds_total").absolute(total_milliseconds / 1_000);
         count(if transcription.is_ok() { "transcribed" } else { "failed" });
-        Ok(Acknowledgement::Done)
+        Ok(Acknowledgement::Remove)
     }
 
     /// Shuts the worker down, because its recogniser is unusable. The job counts an attempt and
@@ -213,7 +214,7 @@ impl Worker {
         self.is_stuck.store(true, Ordering::Relaxed);
         stop.request();
         count(result);
-        Acknowledgement::Later(Duration::ZERO)
+        Acknowledgement::Requeue(Duration::ZERO)
     }
 }
 

@@ -32,10 +32,10 @@ async fn submission_outcomes_are_stored() {
         ledger.outbox_counts().await.unwrap(),
         OutboxCounts { waiting: 2, delivered: 1, refused: 1 }
     );
-    assert_eq!(ledger.next_due().await.unwrap(), Some(0));
+    assert_eq!(ledger.next_due_time().await.unwrap(), Some(0));
     let due_later = ledger.due(500, 100).await.unwrap();
     assert_eq!((due_later[0].s3_path.as_deref(), due_later[1].attempts), (Some("a/b"), 1));
-    assert_eq!(ledger.retry_refused().await.unwrap(), 1);
+    assert_eq!(ledger.requeue_refused().await.unwrap(), 1);
     assert_eq!(ledger.purge_delivered(10).await.unwrap(), 0);
     assert_eq!(ledger.purge_delivered(11).await.unwrap(), 1);
 }

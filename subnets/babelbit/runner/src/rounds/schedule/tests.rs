@@ -61,7 +61,8 @@ fn round_is_due_after_an_epoch_boundary() {
 fn first_start_waits_and_records_its_epoch() {
     let mut schedule = new_schedule(settings());
     let scheduled = schedule.observe(250, at(5));
-    let waited_row = |contest, epoch| row(contest, Some(epoch), RoundEnd::Waited, None, at(5));
+    let waited_row =
+        |contest, epoch| round_row(contest, Some(epoch), RoundEnd::Waited, None, at(5));
     assert_eq!(scheduled, [waited_row(Main, 2), waited_row(Arena, 8)]);
     assert_eq!(schedule.observe(251, at(6)), []);
     // A restart after the boundary is not a first start.
@@ -82,7 +83,7 @@ fn start_plays_immediately_with_on_startup() {
     assert_eq!(play(&mut schedule, START), []);
     // The startup round is played even if this epoch's round was already played.
     let last_rounds = LastRounds {
-        main: Some(row(Main, Some(2), RoundEnd::Played, Some("c2".into()), START)),
+        main: Some(round_row(Main, Some(2), RoundEnd::Played, Some("c2".into()), START)),
         ..LastRounds::default()
     };
     let mut schedule =
@@ -118,8 +119,8 @@ fn long_round_skips_no_other_contest() {
 #[test]
 fn restart_resumes_from_the_ledger() {
     let uid = Some("c3".to_owned());
-    let main = |epoch, end| Some(row(Main, Some(epoch), end, uid.clone(), START));
-    let solo = |epoch| Some(row(Solo, Some(epoch), RoundEnd::Played, uid.clone(), START));
+    let main = |epoch, end| Some(round_row(Main, Some(epoch), end, uid.clone(), START));
+    let solo = |epoch| Some(round_row(Solo, Some(epoch), RoundEnd::Played, uid.clone(), START));
     for (main, solo, expected) in [
         (main(3, RoundEnd::Played), solo(3), &[][..]),
         (main(3, RoundEnd::Played), solo(2), &[(Solo, 3)]),
@@ -142,7 +143,7 @@ fn restart_resumes_from_the_ledger() {
 #[test]
 fn solo_round_names_its_main_challenge() {
     let last_rounds = LastRounds {
-        main: Some(row(Main, Some(3), RoundEnd::Played, Some("ours".into()), START)),
+        main: Some(round_row(Main, Some(3), RoundEnd::Played, Some("ours".into()), START)),
         ..LastRounds::default()
     };
     let mut schedule =
@@ -236,7 +237,7 @@ fn main_schedule_falls_back_to_time_without_blocks_but_arena_does_not() {
 #[test]
 fn time_without_blocks_is_measured_from_startup_and_across_restarts() {
     let last_rounds = LastRounds {
-        main: Some(row(Main, Some(2), RoundEnd::Played, None, at(0))),
+        main: Some(round_row(Main, Some(2), RoundEnd::Played, None, at(0))),
         ..LastRounds::default()
     };
     let mut schedule = Schedule::new(main_only(), &last_rounds, at(1_100));

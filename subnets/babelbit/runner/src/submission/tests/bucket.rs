@@ -62,7 +62,7 @@ async fn submissions_contain_the_object_key_of_their_file() {
 async fn failing_bucket_loses_no_submission() {
     let refused = |status: &str| {
         let body = "<Error><Code>SlowDown</Code></Error>";
-        Fault::Answer(format!(
+        Fault::Response(format!(
             "HTTP/1.1 {status}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}",
             body.len()
         ))
@@ -72,8 +72,8 @@ async fn failing_bucket_loses_no_submission() {
         ("500", refused("500 Internal Server Error")),
         ("503", refused("503 Slow Down")),
         ("429", refused("429 Too Many Requests\r\nretry-after: 1")),
-        ("garbage", Fault::Answer("220 mail.example ESMTP\r\n".into())),
-        ("cut short", Fault::Answer("HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n<".into())),
+        ("garbage", Fault::Response("220 mail.example ESMTP\r\n".into())),
+        ("cut short", Fault::Response("HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n<".into())),
         ("done without a response", Fault::NoResponses),
     ] {
         let results = Results::new(2).await;
@@ -117,7 +117,7 @@ async fn refusing_bucket_does_not_delay_submissions() {
         "HTTP/1.1 403 Forbidden\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
     let proxy = FaultyProxy::start(
         &"http://127.0.0.1:9".parse().unwrap(),
-        Fault::Answer(forbidden_response.to_owned()),
+        Fault::Response(forbidden_response.to_owned()),
     )
     .await;
     let (server, url) = accepting_server().await;

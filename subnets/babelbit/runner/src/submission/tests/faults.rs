@@ -47,7 +47,7 @@ async fn check(results: &Results, api: &ScoringApi, case: &str) {
 }
 
 fn answer(head: &str, body: &str) -> Fault {
-    Fault::Answer(format!(
+    Fault::Response(format!(
         "HTTP/1.1 {head}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}",
         body.len()
     ))
@@ -62,10 +62,10 @@ fn every_fault() -> Vec<(&'static str, Fault)> {
         ("502 of a proxy", answer("502 Bad Gateway", "<html>")),
         ("429", answer("429 Too Many Requests\r\nretry-after: 1", "{}")),
         ("garbage", answer("200 OK", "<html>welcome</html>")),
-        ("no HTTP", Fault::Answer("220 mail.example ESMTP\r\n".into())),
+        ("no HTTP", Fault::Response("220 mail.example ESMTP\r\n".into())),
         (
             "cut short",
-            Fault::Answer("HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n{\"succ".into()),
+            Fault::Response("HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n{\"succ".into()),
         ),
         ("done without a response", Fault::NoResponses),
     ]
