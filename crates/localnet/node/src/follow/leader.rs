@@ -436,12 +436,12 @@ mod tests {
 
     #[test]
     fn oversized_state_is_refused() {
-        let mut fetched = FetchedState { keys: MAX_KEYS, ..FetchedState::default() };
+        let mut fetched = FetchedState { key_count: MAX_KEYS, ..FetchedState::default() };
         assert_eq!(fetched.check_keys(&[Bytes(vec![1])]), Err(STATE_TOO_LARGE));
         let values = |bytes: usize| {
             vec![StorageChanges { changes: vec![(Bytes(vec![1]), Some(Bytes(vec![0; bytes])))] }]
         };
-        let mut fetched = FetchedState { bytes: MAX_BYTES - 10, ..FetchedState::default() };
+        let mut fetched = FetchedState { byte_count: MAX_BYTES - 10, ..FetchedState::default() };
         assert_eq!(fetched.add_values(values(9)), Ok(()));
         assert_eq!(fetched.add_values(values(9)), Err(STATE_TOO_LARGE));
     }

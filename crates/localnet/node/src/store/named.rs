@@ -164,7 +164,7 @@ impl Store {
         write_txn.open_table(NODES)?.retain(|key, _| {
             creation_block_of(key).is_none_or(|created_in| created_in <= number)
         })?;
-        write
+        write_txn
             .open_table(SNAPSHOTS)?
             .retain(|_, row| SnapshotRow::decode_from(row).is_ok_and(|row| row.number <= number))?;
         time::write(&mut write_txn.open_table(META)?, time)?;
