@@ -88,7 +88,7 @@ impl NeuronKeyArgs {
     /// Like [`KeyArgs::load`].
     pub fn load(&self, network: Option<&NetworkArgs>) -> anyhow::Result<Keypair> {
         self.key.load_from(Some(&network_or_configured(network)?), |settings| {
-            self.override_wallet(settings)
+            self.override_wallet(settings);
         })
     }
 

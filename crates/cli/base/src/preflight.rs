@@ -71,7 +71,7 @@ async fn check_network_clock() {
 async fn check_clock(chain: &dyn Chain) {
     match timeout(CHAIN_TIMEOUT, read_chain_time(chain)).await {
         Ok(Ok(state)) => {
-            log_clock_finding(&clock_against_chain(&state, unix_time(SystemTime::now())))
+            log_clock_finding(&clock_against_chain(&state, unix_time(SystemTime::now())));
         }
         Ok(Err(error)) => {
             tracing::info!(%error, "pre-flight: clock not checked: cannot read the chain's time");

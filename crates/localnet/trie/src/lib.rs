@@ -308,7 +308,7 @@ impl TreeUpdate<'_> {
                 Edit::Unchanged => {}
                 Edit::Removed => node.to_mut().remove_child(*nibble),
                 Edit::Changed(child) => {
-                    node.to_mut().set_child(*nibble, Child::New(Box::new(child)))
+                    node.to_mut().set_child(*nibble, Child::New(Box::new(child)));
                 }
             }
         }

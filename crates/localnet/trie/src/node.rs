@@ -97,7 +97,7 @@ pub(super) struct Node {
     pub(super) partial: Arc<[u8]>,
     pub(super) value: Option<Value>,
     /// The nibbles of the children, as a bit set.
-    child_bits: u16,
+    nibble_bits: u16,
     /// The children in the order of their nibbles.
     children: Vec<Child>,
     #[allow(dead_code, reason = "its clones are counted")]
@@ -110,7 +110,7 @@ impl Node {
         Self {
             partial: partial.into(),
             value: None,
-            child_bits: 0,
+            nibble_bits: 0,
             children: Vec::new(),
             node_counter,
         }
@@ -123,13 +123,13 @@ impl Node {
             Decoded::NibbledBranch(partial, handles, value) => (partial, value, Some(handles)),
             Decoded::Empty | Decoded::Extension(..) | Decoded::Branch(..) => return None,
         };
-        let mut child_bits = 0;
+        let mut nibble_bits = 0;
         let mut children = Vec::new();
         if let Some(handles) = handles {
             children.reserve_exact(handles.iter().flatten().count());
             for (index, handle) in handles.into_iter().enumerate() {
                 let Some(handle) = handle else { continue };
-                child_bits |= 1 << index;
+                nibble_bits |= 1 << index;
                 children.push(Child::decode(handle)?);
             }
         }
@@ -137,7 +137,7 @@ impl Node {
             Some(value) => Some(Value::decode(&value)?),
             None => None,
         };
-        Some(Self { partial: nibbles_of(&partial), value, child_bits, children, node_counter })
+        Some(Self { partial: nibbles_of(&partial), value, nibble_bits, children, node_counter })
     }
 
     /// Returns the encoding. All children must be sealed.
@@ -161,7 +161,7 @@ impl Node {
     /// Returns whether a child exists, and its index among the children.
     fn child_position(&self, nibble: u8) -> (bool, usize) {
         let bit = 1_u16 << nibble;
-        (self.child_bits & bit != 0, (self.child_bits & (bit - 1)).count_ones() as usize)
+        (self.nibble_bits & bit != 0, (self.nibble_bits & (bit - 1)).count_ones() as usize)
     }
 
     pub(super) fn child(&self, nibble: u8) -> Option<&Child> {
@@ -172,7 +172,7 @@ impl Node {
     pub(super) fn set_child(&mut self, nibble: u8, child: Child) {
         let (exists, index) = self.child_position(nibble);
         if !exists {
-            self.child_bits |= 1 << nibble;
+            self.nibble_bits |= 1 << nibble;
             self.children.insert(index, child);
         } else if let Some(slot) = self.children.get_mut(index) {
             *slot = child;
@@ -182,7 +182,7 @@ impl Node {
     pub(super) fn remove_child(&mut self, nibble: u8) {
         let (exists, index) = self.child_position(nibble);
         if exists {
-            self.child_bits &= !(1 << nibble);
+            self.nibble_bits &= !(1 << nibble);
             self.children.remove(index);
         }
     }
@@ -195,7 +195,7 @@ impl Node {
     pub(super) fn only_child(&self) -> Option<(u8, &Child)> {
         match self.children.as_slice() {
             [child] if self.value.is_none() => {
-                Some((self.child_bits.trailing_zeros() as u8, child))
+                Some((self.nibble_bits.trailing_zeros() as u8, child))
             }
             _ => None,
         }
@@ -203,8 +203,8 @@ impl Node {
 
     /// Replaces each new child by the result of `seal` for its nibble and its node.
     pub(super) fn seal_children(&mut self, mut seal: impl FnMut(u8, Node) -> Child) {
-        let child_bits = self.child_bits;
-        let mut nibbles = (0..16).filter(|nibble| child_bits & (1 << nibble) != 0);
+        let nibble_bits = self.nibble_bits;
+        let mut nibbles = (0..16).filter(|nibble| nibble_bits & (1 << nibble) != 0);
         let children = mem::take(&mut self.children).into_iter();
         self.children = children
             .map(|child| match (child, nibbles.next()) {

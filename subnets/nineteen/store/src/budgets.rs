@@ -297,7 +297,7 @@ mod tests {
             (79, 79, 133)
         );
         assert_eq!(
-            (budget_use(0, 0).percent(), parse_budget_use(i64::MAX, i64::MAX).percent()),
+            (budget_use(0, 0).percent(), budget_use(i64::MAX, i64::MAX).percent()),
             (100, 100)
         );
     }

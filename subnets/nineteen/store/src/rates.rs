@@ -45,7 +45,7 @@ struct Admissions {
     second: i64,
     unused: u32,
     /// Number of further admissions in the window, as of the reservation.
-    further_admissions: u32,
+    remaining: u32,
 }
 
 impl RateLeases {
@@ -72,7 +72,7 @@ impl RateLease {
             return None;
         }
         admissions.unused -= 1;
-        let remaining = admissions.further_admissions.saturating_add(admissions.unused);
+        let remaining = admissions.remaining.saturating_add(admissions.unused);
         let retry_after = if remaining > 0 {
             Duration::ZERO
         } else {
@@ -131,8 +131,7 @@ impl Store {
         let (admitted, usage) =
             self.reserve(key, limit, (reservation_size, second + 1), expired, now_ms).await?;
         let unused = admitted.saturating_sub(1);
-        *lease.admissions() =
-            Admissions { second: second + 1, unused, further_admissions: usage.remaining };
+        *lease.admissions() = Admissions { second: second + 1, unused, remaining: usage.remaining };
         Ok(RateUsage { remaining: usage.remaining.saturating_add(unused), ..usage })
     }
 

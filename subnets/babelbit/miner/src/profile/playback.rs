@@ -18,7 +18,8 @@ const MAX_EXCESS: f64 = 10.0;
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Playback {
     now: u64,
-    playback_end: u64,
+    /// End of the output so far.
+    end: u64,
     /// Start of the first spoken word.
     start: Option<u64>,
     /// End of the last spoken word.
@@ -35,16 +36,16 @@ impl Playback {
 
     /// Appends this many samples of speech to the reply, returned for the current frame.
     pub(super) fn append_speech(&mut self, samples: usize) {
-        let start = self.playback_end.max(self.now);
+        let start = self.end.max(self.now);
         self.start = self.start.or(Some(start));
-        self.playback_end = start + samples as u64;
-        self.speech_end = self.playback_end;
+        self.end = start + samples as u64;
+        self.speech_end = self.end;
         self.reply_samples += samples as u64;
     }
 
     /// Records `samples` of silence returned for the current frame.
     pub(super) fn append_silence(&mut self, samples: usize) {
-        self.playback_end = self.playback_end.max(self.now) + samples as u64;
+        self.end = self.end.max(self.now) + samples as u64;
         if self.start.is_some() {
             self.reply_samples += samples as u64;
         }
@@ -52,13 +53,13 @@ impl Playback {
 
     /// Returns the backlog in seconds: earlier output that is still playing.
     pub(super) fn backlog(&self) -> f64 {
-        self.playback_end.saturating_sub(self.now) as f64 / f64::from(SAMPLE_RATE_HZ)
+        self.end.saturating_sub(self.now) as f64 / f64::from(SAMPLE_RATE_HZ)
     }
 
     /// Returns the time from the start of the first word until further output would play, in
     /// seconds; 0 before the first word.
     pub(super) fn elapsed(&self) -> f64 {
-        let next = self.playback_end.max(self.now);
+        let next = self.end.max(self.now);
         self.start
             .map_or(0.0, |start| next.saturating_sub(start) as f64 / f64::from(SAMPLE_RATE_HZ))
     }

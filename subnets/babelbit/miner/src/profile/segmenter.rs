@@ -159,7 +159,7 @@ mod tests {
     use super::*;
 
     /// Generates a tone or silence of this many milliseconds.
-    fn sound(loud: bool, milliseconds: usize) -> Vec<f32> {
+    fn sound(is_loud: bool, milliseconds: usize) -> Vec<f32> {
         let tone = |n: usize| if is_loud { (n as f32 * 0.1).sin() * 0.3 } else { 0.0 };
         (0..milliseconds * 24).map(tone).collect()
     }

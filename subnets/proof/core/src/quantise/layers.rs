@@ -179,12 +179,8 @@ impl<'a> Quantiser<'a> {
             FloatOperation::Dense { weights, bias } => {
                 if let Some(integers) = self.exact_layer(target, first, weights, bias) {
                     let IntegerLayer { weights, bias, range } = integers;
-                    return self.push_exact(
-                        &inputs,
-                        Operation::Dense { weights, bias },
-                        range,
-                        target,
-                    );
+                    let operation = Operation::Dense { weights, bias };
+                    return self.push_exact(&inputs, operation, range, target);
                 }
                 let (weights, bias, scale) = self.quantise_weights(index, weights, bias, first)?;
                 self.push_linear(&inputs, Operation::Dense { weights, bias }, scale, target)
@@ -255,13 +251,8 @@ impl<'a> Quantiser<'a> {
                 let indices =
                     (*start..*start + node.shape.elements()).map(|index| index as u32).collect();
                 let operation = Operation::Move { shape: node.shape, indices, constant: 0 };
-                self.push(
-                    &inputs,
-                    operation,
-                    None,
-                    if is_exact { 0 } else { first.scale },
-                    first.range,
-                );
+                let scale = if is_exact { 0 } else { first.scale };
+                self.push(&inputs, operation, None, scale, first.range);
                 self.narrow_last(first.unpadded_range);
                 self.mark_exact(is_exact);
                 Ok(())
@@ -280,13 +271,8 @@ impl<'a> Quantiser<'a> {
                 self.push_linear(&inputs, operation, first.scale + bits, target)
             }
             FloatOperation::MaxPool(window) => {
-                self.push(
-                    &inputs,
-                    Operation::MaxPool { window: *window },
-                    None,
-                    first.scale,
-                    first.range,
-                );
+                let operation = Operation::MaxPool { window: *window };
+                self.push(&inputs, operation, None, first.scale, first.range);
                 self.narrow_last(first.unpadded_range);
                 self.mark_exact(first.is_exact);
                 Ok(())
