@@ -94,7 +94,7 @@ impl MarketServices {
         let Self { store, market, querier, controller, scorer, samples, drafts, references } = self;
         let (counter_controller, stop) = (Arc::clone(&controller), shutdown.clone());
         shutdown.spawn("counters", async move {
-            counter_controller.recorder().sync_counters(&stop).await
+            counter_controller.recorder().sync_counters(&stop).await;
         });
         let (sample_controller, stop) = (Arc::clone(&controller), shutdown.clone());
         shutdown.spawn("samples", async move {

@@ -35,7 +35,7 @@ pub(crate) struct Membership {
     /// Other processes: their last row, and when it changed.
     other_processes: HashMap<Process, (ProcessRow, Instant)>,
     latest_divisions: VecDeque<Division>,
-    membership_changed_at: Option<Instant>,
+    changed_at: Option<Instant>,
     /// Time of the latest update.
     updated_at: Option<Instant>,
     /// Number of buyers' requests, and when it changed.
@@ -50,7 +50,7 @@ impl Membership {
             heartbeats: 0,
             other_processes: HashMap::new(),
             latest_divisions: VecDeque::from([Division::UNKNOWN]),
-            membership_changed_at: None,
+            changed_at: None,
             updated_at: None,
             buyers_requests: (0, None),
         }
@@ -76,7 +76,7 @@ impl Membership {
             .updated_at
             .is_some_and(|updated| now.saturating_duration_since(updated) >= MAX_HEARTBEAT_AGE)
         {
-            self.membership_changed_at = Some(now);
+            self.changed_at = Some(now);
         }
         self.updated_at = Some(now);
         let expired_processes = self.record_rows(rows, now);
@@ -132,10 +132,10 @@ impl Membership {
             serves.then(|| serving.iter().filter(|process| **process < &self.process).count());
         let division = Division::new(1 + live.len(), serving.len() + usize::from(serves), index);
         // At the start, a validator need not wait for its predecessor, which it replaces.
-        if self.membership_changed_at.is_none() && is_only_process && !self.always_serves {
+        if self.changed_at.is_none() && is_only_process && !self.always_serves {
             self.latest_divisions.clear();
         } else if self.latest_divisions.back() != Some(&division) {
-            self.membership_changed_at = Some(now);
+            self.changed_at = Some(now);
         }
         self.latest_divisions.push_back(division);
         while self.latest_divisions.len() > UPDATES_BEFORE_GROWTH {
@@ -146,7 +146,7 @@ impl Membership {
 
     /// Returns whether the processes have not changed for long.
     fn is_settled(&self, now: Instant) -> bool {
-        self.membership_changed_at
+        self.changed_at
             .is_none_or(|changed| now.saturating_duration_since(changed) >= SETTLING_TIME)
     }
 }

@@ -145,7 +145,7 @@ impl<'a> Expansion<'a> {
     pub(super) fn finish(self) -> Result<(), OnnxError> {
         let Self { reader, nodes, .. } = self;
         for name in nodes.iter().flat_map(|node| &node.input) {
-            *reader.reader_counts.entry(name.clone()).or_default() += 1;
+            *reader.use_counts.entry(name.clone()).or_default() += 1;
         }
         nodes.iter().try_for_each(|node| reader.fold_or_convert(node))
     }

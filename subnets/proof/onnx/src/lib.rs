@@ -130,7 +130,7 @@ struct Reader {
     moved_elements: usize,
     values: HashMap<String, Value>,
     /// Number of nodes that read each name, including the graph's output.
-    reader_counts: HashMap<String, usize>,
+    use_counts: HashMap<String, usize>,
     /// Tensors that have more than one name.
     aliased_tensors: HashSet<usize>,
     /// Type of the elements of each computed tensor, by name.
@@ -202,12 +202,12 @@ impl Model {
             define(&mut values, &input.name, Value::Tensor(tensor, input.dims.clone()))?;
             element_types.insert(input.name.clone(), input.element_type);
         }
-        let reader_counts: HashMap<String, usize> = file
+        let use_counts: HashMap<String, usize> = file
             .reader_counts()
             .into_iter()
             .map(|(name, count)| (name.to_owned(), count))
             .collect();
-        let product_operands = norms::product_operands(&file.nodes, &reader_counts);
+        let product_operands = norms::product_operands(&file.nodes, &use_counts);
         let mut reader = Reader {
             network,
             opset: file.opset,
@@ -215,7 +215,7 @@ impl Model {
             computed_elements: 0,
             moved_elements: 0,
             values,
-            reader_counts,
+            use_counts,
             aliased_tensors: HashSet::new(),
             element_types,
             before_move: None,

@@ -14,7 +14,7 @@ impl Reader {
             .output
             .first()
             .filter(|label| super::rules::is_classifier(node) && !label.is_empty());
-        if label.is_some_and(|label| self.reader_counts.contains_key(label)) {
+        if label.is_some_and(|label| self.use_counts.contains_key(label)) {
             let reason =
                 "the label is read; hint: remove the nodes after it, since the scores determine it";
             return Err(unsupported(node, reason.to_owned()));

@@ -282,7 +282,7 @@ impl Reader {
             value.ok_or_else(|| unsupported(node, "the node has no input".to_owned()))?;
         if let Value::Tensor(index, current_dims) = &mut value {
             // Otherwise nothing reads the old name any more.
-            if self.reader_counts.get(name) != Some(&1) {
+            if self.use_counts.get(name) != Some(&1) {
                 self.aliased_tensors.insert(*index);
             }
             if let Some(dims) = dims {
@@ -307,7 +307,7 @@ impl Reader {
             super::define(&mut self.values, &name, Value::Constant(constant))?;
         }
         for name in nodes.iter().flat_map(|inner| &inner.input) {
-            *self.reader_counts.entry(name.clone()).or_default() += 1;
+            *self.use_counts.entry(name.clone()).or_default() += 1;
         }
         nodes.iter().try_for_each(|inner| self.fold_or_convert(inner))
     }
@@ -353,7 +353,7 @@ impl Reader {
         let last = self.network.nodes.len();
         node.input.get(position).is_some_and(|name| {
             matches!(self.values.get(name), Some(Value::Tensor(index, _)) if *index == last)
-                && self.reader_counts.get(name) == Some(&1)
+                && self.use_counts.get(name) == Some(&1)
                 && !self.aliased_tensors.contains(&last)
         })
     }

@@ -93,7 +93,7 @@ mod tests {
             );
             assert_eq!(document["findings"][0]["remedy"], json!("mend it"));
             assert_eq!(document["findings"][1]["exit_code"], Value::Null);
-            assert!(text(&report).contains("mend it"));
+            assert!(format_report(&report).contains("mend it"));
         }
         let mut report = Report::default();
         report.extend([Finding::warning(Check::Keys, "subject", "odd", "mend it")]);

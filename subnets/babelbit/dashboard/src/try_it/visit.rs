@@ -182,40 +182,40 @@ impl SpeechStream {
 /// The open visits, by ID.
 pub(super) struct Visits {
     slots: Arc<Semaphore>,
-    max_visits: usize,
-    visits: Mutex<HashMap<String, Arc<Visit>>>,
+    capacity: usize,
+    open: Mutex<HashMap<String, Arc<Visit>>>,
 }
 
 impl Visits {
-    /// Creates a table for at most `max_visits` concurrent visits.
-    pub(super) fn new(max_visits: usize) -> Self {
-        Self { slots: Arc::new(Semaphore::new(max_visits)), max_visits, visits: Mutex::default() }
+    /// Creates a table for at most `capacity` concurrent visits.
+    pub(super) fn new(capacity: usize) -> Self {
+        Self { slots: Arc::new(Semaphore::new(capacity)), capacity, open: Mutex::default() }
     }
 
     /// Reserves a slot for a visit.
     pub(super) fn reserve_slot(&self) -> Result<OwnedSemaphorePermit, TryError> {
         self.remove_expired(Instant::now());
-        Arc::clone(&self.slots).try_acquire_owned().map_err(|_| TryError::Full(self.max_visits))
+        Arc::clone(&self.slots).try_acquire_owned().map_err(|_| TryError::Full(self.capacity))
     }
 
     /// Adds a visit; returns its ID, which is random, so that no other visitor can guess it.
     pub(super) fn add(&self, visit: Visit) -> String {
         let id = random_hex();
-        lock(&self.visits).insert(id.clone(), Arc::new(visit));
+        lock(&self.open).insert(id.clone(), Arc::new(visit));
         id
     }
 
     pub(super) fn find(&self, id: &str) -> Result<Arc<Visit>, TryError> {
-        lock(&self.visits).get(id).cloned().ok_or(TryError::Ended)
+        lock(&self.open).get(id).cloned().ok_or(TryError::Ended)
     }
 
     pub(super) fn remove(&self, id: &str) {
-        lock(&self.visits).remove(id);
+        lock(&self.open).remove(id);
     }
 
     /// Removes expired visits.
     pub(super) fn remove_expired(&self, now: Instant) {
-        lock(&self.visits).retain(|_, visit| !visit.is_expired(now));
+        lock(&self.open).retain(|_, visit| !visit.is_expired(now));
     }
 }
 

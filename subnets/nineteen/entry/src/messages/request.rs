@@ -217,7 +217,7 @@ fn add_user_turn(blocks: &[Value], messages: &mut Vec<Value>) -> Result<Vec<usiz
                 images.push(index);
             }
             "tool_result" => {
-                messages.push(convert_tool_result(block).map_err(|problem| (index, problem))?)
+                messages.push(convert_tool_result(block).map_err(|problem| (index, problem))?);
             }
             _ => {
                 return Err((
