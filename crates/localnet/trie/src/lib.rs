@@ -59,7 +59,7 @@ pub struct Tree {
     /// The root node; `None` for an empty trie.
     root_node: Option<Child>,
     /// Counter of the decoded nodes, each of which holds a clone.
-    node_counter: Arc<()>,
+    clone_counter: Arc<()>,
 }
 
 impl Default for Tree {
@@ -76,7 +76,7 @@ impl Tree {
         Self {
             root,
             root_node: (!is_empty).then(|| Child::stored(root)),
-            node_counter: Arc::default(),
+            clone_counter: Arc::default(),
         }
     }
 
@@ -90,7 +90,7 @@ impl Tree {
     /// from, or that were made from it, while they exist.
     #[must_use]
     pub fn loaded_nodes(&self) -> usize {
-        Arc::strong_count(&self.node_counter)
+        Arc::strong_count(&self.clone_counter)
     }
 
     /// Applies changes of values. Returns the new trie with the nodes that appear and disappear. Of
@@ -116,7 +116,7 @@ impl Tree {
         let changes = changes_of(&delta, &nibbles);
         let mut update = TreeUpdate {
             nodes,
-            node_counter: &self.node_counter,
+            clone_counter: &self.clone_counter,
             transaction: BackendTransaction::default(),
         };
         let edit = match &self.root_node {
@@ -134,7 +134,10 @@ impl Tree {
                 (root, Some(Child::sealed(ChildReference::Hash(root), node.into())))
             }
         };
-        Ok((Self { root, root_node, node_counter: self.node_counter.clone() }, update.transaction))
+        Ok((
+            Self { root, root_node, clone_counter: self.clone_counter.clone() },
+            update.transaction,
+        ))
     }
 }
 
@@ -204,7 +207,7 @@ impl Edit {
 /// before its partial key; all changes that reach it share these nibbles.
 struct TreeUpdate<'a> {
     nodes: &'a dyn TrieBackendStorage<BlakeTwo256>,
-    node_counter: &'a Arc<()>,
+    clone_counter: &'a Arc<()>,
     transaction: BackendTransaction<BlakeTwo256>,
 }
 
@@ -271,7 +274,7 @@ impl TreeUpdate<'_> {
     fn split(&self, mut node: Node, fork: usize) -> Node {
         let partial = node.partial.clone();
         let (before, after) = partial.split_at(fork);
-        let mut branch = Node::new(before, self.node_counter.clone());
+        let mut branch = Node::new(before, self.clone_counter.clone());
         if let Some((nibble, after)) = after.split_first() {
             node.partial = after.into();
             branch.set_child(*nibble, Child::New(Box::new(node)));
@@ -324,7 +327,7 @@ impl TreeUpdate<'_> {
         let Some((first, following)) = changes.get(start..).and_then(<[_]>::split_first) else {
             return Ok(Edit::Unchanged);
         };
-        let mut leaf = Cow::Owned(Node::new(first.nibbles_from(depth), self.node_counter.clone()));
+        let mut leaf = Cow::Owned(Node::new(first.nibbles_from(depth), self.clone_counter.clone()));
         self.set_value(&mut leaf, first);
         if following.is_empty() {
             Ok(Edit::of(leaf))
@@ -393,12 +396,12 @@ impl TreeUpdate<'_> {
             ChildReference::Hash(hash) => {
                 let bytes = self.nodes.get(hash, position).map_err(TreeError::Storage)?;
                 let bytes = bytes.ok_or(TreeError::Missing(*hash))?;
-                Node::decode(&bytes, self.node_counter.clone())
+                Node::decode(&bytes, self.clone_counter.clone())
                     .ok_or(TreeError::Malformed(*hash))?
             }
             ChildReference::Inline(bytes, length) => {
                 let encoded = bytes.as_bytes().get(..*length).unwrap_or_default();
-                Node::decode(encoded, self.node_counter.clone())
+                Node::decode(encoded, self.clone_counter.clone())
                     .ok_or(TreeError::Malformed(*bytes))?
             }
         };

@@ -101,23 +101,23 @@ pub(super) struct Node {
     /// The children in the order of their nibbles.
     children: Vec<Child>,
     #[allow(dead_code, reason = "its clones are counted")]
-    node_counter: Arc<()>,
+    clone_counter: Arc<()>,
 }
 
 impl Node {
-    /// Returns a node without a value. `node_counter` counts the nodes that hold a clone of it.
-    pub(super) fn new(partial: &[u8], node_counter: Arc<()>) -> Self {
+    /// Returns a node without a value. `clone_counter` counts the nodes that hold a clone of it.
+    pub(super) fn new(partial: &[u8], clone_counter: Arc<()>) -> Self {
         Self {
             partial: partial.into(),
             value: None,
             nibble_bits: 0,
             children: Vec::new(),
-            node_counter,
+            clone_counter,
         }
     }
 
     /// Returns `None` if the encoding is malformed.
-    pub(super) fn decode(bytes: &[u8], node_counter: Arc<()>) -> Option<Self> {
+    pub(super) fn decode(bytes: &[u8], clone_counter: Arc<()>) -> Option<Self> {
         let (partial, value, handles) = match Codec::decode(bytes).ok()? {
             Decoded::Leaf(partial, value) => (partial, Some(value), None),
             Decoded::NibbledBranch(partial, handles, value) => (partial, value, Some(handles)),
@@ -137,7 +137,7 @@ impl Node {
             Some(value) => Some(Value::decode(&value)?),
             None => None,
         };
-        Some(Self { partial: nibbles_of(&partial), value, nibble_bits, children, node_counter })
+        Some(Self { partial: nibbles_of(&partial), value, nibble_bits, children, clone_counter })
     }
 
     /// Returns the encoding. All children must be sealed.
