@@ -1,8 +1,8 @@
-"""A Babelbit miner that repeats the speech, 1 s later. To earn points, replace `Session.interpret`.
-Needs the packages taonet and uvicorn. Arguments: port and development key, such as 8092 //Bob."""
+"""A Babelbit miner that repeats the speech 1 s later. To earn points, replace `interpret`."""
+import argparse
+import asyncio
 import base64
 import json
-import sys
 import uuid
 
 import taonet
@@ -24,14 +24,16 @@ class Session:
         return speech, ended and not self.waiting
 
 
-def answer(caller, request):
-    if dict.pop(request, "kind") == "init":  # TypeError if the request is not an object
-        SESSIONS[caller, session_id := str(uuid.uuid4())] = Session(request["channels"])
+async def answer(caller, request):
+    if request.pop("kind") == "init":
+        session_id = str(uuid.uuid4())
+        SESSIONS[caller, session_id] = Session(request["channels"])
         if len(SESSIONS) > 64:
             del SESSIONS[next(iter(SESSIONS))]
-        return {"ready": True, "session_id": session_id, **request}
+        return {**request, "ready": True, "session_id": session_id}
+    session = SESSIONS[caller, request["session_id"]]
     frame = base64.b64decode(request["audio_b64"], validate=True)
-    speech, ended = SESSIONS[caller, request["session_id"]].interpret(frame, request["in_eos"])
+    speech, ended = await asyncio.to_thread(session.interpret, frame, request["in_eos"])
     return {"session_id": request["session_id"], "audio_b64": base64.b64encode(speech).decode(),
             "out_eos": ended, "n_bytes": len(speech)}
 
@@ -40,8 +42,8 @@ async def miner(scope, receive, send):
     status, document = 200, {"status": "healthy", "model": "echo", "model_loaded": True}
     if "taonet" in scope:  # The request is signed, so it is none of a health check.
         try:
-            document = answer(scope["taonet"].hotkey, json.loads((await receive())["body"]))
-        except (LookupError, RecursionError, TypeError, ValueError) as error:
+            document = await answer(scope["taonet"].hotkey, json.loads((await receive())["body"]))
+        except (AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
             status, document = 400, {"error": repr(error)}
     body = json.dumps(document).encode()
     headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
@@ -49,9 +51,10 @@ async def miner(scope, receive, send):
     await send({"type": "http.response.body", "body": body})
 
 
-if len(sys.argv) != 3:
-    sys.exit(__doc__)
-hotkey = taonet.Keypair.from_uri(sys.argv[2]).address
+parser = argparse.ArgumentParser(description=__doc__)
+parser.add_argument("port", type=int)
+parser.add_argument("key", type=taonet.Keypair.from_uri, help="development key, such as //Bob")
+args = parser.parse_args()
 app = taonet.SignedMiddleware(
-    miner, hotkey=hotkey, scheme=taonet.BabelbitScheme(), public=["/healthz", "/health"])
-uvicorn.run(app, host="127.0.0.1", port=int(sys.argv[1]), access_log=False, lifespan="off")
+    miner, hotkey=args.key.address, scheme=taonet.BabelbitScheme(), public=["/healthz", "/health"])
+uvicorn.run(app, port=args.port, access_log=False, lifespan="off", timeout_graceful_shutdown=5)

@@ -67,8 +67,8 @@ fn example_miner_prints_its_address() {
 fn example_miner_without_arguments_prints_its_usage() {
     let Some(mut python) = python() else { return };
     let output = python.arg(repository("python/examples/babelbit_miner.py")).output().unwrap();
-    assert_eq!(output.status.code(), Some(1));
-    assert!(stderr(&output).contains("port and development key, such as 8092 //Bob"));
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr(&output).contains("the following arguments are required: port, key"));
 }
 
 #[test]

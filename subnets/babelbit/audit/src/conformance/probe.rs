@@ -20,6 +20,7 @@ use super::fault::{FailedExchange, Fault, NoReply};
 use super::rules::Findings;
 use super::timing::ResponseTimes;
 use super::{Observer, Phase, Rule, RulesReport, Target, TestError, deadline};
+use taonet_babelbit_runner::http::{INIT_MESSAGE, PREDICT_MESSAGE};
 use taonet_babelbit_runner::{PlaySettings, Source};
 pub use text::check_text;
 pub(super) use wire::Reply;
@@ -31,8 +32,6 @@ const CHALLENGE: &str = "taonet-test-miner";
 const MAX_QUOTED_CHARS: usize = 200;
 /// Time between two reports of the progress of a slow session.
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(5);
-/// Name of the messages in signed headers.
-const MESSAGE: &str = "BBAudioMinerInitPayload";
 
 /// Checks every rule of the speech contest that is observable from outside, with `source` as the
 /// speech to play. Calls `observe` with each outcome as soon as it is final.
@@ -45,7 +44,7 @@ pub async fn check<'a>(
     settings: &'a PlaySettings,
     observe: &'a mut Observer<'a>,
 ) -> Result<RulesReport, TestError> {
-    let mut probe = Probe::new(target, MESSAGE, settings, observe)?;
+    let mut probe = Probe::new(target, INIT_MESSAGE, settings, observe)?;
     probe.check_health().await?;
     if let Some(session) = probe.open(source).await {
         probe.play(&session, source).await;
@@ -240,7 +239,7 @@ impl<'a> Probe<'a> {
     /// may have to load its models.
     async fn post_init(&mut self, body: String) -> Result<Reply, FailedExchange> {
         let limit = deadline(Phase::Init, self.settings);
-        let mut response = pin!(self.wire.post_signed(body, limit));
+        let mut response = pin!(self.wire.post_signed(INIT_MESSAGE, body, limit));
         if let Ok(reply) = timeout(PROGRESS_INTERVAL, &mut response).await {
             return reply;
         }
@@ -354,7 +353,8 @@ impl<'a> Probe<'a> {
         ]);
         let phase = Phase::for_predict(!audio.is_empty(), in_eos);
         let start = Instant::now();
-        let reply = self.wire.post_signed(body, self.settings.miner_timeout.max(limit)).await;
+        let miner_timeout = self.settings.miner_timeout.max(limit);
+        let reply = self.wire.post_signed(PREDICT_MESSAGE, body, miner_timeout).await;
         let elapsed = start.elapsed();
         self.times.add(phase, elapsed);
         if elapsed > limit {
@@ -458,7 +458,8 @@ impl<'a> Probe<'a> {
     }
 
     async fn check_two_channels(&mut self, source: &Source) {
-        let reply = self.wire.post_signed(init(source, 2), self.settings.miner_timeout).await;
+        let limit = self.settings.miner_timeout;
+        let reply = self.wire.post_signed(INIT_MESSAGE, init(source, 2), limit).await;
         match parse_object(&reply) {
             Ok(answer) => {
                 let is_met = answer.get("channels") == Some(&json!(2));

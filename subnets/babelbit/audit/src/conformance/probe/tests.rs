@@ -145,7 +145,7 @@ async fn each_fault_has_a_specific_hint() {
                 reported_rules.push(report.clone());
             }
         };
-        let mut probe = Probe::new(&target, MESSAGE, &settings, &mut observe).unwrap();
+        let mut probe = Probe::new(&target, INIT_MESSAGE, &settings, &mut observe).unwrap();
         assert_eq!(probe.open(&source).await, None);
         let report = probe.findings.finish(&[Rule::SignedRequest]).remove(0);
         assert_eq!(
@@ -215,9 +215,10 @@ fn is_complete(request: &[u8]) -> bool {
 }
 
 /// Reads a complete request: closing a connection with unread data can discard the response.
-async fn read_request(stream: &mut TcpStream) {
+async fn read_request(stream: &mut TcpStream) -> String {
     let mut request = Vec::new();
     while !is_complete(&request) && stream.read_buf(&mut request).await.unwrap_or_default() > 0 {}
+    String::from_utf8(request).unwrap()
 }
 
 /// A miner that ends after this many responses. If `keeps_port`, later connections are accepted and
@@ -283,6 +284,33 @@ async fn rules_after_the_end_of_the_miner_are_not_tested() {
 }
 
 #[tokio::test]
+async fn messages_are_named_as_by_validators() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let target = target(resolve(&listener.local_addr().unwrap().to_string()), "v1/predict");
+    let messages = Arc::new(Mutex::new(Vec::new()));
+    let received_messages = Arc::clone(&messages);
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let request = read_request(&mut stream).await;
+            let name = request.lines().find_map(|line| line.strip_prefix("name: "));
+            let kind = request.split_once(r#"{"kind": ""#).and_then(|(_, end)| end.split_once('"'));
+            if let (Some(name), Some((kind, _))) = (name, kind) {
+                received_messages.lock().unwrap().push((kind.to_owned(), name.to_owned()));
+            }
+            let _ = stream.write_all(&response("200 OK", VALID_RESPONSE.as_bytes())).await;
+        }
+    });
+    let (settings, mut observe) = (PlaySettings::default(), |_: Event<'_>| ());
+    check(&target, &tone().unwrap(), &settings, &mut observe).await.unwrap();
+    let messages = messages.lock().unwrap();
+    let predict_count = messages.iter().filter(|(kind, _)| kind == "predict").count();
+    assert!(predict_count > 25 && messages.len() > predict_count);
+    for (kind, name) in messages.iter() {
+        assert_eq!(name, if kind == "predict" { PREDICT_MESSAGE } else { INIT_MESSAGE });
+    }
+}
+
+#[tokio::test]
 async fn end_of_the_miner_during_the_utterance_violates_no_rule() {
     for keeps_port in [false, true] {
         // Two health checks, init and ten frames.
@@ -322,7 +350,7 @@ async fn wait_for_the_response_to_init_is_announced() {
         }
     };
     let settings = PlaySettings::default();
-    let mut probe = Probe::new(&target, MESSAGE, &settings, &mut observe).unwrap();
+    let mut probe = Probe::new(&target, INIT_MESSAGE, &settings, &mut observe).unwrap();
     assert_eq!(probe.open(&tone().unwrap()).await, None);
     drop(probe);
     assert_eq!(activities, ["waiting for the response to init, at most 600 s"]);

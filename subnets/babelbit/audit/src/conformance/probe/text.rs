@@ -81,7 +81,7 @@ impl Probe<'_> {
     async fn check_prediction(&mut self, body: String, label: &str) -> bool {
         let limit = deadline(Phase::Step, self.settings);
         let start = Instant::now();
-        let reply = self.wire.post_signed(body, limit).await;
+        let reply = self.wire.post_signed(PREDICT_MESSAGE, body, limit).await;
         let elapsed = start.elapsed();
         self.times.add(Phase::Step, elapsed);
         let is_first = !self.findings.has_passed(Rule::SignedRequest);

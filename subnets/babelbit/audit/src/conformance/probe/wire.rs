@@ -66,8 +66,8 @@ pub(super) struct Wire {
     health_client: reqwest::Client,
     base: Url,
     pub(super) path: String,
-    /// Name of the message in signed headers.
-    message: &'static str,
+    /// Name of the first message in signed headers.
+    first_message: &'static str,
     peer: Peer,
     validator: Keypair,
     signer: Signer,
@@ -87,7 +87,7 @@ const UNKNOWN: &str = "0.0.0.0";
 impl Wire {
     pub(super) fn new(
         target: &Target,
-        message: &'static str,
+        first_message: &'static str,
         settings: &PlaySettings,
     ) -> Result<Self, TestError> {
         let client = builder().build().map_err(TestError::Client)?;
@@ -104,7 +104,7 @@ impl Wire {
             client,
             health_client,
             path,
-            message,
+            first_message,
             base,
             peer: target.address.peer(target.hotkey)?,
             validator: target.validator.clone(),
@@ -122,7 +122,7 @@ impl Wire {
 
     /// Whether the requests are those of the text contest.
     pub(super) fn is_text(&self) -> bool {
-        self.message == PREDICT_MESSAGE
+        self.first_message == PREDICT_MESSAGE
     }
 
     /// Gets a health route, below the miner's address.
@@ -134,33 +134,38 @@ impl Wire {
         with_timeout(limit, exchange).await
     }
 
-    /// Sends a request as validators do to an axon: its body is not signed.
+    /// Sends a message as validators do to an axon: its body is not signed.
     pub(super) async fn post_signed(
         &self,
+        message: &str,
         body: String,
         limit: Duration,
     ) -> Result<Reply, FailedExchange> {
-        let headers = self.headers(&self.signer, &self.peer, limit, &body)?;
+        let headers = self.headers(&self.signer, &self.peer, message, limit, &body)?;
         self.post(headers, body, limit).await
     }
 
-    /// Sends a request as validators do to a managed miner: the hash of its body is signed.
+    /// Sends a first message as validators do to a managed miner: the hash of its body is signed.
     pub(super) async fn post_body_signed(
         &self,
         body: String,
         limit: Duration,
     ) -> Result<Reply, FailedExchange> {
-        let headers = self.headers(&self.body_signer, &self.peer, limit, &body)?;
+        let headers =
+            self.headers(&self.body_signer, &self.peer, self.first_message, limit, &body)?;
         self.post(headers, body, limit).await
     }
 
+    /// Sends a first message, forged.
     pub(super) async fn post_forged(
         &self,
         forgery: Forgery,
         body: String,
         limit: Duration,
     ) -> Result<Reply, FailedExchange> {
-        let sign = |signer: &Signer, peer: &Peer| self.headers(signer, peer, limit, &body);
+        let sign = |signer: &Signer, peer: &Peer| {
+            self.headers(signer, peer, self.first_message, limit, &body)
+        };
         let signer_at = |now_ns: u64| {
             let clock = Arc::new(ManualClock::at(now_ns));
             Signer::with_clock(self.validator.clone(), UNKNOWN, BabelbitScheme::axon(), clock)
@@ -205,11 +210,12 @@ impl Wire {
         &self,
         signer: &Signer,
         peer: &Peer,
+        message: &str,
         limit: Duration,
         body: &str,
     ) -> Result<HeaderMap, FailedExchange> {
         let headers =
-            signer.headers(peer, &Method::POST, &self.path, self.message, limit, body.as_bytes());
+            signer.headers(peer, &Method::POST, &self.path, message, limit, body.as_bytes());
         headers.map_err(|error| unsent_error(&error))
     }
 
