@@ -47,7 +47,7 @@ class Checks(unittest.IsolatedAsyncioTestCase):
             server, request = self.server(scheme), self.signed(scheme=scheme)
             self.assertEqual((await self.status(server, request))[0], 200)
             self.assertEqual((await self.status(server, request))[0], 401)
-        self.assertEqual(self.app.requests, 2)
+        self.assertEqual(self.app.requests, 3)
 
     async def test_concurrent_replays_are_accepted_once(self):
         server, request = self.server(), self.signed()
