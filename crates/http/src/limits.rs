@@ -41,7 +41,7 @@ impl<K: Hash + Eq + Copy> SlidingWindow<K> {
     pub fn admit(&self, key: K, now: SystemTime) -> Result<(), Duration> {
         let mut admitted = self.admitted.lock().unwrap_or_else(PoisonError::into_inner);
         if admitted.len() >= MAX_CALLERS && !admitted.contains_key(&key) {
-            evict_idle_callers(&mut admitted, now, self.limit.window);
+            evict_callers(&mut admitted, now, self.limit.window);
         }
         let times = admitted.entry(key).or_default();
         while times.front().is_some_and(|time| has_expired(*time, now, self.limit.window)) {
@@ -94,7 +94,7 @@ fn has_expired(time: SystemTime, now: SystemTime, window: Duration) -> bool {
 }
 
 /// Evicts callers that were idle for a window, or else the caller that was idle longest.
-fn evict_idle_callers<K: Hash + Eq + Copy>(
+fn evict_callers<K: Hash + Eq + Copy>(
     admitted: &mut HashMap<K, VecDeque<SystemTime>>,
     now: SystemTime,
     window: Duration,

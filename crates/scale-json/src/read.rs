@@ -16,6 +16,7 @@ pub fn decode(
     type_id: u32,
     types: &PortableRegistry,
 ) -> Result<Value<u32>, DecodeError> {
+    // Rejects deep nesting and too many values before anything is decoded.
     encoded_len(bytes, type_id, types)?;
     decode_as_type(bytes, type_id, types)
 }

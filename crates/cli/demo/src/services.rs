@@ -36,8 +36,8 @@ const ARENA: &str = "arena-gateway";
 const OWNER: &str = "//Bob";
 /// Timeout of a call to a service on this machine.
 const CALL_TIMEOUT: Duration = Duration::from_mins(1);
-/// Retries of a weight submission, and the delay between them.
-const WEIGHT_RETRIES: (u32, Duration) = (20, Duration::from_millis(100));
+/// Maximum number of attempts to confirm weights, and the delay between them.
+const WEIGHT_ATTEMPTS: (u32, Duration) = (20, Duration::from_millis(100));
 
 /// The running services and their URLs.
 pub(crate) struct Services {
@@ -143,7 +143,7 @@ async fn start_signer(
     page: Option<&Page>,
     shutdown: &Shutdown,
 ) -> anyhow::Result<SignerClient> {
-    let (retries, retry_delay) = WEIGHT_RETRIES;
+    let (retries, retry_delay) = WEIGHT_ATTEMPTS;
     let signer = Signer::new(SignerConfig {
         keypair: Arc::clone(validator),
         netuid: NETUID,

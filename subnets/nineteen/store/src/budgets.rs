@@ -251,11 +251,11 @@ mod tests {
     }
 
     #[test]
-    fn smallest_budget_of_key_and_team_limits_requests() {
+    fn tightest_budget_of_key_and_team_limits_requests() {
         let key = Budgets { month: Some(100), day: None };
         let limits = |team| BudgetLimits { key, team, team_keys: 4 };
         let (day, month) = (BudgetPeriod::Day, BudgetPeriod::Month);
-        for (team, smallest, reservable) in [
+        for (team, tightest, reservable) in [
             (Budgets::default(), (100, month, BudgetScope::Key), 90),
             (Budgets { month: Some(1_000), day: Some(50) }, (50, day, BudgetScope::Team), 10),
             (Budgets { month: Some(450), day: None }, (100, month, BudgetScope::Key), 90),
@@ -264,7 +264,7 @@ mod tests {
             let limits = limits(team);
             assert_eq!(
                 (limits.tightest(), limits.reservable(10)),
-                (Some(smallest), reservable),
+                (Some(tightest), reservable),
                 "{team:?}"
             );
         }

@@ -42,7 +42,7 @@ impl Reader {
         let is_covered =
             |coordinates: &[usize]| {
                 coordinates.iter().zip(&indices_dims).enumerate().all(
-                    |(other_axis, (coordinate, extent))| other_axis == axis || coordinate < extent,
+                    |(dimension, (coordinate, extent))| dimension == axis || coordinate < extent,
                 )
             };
         for step in 0..steps {

@@ -134,8 +134,7 @@ impl Operands<'_> {
     ) -> Result<(), OnnxError> {
         let mut extents = data_dims.iter().zip(indices_dims).enumerate();
         if data_dims.len() == indices_dims.len()
-            && extents
-                .all(|(other_axis, (extent, indices))| other_axis == axis || indices <= extent)
+            && extents.all(|(dimension, (extent, indices))| dimension == axis || indices <= extent)
         {
             Ok(())
         } else {

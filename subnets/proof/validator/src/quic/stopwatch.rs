@@ -41,7 +41,7 @@ impl PausableDeadline {
         self.deadline = self.deadline.min(Instant::now() + timeout);
     }
 
-    /// Returns the time in which this process had no memory.
+    /// Returns the time by which waits for memory have extended the deadline.
     pub(super) const fn paused(&self) -> Duration {
         self.paused
     }
