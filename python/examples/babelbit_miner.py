@@ -40,7 +40,7 @@ async def answer(caller, request):
 
 async def miner(scope, receive, send):
     status, document = 200, {"status": "healthy", "model": "echo", "model_loaded": True}
-    if "taonet" in scope:  # The request is signed, so it is none of a health check.
+    if "taonet" in scope:  # Verified; health checks are not.
         try:
             document = await answer(scope["taonet"].hotkey, json.loads((await receive())["body"]))
         except (AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:

@@ -156,7 +156,7 @@ impl Wire {
         self.post(headers, body, limit).await
     }
 
-    /// Sends a first message, forged.
+    /// Sends a forged first message, which the miner must refuse.
     pub(super) async fn post_forged(
         &self,
         forgery: Forgery,
